@@ -1,0 +1,150 @@
+"""Fixtures and thin hooks of the suites; the library does the work. Without a suite, nothing happens here."""
+
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from dps.metrics import Variant
+    from dps.probes import Case
+    from dps.run import Answer, Measured, Question
+
+QUESTION: pytest.StashKey["Question"] = pytest.StashKey()
+MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
+ROW, DRAWN = "dps_row", "dps_drawn"
+SUITES = Path(__file__).resolve().parent / "suites"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check all that options, files and weights can tell, before anything is measured."""
+    if not _asks_suites(config) or config.option.help:
+        return
+    from dps import run
+    from dps.errors import DpsError
+
+    try:
+        config.stash[QUESTION] = run.ask(config.option)
+    except DpsError as error:
+        raise pytest.UsageError(str(error)) from None
+    if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
+    else:
+        config.pluginmanager.register(Recorder(config), "dps-recorder")
+
+
+def _asks_suites(config: pytest.Config) -> bool:
+    """Whether the run is one of the suites, or of a folder that holds them."""
+    where = config.invocation_params.dir
+    paths = [(where / argument.partition("::")[0]).resolve() for argument in config.args]
+    return any(path.is_relative_to(SUITES) or SUITES.is_relative_to(path) for path in paths)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One item for each case and variant, in the order in which they are measured."""
+    if {"case", "variant"} <= set(metafunc.fixturenames):
+        items = metafunc.config.stash[QUESTION].items()
+        metafunc.parametrize(
+            ("case", "variant"),
+            [pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in items],
+        )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Only what is selected is drawn and measured."""
+    if (question := session.config.stash.get(QUESTION, None)) is not None:
+        from dps.run import Measured
+
+        calls = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
+        selected = [(params["case"], params["variant"]) for params in calls if "case" in params]
+        session.config.stash[MEASURED] = Measured(question, selected)
+
+
+@pytest.fixture(scope="session")
+def measured(pytestconfig: pytest.Config) -> "Measured":
+    """All answers of this run, by case and variant; the first look-up measures a batch."""
+    return pytestconfig.stash[MEASURED]
+
+
+@pytest.fixture(scope="session")
+def gate(pytestconfig: pytest.Config) -> str:
+    """What counts as failing: ``off`` or ``strict``."""
+    question: Question = pytestconfig.stash[QUESTION]
+    return question.gate
+
+
+@pytest.fixture
+def record_answer(request: pytest.FixtureRequest) -> "Callable[[Case, Variant, Answer], None]":
+    """Put an answer's row where reports find it; with xdist, it travels with the test's report."""
+    from dps.report.results import case_row
+
+    def record(case: "Case", variant: "Variant", answer: "Answer") -> None:
+        properties = request.node.user_properties
+        properties.append((ROW, case_row(case, variant, answer)))
+        properties.append((DRAWN, answer.drawn))
+
+    return record
+
+
+class Recorder:
+    """Gathers the rows of a run as its tests end, and writes and shows the report."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.rows: list[dict[str, Any]] = []
+        self.drawn: dict[str, dict[str, Any]] = {}
+        self.lines: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the row that a test recorded."""
+        if report.when == "call":
+            found: dict[str, Any] = dict(report.user_properties)
+            if isinstance(row := found.get(ROW), dict):
+                self.rows.append(row)
+                self.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
+        """Write the report; what is measured is kept when the run was interrupted, too."""
+        if self.rows:
+            from dps import report
+
+            interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+            command = shlex.join(["pytest", *self.config.invocation_params.args])
+            finished = report.finish(
+                self.config.stash[QUESTION], self.rows, self.drawn, command, interrupted=interrupted
+            )
+            self.lines = finished.lines
+            if finished.failed and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+        """Show the table and what to notice in it, below all failures."""
+        yield
+        if self.lines:
+            terminalreporter.section("verdicts")
+            for line in self.lines:
+                terminalreporter.line(line)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep what is measured at once on one worker."""
+    if QUESTION not in config.stash or config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    units = {f"[{case.name}-{variant}]": str(unit) for unit, case, variant in config.stash[QUESTION].items()}
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
+        def _split_scope(self, nodeid: str) -> str:
+            return units.get(nodeid[nodeid.find("[") :], nodeid)
+
+    return Scheduling(config, log)

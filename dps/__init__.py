@@ -1,0 +1,45 @@
+"""dps: a test suite for deep perceptual similarity metrics.
+
+    probes/*.yaml --> probes --> scenes + distortions --.
+                                                         >--> measure --> verdicts --> report
+    image files   --> images ---------------------------'        |
+                               metrics = networks (weights) + comparisons
+
+Everything asked of a metric is a triple: the distorted image must be closer to the original than every
+reference. Imports go down this list and never up; a test holds that:
+
+    report, cli
+    measure
+    probes
+    distortions
+    scenes
+    metrics
+    networks
+    weights
+    comparisons
+    verdicts
+    images
+    errors, options
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {  # name: module. Imported when asked for, since most need PyTorch and the options must not
+    "COMPARISONS": "dps.comparisons",
+    "NETWORKS": "dps.networks",
+    "DpsError": "dps.errors",
+    "Extractor": "dps.networks",
+    "Meter": "dps.measure",
+    "Metric": "dps.metrics",
+    "judge": "dps.verdicts",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'dps' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

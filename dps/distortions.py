@@ -1,0 +1,195 @@
+"""Distortions: what is done to an original.
+
+Those of scenes change where or on what a scene is drawn, so they are exact; those of pixels change an image,
+and work on files, too. Each is a function with its parameters as keywords and an entry in a table.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Interval
+
+from dps.errors import DrawError
+from dps.images import Pixels
+from dps.scenes import color
+from dps.scenes.color import Array
+from dps.scenes.composition import GRID, GROUNDS, OneOf, coverage, hexadecimal, stands_out
+from dps.scenes.contents import CONTENTS, FILLERS
+from dps.scenes.dice import Dice
+from dps.scenes.plane import Layer, Mask, Paint, Scene, about_middle, render, scale, shift, turn
+
+
+def invert(pixels: Pixels, _dice: Dice) -> Pixels:
+    """Turn black into white and each color into its opposite: 255 - x."""
+    return 255 - pixels
+
+
+def rotate(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Scene:
+    """Turn the whole scene clockwise about the middle of the frame; the plain ground is endless.
+
+    Args:
+        scene: the original.
+        degrees: how far; right angles are exact.
+    """
+    return scene.moved(about_middle(turn(degrees)))
+
+
+def translate(
+    scene: Scene,
+    _dice: Dice,
+    *,
+    right: Annotated[float, Interval(gt=-1, lt=1)] = 0.0,
+    down: Annotated[float, Interval(gt=-1, lt=1)] = 0.0,
+) -> Scene:
+    """Shift the scene; the plain ground is endless.
+
+    Args:
+        scene: the original.
+        right, down: how far, as fractions of the frame; multiples of 1/32 are whole pixels at 64, 96, 128.
+    """
+    return scene.moved(shift(right, down))
+
+
+def translate_clear(scene: Scene, dice: Dice) -> Scene:
+    """Shift the object, by whole pixels, to where it does not touch its old place, inside the frame.
+
+    Each such shift is as likely.
+
+    Raises:
+        DrawError: there is none; place ``room_to_move`` leaves room for one.
+    """
+    left, top, right, bottom = scene.layers[-1].box()
+    side = max(right - left, bottom - top)
+    shifts = [
+        (x / GRID, y / GRID)
+        for x in range(math.ceil(-left * GRID - 1e-9), math.floor((1 - right) * GRID + 1e-9) + 1)
+        for y in range(math.ceil(-top * GRID - 1e-9), math.floor((1 - bottom) * GRID + 1e-9) + 1)
+        if max(abs(x), abs(y)) >= side * GRID - 1e-9
+    ]
+    if not shifts:
+        raise DrawError("the object cannot be shifted clear of its old place; use place: room_to_move")
+    x, y = dice.pick(shifts)
+    return _noting(scene.moved(shift(x, y)), right=x, down=y)
+
+
+def stain(scene: Scene, dice: Dice, *, strokes: Annotated[int, Interval(ge=0, le=100)] = 0) -> Scene:
+    """Give the plain ground another color, and stains; the object stays.
+
+    White becomes a strong color that the object stands out from; any other color becomes white.
+
+    Args:
+        scene: an object on a plain ground.
+        dice: for the colors and the stains.
+        strokes: how many stains lie on the ground, under the object.
+    """
+    thing = scene.layers[-1].paint
+    kind = "strong" if scene.ground == (1.0, 1.0, 1.0) else "white"
+    ground = dice.until(
+        GROUNDS[kind], lambda rgb: stands_out(thing, rgb), f"a {kind} ground that the object stands out from"
+    )
+    layers = scene.layers
+    if strokes:
+        inks = dice.until(
+            color.any_color, lambda rgb: float(color.difference(rgb, ground)) >= 35, "a color for the stains"
+        )
+        paint = _strokes(dice, strokes, inks)
+        layers = (Layer(name="stains", paint=paint, place=shift(0.5, 0.5).after(scale(0.5))), *layers)
+    red, green, blue = ground.tolist()
+    stained = replace(scene, ground=(red, green, blue), layers=layers)
+    return _noting(stained, new_ground_color=hexadecimal(ground), strokes=strokes)
+
+
+def replace_object(scene: Scene, dice: Dice, *, content: Annotated[str, OneOf(("other", *FILLERS))] = "other") -> Scene:
+    """Put something else in the object's place, of the same area, on the same ground.
+
+    It is drawn anew until it clearly differs from the object: over the object's interior by a median of 30
+    CIELAB or more, with a correlation of their luminances of at most 0.5.
+
+    Args:
+        scene: an object on a plain ground.
+        dice: for what is put there.
+        content: ``other``, one of the other `CONTENTS`, or a filler.
+
+    Raises:
+        DrawError: nothing different enough was found.
+    """
+    old = scene.layers[-1]
+    families = {name: make for name, make in CONTENTS.items() if name != old.name}
+
+    def make(dice: Dice) -> tuple[Layer, Scene]:
+        name = dice.pick(list(families)) if content == "other" else content
+        layer = _in_its_place(old, name, {**families, **FILLERS}[name](dice))
+        return layer, replace(scene, layers=(*scene.layers[:-1], layer))
+
+    layer, replaced = dice.until(
+        make,
+        lambda made: stands_out(made[0].paint, scene.ground) and _differ(scene, made[1]),
+        f"{content} that differs from {old.name}",
+    )
+    return _noting(replaced, replaced_by=layer.name)
+
+
+SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
+    "rotate": rotate,
+    "translate": translate,
+    "translate_clear": translate_clear,
+    "stain": stain,
+    "replace_object": replace_object,
+}
+"""From a scene and dice to a scene."""
+
+PIXEL_DISTORTIONS: Mapping[str, Callable[..., Pixels]] = {"invert": invert}
+"""From 8-bit RGB, ``(height, width, 3)``, and dice to the same."""
+
+
+def _noting(scene: Scene, **what: object) -> Scene:
+    """The scene with more written down of what it was drawn with."""
+    return replace(scene, drawn={**scene.drawn, **what})
+
+
+def _strokes(dice: Dice, count: int, ink: Array) -> Paint:
+    """Short bent strokes anywhere in the frame: 4 to 12 % of it long, 3 % thick."""
+    x, y = dice.numbers(-0.94, 0.94, 2, count)
+    turns = [turn(degrees) for degrees in dice.numbers(0, 180, count)]
+    half_lengths, bends = dice.numbers(0.04, 0.12, count), dice.numbers(-0.6, 0.6, count)
+    half_thickness = 0.03  # of [-1, 1], as the lengths are
+
+    def paint(u: Array, v: Array) -> tuple[Array, Mask]:
+        opaque = np.zeros(len(u), dtype=bool)
+        for cx, cy, about, half, bend in zip(x, y, turns, half_lengths, bends, strict=True):
+            near = np.flatnonzero(np.maximum(np.abs(u - cx), np.abs(v - cy)) <= 2 * half)
+            along, across = about(u[near] - cx, v[near] - cy)
+            across = across - bend * along**2 / half
+            opaque[near] |= (np.abs(across) < half_thickness) & (np.abs(along) < half)
+        return np.broadcast_to(ink, (len(u), 3)), opaque
+
+    return paint
+
+
+def _in_its_place(old: Layer, name: str, paint: Paint) -> Layer:
+    """A layer about where the old one is, as large, and inside the frame."""
+    left, top, right, bottom = old.box()
+    side = min(1.0, (right - left) * math.sqrt(coverage(old.paint) / coverage(paint)))
+    x = min(max((left + right - side) / 2, 0), 1 - side)
+    y = min(max((top + bottom - side) / 2, 0), 1 - side)
+    return Layer(name=name, paint=paint, place=shift(x + side / 2, y + side / 2).after(scale(side / 2)))
+
+
+def _differ(scene: Scene, replaced: Scene) -> bool:
+    """Whether two scenes clearly differ over the interior of the first one's object."""
+    size = 48
+    axis = (np.arange(size) + 0.5) / size
+    x, y = (part.ravel() for part in np.meshgrid(axis, axis))
+    u, v = scene.layers[-1].place.inverse()(x, y)
+    inside = np.maximum(np.abs(u), np.abs(v)) <= 1
+    inside[inside] = scene.layers[-1].paint(u[inside], v[inside])[1]
+    a, b = (render(each, size).reshape(-1, 3)[inside] / 255 for each in (scene, replaced))
+    if np.median(color.difference(a, b)) < 30:
+        return False
+    light_a, light_b = a @ color.LUMA, b @ color.LUMA
+    if light_a.std() < 1e-6 or light_b.std() < 1e-6:
+        return True  # one of them is flat: there is nothing to correlate
+    return float(np.corrcoef(light_a, light_b)[0, 1]) <= 0.5

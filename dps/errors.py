@@ -1,0 +1,61 @@
+"""Every error that dps raises on purpose, and whose mistake each one is.
+
+    DpsError
+    ├── UsageError         the question was wrong: an option, a name, a folder
+    │   └── ProbeError     a probe file, or an image that it names
+    ├── WeightsError       pretrained weights: missing, altered, or not what they should be
+    ├── ImageError         an image, or a batch of them, that cannot be measured
+    ├── DrawError          a scene that cannot be drawn as it was asked for
+    └── MetricError        a metric under test that broke its contract
+
+A message says where, what was found, what would be right and what to do, in one line.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class DpsError(Exception):
+    """Base of all errors below; its text is one line, meant for the person who asked."""
+
+
+class UsageError(DpsError):
+    """What was asked for does not exist or does not fit together."""
+
+
+class ProbeError(UsageError):
+    """A probe file is wrong; the message begins with ``path:line``."""
+
+
+class WeightsError(DpsError):
+    """Pretrained weights are missing, altered or do not fit their network."""
+
+
+class ImageError(DpsError, ValueError):
+    """Images of the wrong size, range or shape, or a file that is no readable image."""
+
+
+class DrawError(DpsError):
+    """A scene cannot be drawn, or the case it makes asks nothing."""
+
+
+class MetricError(DpsError):
+    """A metric under test returned something that is not a distance."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """Say that a name is not known, which one may have been meant, and which there are.
+
+    >>> unknown("comparison", "srot", ["spatial", "sort", "mean"])
+    "unknown comparison 'srot'. Did you mean 'sort'? Known: mean, sort, spatial."
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    meant = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {kind} {name!r}.{meant} Known: {', '.join(names)}."
+
+
+def one_line(error: BaseException) -> str:
+    """An exception of somebody else's as part of a one-line message."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,221 @@
+"""Many variants over many images: each image goes through each network once.
+
+A network runs layer by layer. At each layer every comparison puts the images into its form once, each
+normalization of it is made once, the pairs are subtracted, and the layer is dropped. A sum of comparisons is
+the sum of distances that are there already, so it costs nothing.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dps.comparisons import form_of, normalized, squared_distance
+from dps.errors import DpsError, MetricError, one_line
+from dps.images import Picture, Triple, as_batch
+from dps.metrics import Deep, Metric, Term, Variant
+from dps.networks import Extractor
+from dps.verdicts import Distances
+
+Part: TypeAlias = tuple[str, str]
+"""A comparison and a normalization, by name: subtracted once for all metrics that contain it."""
+
+Outcome: TypeAlias = Distances | DpsError
+"""What measuring one case with one variant gave: distances, or why there are none."""
+
+Forms: TypeAlias = dict[str, Tensor | DpsError]
+"""One part's form of each image at one layer, ``(channel, position)``, by the image's digest."""
+
+IMAGES_AT_ONCE = 16
+"""How many images of 96 x 96, or as many pixels, to measure at once: bounds the memory."""
+
+
+class Meter:
+    """Measures variants that share one network, or metrics that have none.
+
+    Args:
+        extractor: the network; None for metrics of images.
+        reduction: one of `comparisons.REDUCTIONS`.
+    """
+
+    def __init__(self, extractor: Extractor | None = None, reduction: str = "sum") -> None:
+        self.extractor = extractor
+        self.reduction = reduction
+        self._kept: dict[str, dict[tuple[int, Part], Tensor | DpsError]] = {}
+
+    def measure(self, triples: Sequence[Triple], variants: Sequence[Variant]) -> list[dict[Variant, Outcome]]:
+        """Measure cases, all variants at once.
+
+        Args:
+            triples: all of one image size; `IMAGES_AT_ONCE` keeps the memory bounded.
+            variants: all with the extractor's network, or all without one.
+
+        Returns:
+            For each case, what each variant gave. What a metric raises becomes the outcome of the cases
+            that it concerns; the others are measured.
+        """
+        parts = _parts(variants)
+        with torch.inference_mode():
+            layers = self._measure_layers(triples, parts) if parts else [{} for _ in triples]
+        return [
+            {
+                variant: measure_images(variant.metric, triple)
+                if isinstance(variant.metric, Metric)
+                else _add_up(variant, triple, found)
+                for variant in variants
+            }
+            for triple, found in zip(triples, layers, strict=True)
+        ]
+
+    def _measure_layers(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> list[dict[Part, "Layers"]]:
+        """Each case's distances by part, before they are added up."""
+        self._keep_common(triples, parts)
+        own = {
+            picture.digest: picture
+            for triple in triples
+            for picture in [triple.original, *triple.compared]
+            if picture in (triple.original, triple.distorted) or not picture.common
+        }
+        found: list[dict[Part, list[Tensor] | DpsError]] = [{} for _ in triples]
+        for layer, part, forms in self._forms(list(own.values()), parts):
+            for triple, rows in zip(triples, found, strict=True):
+                original, *compared = (
+                    forms[picture.digest] if picture.digest in forms else self._kept[picture.digest][layer, part]
+                    for picture in [triple.original, *triple.compared]
+                )
+                _append(rows, part, self._distances(original, compared))
+        return [
+            {
+                part: rows if isinstance(rows, DpsError) else torch.stack(rows).double().cpu().numpy()
+                for part, rows in by_part.items()
+            }
+            for by_part in found
+        ]
+
+    def _keep_common(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> None:
+        """Measure the references that most cases share once, and keep their forms."""
+        common = {p.digest: p for triple in triples for p in triple.references.values() if p.common}
+        wanted = {(0, part) for part in parts}
+        if new := [p for key, p in common.items() if not wanted <= self._kept.get(key, {}).keys()]:
+            for layer, part, forms in self._forms(new, parts):
+                for key, form in forms.items():
+                    self._kept.setdefault(key, {})[layer, part] = form
+
+    def _forms(self, pictures: Sequence[Picture], parts: dict[Part, Term]) -> Iterator[tuple[int, Part, Forms]]:
+        """Run the network; at each layer, for each part, the form of each picture."""
+        assert self.extractor is not None
+        keys = [picture.digest for picture in pictures]
+        for layer, features in enumerate(self.extractor.layers(as_batch(p.pixels for p in pictures))):
+            for term, group in itertools.groupby(parts, key=parts.__getitem__):
+                raw = _raw_forms(features, term)
+                for part in group:
+                    yield layer, part, dict(zip(keys, _normalized(raw, part[1]), strict=True))
+
+    def _distances(self, original: Tensor | DpsError, compared: Sequence[Tensor | DpsError]) -> Tensor | DpsError:
+        """From one image to others at one layer, ``(compared,)``."""
+        if isinstance(original, DpsError):
+            return original
+        distances = []
+        for form in compared:
+            if isinstance(form, DpsError):
+                return form
+            try:
+                distances.append(squared_distance(original, form, self.reduction))
+            except MetricError as error:
+                return error
+        return torch.stack(distances)
+
+
+Layers: TypeAlias = NDArray[np.float64] | DpsError
+"""One case's distances by one part, ``(layer, compared)``: the distorted image, then the references."""
+
+
+def measure_images(metric: Metric, triple: Triple) -> Outcome:
+    """Measure one case with a metric of images, in one call, the original's distance to itself included."""
+    batch = as_batch(picture.pixels for picture in [triple.original, triple.original, *triple.compared])
+    original = batch[:1].expand(len(batch) - 1, -1, -1, -1)
+    try:
+        itself, distorted, *references = metric(original, batch[1:]).tolist()
+    except Exception as error:  # noqa: BLE001 - a metric under test may raise anything
+        return _of_metric(metric.name, error)
+    return Distances(
+        itself=itself,
+        distorted=distorted,
+        references=dict(zip(triple.references, references, strict=True)),
+    )
+
+
+def _add_up(variant: Variant, triple: Triple, parts: dict[Part, Layers]) -> Outcome:
+    """A sum's distances: those of its terms, weighted and added layer by layer."""
+    assert isinstance(variant.metric, Deep)
+    assert variant.normalization is not None
+    total: NDArray[np.float64] | float = 0.0
+    for term in variant.metric.terms:
+        layers = parts[term.name, variant.normalization]
+        if isinstance(layers, DpsError):
+            return layers
+        total = total + term.weight * layers
+    assert isinstance(total, np.ndarray)
+    distorted, *references = total.T.tolist()
+    layers_of = {name: tuple(layers) for name, layers in zip(triple.references, references, strict=True)}
+    return Distances(
+        itself=0.0,  # both images have one form, computed once: what is subtracted is the same number
+        distorted=sum(distorted),
+        references={name: sum(layers) for name, layers in layers_of.items()},
+        distorted_layers=tuple(distorted),
+        reference_layers=layers_of,
+    )
+
+
+def _parts(variants: Sequence[Variant]) -> dict[Part, Term]:
+    """What has to be subtracted for all variants, each once; those of one comparison stand together."""
+    parts = {
+        (term.name, variant.normalization): term
+        for variant in variants
+        if isinstance(variant.metric, Deep) and variant.normalization is not None
+        for term in variant.metric.terms
+    }
+    return {part: parts[part] for part in sorted(parts)}
+
+
+def _normalized(raw: Tensor | list[Tensor | DpsError], normalization: str) -> Iterable[Tensor | DpsError]:
+    """Forms normalized, one per image, ``(channel, position)``."""
+    if isinstance(raw, Tensor):
+        return normalized(raw, normalization)
+    return [form if isinstance(form, DpsError) else normalized(form, normalization)[0] for form in raw]
+
+
+def _append(rows: dict[Part, list[Tensor] | DpsError], part: Part, new: Tensor | DpsError) -> None:
+    """Add a layer's distances, unless a layer before it, or this one, has none."""
+    row = rows.setdefault(part, [])
+    if isinstance(new, DpsError):
+        rows[part] = row if isinstance(row, DpsError) else new
+    elif not isinstance(row, DpsError):
+        row.append(new)
+
+
+def _raw_forms(features: Tensor, term: Term) -> Tensor | list[Tensor | DpsError]:
+    """A comparison's forms of a batch; where it raises, image by image, to see which ones break it.
+
+    Where it then raises no more, nobody can tell which image it was: all of the batch are broken.
+    """
+    try:
+        return form_of(features, term.comparison, term.name)
+    except Exception as error:  # noqa: BLE001 - a user's comparison may raise anything
+        first = _of_metric(term.name, error)
+    alone: list[Tensor | DpsError] = []
+    for image in features.unsqueeze(1):
+        try:
+            alone.append(form_of(image, term.comparison, term.name))
+        except Exception as error:  # noqa: BLE001
+            alone.append(_of_metric(term.name, error))
+    return alone if any(isinstance(form, DpsError) for form in alone) else [first] * len(alone)
+
+
+def _of_metric(name: str, error: Exception) -> MetricError:
+    """What a metric under test raised, as its own failure."""
+    return MetricError(f"metric {name!r}: {error if isinstance(error, MetricError) else one_line(error)}")

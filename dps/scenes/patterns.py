@@ -1,0 +1,274 @@
+"""Black-and-white patterns that fill the frame: twelve families, which look as good inverted.
+
+A family takes its sizes from dice, once, and returns an ink, which says what is black. Sizes are
+fractions of the frame; one feature, such as a stripe or a square, is 6 to 35 % of it. To add a
+family, write a function and enter it in the table at the end.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from dps.scenes.color import Array
+from dps.scenes.dice import Dice
+from dps.scenes.noise import smooth_noise
+from dps.scenes.plane import Mask, scale, shift, turn
+
+Ink: TypeAlias = Callable[[Array, Array], Mask]
+"""What is black: u and v of n points, each ``(n,)`` and in [-1, 1] over the frame, to ``(n,)``."""
+
+Pattern: TypeAlias = Callable[[Dice], Ink]
+
+FRAME = 2.0
+"""Width and height of the frame in u and v."""
+
+
+def checkerboard(dice: Dice) -> Ink:
+    """Squares, 3 to 12 of them across the frame: upright, on their tips, or at any angle."""
+    square = FRAME / dice.whole(3, 12)
+    grid = turn(dice.pick([0.0, 0.0, 45.0, dice.between(0, 90)]))
+    right, down = dice.numbers(0, 1, 2)
+
+    def ink(u: Array, v: Array) -> Mask:
+        x, y = grid(u, v)
+        return _odd(np.floor(x / square + right) + np.floor(y / square + down))
+
+    return ink
+
+
+def stripes(dice: Dice) -> Ink:
+    """Straight stripes in any direction."""
+    period = FRAME * dice.between(0.17, 0.5)
+    black, phase = dice.between(0.36, 0.64), dice.between(0, 1)
+    across = turn(dice.between(0, 180))
+
+    def ink(u: Array, v: Array) -> Mask:
+        x, _ = across(u, v)
+        return (x / period + phase) % 1 < black
+
+    return ink
+
+
+def zebra(dice: Dice) -> Ink:
+    """Stripes that bend, fork and swell."""
+    period = FRAME * dice.between(0.14, 0.26)
+    black = dice.between(0.4, 0.6)
+    across = turn(dice.between(0, 180))
+    bend = smooth_noise(dice, 3)
+    strength = FRAME * dice.between(0.045, 0.085)
+
+    def ink(u: Array, v: Array) -> Mask:
+        x, _ = across(u, v)
+        return (x + strength * bend(u, v)) / period % 1 < black
+
+    return ink
+
+
+def rings(dice: Dice) -> Ink:
+    """Rings around a point near the middle."""
+    period = FRAME * dice.between(0.17, 0.3)  # so that at least one ring is whole
+    black = dice.between(0.36, 0.64)
+    right, down = dice.numbers(-0.3, 0.3, 2)
+
+    def ink(u: Array, v: Array) -> Mask:
+        distance: Array = np.hypot(u - right, v - down)
+        return distance / period % 1 < black
+
+    return ink
+
+
+def swirl(dice: Dice) -> Ink:
+    """Arms that run outward from a point near the middle, straight or bent into a spiral."""
+    arms = dice.whole(5, 14)
+    bend = dice.between(-0.2, 0.2)
+    right, down = dice.numbers(-0.15, 0.15, 2)
+
+    def ink(u: Array, v: Array) -> Mask:
+        x, y = u - right, v - down
+        around: Array = np.arctan2(y, x) / (2 * np.pi) + bend * np.hypot(x, y)
+        return arms * around % 1 < 0.5
+
+    return ink
+
+
+def honeycomb(dice: Dice) -> Ink:
+    """White hexagons, 3 to 9 of them across the frame, with black walls."""
+    cell = FRAME * dice.between(0.11, 0.33)
+    wall = dice.between(0.18, 0.36)
+    grid = turn(dice.pick([0.0, 30.0])).after(scale(1 / cell))
+    right, down = dice.numbers(0, 1, 2)
+    column, row = 1.0, np.sqrt(3)  # the middles form a grid of such cells, and another halfway between
+
+    def ink(u: Array, v: Array) -> Mask:
+        x, y = grid(u, v)
+        x, y = x + right, y + down
+        x1, y1 = x % column - column / 2, y % row - row / 2
+        x2, y2 = (x - column / 2) % column - column / 2, (y - row / 2) % row - row / 2
+        first = x1**2 + y1**2 < x2**2 + y2**2
+        x, y = np.abs(np.where(first, x1, x2)), np.abs(np.where(first, y1, y2))
+        from_middle: Array = np.maximum(x, x / 2 + y * np.sqrt(3) / 2)  # 1/2 halfway to the next middle
+        return from_middle > (1 - wall) / 2
+
+    return ink
+
+
+def diamonds(dice: Dice) -> Ink:
+    """Nested squares on their tips, in rows."""
+    band = FRAME * dice.between(0.06, 0.12)
+    bands = dice.whole(4, 6)  # from the middle of a diamond to its tip; 3 would not look nested
+    cell = band * bands * np.sqrt(2)
+    right, down = dice.numbers(0, 1, 2)
+
+    def ink(u: Array, v: Array) -> Mask:
+        x, y = (u / cell + right) % 1 - 0.5, (v / cell + down) % 1 - 0.5
+        return ~_odd(np.floor((np.abs(x) + np.abs(y)) * bands))
+
+    return ink
+
+
+def truchet(dice: Dice) -> Ink:
+    """Maze of tiles that join the middles of their sides by two lines or arcs, turned at random."""
+    tiles = dice.whole(3, 6)
+    mirrored = dice.wholes(0, 1, tiles, tiles).astype(bool)
+    half_width = dice.between(0.15, 0.22)
+    from_lines = dice.pick([_from_arcs, _from_diagonals])
+
+    def ink(u: Array, v: Array) -> Mask:
+        x, y = (u + 1) / FRAME * tiles, (v + 1) / FRAME * tiles
+        column, row = (np.clip(p.astype(np.int64), 0, tiles - 1) for p in (x, y))
+        x, y = x - column, y - row
+        return from_lines(np.where(mirrored[row, column], 1 - x, x), y) < half_width
+
+    return ink
+
+
+def _from_arcs(x: Array, y: Array) -> Array:
+    """Distance to the quarter circles about two opposite corners of the unit tile."""
+    return np.minimum(np.abs(np.hypot(x, y) - 0.5), np.abs(np.hypot(1 - x, 1 - y) - 0.5))
+
+
+def _from_diagonals(x: Array, y: Array) -> Array:
+    """Distance to the straight lines that cut off two opposite corners of the unit tile."""
+    distance: Array = np.minimum(np.abs(x + y - 0.5), np.abs(x + y - 1.5)) / np.sqrt(2)
+    return distance
+
+
+def blobs(dice: Dice) -> Ink:
+    """Patches with smooth shores, like a cow's."""
+    height = smooth_noise(dice, dice.between(3.5, 4.5), coarsest=dice.pick([1.5, 2.0, 3.0]))
+    shore = dice.between(-0.4, 0.4)
+    return lambda u, v: height(u, v) < shore
+
+
+def dots(dice: Dice) -> Ink:
+    """Rows of round or square dots, 3 to 6 in a row; whole ones, or cut off by the frame."""
+    in_row = dice.whole(3, 6)
+    norm, radius = dice.pick([(_round, dice.between(0.31, 0.4)), (_square, dice.between(0.27, 0.35))])
+    right, down = dice.pick([(0.0, 0.0), (dice.between(0, 1), dice.between(0, 1))])
+
+    def ink(u: Array, v: Array) -> Mask:
+        x, y = (u + 1) / FRAME * in_row + right, (v + 1) / FRAME * in_row + down
+        return norm(x % 1 - 0.5, y % 1 - 0.5) < radius
+
+    return ink
+
+
+def shape(dice: Dice) -> Ink:
+    """Lone patch that covers .26 to .35 of the frame: an oval, a square, or one with a wavy outline."""
+    flat = dice.between(0.7, 0.9)
+    outlines: list[Ink] = [
+        wavy(dice, 0.1, 0.25),
+        lambda x, y: _round(x, y / flat) < 1,
+        lambda x, y: _square(x, y) < np.sqrt(0.5),
+    ]
+    outline = dice.pick(outlines)
+    size = np.sqrt(dice.between(0.26, 0.35) / _share(outline))
+    room = max(0.0, 0.95 - size)
+    right, down = (dice.numbers(-1, 1, 2) * room).tolist()
+    own = shift(right, down).after(turn(dice.between(0, 360))).after(scale(size)).inverse()
+    return lambda u, v: outline(*own(u, v))
+
+
+def yin_yang(dice: Dice) -> Ink:
+    """Yin and yang with a black outline, at any angle, on white."""
+    own = turn(dice.between(0, 360)).after(scale(dice.between(0.85, 0.97))).inverse()
+    dot, line = dice.between(0.12, 0.2), dice.between(0.045, 0.07)
+    return lambda u, v: yin(*own(u, v), dot, line)
+
+
+PATTERNS: dict[str, Pattern] = {
+    "checkerboard": checkerboard,
+    "stripes": stripes,
+    "zebra": zebra,
+    "rings": rings,
+    "swirl": swirl,
+    "honeycomb": honeycomb,
+    "diamonds": diamonds,
+    "truchet": truchet,
+    "blobs": blobs,
+    "dots": dots,
+    "shape": shape,
+    "yin_yang": yin_yang,
+}
+
+
+def wavy(dice: Dice, least: float, most: float) -> Ink:
+    """Draw a disc whose outline is bent by waves of this depth; it just touches the unit circle."""
+    waves = np.arange(2, 7)
+    depths = dice.between(least, most) * dice.numbers(-1, 1, len(waves)) / np.sqrt(waves - 1)
+    phases = dice.numbers(0, 2 * np.pi, len(waves))
+
+    def bent(angle: Array) -> Array:
+        radius = np.ones_like(angle)
+        for wave, depth, phase in zip(waves, depths, phases, strict=True):
+            radius += depth * np.cos(wave * angle + phase)
+        return radius
+
+    around = bent(np.linspace(-np.pi, np.pi, 720))
+    largest, smallest = around.max(), around.min() - 1e-3  # the true least radius may lie between two angles
+
+    def ink(u: Array, v: Array) -> Mask:
+        radius: Array = np.hypot(u, v) * largest
+        inside: Mask = radius < smallest
+        near = (radius >= smallest) & (radius < largest)
+        inside[near] = radius[near] < bent(np.arctan2(v[near], u[near]))
+        return inside
+
+    return ink
+
+
+def yin(u: Array, v: Array, dot: float, line: float) -> Mask:
+    """Say what is black in a yin-yang as large as the unit circle.
+
+    Args:
+        u: position.
+        v: position.
+        dot: radius of the two dots.
+        line: width of the outline, which lies within the circle.
+    """
+    from_middle, from_black, from_white = np.hypot(u, v), np.hypot(u, v - 0.5), np.hypot(u, v + 0.5)
+    black = (((u < 0) | (from_black < 0.5)) & (from_white >= 0.5)) | (from_white < dot)
+    black &= from_black >= dot
+    with_outline: Mask = (black | (from_middle > 1 - line)) & (from_middle <= 1)
+    return with_outline
+
+
+def _odd(number: Array) -> Mask:
+    odd: Mask = number % 2 == 1
+    return odd
+
+
+def _round(x: Array, y: Array) -> Array:
+    return np.hypot(x, y)
+
+
+def _square(x: Array, y: Array) -> Array:
+    return np.maximum(np.abs(x), np.abs(y))
+
+
+def _share(ink: Ink) -> float:
+    """Share of [-1, 1] x [-1, 1] that is black, to about 0.1 %."""
+    line = (np.arange(256) + 0.5) / 128 - 1
+    u, v = np.meshgrid(line, line)
+    return float(ink(u.ravel(), v.ravel()).mean())

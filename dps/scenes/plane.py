@@ -1,0 +1,160 @@
+"""Pictures as functions of the plane, and how they become pixels.
+
+A scene is a plain ground that never ends and layers painted on it. Moving a layer changes the
+coordinates at which it is evaluated, never its pixels, so a turned or shifted scene is as exact as
+the first one, at any size. The frame is the unit square, x to the right and y down.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dps.scenes.color import Array
+
+Mask: TypeAlias = NDArray[np.bool_]
+Image: TypeAlias = NDArray[np.uint8]
+"""8-bit RGB, ``(height, width, 3)``."""
+
+Paint: TypeAlias = Callable[[Array, Array], tuple[Array, Mask]]
+"""Where a layer is opaque, and in which color.
+
+Takes u and v of n points, each ``(n,)``; returns RGB in [0, 1], ``(n, 3)``, and which of the points
+are painted at all, ``(n,)``. What a layer shows lies within [-1, 1] in both."""
+
+SAMPLES = 4
+"""Each pixel is the average of 4 x 4 points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """A map of the plane: ``(x, y) -> matrix @ (x, y) + offset``."""
+
+    matrix: tuple[tuple[float, float], tuple[float, float]]
+    offset: tuple[float, float]
+
+    def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Map many points."""
+        (a, b), (c, d) = self.matrix
+        e, f = self.offset
+        return a * x + b * y + e, c * x + d * y + f
+
+    def after(self, first: "Affine") -> "Affine":
+        """The map that applies ``first`` and this one to its result."""
+        matrix = np.array(self.matrix) @ np.array(first.matrix)
+        offset = np.array(self.matrix) @ np.array(first.offset) + np.array(self.offset)
+        return _affine(matrix, offset)
+
+    def inverse(self) -> "Affine":
+        """The map back."""
+        (a, b), (c, d) = self.matrix
+        matrix = np.array([[d, -b], [-c, a]]) / (a * d - b * c)
+        return _affine(matrix, -matrix @ np.array(self.offset))
+
+
+def _affine(matrix: Array, offset: Array) -> Affine:
+    (a, b), (c, d) = matrix.tolist()
+    e, f = offset.tolist()
+    return Affine(((a, b), (c, d)), (e, f))
+
+
+def shift(right: float, down: float) -> Affine:
+    """Move by fractions of the frame."""
+    return Affine(((1.0, 0.0), (0.0, 1.0)), (right, down))
+
+
+def scale(factor: float) -> Affine:
+    """Grow about the origin."""
+    return Affine(((factor, 0.0), (0.0, factor)), (0.0, 0.0))
+
+
+def turn(degrees: float) -> Affine:
+    """Turn clockwise about the origin (y points down); exact at multiples of 90 degrees."""
+    quarters, rest = divmod(degrees, 90)
+    c, s = np.cos(np.deg2rad(rest)), np.sin(np.deg2rad(rest))
+    c, s = [(c, s), (-s, c), (-c, -s), (s, -c)][int(quarters) % 4]
+    return Affine(((float(c), float(-s)), (float(s), float(c))), (0.0, 0.0))
+
+
+def about_middle(map_: Affine) -> Affine:
+    """The same map with the middle of the frame as its origin."""
+    return shift(0.5, 0.5).after(map_).after(shift(-0.5, -0.5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Something painted on the ground.
+
+    Attributes:
+        name: what it shows.
+        paint: what it looks like, in coordinates of its own.
+        place: from its own coordinates, [-1, 1] in both, to the frame's.
+    """
+
+    name: str
+    paint: Paint = field(repr=False)
+    place: Affine
+
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what it can cover, in frame coordinates."""
+        x, y = self.place(np.array([-1.0, 1.0, -1.0, 1.0]), np.array([-1.0, -1.0, 1.0, 1.0]))
+        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A plain ground and the layers on it, bottom to top.
+
+    Attributes:
+        ground: the ground's color, RGB in [0, 1].
+        layers: what is painted on it; by convention the last one is the object.
+        drawn: what it was drawn with, for the report: names, numbers, texts.
+    """
+
+    ground: tuple[float, float, float]
+    layers: tuple[Layer, ...]
+    drawn: dict[str, object] = field(default_factory=dict)
+
+    def moved(self, map_: Affine) -> "Scene":
+        """All layers mapped within the frame; the ground stays, since it is plain and endless."""
+        layers = tuple(replace(layer, place=map_.after(layer.place)) for layer in self.layers)
+        return replace(self, layers=layers)
+
+
+def render(scene: Scene, size: int) -> Image:
+    """Sample a scene.
+
+    Args:
+        scene: what to draw.
+        size: height and width, in pixels.
+
+    Returns:
+        8-bit RGB, ``(size, size, 3)``. Each pixel is the average of 4 x 4 points, rounded once.
+    """
+    pixels = np.empty((size, size, 3))
+    pixels[:] = scene.ground
+    if boxes := [layer.box() for layer in scene.layers]:
+        left, top = (int(max(0, np.floor(min(b[i] for b in boxes) * size))) for i in (0, 1))
+        right, bottom = (int(min(size, np.ceil(max(b[i] for b in boxes) * size))) for i in (2, 3))
+        if left < right and top < bottom:
+            pixels[top:bottom, left:right] = _sampled(scene, size, left, top, right, bottom)
+    return np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+
+
+def _sampled(scene: Scene, size: int, left: int, top: int, right: int, bottom: int) -> Array:
+    """The pixels of one part of the frame, ``(bottom - top, right - left, 3)``."""
+    x = (np.arange(left * SAMPLES, right * SAMPLES) + 0.5) / (size * SAMPLES)
+    y = (np.arange(top * SAMPLES, bottom * SAMPLES) + 0.5) / (size * SAMPLES)
+    colors = np.empty((len(y), len(x), 3))
+    colors[:] = scene.ground
+    for layer in scene.layers:
+        u, v = layer.place.inverse()(x[None, :], y[:, None])
+        near = np.maximum(np.abs(u), np.abs(v)) <= 1
+        painted, opaque = layer.paint(u[near], v[near])
+        near[near] = opaque
+        colors[near] = painted[opaque]
+    parts = colors.reshape(bottom - top, SAMPLES, right - left, SAMPLES, 3)
+    average: Array = parts.mean(axis=(1, 3))
+    return average

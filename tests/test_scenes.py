@@ -1,0 +1,409 @@
+"""Scenes: choices by seed, colors, the plane and its pixels, noise, patterns and contents."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dps.errors import DrawError
+from dps.scenes import color
+from dps.scenes.color import Array
+from dps.scenes.contents import CONTENTS, FILLERS, ICONS
+from dps.scenes.dice import Dice
+from dps.scenes.noise import LATTICE, Field, cells, smooth_noise
+from dps.scenes.patterns import PATTERNS, wavy
+from dps.scenes.plane import Affine, Layer, Paint, Scene, about_middle, render, scale, shift, turn
+
+ALL = {**CONTENTS, **FILLERS}
+SEEDS = range(5)
+
+
+def points(per_side: int) -> tuple[Array, Array]:
+    """The middles of so many squares a side of [-1, 1] x [-1, 1]."""
+    line = (np.arange(per_side) + 0.5) / per_side * 2 - 1
+    u, v = np.meshgrid(line, line)
+    return u.ravel(), v.ravel()
+
+
+def mapped(map_: Affine, x: float, y: float) -> tuple[float, float]:
+    """Where a map takes a single point."""
+    to_x, to_y = map_(np.array([x]), np.array([y]))
+    return to_x.item(), to_y.item()
+
+
+def one_color(rgb: tuple[float, float, float]) -> Paint:
+    return lambda u, _v: (np.tile(np.array(rgb, dtype=float), (len(u), 1)), np.ones(len(u), dtype=bool))
+
+
+def scene_of(
+    paint: Paint,
+    *,
+    left: float,
+    top: float,
+    side: float,
+    ground: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Scene:
+    place = shift(left + side / 2, top + side / 2).after(scale(side / 2))
+    return Scene(ground=ground, layers=(Layer(name="object", paint=paint, place=place),))
+
+
+# ------------------------------------------------------------------------------------------------ dice
+
+
+def test_dice_fall_the_same_way_everywhere() -> None:
+    dice = Dice(7, "a")  # recorded with NumPy 2.4.6 on x86-64
+    assert dice.between(0, 1) == 0.6172647474519394
+    assert dice.numbers(-1, 1, 2).round(8).tolist() == [-0.17544671, -0.41386796]
+    assert dice.whole(1, 6) == 1
+    assert dice.wholes(0, 9, 5).tolist() == [2, 2, 4, 4, 1]
+    assert dice.pick("abcde") == "c"
+    assert dice.shuffled("abcde") == list("ecbad")
+    assert dice.chance(0.5) is False
+
+
+def test_a_name_counts_as_its_checksum() -> None:
+    assert Dice("a").between(0, 1) == Dice(0xE8B7BE43).between(0, 1)  # CRC-32 of "a"
+
+
+def test_streams_under_a_seed_are_independent_of_it_and_of_each_other() -> None:
+    fresh, used = Dice(3), Dice(3)
+    used.numbers(0, 1, 100)
+    used.under("other").numbers(0, 1, 100)
+    assert used.under("side").between(0, 1) == fresh.under("side").between(0, 1)
+    assert used.under("side").between(0, 1) == Dice(3, "side").between(0, 1)
+    fresh.under("side").between(0, 1)
+    assert fresh.between(0, 1) == Dice(3).between(0, 1)
+    assert len({Dice(3, name).between(0, 1) for name in ("a", "b", 1, 2)}) == 4
+
+
+def test_dice_keep_their_ranges() -> None:
+    dice = Dice(5)
+    numbers = dice.numbers(-2, 3, 1000)
+    assert -2 <= numbers.min() < -1.9
+    assert 2.9 < numbers.max() < 3
+    assert set(dice.wholes(2, 4, 100).tolist()) == {2, 3, 4}
+    assert {dice.whole(2, 4) for _ in range(100)} == {2, 3, 4}
+    assert {dice.pick("abc") for _ in range(100)} == set("abc")
+    assert sorted(dice.shuffled(range(20))) == list(range(20))
+    assert 4 <= dice.between(4, 4.5) < 4.5
+    assert 200 < sum(dice.chance(0.25) for _ in range(1000)) < 300
+    assert not any(dice.chance(0) for _ in range(100))
+    assert all(dice.chance(1) for _ in range(100))
+
+
+def test_until_takes_the_first_acceptable_one() -> None:
+    again = Dice(5)
+    first = next(n for n in iter(lambda: again.whole(1, 6), None) if n > 4)
+    assert Dice(5).until(lambda dice: dice.whole(1, 6), lambda n: n > 4, "a high number") == first
+
+
+def test_until_gives_up_and_says_on_what() -> None:
+    with pytest.raises(DrawError, match="in 200 tries the seed gave no acceptable drawing: a seven"):
+        Dice(5).until(lambda dice: dice.whole(1, 6), lambda n: n == 7, "a seven")
+
+
+# ---------------------------------------------------------------------------------------------- colors
+
+
+@pytest.mark.parametrize(
+    ("rgb", "expected"),
+    [  # CIE L*a*b* of the sRGB primaries under D65, as published by many, such as brucelindbloom.com
+        ((1, 1, 1), (100, 0, 0)),
+        ((0, 0, 0), (0, 0, 0)),
+        ((1, 0, 0), (53.24, 80.09, 67.20)),
+        ((0, 1, 0), (87.73, -86.18, 83.18)),
+        ((0, 0, 1), (32.30, 79.19, -107.86)),
+    ],
+)
+def test_lab_of_known_colors(rgb: tuple[float, float, float], expected: tuple[float, float, float]) -> None:
+    assert color.lab(rgb) == pytest.approx(expected, abs=0.1)
+
+
+def test_dark_colors_have_a_lightness_in_proportion_to_their_light() -> None:
+    light = ((0.08 + 0.055) / 1.055) ** 2.4  # IEC 61966-2-1; CIE: below 0.00886, L* is (29 / 3) ** 3 times it
+    assert light < 0.00886
+    assert color.lab((0.08, 0.08, 0.08)) == pytest.approx(((29 / 3) ** 3 * light, 0, 0), abs=1e-9)
+
+
+def test_difference_of_black_and_white_is_their_lightness() -> None:
+    assert color.difference((0, 0, 0), (1, 1, 1)) == pytest.approx(100, abs=1e-9)
+    assert color.difference(np.zeros((4, 3)), (1, 1, 1)).shape == (4,)
+
+
+def test_hsv_by_hand() -> None:
+    assert color.hsv([0, 1 / 3, 2 / 3, 1, 1 / 6], 1, 1).round(12).tolist() == [
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [1, 0, 0],
+        [1, 1, 0],
+    ]
+    assert color.hsv(0.3, 0, 0.4).tolist() == [0.4, 0.4, 0.4]
+    assert color.hsv(0, 0.5, 0.8).round(12).tolist() == [0.8, 0.4, 0.4]
+
+
+def test_mix_by_hand() -> None:
+    assert color.mix([0, 0, 0], [1, 0.5, 0], [0, 0.25, 1]).tolist() == [
+        [0, 0, 0],
+        [0.25, 0.125, 0],
+        [1, 0.5, 0],
+    ]
+
+
+def test_distinct_hues_are_far_apart() -> None:
+    for seed in SEEDS:
+        colors = color.distinct_hues(Dice(seed), 4)
+        apart = [float(color.difference(a, b)) for i, a in enumerate(colors) for b in colors[:i]]
+        assert min(apart) > 25
+
+
+# ----------------------------------------------------------------------------------------------- plane
+
+
+def test_turn_is_clockwise_with_y_down() -> None:
+    assert mapped(turn(90), 1, 0) == (0, 1)  # right becomes down
+    assert mapped(turn(45), 1, 0) == pytest.approx((np.sqrt(0.5), np.sqrt(0.5)))
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270, 360, -90])
+def test_quarter_turns_are_exact(degrees: int) -> None:
+    quarter = turn(90)
+    turned = Affine(((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
+    for _ in range(degrees // 90 % 4):
+        turned = quarter.after(turned)
+    assert turn(degrees) == turned
+
+
+def test_inverse_goes_back() -> None:
+    there = shift(0.3, -0.2).after(turn(33)).after(scale(0.7))
+    both = there.inverse().after(there)
+    assert both.matrix == pytest.approx(np.eye(2), abs=1e-15)
+    assert both.offset == pytest.approx((0, 0), abs=1e-15)
+
+
+def test_after_applies_the_first_map_first() -> None:
+    assert mapped(shift(1, 0).after(scale(2)), 1, 1) == (3, 2)
+    assert mapped(scale(2).after(shift(1, 0)), 1, 1) == (4, 2)
+
+
+def test_about_middle_keeps_the_middle() -> None:
+    assert mapped(about_middle(turn(45)), 0.5, 0.5) == (0.5, 0.5)
+
+
+def test_render_of_no_layers_is_the_ground() -> None:
+    assert render(Scene(ground=(0, 0.5, 1), layers=()), 3).tolist() == [[[0, 128, 255]] * 3] * 3
+
+
+def test_render_averages_four_by_four_points() -> None:
+    # 2 x 2 pixels have points at 1/16, 3/16, ... A square to 3/8 takes 3 x 3 of the first pixel's 16.
+    scene = scene_of(one_color((1, 0.5, 0)), left=0, top=0, side=3 / 8, ground=(0, 0, 0))
+    pixels = render(scene, 2)
+    assert pixels[0, 0].tolist() == [143, 72, 0]  # 9/16 of 255 is 143.4, and half of it 71.7
+    assert not pixels[0, 1].any()
+    assert not pixels[1].any()
+
+
+def test_render_has_x_to_the_right_and_y_down() -> None:
+    scene = scene_of(lambda u, v: (np.stack([u, v, 0 * u], axis=1), u > 0), left=0, top=0, side=1)
+    assert render(scene, 2).tolist() == [
+        # x in the right half averages to 0.5, and so does y in the lower half; y < 0 is clipped to 0
+        [[255, 255, 255], [128, 0, 0]],
+        [[255, 255, 255], [128, 128, 0]],
+    ]
+
+
+def test_later_layers_cover_earlier_ones() -> None:
+    below = scene_of(one_color((1, 0, 0)), left=0, top=0, side=1)
+    above = scene_of(one_color((0, 0, 1)), left=0.5, top=0, side=0.5)
+    both = Scene(ground=(0, 0, 0), layers=below.layers + above.layers)
+    assert render(both, 2).tolist() == [[[255, 0, 0], [0, 0, 255]], [[255, 0, 0], [255, 0, 0]]]
+
+
+def test_layers_outside_the_frame_are_not_seen() -> None:
+    scene = scene_of(one_color((1, 0, 0)), left=1.25, top=0.2, side=0.5)
+    assert (render(scene, 8) == 255).all()
+
+
+# ----------------------------------------------------------------------------------------------- noise
+
+
+@pytest.mark.parametrize(("falloff", "stretch", "coarsest"), [(0, 1, 1), (1, 0.4, 1), (2.2, 3, 1), (4, 1, 3)])
+def test_noise_has_mean_0_and_deviation_1_on_its_lattice(falloff: float, stretch: float, coarsest: float) -> None:
+    noise = smooth_noise(Dice(1), falloff, stretch=stretch, coarsest=coarsest)
+    line = np.arange(LATTICE) / LATTICE * 2 - 1
+    u, v = np.meshgrid(line, line)
+    heights = noise(u.ravel(), v.ravel())
+    assert heights.mean() == pytest.approx(0, abs=1e-12)
+    assert heights.std() == pytest.approx(1, abs=1e-12)
+
+
+def test_noise_repeats_every_frame() -> None:
+    noise = smooth_noise(Dice(1), 1.5)
+    u, v = Dice(2).numbers(-1, 1, 2, 500)
+    for right, down in ((2, 0), (0, 2), (-2, -4)):
+        assert noise(u + right, v + down) == pytest.approx(noise(u, v), abs=1e-9)
+    inner, edge = np.array([1 - 1e-9]), np.array([-1.0])
+    assert noise(inner, edge) == pytest.approx(noise(edge, edge), abs=1e-6)  # no seam
+
+
+def test_noise_between_lattice_points_is_their_weighted_average() -> None:
+    noise = smooth_noise(Dice(1), 1)
+    step = 2 / LATTICE
+    across = noise(np.array([0.0, 0.25, 1.0]) * step, np.zeros(3))
+    assert across[1] == pytest.approx(0.75 * across[0] + 0.25 * across[2])
+    down = noise(np.zeros(3), np.array([0.0, 0.25, 1.0]) * step)
+    assert down[1] == pytest.approx(0.75 * down[0] + 0.25 * down[2])
+
+
+def test_noise_is_rougher_with_less_falloff_and_longer_where_stretched() -> None:
+    def roughness(noise: Field) -> tuple[float, float]:
+        u, v = points(64)
+        step = 2 / LATTICE
+        across, down = noise(u + step, v) - noise(u, v), noise(u, v + step) - noise(u, v)
+        return across.std(), down.std()
+
+    assert roughness(smooth_noise(Dice(1), 1))[0] > 2 * roughness(smooth_noise(Dice(1), 2))[0]
+    across, down = roughness(smooth_noise(Dice(1), 1.5, stretch=4))
+    assert down > 1.5 * across
+
+
+def test_noise_leaves_out_coarse_waves() -> None:
+    line = np.arange(LATTICE) / LATTICE * 2 - 1
+    u, v = np.meshgrid(line, line)
+    heights = smooth_noise(Dice(1), 2, coarsest=3)(u.ravel(), v.ravel()).reshape(u.shape)
+    waves = np.abs(np.fft.fft2(heights))
+    assert waves[:3, 0] == pytest.approx(0, abs=1e-9)
+    assert waves[3, 0] > 1
+
+
+def test_cells_are_the_nearest_points() -> None:
+    nearby, cell = cells(Dice(1), 50)
+    assert nearby.shape == (64, 2)  # 8 x 8, the first square number from 50
+    u, v = Dice(2).numbers(-1, 1, 2, 300)
+    squared = (u[:, None] - nearby[:, 0]) ** 2 + (v[:, None] - nearby[:, 1]) ** 2
+    assert cell(u, v).tolist() == squared.argmin(axis=1).tolist()
+
+
+# -------------------------------------------------------------------------------------------- patterns
+
+
+@pytest.mark.parametrize("family", PATTERNS)
+def test_pattern_is_a_quarter_to_three_quarters_black(family: str) -> None:
+    u, v = points(48)
+    shares = [PATTERNS[family](Dice(seed, "pattern"))(u, v).mean() for seed in range(40)]
+    balanced = [0.25 <= share <= 0.75 for share in shares]
+    assert np.mean(balanced) >= 0.9  # the rest are drawn anew
+
+
+@pytest.mark.parametrize("family", PATTERNS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pattern_depends_on_its_dice_and_place_only(family: str, seed: int) -> None:
+    u, v = points(48)
+    ink = PATTERNS[family](Dice(seed))
+    black = ink(u, v)
+    assert black.shape == u.shape
+    assert black.dtype == bool
+    assert (PATTERNS[family](Dice(seed))(u, v) == black).all()
+    assert (PATTERNS[family](Dice(seed + 100))(u, v) != black).any()
+    assert (ink(u[::7], v[::7]) == black[::7]).all()  # nothing is drawn by lot when it is evaluated
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lone_shape_covers_26_to_35_percent_and_is_whole(seed: int) -> None:
+    u, v = points(256)
+    black = PATTERNS["shape"](Dice(seed))(u, v)
+    assert 0.255 < black.mean() < 0.355
+    assert not black[np.maximum(np.abs(u), np.abs(v)) > 0.99].any()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_yin_yang_has_an_outline_and_a_plain_ground(seed: int) -> None:
+    u, v = points(256)
+    black = PATTERNS["yin_yang"](Dice(seed))(u, v)
+    radius, angle = np.hypot(u, v), np.arctan2(v, u)
+    outermost = radius[black].max()
+    assert 0.84 < outermost < 0.98
+    ring = (radius > outermost - 0.03) & (radius < outermost - 0.01)
+    assert black[ring].all()  # all the way round, next to the white half too
+    assert np.ptp(angle[ring]) > 6.2
+    assert not black[radius > outermost].any()
+    assert 0.35 < black[radius < 0.8].mean() < 0.65
+
+
+def test_wavy_disc_just_touches_the_unit_circle() -> None:
+    u, v = points(512)
+    radius = np.hypot(u, v)
+    for seed in SEEDS:
+        assert 0.985 < radius[wavy(Dice(seed), 0.1, 0.25)(u, v)].max() <= 1
+    assert (wavy(Dice(1), 0, 0)(u, v) == (radius < 1)).all()  # no waves
+
+
+# -------------------------------------------------------------------------------------------- contents
+
+
+@pytest.mark.parametrize("name", ALL)
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=5, deadline=None, derandomize=True, database=None)
+def test_content_paints_valid_colors(name: str, seed: int) -> None:
+    u, v = points(40)
+    rgb, opaque = ALL[name](Dice(seed))(u, v)
+    assert rgb.shape == (1600, 3)
+    assert rgb.dtype == np.float64
+    assert opaque.shape == (1600,)
+    assert opaque.dtype == bool
+    assert rgb.min() >= 0
+    assert rgb.max() <= 1
+    assert opaque.mean() > 0.2
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_content_of_no_points_is_empty(name: str) -> None:
+    rgb, opaque = ALL[name](Dice(0))(np.empty(0), np.empty(0))
+    assert rgb.shape == (0, 3)
+    assert opaque.shape == (0,)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_content_depends_on_its_dice_and_place_only(name: str, seed: int) -> None:
+    u, v = points(40)
+    paint = ALL[name](Dice(seed))
+    rgb, opaque = paint(u, v)
+    again = ALL[name](Dice(seed))(u, v)
+    assert (again[0] == rgb).all()
+    assert (again[1] == opaque).all()
+    assert (ALL[name](Dice(seed + 100))(u, v)[0] != rgb).any()
+    some_rgb, some_opaque = paint(u[::7], v[::7])
+    assert (some_rgb == rgb[::7]).all()
+    assert (some_opaque == opaque[::7]).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_shift_by_a_32nd_of_the_frame_moves_whole_pixels(name: str) -> None:
+    for seed in SEEDS:
+        side = Dice(seed, "side").between(0.3, 0.48)
+        scene = scene_of(ALL[name](Dice(seed)), left=2 / 32, top=9 / 32, side=side, ground=(0.9, 0.8, 1))
+        shifted = scene.moved(shift(14 / 32, -5 / 32))
+        assert (render(shifted, 96) == np.roll(render(scene, 96), (-15, 42), axis=(0, 1))).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_quarter_turn_turns_the_pixels_clockwise(name: str) -> None:
+    for seed in SEEDS:
+        scene = scene_of(ALL[name](Dice(seed)), left=0.11, top=0.23, side=0.6, ground=(0.9, 0.8, 1))
+        upright = render(scene, 96)
+        turned = render(scene.moved(about_middle(turn(90))), 96)
+        apart = np.abs(turned.astype(int) - np.rot90(upright, k=-1))
+        assert apart.max() <= 1  # one level where the order of a sum tips the rounding
+        assert (apart > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("icon", ICONS)
+def test_icon_is_as_large_as_the_unit_circle(icon: str) -> None:
+    line = (np.arange(400) + 0.5) / 160 - 1.25
+    u, v = np.meshgrid(line, line)
+    depth = ICONS[icon](u.ravel(), v.ravel()).reshape(u.shape)
+    assert 0.13 < depth.max() < 1  # room for an outline and color inside it
+    assert 0.84 < np.hypot(u, v)[depth > 0].max() < 1.2
+    steps = np.hypot(*np.gradient(depth, line[1] - line[0]))
+    assert np.quantile(steps[depth > 0], [0.1, 0.9]) == pytest.approx([1, 1], abs=0.03)  # depth is a distance
