@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +27,17 @@ def pytest_configure(config: pytest.Config) -> None:
     from dps import run
     from dps.errors import DpsError
 
+    config.addinivalue_line("filterwarnings", "default")  # ours are errors; a metric under test may warn
     try:
-        config.stash[QUESTION] = run.ask(config.option)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            config.stash[QUESTION] = run.ask(config.option)
     except DpsError as error:
         raise pytest.UsageError(str(error)) from None
-    if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    if (worker := getattr(config, "workerinput", None)) is not None:
         import torch
 
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // worker["workercount"]))
     else:
         config.pluginmanager.register(Recorder(config), "dps-recorder")
 

@@ -8,9 +8,12 @@
 Everything asked of a metric is a triple: the distorted image must be closer to the original than every
 reference. Imports go down this list and never up; a test holds that:
 
-    report, cli
+    cli
+    report
+    run
     measure
-    probes
+    store
+    probes, bapps
     distortions
     scenes
     metrics

@@ -2,7 +2,8 @@
 
     DpsError
     ├── UsageError         the question was wrong: an option, a name, a folder
-    │   └── ProbeError     a probe file, or an image that it names
+    │   ├── ProbeError     a probe file, or an image that it names
+    │   └── BappsError     a BAPPS folder, or an archive of it that is fetched
     ├── WeightsError       pretrained weights: missing, altered, or not what they should be
     ├── ImageError         an image, or a batch of them, that cannot be measured
     ├── DrawError          a scene that cannot be drawn as it was asked for
@@ -27,6 +28,10 @@ class ProbeError(UsageError):
     """A probe file is wrong; the message begins with ``path:line``."""
 
 
+class BappsError(UsageError):
+    """A folder is no BAPPS folder, something in it is wrong, or its archives cannot be had."""
+
+
 class WeightsError(DpsError):
     """Pretrained weights are missing, altered or do not fit their network."""
 
@@ -49,7 +54,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     >>> unknown("comparison", "srot", ["spatial", "sort", "mean"])
     "unknown comparison 'srot'. Did you mean 'sort'? Known: mean, sort, spatial."
     """
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(str(name), names, n=1)
     meant = f" Did you mean {close[0]!r}?" if close else ""
     return f"unknown {kind} {name!r}.{meant} Known: {', '.join(names)}."

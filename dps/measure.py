@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps.comparisons import form_of, normalized, squared_distance
+from dps.comparisons import form_of, normalized, squared_distances
 from dps.errors import DpsError, MetricError, one_line
 from dps.images import Picture, Triple, as_batch
 from dps.metrics import Deep, Metric, Term, Variant
@@ -32,6 +32,10 @@ Forms: TypeAlias = dict[str, Tensor | DpsError]
 
 IMAGES_AT_ONCE = 16
 """How many images of 96 x 96, or as many pixels, to measure at once: bounds the memory."""
+
+
+IN_CACHE = 2**19
+"""How many features are put into a form at once: few enough to stay in a CPU's cache from step to step."""
 
 
 class Meter:
@@ -110,24 +114,26 @@ class Meter:
         assert self.extractor is not None
         keys = [picture.digest for picture in pictures]
         for layer, features in enumerate(self.extractor.layers(as_batch(p.pixels for p in pictures))):
-            for term, group in itertools.groupby(parts, key=parts.__getitem__):
-                raw = _raw_forms(features, term)
-                for part in group:
-                    yield layer, part, dict(zip(keys, _normalized(raw, part[1]), strict=True))
+            at_once = max(1, IN_CACHE // features[0].numel())
+            groups = [features[i : i + at_once].contiguous() for i in range(0, len(keys), at_once)]
+            for _, same in itertools.groupby(parts, key=lambda part: part[0]):
+                of_one = list(same)
+                raw = [_raw_forms(group, parts[of_one[0]]) for group in groups]
+                for part in of_one:
+                    forms = [form for group in raw for form in _normalized(group, part[1])]
+                    yield layer, part, dict(zip(keys, forms, strict=True))
 
     def _distances(self, original: Tensor | DpsError, compared: Sequence[Tensor | DpsError]) -> Tensor | DpsError:
         """From one image to others at one layer, ``(compared,)``."""
-        if isinstance(original, DpsError):
-            return original
-        distances = []
-        for form in compared:
+        forms = []
+        for form in (original, *compared):
             if isinstance(form, DpsError):
                 return form
-            try:
-                distances.append(squared_distance(original, form, self.reduction))
-            except MetricError as error:
-                return error
-        return torch.stack(distances)
+            forms.append(form)
+        try:
+            return squared_distances(forms[0], forms[1:], self.reduction)
+        except MetricError as error:
+            return error
 
 
 Layers: TypeAlias = NDArray[np.float64] | DpsError
@@ -140,7 +146,7 @@ def measure_images(metric: Metric, triple: Triple) -> Outcome:
     original = batch[:1].expand(len(batch) - 1, -1, -1, -1)
     try:
         itself, distorted, *references = metric(original, batch[1:]).tolist()
-    except Exception as error:  # noqa: BLE001 - a metric under test may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
         return _of_metric(metric.name, error)
     return Distances(
         itself=itself,
@@ -205,17 +211,17 @@ def _raw_forms(features: Tensor, term: Term) -> Tensor | list[Tensor | DpsError]
     """
     try:
         return form_of(features, term.comparison, term.name)
-    except Exception as error:  # noqa: BLE001 - a user's comparison may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's comparison may raise anything
         first = _of_metric(term.name, error)
     alone: list[Tensor | DpsError] = []
     for image in features.unsqueeze(1):
         try:
             alone.append(form_of(image, term.comparison, term.name))
-        except Exception as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             alone.append(_of_metric(term.name, error))
     return alone if any(isinstance(form, DpsError) for form in alone) else [first] * len(alone)
 
 
-def _of_metric(name: str, error: Exception) -> MetricError:
+def _of_metric(name: str, error: BaseException) -> MetricError:
     """What a metric under test raised, as its own failure."""
     return MetricError(f"metric {name!r}: {error if isinstance(error, MetricError) else one_line(error)}")

@@ -197,7 +197,7 @@ def _term(part: str, text: str) -> Term:
     if name in IMAGE_METRICS:
         raise UsageError(f"metric {text!r}: {name} compares no features, so it cannot be part of a sum.")
     if ":" not in name:
-        if part == text:
+        if name == text:
             raise UsageError(unknown("metric", name, [*IMAGE_METRICS, *DEFAULT_METRICS]))
         raise UsageError(f"metric {text!r}: {unknown('comparison', name, COMPARISONS)}")
     made = _user_made(name)
@@ -223,7 +223,7 @@ def _user_made(text: str) -> Comparison | Metric:
     if _required(found) == 0 and not isinstance(found, Metric):
         try:
             found = found()
-        except Exception as error:  # noqa: BLE001 - a user's factory may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's factory may raise anything
             raise UsageError(f"metric {text!r}: making it failed ({one_line(error)}).") from None
     if isinstance(found, Metric):
         return Metric(
@@ -258,7 +258,7 @@ def _required(thing: object) -> int | None:
 def _load_module(name: str) -> object:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - importing runs a user's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - importing runs a user's code
         raise UsageError(f"module {name!r} cannot be imported: {one_line(error)}.") from None
 
 
@@ -273,19 +273,19 @@ def _load_file(place: str) -> object:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - it is a user's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is a user's code
         raise UsageError(f"{place}{_line_in(error, path)}: cannot be loaded: {one_line(error)}.") from None
     return module
 
 
 def _line_in(error: BaseException, path: Path) -> str:
     """``:line`` where a user's file raised, as deep as it is still that file."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == str(path):
         return f":{error.lineno}"
     lines = []
     trace = error.__traceback__
     while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
             lines.append(trace.tb_lineno)
         trace = trace.tb_next
     return f":{lines[-1]}" if lines else ""

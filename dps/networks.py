@@ -3,6 +3,7 @@
 Everything there is to say about a network stands once, in `NETWORKS`.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -212,6 +213,6 @@ def check_images(images: Tensor) -> None:
         guess = "They look like 0..255: divide them by 255."
     elif low >= -1 and high <= 1:
         guess = "They look like -1..1: add 1 and divide by 2."
-    elif low < high:
+    elif math.isfinite(low) and math.isfinite(high):
         guess = "They look normalized already: pass plain RGB, the network normalizes it."
     raise ImageError(f"images must be RGB in [0, 1], got [{low:.4g}, {high:.4g}]. {guess}")

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from dps import metrics, networks, probes, verdicts
+from dps import images, metrics, networks, probes, verdicts
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import DpsError, ImageError, ProbeError, UsageError, unknown
 from dps.images import Triple
@@ -110,12 +110,8 @@ def ask(options: Any) -> Question:
         networks.named(name)
     normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
     variants = metrics.variants(chosen, names, normalizations)
-    for kind, value, known in (
-        ("reduction", options.reduction, REDUCTIONS),
-        ("gate", options.gate, GATES),
-    ):
-        if value not in known:
-            raise UsageError(unknown(kind, value, known))
+    _check_name("reduction", options.reduction, REDUCTIONS)
+    _check_name("gate", options.gate, GATES)
     check_device(options.device)
     asked = probes.load(options.probes or [probes.BUILT_IN], options.cases)
     floors = tuple(_floor(text, asked) for text in _listed(options.require))
@@ -221,6 +217,61 @@ class Measured:
             extractor = None if weights is None else networks.load(weights, self._question.device)
             self._meters[network] = Meter(extractor, self._question.reduction)
         return self._meters[network]
+
+
+def distances(
+    original: Path,
+    others: Sequence[Path],
+    metric: str,
+    network: str,
+    normalization: str,
+    *,
+    reduction: str = "sum",
+    device: str = "cpu",
+    weights: str = "pypi",
+) -> list[tuple[float, tuple[float, ...]]]:
+    """Measure image files against one of them.
+
+    Args:
+        original: an image file.
+        others: at least one file of the same size.
+        metric, network, normalization, reduction, device, weights: as the options of those names.
+
+    Returns:
+        For each of the others its distance and each layer's contribution, in order.
+
+    Raises:
+        DpsError: a name that does not exist, a file that is no image or of another size, a metric that broke.
+    """
+    networks.named(network)
+    (variant,) = metrics.variants([metrics.named(metric)], [network], [metrics.check_normalization(normalization)])
+    _check_name("reduction", reduction, REDUCTIONS)
+    check_device(device)
+    first, *rest = (images.read(path) for path in (original, *others))
+    for path, pixels in zip(others, rest, strict=True):
+        if pixels.shape != first.shape:
+            sizes = " and ".join(f"{shape[1]} x {shape[0]}" for shape in (first.shape, pixels.shape))
+            raise ImageError(f"{original} and {path} measure {sizes} pixels; they must have one size.")
+    if variant.network is not None:
+        networks.check_size(network, min(first.shape[:2]))
+    extractor = None
+    if variant.network is not None:
+        extractor = networks.load(networks.find_weights(network, weights), device)
+    meter = Meter(extractor, reduction)
+    found = []
+    for pixels in rest:
+        pair = images.picture(first), images.picture(pixels)
+        triple = Triple(original=pair[0], distorted=pair[1], references={})
+        outcome = meter.measure([triple], [variant])[0][variant]
+        if isinstance(outcome, DpsError):
+            raise outcome
+        found.append((outcome.distorted, outcome.distorted_layers))
+    return found
+
+
+def _check_name(kind: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(unknown(kind, value, known))
 
 
 def check_device(name: str) -> None:

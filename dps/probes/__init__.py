@@ -25,6 +25,9 @@ from dps.probes.recipes import Recipe, drawn_of, pixels_of, recipe, standard_nam
 BUILT_IN = Path(__file__).resolve().parents[2] / "probes"
 """The probes that are asked when none are named."""
 
+MOST_CASES = 100_000
+"""How many cases one declaration may stand for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -162,7 +165,7 @@ class _Entry(_Strict):
     """One case, or a range of drawn ones."""
 
     id: Text
-    draw: Annotated[int, pydantic.Field(ge=1, le=100_000)] | None = None
+    draw: Annotated[int, pydantic.Field(ge=1, le=MOST_CASES)] | None = None
     seed: Annotated[int, pydantic.Field(ge=0)] = 0
     asks: str = ""
     source: str = ""
@@ -243,10 +246,11 @@ def _first(error: pydantic.ValidationError, document: Document) -> ProbeError:
         case "extra_forbidden":
             fields = (_Entry if loc[0] == "cases" else _File).model_fields
             return document.error(loc, unknown("key", loc[-1], fields))
-        case _:
+        case kind:
             what = ".".join(str(part) for part in loc if isinstance(part, str))
+            right = "it should be a mapping" if kind in ("model_type", "dict_type") else _lower(fault["msg"])
             found = f"found {type(fault['input']).__name__} {fault['input']!r:.60}"
-            return document.error(loc, f"{what}: {_lower(fault['msg'])}; {found}.")
+            return document.error(loc, f"{what}: {right}; {found}.")
 
 
 def _lower(message: str) -> str:
@@ -265,8 +269,12 @@ class _Maker:
 
     def check(self) -> None:
         """Check names and parameters for all that can be drawn, before anything is."""
-        for key, value in self._images().items():
-            recipe(value, self.document, (*self.loc, *key), shape=None)
+        count = self.entry.draw or 1
+        for key, spec in self._images().items():
+            recipe(spec, self.document, (*self.loc, *key), shape=None)
+            count *= math.prod(ranges.count(value) for _, value in _leaves(spec))
+        if count > MOST_CASES:
+            raise self.document.error(self.loc, f"this stands for {count:,} cases; at most {MOST_CASES:,} are right.")
 
     def _images(self) -> dict[Loc, Any]:
         """What is declared of each image, by where it stands; `standard` stands for seven references."""
@@ -323,12 +331,14 @@ class _Maker:
         return case
 
     def _check(self, case: Case) -> None:
-        if case.distorted.needs_scene and not case.original.is_scene:
-            raise self.document.error(
-                (*self.loc, "distorted"),
-                f"{case.distorted.steps[0].name} changes a scene, but the original is a file; "
-                "give the distorted image as a file, too.",
-            )
+        declared: dict[Loc, Recipe] = {("distorted",): case.distorted}
+        declared |= {("references", index): how for index, how in enumerate(case.references.values())}
+        for key, how in declared.items():
+            if how.needs_scene and not case.original.is_scene:
+                raise self.document.error(
+                    (*self.loc, *key),
+                    f"{how.steps[0].name} changes a scene, but the original is a file; give this image as a file, too.",
+                )
         if all(how.file is not None for how in (case.original, case.distorted)):
             try:
                 case.draw()
@@ -339,14 +349,20 @@ class _Maker:
         """The declared id, with ``$number``, ``$content`` and the like filled in for drawn cases."""
         if self.entry.draw is None:
             return self.entry.id
-        names = {str(place[-1]): _short(value) for place, value in reversed(chosen.items())}
+        names = {
+            place[-1]: _short(value)
+            for place, value in reversed(chosen.items())
+            if isinstance(place[-1], str) and not isinstance(value, dict)
+        }
         names["number"] = f"{number:03d}"
+        at = (*self.loc, "id")
         try:
             return string.Template(self.entry.id).substitute(names)
-        except (KeyError, ValueError) as error:
-            what = error.args[0] if isinstance(error, KeyError) else self.entry.id
+        except KeyError as error:
+            raise self.document.error(at, f"id: {unknown('name', error.args[0], names)}") from None
+        except ValueError:
             raise self.document.error(
-                (*self.loc, "id"), f"id: {unknown('name', what, names)} Write it as $number."
+                at, f"id: a $ is followed by a name, as in $number, or by another $; found {self.entry.id!r}."
             ) from None
 
 

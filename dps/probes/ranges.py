@@ -37,9 +37,9 @@ def check(value: Value) -> None:
     if not isinstance(value, Mapping):
         return
     if not is_drawn(value):
-        raise UsageError(
-            f"a value that is drawn is a mapping of one key: {unknown('way', next(iter(value), ''), WAYS)}"
-        )
+        if len(value) != 1:
+            raise UsageError(f"a value that is drawn is a mapping of one key, {', '.join(WAYS)}; found {value!r:.60}")
+        raise UsageError(unknown("way to draw a value", next(iter(value)), WAYS).removesuffix("."))
     ((way, options),) = value.items()
     if not isinstance(options, list) or not options:
         raise UsageError(f"{way} takes a list that is not empty, found {options!r}")
@@ -63,6 +63,11 @@ def possible(value: Value) -> Iterator[Value]:
         yield from possible(option)
 
 
+def count(value: Value) -> int:
+    """How many cases of one scene a value makes."""
+    return len(value["each"]) if is_drawn(value) and "each" in value else 1
+
+
 def expand(values: Mapping[str, Value], seed: int, number: int) -> Iterator[dict[str, Value]]:
     """Draw the values of one scene.
 
@@ -76,7 +81,11 @@ def expand(values: Mapping[str, Value], seed: int, number: int) -> Iterator[dict
     """
     eaches = {place: value["each"] for place, value in values.items() if is_drawn(value) and "each" in value}
     drawn = {place: draw(value, seed, number, place) for place, value in values.items() if place not in eaches}
-    for combination in itertools.product(*eaches.values()):
+    all_of = [
+        [draw(option, seed, number, f"{place}.each.{index}") for index, option in enumerate(options)]
+        for place, options in eaches.items()
+    ]
+    for combination in itertools.product(*all_of):
         chosen = dict(zip(eaches, combination, strict=True))
         yield {place: chosen.get(place, drawn.get(place)) for place in values}
 

@@ -15,6 +15,9 @@ Loc: TypeAlias = tuple[str | int, ...]
 MOST_BYTES = 2**20
 """A probe file is a declaration; one of more than a MiB is not read."""
 
+DEEPEST = 50
+"""How deep mappings and lists may be nested."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
@@ -54,7 +57,7 @@ def read(path: Path) -> Document:
     lines: dict[Loc, int] = {}
     try:
         loader = yaml.SafeLoader(text)
-        _refuse_anchors(text, path)
+        _refuse_bombs(text, path)
         node = loader.get_single_node()
         if node is None:
             raise ProbeError(f"{path}:1: the file is empty; it should declare a probe.")
@@ -65,18 +68,27 @@ def read(path: Path) -> Document:
         raise ProbeError(f"{path}{where}: not YAML: {error.problem or error.context}.") from None
     except yaml.YAMLError as error:
         raise ProbeError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
-    except RecursionError:
-        raise ProbeError(f"{path}: nested too deeply for a declaration.") from None
 
 
-def _refuse_anchors(text: str, path: Path) -> None:
-    """Aliases can make a short text enormous, and nothing here needs them."""
+_OPENS = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSES = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
+
+def _refuse_bombs(text: str, path: Path) -> None:
+    """Aliases can make a short text enormous, nesting can make it slow, and nothing here needs either."""
+    depth = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        at = f"{path}:{token.start_mark.line + 1}"
         if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-            raise ProbeError(
-                f"{path}:{token.start_mark.line + 1}: anchors and aliases (& and *) are not allowed; "
-                "write the value out."
-            )
+            raise ProbeError(f"{at}: anchors and aliases (& and *) are not allowed; write the value out.")
+        depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+        if depth > DEEPEST:
+            raise ProbeError(f"{at}: nested more than {DEEPEST} deep, which is too deep for a declaration.")
 
 
 def _plain(node: yaml.Node, loader: yaml.SafeLoader, loc: Loc, lines: dict[Loc, int], path: Path) -> object:
@@ -86,7 +98,7 @@ def _plain(node: yaml.Node, loader: yaml.SafeLoader, loc: Loc, lines: dict[Loc, 
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         mapping: dict[Hashable, object] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            key = _scalar(key_node, loader, path) if isinstance(key_node, yaml.ScalarNode) else None
             at = f"{path}:{key_node.start_mark.line + 1}"
             if not isinstance(key, str):
                 raise ProbeError(f"{at}: keys must be text, found {key!r}; put it in quotes.")
@@ -98,5 +110,15 @@ def _plain(node: yaml.Node, loader: yaml.SafeLoader, loc: Loc, lines: dict[Loc, 
     if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
         return [_plain(child, loader, (*loc, i), lines, path) for i, child in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode):
-        return loader.construct_object(node)
+        return _scalar(node, loader, path)
     raise ProbeError(f"{path}:{line}: tag {node.tag!r} is not allowed; write plain mappings, lists and values.")
+
+
+def _scalar(node: yaml.ScalarNode, loader: yaml.SafeLoader, path: Path) -> object:
+    """A text, number, boolean, date or None."""
+    try:
+        return loader.construct_object(node)
+    except (ValueError, LookupError, AttributeError):  # such as 2001-99-99: PyYAML takes it for a date
+        kind = node.tag.rpartition(":")[2]
+        line = node.start_mark.line + 1
+        raise ProbeError(f"{path}:{line}: {node.value!r:.60} is no {kind}; put text in quotes.") from None

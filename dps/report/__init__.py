@@ -71,22 +71,23 @@ def as_markdown(document: Row, missed: Sequence[str] = ()) -> str:
     run = document["run"]
     table = table1.count(document["cases"])
     published = paper.table1()
-    parts = ["# dps: which known flaws does the metric have?", ""]
+    parts = ["# dps: which known flaws does the metric have?"]
     if run.get("interrupted"):
-        parts += ["**The run was interrupted; this is what had been measured.**", ""]
-    parts += [f"- {line}" for line in missed]
+        parts += ["", "**The run was interrupted; this is what had been measured.**"]
+    if missed:
+        parts += ["", *(f"- {table1.escaped(line)}" for line in missed)]
     parts += ["", *table1.as_markdown(table, published), ""]
     parts += [
-        "Passed/cases and fraction; higher is better. A case passes when the distorted image is strictly "
+        "Passed/cases and percent, rounded down; higher is better. A case passes when the distorted image is strictly "
         "closer to the original than every reference."
     ]
     if any(published.get(*key, probe) for key in table.variants for probe in table.probes):
         parts.append(f"*paper*: {published.what}, {published.source}; not measured here, and not on these images.")
     parts += ["", "## What to notice", ""]
-    parts += [f"- {sentence}" for sentence in table1.in_words(table)]
+    parts += [f"- {table1.escaped(sentence)}" for sentence in table1.in_words(table)]
     parts += ["", f"Here a metric *fails* a probe of which it passes fewer than {table1.FEWER_THAN_HALF:.0%}.", ""]
     parts += ["## What was asked", ""]
-    parts += [f"- **{name}**: {asks}" for name, asks in run["probes"].items()]
+    parts += [f"- **{table1.escaped(name)}**: {asks}" for name, asks in run["probes"].items()]
     parts += ["", "## What was measured", ""]
     parts += [f"- `{run['command']}`, dps {run['dps']}, PyTorch {run['torch']}, {run['device']}"]
     for name, network in run["networks"].items():
@@ -97,7 +98,7 @@ def as_markdown(document: Row, missed: Sequence[str] = ()) -> str:
 
 def _missed_floors(question: Question, table: table1.Table) -> list[str]:
     return [
-        f"required {floor}: {'-'.join(part for part in reversed(key) if part)} has {found}"
+        f"required {floor}: {'-'.join(part for part in (*key[1:], key[0]) if part)} has {found}"
         for floor in question.floors
         for key in table.variants
         if (found := table.counts.get((key, floor.probe))) is not None and not found.fraction >= floor.at_least

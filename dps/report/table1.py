@@ -1,15 +1,10 @@
 """Table 1: how many cases of each probe each variant passes, in the form of the paper's Table 1."""
 
-import io
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
-
-import rich.box
-import rich.console
-import rich.table
-import rich.text
 
 from dps.metrics import DEFAULT_METRICS
 from dps.networks import NETWORKS
@@ -36,7 +31,7 @@ class Count:
         return self.passed / self.cases
 
     def __str__(self) -> str:
-        return f"{self.passed}/{self.cases} {100 * self.fraction:3.0f}"
+        return f"{self.passed}/{self.cases} {100 * self.passed // self.cases:3d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +65,16 @@ PROBE_ORDER = ("invert", "rotate", "translate", "color_stain")
 
 def as_text(table: Table, paper: Paper, width: int) -> list[str]:
     """The table for a terminal, split by probes where it would be wider than that."""
+    width = max(width, NARROWEST)
+    columns = [_column(table, paper, probe, width) for probe in table.probes]
     lines: list[str] = []
-    beside = [p for p in table.probes if any(paper.get(*key, p) for key in table.variants)]
-    for probes in _that_fit(table.probes, beside, width):
-        lines += [*_block(table, paper, probes, width), ""]
-    note = "passed/cases and percent; higher is better."
-    if beside:
+    for group in _that_fit(columns, width):
+        lines += [*_block(table, group, width), ""]
+    note = (
+        "passed/cases and percent, rounded down; higher is better. A metric fails a probe of which it passes fewer "
+        "than half."
+    )
+    if any(paper.get(*key, probe) for key, probe in table.counts):
         note += f" paper: measured by {paper.source} on its own hand-made images, not on these."
     return [*lines, *wrapped(note, width)]
 
@@ -85,10 +84,10 @@ def as_markdown(table: Table, paper: Paper) -> list[str]:
     beside = [p for p in table.probes if any(paper.get(*key, p) for key in table.variants)]
     heads = ["metric", "network", "normalization"]
     for probe in table.probes:
-        heads += [probe, "paper"] if probe in beside else [probe]
+        heads += [escaped(probe), "paper"] if probe in beside else [escaped(probe)]
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * (len(heads) - 3)]
     for key in table.variants:
-        cells = [_escaped(part or "") for part in key]
+        cells = [escaped(part or "") for part in key]
         for probe in table.probes:
             cells.append(str(table.counts.get((key, probe), "")))
             if probe in beside:
@@ -113,7 +112,7 @@ def in_words(table: Table) -> list[str]:
 
 def wrapped(sentence: str, width: int) -> list[str]:
     """A sentence in lines of a terminal."""
-    return textwrap.wrap(sentence, max(width, 40), subsequent_indent="  ")
+    return textwrap.wrap(sentence, max(width, NARROWEST), subsequent_indent="  ")
 
 
 def _fails(found: Count | None) -> bool:
@@ -128,53 +127,67 @@ def _on(probe: str, networks: Sequence[str | None], of: int) -> str:
     return f"{probe} on {' and '.join(str(network) for network in networks)}"
 
 
-def _that_fit(probes: Sequence[str], beside: Sequence[str], width: int) -> Iterator[list[str]]:
-    """Probes in groups whose columns fit beside each other, at least one in each."""
-    group: list[str] = []
+LABEL = max(map(len, NETWORKS))
+"""Width of the first column; a metric's name has a line of its own, so that the columns stay narrow."""
+
+NARROWEST = 40
+"""A terminal of fewer columns is written to as if it had these."""
+
+Column: TypeAlias = list[str]
+"""A probe's column, all of one width: its head, then one line for each variant."""
+
+
+def _column(table: Table, paper: Paper, probe: str, width: int) -> Column:
+    """What a probe's column holds; the paper's beside it where the paper has any."""
+    ours = [str(table.counts.get((key, probe), "")) for key in table.variants]
+    theirs = [paper.get(*key, probe) if (key, probe) in table.counts else "" for key in table.variants]
+    beside = _right([" paper", *(f" {cell}" for cell in theirs)]) if any(theirs) else [""] * (1 + len(ours))
+    head = _cut(probe, width - LABEL - len(GAP) - len(beside[0]))
+    return [left + right for left, right in zip(_right([head, *ours]), beside, strict=True)]
+
+
+GAP = "  "
+
+
+def _that_fit(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
+    """Columns in groups that fit beside each other, at least one in each."""
+    group: list[Column] = []
     used = LABEL
-    for probe in probes:
-        needed = 2 + max(len(probe), 9) + (6 if probe in beside else 0)
+    for column in columns:
+        needed = len(GAP) + len(column[0])
         if group and used + needed > width:
             yield group
             group, used = [], LABEL
-        group.append(probe)
+        group.append(column)
         used += needed
     if group:
         yield group
 
 
-LABEL = max(map(len, NETWORKS))
-"""Width of the first column; a metric's name has a line of its own, so that the columns stay narrow."""
-
-
-def _block(table: Table, paper: Paper, probes: Sequence[str], width: int) -> list[str]:
-    """The columns of some probes, each with the paper's beside it where the paper has any."""
-    grid = rich.table.Table(box=None, padding=(0, 0, 0, 1), pad_edge=False)
-    grid.add_column("", min_width=LABEL, no_wrap=True, overflow="ellipsis")
-    beside = {probe: any(paper.get(*key, probe) for key in table.variants) for probe in probes}
-    for probe in probes:
-        grid.add_column(probe, justify="right", no_wrap=True, min_width=max(10, 1 + len(probe)))
-        if beside[probe]:
-            grid.add_column("paper", justify="right", no_wrap=True)
-    titles: list[list[str]] = []
+def _block(table: Table, columns: Sequence[Column], width: int) -> list[str]:
+    """Some columns, each line with its network, or with its metric where it has none."""
+    head, *rows = (GAP.join(cells) for cells in zip(*columns, strict=True))
+    lines = [" " * LABEL + GAP + head]
     last: tuple[str, str | None] | None = None
-    for key in table.variants:
-        metric, network, normalization = key
-        new = network is not None and (metric, normalization) != last
-        titles.append(["", f"{metric}, {normalization}"] if new else [])
+    for (metric, network, normalization), row in zip(table.variants, rows, strict=True):
+        title = metric if network is None else f"{metric}, {normalization}"
+        label = (metric if len(metric) <= LABEL else "") if network is None else network
+        if label != metric and (metric, normalization) != last:
+            lines += ["", _cut(title, width)]
         last = (metric, normalization)
-        cells = [metric if network is None else network]
-        for probe in probes:
-            cells.append(str(table.counts.get((key, probe), "")))
-            if beside[probe]:
-                cells.append(paper.get(*key, probe))
-        grid.add_row(*(rich.text.Text(cell) for cell in cells))
-    console = rich.console.Console(file=io.StringIO(), width=max(width, 40), color_system=None)
-    with console.capture() as captured:
-        console.print(grid)
-    head, *lines = (line.rstrip() for line in captured.get().splitlines())
-    rows = [[*above, line] for above, line in zip(titles, lines, strict=True)]
-    return [head, *(line for row in rows for line in row)]
+        lines.append((label.ljust(LABEL) + GAP + row).rstrip())
+    return lines
+
+
+def _right(cells: Sequence[str]) -> list[str]:
+    """Flush right."""
+    width = max(map(len, cells))
+    return [cell.rjust(width) for cell in cells]
+
+
+def _cut(text: str, width: int) -> str:
+    """A text that fits; of a longer one its end, which says more of a path."""
+    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
 
 
 def _paper_order(key: Key) -> tuple[object, ...]:
@@ -192,5 +205,6 @@ def _place(name: str, order: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+def escaped(text: str) -> str:
+    """A name as Markdown shows it, in a table too."""
+    return re.sub(r"[\\|*_`\[\]]", r"\\\g<0>", text).replace("<", "&lt;")

@@ -1,0 +1,36 @@
+# make bench: set up and judge the built-in metrics.  make test: set up and check the project itself.
+# Both need Python 3.11 or newer with its venv module, and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: bench test check format clean
+
+bench: $(READY)
+	$(BIN)/pytest suites/ --gate off
+
+test: $(READY) check
+	$(BIN)/pytest tests/ --quiet --numprocesses 2
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Made anew when the dependencies change; the weight packages are pinned by hash in dps/networks.py.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: $(PYTHON) must be Python 3.11 or newer with its venv module (Debian: apt-get install python3-venv)"; \
+		exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/dps weights install
+	touch $(READY)
+
+clean:
+	rm -rf .venv reports/latest .pytest_cache .mypy_cache .ruff_cache .hypothesis

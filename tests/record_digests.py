@@ -1,0 +1,38 @@
+"""Record what the built-in probes draw, so that a change of it is seen: python -m tests.record_digests
+
+Nothing here says that the drawings are right; `test_probes` does. The first 16 hexadecimal digits of each
+case's ``images_sha256`` are kept.
+"""
+
+import functools
+import json
+from pathlib import Path
+
+from dps import probes
+from dps.images import Triple
+from dps.probes import Case
+
+RECORDED = Path(__file__).with_name("drawn_digests.json")
+COMMAND = "python -m tests.record_digests"
+
+
+@functools.cache
+def drawn() -> dict[str, tuple[Case, Triple]]:
+    """Every case of the built-in probes with its images, by name; drawn once."""
+    cases = [case for probe in probes.load([probes.BUILT_IN]) for case in probe.cases]
+    return {case.name: (case, case.draw()) for case in cases}
+
+
+def digests() -> dict[str, str]:
+    """The digest of each case, as it is drawn now."""
+    return {name: triple.digest[:16] for name, (_, triple) in drawn().items()}
+
+
+def recorded() -> dict[str, str]:
+    """The digest of each case, as it was recorded."""
+    found: dict[str, str] = json.loads(RECORDED.read_text(encoding="utf-8"))
+    return found
+
+
+if __name__ == "__main__":
+    RECORDED.write_text(json.dumps(digests(), indent=0, sort_keys=True) + "\n", encoding="utf-8")

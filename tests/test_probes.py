@@ -1,0 +1,817 @@
+"""Probe files: what they may say, what each of them draws, and one clear line for each mistake."""
+
+import json
+import math
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from dps import images, probes
+from dps.errors import DrawError, ProbeError, UsageError
+from dps.images import Pixels, Triple
+from dps.probes import Case, ranges
+from dps.probes.reading import read
+from dps.scenes import color
+from dps.scenes.plane import Scene
+from tests.record_digests import COMMAND, digests, drawn, recorded
+
+CASE = {
+    "id": "rings",
+    "original": "{scene: pattern, family: rings}",
+    "distorted": "{invert: {}}",
+    "references": "standard",
+}
+OK = "probe: p\ncases:\n  - id: rings\n    original: {scene: pattern, family: rings}\n"
+OK += "    distorted: {invert: {}}\n    references: standard\n"
+
+
+def case_text(**changed: object) -> str:
+    """A probe file of one case: id on line 3, original on 4, distorted on 5, references on 6, others after."""
+    entry = {**CASE, **changed}
+    keys = [f"    {key}: {value}" for key, value in entry.items()]
+    return "\n".join(["probe: p", "cases:", "  - " + keys[0].strip(), *keys[1:], ""])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder, so that messages name its files without the way to them."""
+    monkeypatch.chdir(tmp_path)
+    images.read.cache_clear()  # it goes by name, and these tests use a name for many files
+    return tmp_path
+
+
+def why(text: str | bytes) -> str:
+    """The message about one probe file, ``f.yaml`` in the working folder."""
+    Path("f.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ProbeError) as caught:
+        probes.load(["f.yaml"])
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def loaded(text: str, cases: int | None = None) -> tuple[Case, ...]:
+    """The cases of one probe file."""
+    Path("f.yaml").write_text(text, encoding="utf-8")
+    (probe,) = probes.load(["f.yaml"], cases)
+    return probe.cases
+
+
+def save(name: str, pixels: Pixels | None = None, **options: Any) -> Path:
+    """An image file; its format is told by the options or the name."""
+    if pixels is None:
+        pixels = np.random.default_rng(len(name)).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    path = Path(name)
+    PIL.Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+# --------------------------------------------------------------------------------------- files and folders
+
+
+def test_a_missing_file_is_named(here: Path) -> None:
+    with pytest.raises(ProbeError, match=r"^nowhere\.yaml: no such file or folder of probes\.$"):
+        probes.load(["nowhere.yaml"])
+
+
+def test_a_folder_without_yaml_is_named_and_deeper_ones_are_not_looked_at(here: Path) -> None:
+    (here / "folder" / "deeper").mkdir(parents=True)
+    (here / "folder" / "deeper" / "p.yaml").write_text(OK, encoding="utf-8")
+    with pytest.raises(ProbeError, match=r"^folder: no \*\.yaml in this folder \(deeper ones are not looked at\)\.$"):
+        probes.load([here / "folder"])
+
+
+def test_a_folder_called_like_a_file_is_named(here: Path) -> None:
+    (here / "folder" / "p.yaml").mkdir(parents=True)
+    with pytest.raises(ProbeError, match=r"^folder/p\.yaml: cannot be read \(Is a directory\)\.$"):
+        probes.load(["folder"])
+
+
+def test_a_folder_is_read_in_order_of_names_and_each_file_once(here: Path) -> None:
+    for name in ("b", "a"):
+        (here / f"{name}.yaml").write_text(OK.replace("probe: p", f"probe: {name}"), encoding="utf-8")
+    (here / "c.yml").write_text("no", encoding="utf-8")
+    found = probes.load([here, "a.yaml", here / "b.yaml"])
+    assert [probe.name for probe in found] == ["a", "b"]
+    assert [str(probe.path) for probe in found] == ["a.yaml", "b.yaml"]
+
+
+def test_one_probe_in_two_files_names_both(here: Path) -> None:
+    for name in ("a", "b"):
+        (here / f"{name}.yaml").write_text(OK, encoding="utf-8")
+    with pytest.raises(ProbeError, match=r"^probe 'p' stands in a\.yaml and b\.yaml; names must differ\.$"):
+        probes.load([here])
+
+
+def test_a_file_of_a_mebibyte_or_more_is_not_read(here: Path) -> None:
+    with (here / "f.yaml").open("wb") as file:  # 100 MB, were it not sparse
+        file.truncate(100_000_000)
+    began = time.process_time()
+    with pytest.raises(ProbeError, match=r"^f\.yaml: more than 1,048,576 bytes; a probe file is a short declaration"):
+        probes.load(["f.yaml"])
+    assert time.process_time() - began < 1
+
+
+# ------------------------------------------------------------------------------------------------- YAML
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "f.yaml:1: the file is empty; it should declare a probe."),
+        ("# nothing\n", "f.yaml:1: the file is empty; it should declare a probe."),
+        ("null\n", "f.yaml:1: a probe file is a mapping that begins with 'probe: NAME'."),
+        ("- a\n- b\n", "f.yaml:1: a probe file is a mapping that begins with 'probe: NAME'."),
+        ("probe: [a\n", "f.yaml:2: not YAML: expected ',' or ']', but got '<stream end>'."),
+        ("probe:\n\tx: 1\n", "f.yaml:2: not YAML: found character '\\t' that cannot start any token."),
+        ("probe: \0\n", "f.yaml: not YAML: unacceptable character #x0000"),
+        (b"probe: \xe4\n", "f.yaml: not UTF-8 text (byte 7)."),
+        (OK + "---\n" + OK, "f.yaml:7: not YAML: but found another document."),
+        (OK + "probe: q\n", "f.yaml:7: key 'probe' stands twice in one mapping."),
+        ("1: a\n", "f.yaml:1: keys must be text, found 1; put it in quotes."),
+        ("[a]: b\n", "f.yaml:1: keys must be text, found None; put it in quotes."),
+        (OK + "asks: 2001-99-99\n", "f.yaml:7: '2001-99-99' is no timestamp; put text in quotes."),
+        (OK + "asks: !!int foo\n", "f.yaml:7: 'foo' is no int; put text in quotes."),
+        (OK + "asks: !!bool foo\n", "f.yaml:7: 'foo' is no bool; put text in quotes."),
+        (OK + "asks: !!timestamp foo\n", "f.yaml:7: 'foo' is no timestamp; put text in quotes."),
+        (OK + "size: " + "9" * 5000 + "\n", "f.yaml:7: '9999999999"),
+        (OK + "asks: !!set {a}\n", "f.yaml:7: tag 'tag:yaml.org,2002:set' is not allowed; write plain mappings"),
+        (OK + "<<: {asks: a}\n", "f.yaml:7: not YAML: could not determine a constructor for the tag"),
+    ],
+)
+def test_what_is_no_plain_yaml_is_refused(here: Path, text: str | bytes, message: str) -> None:
+    assert why(text).startswith(message)
+
+
+@pytest.mark.parametrize("tag", ["apply:os.system", "new:os.system", "name:os.system"])
+def test_python_tags_do_not_run(here: Path, tag: str) -> None:
+    message = why(OK + f'asks: !!python/object/{tag} ["touch ran"]\n')
+    assert message.startswith("f.yaml:7: tag 'tag:yaml.org,2002:python/object/")
+    assert message.endswith("is not allowed; write plain mappings, lists and values.")
+    assert not (here / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a x\n", "f.yaml:1: anchors and aliases (& and *) are not allowed; write the value out."),
+        ("a: 1\nb: *a\n", "f.yaml:2: anchors and aliases (& and *) are not allowed; write the value out."),
+        (
+            "a: &a [x, x]\n"
+            + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+            "f.yaml:1: anchors and aliases",  # a billion laughs, in small
+        ),
+        ("[" * 60_000, "f.yaml:1: nested more than 50 deep, which is too deep for a declaration."),
+        ("{a: " * 5_000, "f.yaml:1: nested more than 50 deep"),
+        ("\n".join(" " * depth + "a:" for depth in range(500)), "f.yaml:51: nested more than 50 deep"),
+    ],
+    ids=["anchor", "alias", "laughs", "lists", "mappings", "block"],
+)
+def test_yaml_bombs_are_refused_at_once(here: Path, text: str, message: str) -> None:
+    began = time.process_time()
+    assert why(text).startswith(message)
+    assert time.process_time() - began < 2
+
+
+def test_everything_read_knows_its_line(here: Path) -> None:
+    (here / "f.yaml").write_text("a: 1\n\nb:\n  - c: [2]\n  - 3\n", encoding="utf-8")
+    document = read(Path("f.yaml"))
+    assert document.data == {"a": 1, "b": [{"c": [2]}, 3]}
+    assert document.lines[("b", 0, "c")] == 4
+    assert document.lines[("b", 1)] == 5
+    assert str(document.error(("b", 0, "nothing", 7), "why")) == "f.yaml:4: why"
+
+
+# ------------------------------------------------------------------------------------- what a file declares
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("probe: p\n", "f.yaml:1: key 'cases' is missing."),
+        ("probe: p\ncases: {a: 1}\n", "f.yaml:2: cases: input should be a valid list; found dict {'a': 1}."),
+        ("probe: p\ncases: []\n", "f.yaml:2: cases: list should have at least 1 item"),
+        ("probe: p\ncases: [a]\n", "f.yaml:2: cases: it should be a mapping; found str 'a'."),
+        ("probe: p q\ncases: [a]\n", "f.yaml:1: probe: string should match pattern"),
+        (OK + "sise: 3\n", "f.yaml:7: unknown key 'sise'. Did you mean 'size'? Known: asks, because, cases,"),
+        (OK + "    sed: 3\n", "f.yaml:7: unknown key 'sed'. Did you mean 'seed'? Known: asks, distorted, draw,"),
+        (OK + "size: 7\n", "f.yaml:7: size: input should be greater than or equal to 8; found int 7."),
+        (OK + "size: 4096\n", "f.yaml:7: size: input should be less than or equal to 2048; found int 4096."),
+        (OK + "size: '96'\n", "f.yaml:7: size: input should be a valid integer; found str '96'."),
+        (OK + "size: true\n", "f.yaml:7: size: input should be a valid integer; found bool True."),
+        (OK + OK.partition("cases:\n")[2], "f.yaml:7: case id 'rings' stands 2 times; ids must differ in a probe."),
+        (OK.replace("    references: standard\n", ""), "f.yaml:3: key 'references' is missing."),
+    ],
+)
+def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str) -> None:
+    assert why(text).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        # the original
+        ({"original": "[a]"}, ":4: cases.original: it should be a mapping; found list ['a']."),
+        ({"original": "dog.png"}, ":4: cases.original: it should be a mapping; found str 'dog.png'."),
+        ({"original": "{}"}, ":4: an image is declared by a mapping, found {}."),
+        ({"original": "{invert: {}}"}, ":4: original: {image: FILE} or {scene: NAME, ...}; keys found: 'invert'."),
+        ({"original": "{scene: patern}"}, ":4: unknown scene 'patern'. Did you mean 'pattern'? Known: patch, pattern."),
+        ({"original": "{scene: 3}"}, ":4: scene: a name, found 3."),
+        ({"original": "{scene: pattern}"}, ":4: pattern needs 'family'; it takes family, off_black."),
+        (
+            {"original": "{scene: pattern, famly: rings}"},
+            ":4: unknown key 'famly'; pattern takes family, off_black.",
+        ),
+        ({"original": "{scene: pattern, family: ringss}"}, ":4: family: input should be 'checkerboard', 'stripes',"),
+        (
+            {"original": "{scene: pattern, family: rings, off_black: 0.5}"},
+            ":4: off_black: input should be less than or equal to 0.25; found 0.5.",
+        ),
+        ({"original": "{scene: pattern, family: rings, off_black: .nan}"}, ":4: off_black: input should be less than"),
+        (
+            {"original": "{scene: pattern, family: rings, off_black: a}"},
+            ":4: off_black: input should be a valid number",
+        ),
+        # the distorted image
+        ({"distorted": "invert"}, ":5: cases.distorted: it should be a mapping; found str 'invert'."),
+        (
+            {"distorted": "{invrt: {}}"},
+            ":5: unknown distortion 'invrt'. Did you mean 'invert'? Known: invert, replace_",
+        ),
+        (
+            {"distorted": "{scene: pattern, family: dots}"},
+            ":5: distorted: a scene cannot stand here; name a distortion of the original.",
+        ),
+        ({"distorted": "{rotate: 45}"}, ":5: rotate takes a mapping of parameters, found 45."),
+        ({"distorted": "{rotate: {}}"}, ":5: rotate needs 'degrees'; it takes degrees."),
+        ({"distorted": "{rotate: {angel: 45}}"}, ":5: unknown key 'angel'; rotate takes degrees."),
+        ({"distorted": "{rotate: {degrees: 400}}"}, ":5: degrees: input should be less than 360; found 400."),
+        ({"distorted": "{rotate: {degrees: .inf}}"}, ":5: degrees: input should be less than 360; found inf."),
+        ({"distorted": "{invert: {by: 1}}"}, ":5: unknown key 'by'; invert takes no parameters."),
+        (
+            {"distorted": "{invert: {}, rotate: {degrees: 4}}"},
+            ":5: distortions of scenes come before those of pixels: 'invert', 'rotate'.",
+        ),
+        # the references
+        ({"references": "standart"}, ":6: references: 'standard', or a list that is not empty of images, distortions"),
+        ({"references": "[]"}, ":6: references: 'standard', or a list that is not empty"),
+        ({"references": "{black: 1}"}, ":6: references: 'standard', or a list that is not empty"),
+        ({"references": "[blakc]"}, ":6: unknown reference 'blakc'. Did you mean 'black'? Known: black, blue, gray,"),
+        ({"references": "[3]"}, ":6: an image is declared by a mapping, found 3."),
+        ({"references": "[{replace_object: {content: x}}]"}, ":6: content: input should be 'other', 'block_noise' or"),
+        # the case
+        ({"id": '"a\\nb"'}, ":3: cases.id: string should match pattern"),
+        (
+            {"id": "$nubmer", "draw": 1},
+            ":3: id: unknown name 'nubmer'. Did you mean 'number'? Known: family, number, s",
+        ),
+        ({"id": "'a-$'", "draw": 1}, ":3: id: a $ is followed by a name, as in $number, or by another $; found 'a-$'."),
+        ({"draw": 2}, ":3: case id 'rings' stands 2 times; ids must differ in a probe."),
+        ({"draw": 0}, ":7: cases.draw: input should be greater than or equal to 1; found int 0."),
+        ({"draw": 1.5}, ":7: cases.draw: input should be a valid integer; found float 1.5."),
+        ({"seed": -1}, ":7: cases.seed: input should be greater than or equal to 0; found int -1."),
+        (
+            {"distorted": "{rotate: {degrees: {each: [1, 2]}}}"},
+            ":3: a value is drawn, so the case needs 'draw: COUNT'.",
+        ),
+    ],
+)
+def test_a_mistake_in_a_case_names_its_line(here: Path, changed: dict[str, object], message: str) -> None:
+    assert why(case_text(**changed)).startswith("f.yaml" + message)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{between: [2, 1]}", "between takes two numbers, the lower one first, found [2, 1]."),
+        ("{between: [1]}", "between takes two numbers, the lower one first, found [1]."),
+        ("{between: 3}", "between takes a list that is not empty, found 3."),
+        ("{between: [a, b]}", "between takes two numbers, the lower one first, found ['a', 'b']."),
+        ("{between: [true, 2]}", "between takes two numbers, the lower one first, found [True, 2]."),
+        ("{between: [.nan, 1]}", "between takes two numbers, the lower one first, found [nan, 1]."),
+        ("{between: [1, .inf]}", "input should be less than 360; found inf."),
+        ("{between: [1, 900]}", "input should be less than 360; found 900."),
+        ("{betwen: [1, 2]}", "unknown way to draw a value 'betwen'. Did you mean 'between'? Known: between, cycle,"),
+        ("{between: [1, 2], each: [1]}", "a value that is drawn is a mapping of one key, between, cycle, deal, each;"),
+        ("{}", "a value that is drawn is a mapping of one key, between, cycle, deal, each; found {}."),
+        ("{cycle: []}", "cycle takes a list that is not empty, found []."),
+        ("{cycle: [1, a]}", "input should be a valid number; found 'a'."),
+        ("{deal: 3}", "deal takes a list that is not empty, found 3."),
+        ("{deal: [1, {between: [2, 1]}]}", "between takes two numbers, the lower one first, found [2, 1]."),
+        ("{cycle: [{each: [1]}]}", "each cannot stand inside another list of values."),
+        ("{each: [1, {each: [2]}]}", "each cannot stand inside another list of values."),
+        ("[1, 2]", "input should be a valid number; found [1, 2]."),
+    ],
+)
+def test_a_malformed_range_names_its_line(here: Path, value: str, message: str) -> None:
+    text = case_text(id="a-$number-$degrees", distorted=f"{{rotate: {{degrees: {value}}}}}", draw=2)
+    assert why(text).startswith("f.yaml:5: degrees: " + message)
+
+
+def test_a_short_text_cannot_stand_for_millions_of_cases(here: Path) -> None:
+    many = ", ".join(str(n / 1000) for n in range(400))
+    text = case_text(
+        id="$number-$right-$down", distorted=f"{{translate: {{right: {{each: [{many}]}}, down: {{each: [{many}]}}}}}}"
+    )
+    assert why(text + "    draw: 2\n") == "f.yaml:3: this stands for 320,000 cases; at most 100,000 are right."
+
+
+# ------------------------------------------------------------------------------------------- image files
+
+
+def file_case(original: str = "a.png", distorted: str = "b.png", references: str = "standard") -> str:
+    return case_text(original=f"{{image: {original}}}", distorted=f"{{image: {distorted}}}", references=references)
+
+
+def test_image_files_of_all_formats_make_a_case(here: Path) -> None:
+    a = np.random.default_rng(1).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    save("a.png", a)
+    save("b.png", 255 - a, format="JPEG")  # told by its content, not its name
+    save("c.bmp", a // 2)
+    save("d.tiff", a // 3)
+    save("e.webp", a // 4, lossless=True)
+    (case,) = loaded(file_case(references="[{image: c.bmp}, {image: d.tiff}, {image: e.webp}, black, black]"))
+    assert case.shape == (30, 50)
+    triple = case.draw()
+    assert (triple.original.pixels == a).all()
+    assert list(triple.references) == ["c.bmp", "d.tiff", "e.webp", "black", "black-2"]
+    assert (triple.references["e.webp"].pixels == a // 4).all()
+    assert triple.references["black"].pixels.shape == (30, 50, 3)
+
+
+def test_image_files_stand_relative_to_their_probe_file(here: Path) -> None:
+    (here / "folder" / "images").mkdir(parents=True)
+    save("folder/images/a.png")
+    save("folder/images/bb.png")
+    (here / "folder" / "p.yaml").write_text(file_case("images/a.png", "images/bb.png"), encoding="utf-8")
+    assert probes.load(["folder"])[0].cases[0].shape == (40, 40)
+
+
+def test_a_file_can_be_distorted_by_pixels(here: Path) -> None:
+    save("a.png")
+    (case,) = loaded(case_text(original="{image: a.png}"))
+    triple = case.draw()
+    assert (triple.distorted.pixels == 255 - triple.original.pixels).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (file_case("nothing.png"), ":4: nothing.png: no such image file."),
+        (file_case(distorted="nothing.png"), ":5: nothing.png: no such image file."),
+        (file_case(references="[{image: nothing.png}]"), ":6: nothing.png: no such image file."),
+        (file_case("text.png"), ":4: text.png: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
+        (file_case("some.gif"), ":4: some.gif: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
+        (file_case("cut.png"), ":4: cut.png: the image cannot be decoded ("),
+        (file_case("bomb.png"), ":4: bomb.png: more than 89,478,485 pixels, which looks like a decompression bomb."),
+        (
+            file_case(distorted="other.png"),
+            ":5: other.png measures 50 x 30 pixels, but its case 40 x 40; the images of a case must have one size.",
+        ),
+        (file_case(references="[{image: other.png}]"), ":6: other.png measures 50 x 30 pixels, but its case 40 x 40;"),
+        (
+            file_case(distorted="again.bmp"),
+            ":3: case 'rings': the distorted image equals the original, so the case asks nothing.",
+        ),
+        (
+            file_case(references="[black, {image: again.bmp}]"),
+            ":3: case 'rings': reference 'again.bmp' equals the original, so the case asks nothing.",
+        ),
+        (file_case("black.png"), ":3: case 'rings': reference 'black' equals the original, so the case asks nothing."),
+        (case_text(original="{image: [a.png]}"), ":4: image: a path, found ['a.png']."),
+        (case_text(original="{image: a.png, size: 3}"), ":4: unknown key 'size'; an image file takes no more than"),
+        (
+            case_text(original="{image: a.png}", distorted="{rotate: {degrees: 45}}"),
+            ":5: rotate changes a scene, but the original is a file; give this image as a file, too.",
+        ),
+        (
+            case_text(original="{image: a.png}", references="[black, {replace_object: {}}]"),
+            ":6: replace_object changes a scene, but the original is a file; give this image as a file, too.",
+        ),
+    ],
+)
+def test_a_wrong_image_file_names_its_line(here: Path, text: str, message: str) -> None:
+    a = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    save("a.png", a)
+    save("again.bmp", a)
+    save("b.png", 255 - a)
+    save("black.png", a * 0)
+    save("other.png", np.zeros((30, 50, 3), dtype=np.uint8))
+    save("some.gif", a)
+    Path("text.png").write_text("no image", encoding="utf-8")
+    Path("cut.png").write_bytes(Path("a.png").read_bytes()[:1000])
+    if "bomb" in text:
+        PIL.Image.new("1", (10_000, 9_000)).save("bomb.png")
+    assert why(text).startswith("f.yaml" + message)
+
+
+# ---------------------------------------------------------------------------------------------- ranges
+
+numbers = st.integers(-1000, 1000) | st.floats(-1000, 1000)
+plain = numbers | st.text(max_size=5) | st.booleans()
+drawn_plainly = st.one_of(
+    plain,
+    st.tuples(st.integers(-50, 0), st.integers(1, 50)).map(lambda ends: {"between": list(ends)}),
+    st.lists(plain, min_size=1, max_size=4).map(lambda options: {"cycle": options}),
+    st.lists(plain, min_size=1, max_size=4).map(lambda options: {"deal": options}),
+)
+values = st.dictionaries(st.text(min_size=1, max_size=8), drawn_plainly, max_size=5)
+seeds = st.integers(0, 2**32)
+scenes = st.integers(0, 10_000)
+quickly = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+
+
+@given(declared=values, more=values, seed=seeds, number=scenes)
+@quickly
+def test_a_value_does_not_change_the_others(
+    declared: dict[str, Any], more: dict[str, Any], seed: int, number: int
+) -> None:
+    (alone,) = ranges.expand(declared, seed, number)
+    (together,) = ranges.expand({**more, **declared}, seed, number)
+    assert {place: together[place] for place in alone} == alone
+
+
+@given(low=st.integers(-50, 0), high=st.integers(1, 50), seed=seeds, number=scenes)
+@quickly
+def test_between_stays_between_and_is_whole_where_both_ends_are(low: int, high: int, seed: int, number: int) -> None:
+    whole = ranges.draw({"between": [low, high]}, seed, number, "x")
+    assert isinstance(whole, int)
+    assert low <= whole <= high
+    real = ranges.draw({"between": [float(low), high]}, seed, number, "x")
+    assert isinstance(real, float)
+    assert low <= real < high
+
+
+def test_between_takes_both_whole_ends_and_spreads_evenly() -> None:
+    found = Counter(ranges.draw({"between": [1, 4]}, 7, number, "x") for number in range(400))
+    assert sorted(found) == [1, 2, 3, 4]
+    assert min(found.values()) > 70
+
+
+def test_a_drawn_value_depends_on_seed_number_and_place_alone() -> None:
+    value = {"between": [0.0, 1.0]}
+    first = ranges.draw(value, 1, 2, "original.side")
+    assert first == ranges.draw(value, 1, 2, "original.side")
+    others = [ranges.draw(value, *at) for at in ((2, 2, "original.side"), (1, 3, "original.side"), (1, 2, "side"))]
+    assert len({first, *others}) == 4
+
+
+@given(options=st.lists(st.integers(0, 5), min_size=1, max_size=7), seed=seeds, lap=st.integers(0, 50))
+@quickly
+def test_deal_uses_all_options_in_each_lap(options: list[int], seed: int, lap: int) -> None:
+    begin = lap * len(options)
+    dealt = [ranges.draw({"deal": options}, seed, begin + i, "x") for i in range(len(options))]
+    assert sorted(dealt) == sorted(options)
+
+
+def test_deal_shuffles_each_lap_anew_and_cycle_does_not() -> None:
+    options = list(range(6))
+    laps = [[ranges.draw({"deal": options}, 1, 6 * lap + i, "x") for i in range(6)] for lap in range(5)]
+    assert len({tuple(lap) for lap in laps}) > 1
+    assert [ranges.draw({"cycle": options}, 1, number, "x") for number in range(13)] == [*options, *options, 0]
+
+
+def test_an_option_may_be_drawn_itself() -> None:
+    value = {"deal": [0, 0, {"between": [8, 24]}]}
+    found = [ranges.draw(value, 5, number, "strokes") for number in range(30)]
+    assert found.count(0) == 20
+    assert all(8 <= strokes <= 24 for strokes in found if strokes)
+    assert len(set(found)) > 4
+    (first, second) = ranges.expand({"x": {"each": [{"between": [8, 24]}, 3]}}, 5, 0)
+    assert 8 <= first["x"] <= 24
+    assert second["x"] == 3
+
+
+def test_each_makes_the_product_on_one_scene() -> None:
+    declared = {"a": {"each": [1, 2]}, "b": {"each": ["x", "y", "z"]}, "c": {"between": [0.0, 1.0]}, "d": 4}
+    found = list(ranges.expand(declared, 1, 2))
+    assert [(values["a"], values["b"]) for values in found] == [
+        (1, "x"), (1, "y"), (1, "z"), (2, "x"), (2, "y"), (2, "z"),
+    ]  # fmt: skip
+    assert len({values["c"] for values in found}) == 1
+    assert all(list(values) == list(declared) for values in found)
+    assert [ranges.count(value) for value in declared.values()] == [2, 3, 1, 1]
+
+
+@pytest.mark.parametrize("value", [{"between": [2, 1]}, {"cycle": []}, {"what": [1]}, {"deal": [{"each": [1]}]}])
+def test_check_refuses_malformed_ranges(value: object) -> None:
+    with pytest.raises(UsageError):
+        ranges.check(value)
+
+
+# ------------------------------------------------------------------------------------- expanding to cases
+
+
+@pytest.fixture(scope="module")
+def two_hundred() -> dict[str, tuple[Case, ...]]:
+    """The built-in probes with 200 cases each."""
+    return {probe.name: probe.cases for probe in probes.load([probes.BUILT_IN], 200)}
+
+
+@pytest.mark.parametrize("wanted", [1, 4, 10, 11, 59, 61, None])
+def test_fewer_cases_are_the_beginning_of_more(two_hundred: dict[str, tuple[Case, ...]], wanted: int | None) -> None:
+    for probe in probes.load([probes.BUILT_IN], wanted):
+        # equal cases have equal recipes, and those are all that their images depend on
+        assert two_hundred[probe.name][: len(probe.cases)] == probe.cases
+        whole = 5 if probe.name == "rotate" else 1
+        if wanted is not None:
+            assert len(probe.cases) == math.ceil(wanted / whole) * whole
+
+
+def test_two_hundred_cases_have_two_hundred_ids(two_hundred: dict[str, tuple[Case, ...]]) -> None:
+    for cases in two_hundred.values():
+        assert len({case.id for case in cases}) == len(cases) == 200
+
+
+def test_cases_of_two_ranges_alternate_in_the_declared_proportion(here: Path) -> None:
+    entry = OK.partition("cases:\n")[2]
+    text = "probe: p\ncases:\n" + entry.replace("id: rings", "id: a-$number\n    draw: 4")
+    text += entry.replace("id: rings", "id: plain") + entry.replace("id: rings", "id: b-$number\n    draw: 2")
+    expected = ["a-000", "a-001", "b-000", "a-002", "a-003", "b-001"]
+    assert [case.id for case in loaded(text)] == ["plain", *expected]  # what is not drawn comes first
+    assert [case.id for case in loaded(text, 5)] == ["plain", *expected[:5]][: len(loaded(text, 5))]
+    assert [case.id for case in loaded(text, 7)][:7] == ["plain", *expected]
+
+
+def test_a_parameter_more_leaves_the_images_as_they_were(here: Path) -> None:
+    common = {"id": "$number", "draw": 3, "distorted": "{rotate: {degrees: {between: [10.0, 80.0]}}}"}
+    scene = "{scene: patch, content: {deal: [bars, mosaic]}, side: {between: [0.3, 0.5]}%s}"
+    before = loaded(case_text(**common, original=scene % ""))
+    after = loaded(case_text(**common, original=scene % ", place: center, ground: {cycle: [white]}"))
+    assert [case.draw().digest for case in before] == [case.draw().digest for case in after]
+
+
+def test_a_drawn_case_is_the_same_each_time(here: Path) -> None:
+    text = case_text(id="$number", draw=2, seed=3)
+    first, second = loaded(text)
+    assert first.draw().digest == loaded(text)[0].draw().digest
+    assert first.draw().digest != second.draw().digest
+    assert first.draw().digest != loaded(text.replace("seed: 3", "seed: 4"))[0].draw().digest
+
+
+def test_size_is_the_drawn_images_size(here: Path) -> None:
+    (case,) = loaded(OK + "size: 64\n")
+    assert case.shape == (64, 64)
+    assert {picture.pixels.shape for picture in (case.draw().original, *case.draw().compared)} == {(64, 64, 3)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"distorted": "{rotate: {degrees: 0}}"},
+            "f.yaml:3: case 'rings': the distorted image equals the original, so the case asks nothing.",
+        ),
+        (
+            {"references": "[black, {rotate: {degrees: 0}}]"},
+            "f.yaml:3: case 'rings': reference 'rotate' equals the original, so the case asks nothing.",
+        ),
+        (
+            {"original": "{scene: patch, content: bars}"},
+            "f.yaml:3: case 'rings': patch takes either side or cover, and one of them",
+        ),
+        (
+            {"original": "{scene: patch, content: bars, side: 0.9}", "distorted": "{translate_clear: {}}"},
+            "f.yaml:3: case 'rings': the object cannot be shifted clear of its old place; use place: room_to_move",
+        ),
+    ],
+)
+def test_what_only_drawing_shows_names_the_declaration(here: Path, changed: dict[str, object], message: str) -> None:
+    (case,) = loaded(case_text(**changed))
+    with pytest.raises(DrawError) as caught:
+        case.draw()
+    assert str(caught.value) == message
+
+
+def test_a_scene_cannot_be_a_reference_of_an_oblong_file(here: Path) -> None:
+    save("a.png", np.zeros((30, 50, 3), dtype=np.uint8))
+    (case,) = loaded(case_text(original="{image: a.png}", references="[{scene: pattern, family: rings}]"))
+    with pytest.raises(DrawError, match=r"a scene is square, but the case's images are 50 x 30 pixels$"):
+        case.draw()
+
+
+def test_standard_references_by_hand(here: Path) -> None:
+    (case,) = loaded(OK)
+    references = case.draw().references
+    assert {name: picture.pixels[5, 7].tolist() for name, picture in references.items() if name != "random"} == {
+        "black": [0, 0, 0],
+        "white": [255, 255, 255],
+        "gray": [128, 128, 128],
+        "red": [255, 0, 0],
+        "green": [0, 255, 0],
+        "blue": [0, 0, 255],
+    }
+    noise = references["random"].pixels
+    assert 120 < noise.mean() < 135
+    assert noise.min() == 0
+    assert noise.max() == 255
+    assert all(picture.common for picture in references.values())
+
+
+# -------------------------------------------------------------------------------------- the built-in probes
+
+BuiltIn = dict[str, tuple[Case, Triple]]
+Mask = NDArray[np.bool_]
+
+
+@pytest.fixture(scope="module")
+def built_in() -> BuiltIn:
+    """Every case of the built-in probes, drawn."""
+    return drawn()
+
+
+def of(built_in: BuiltIn, probe: str) -> list[tuple[Case, Triple]]:
+    return [(case, triple) for case, triple in built_in.values() if case.probe == probe]
+
+
+def scene_of(case: Case) -> Scene:
+    made = case.original.make(None, case.shape)
+    assert isinstance(made, Scene)
+    return made
+
+
+def object_of(scene: Scene) -> tuple[Mask, Mask, float]:
+    """Which pixels a scene's object covers whole, which at all, and its share of the frame.
+
+    Rendering is not asked: the object's own 4 x 4 points a pixel are.
+    """
+    line = (np.arange(4 * 96) + 0.5) / (4 * 96)
+    x, y = (axis.ravel() for axis in np.meshgrid(line, line))
+    layer = scene.layers[-1]
+    u, v = layer.place.inverse()(x, y)
+    inside = np.maximum(np.abs(u), np.abs(v)) <= 1
+    inside[inside] = layer.paint(u[inside], v[inside])[1]
+    points = inside.reshape(96, 4, 96, 4)
+    count = points.sum(axis=(1, 3))
+    return count == 16, count > 0, float(inside.mean())
+
+
+def test_built_in_probes_have_their_default_counts(built_in: BuiltIn) -> None:
+    counts = Counter(case.probe for case, _ in built_in.values())
+    assert counts == {"invert": 24, "translate": 24, "color_stain": 48, "rotate": 60}
+
+
+def test_built_in_probes_say_what_they_ask_and_why() -> None:
+    for probe in probes.load([probes.BUILT_IN]):
+        assert probe.asks.endswith("?")
+        assert probe.because.endswith(".")
+        assert probe.source.startswith("arXiv:2207.02512, Section 4.")
+
+
+def test_standard_references_stand_in_all_probes_but_color_stain(built_in: BuiltIn) -> None:
+    seven = ["black", "white", "gray", "red", "green", "blue", "random"]
+    for case, triple in built_in.values():
+        assert list(triple.references) == (["replace_object"] if case.probe == "color_stain" else seven)
+
+
+def test_what_was_drawn_is_written_down_in_plain_data(built_in: BuiltIn) -> None:
+    for _, triple in built_in.values():
+        assert json.loads(json.dumps(triple.drawn)) == triple.drawn
+        assert triple.drawn["scene"] in ("pattern", "patch")
+
+
+def test_invert_exchanges_black_and_white(built_in: BuiltIn) -> None:
+    families: Counter[object] = Counter()
+    for case, triple in of(built_in, "invert"):
+        assert (triple.distorted.pixels == 255 - triple.original.pixels).all(), case.name
+        assert 0.25 <= (triple.original.pixels < 128).mean() <= 0.75, case.name
+        assert (np.ptp(triple.original.pixels, axis=2) == 0).all(), case.name  # gray alone
+        families[triple.drawn["family"]] += 1
+    assert set(families.values()) == {2}
+    off_black = [float(str(triple.drawn["off_black"])) for _, triple in of(built_in, "invert")]
+    assert sum(value == 0 for value in off_black) == 18  # three in four
+    assert max(off_black) <= 0.12
+
+
+def test_rotate_turns_each_scene_by_five_angles(built_in: BuiltIn) -> None:
+    angles: dict[str, list[float]] = {}
+    for case, triple in of(built_in, "rotate"):
+        assert case.id.endswith(f"-{triple.drawn['degrees']:g}")
+        angles.setdefault(triple.original.digest, []).append(float(str(triple.drawn["degrees"])))
+    assert list(angles.values()) == [[22.5, 45.0, 67.5, 90.0, 180.0]] * 12
+    assert sum("off-center" in case.id for case, _ in of(built_in, "rotate")) == 10  # one scene in six
+
+
+def test_rotate_by_right_angles_turns_the_pixels(built_in: BuiltIn) -> None:
+    turned = [pair for pair in of(built_in, "rotate") if pair[1].drawn["degrees"] in (90.0, 180.0)]
+    assert len(turned) == 24
+    for case, triple in turned:
+        quarters = -1 if triple.drawn["degrees"] == 90.0 else 2
+        apart = np.abs(triple.distorted.pixels.astype(int) - np.rot90(triple.original.pixels, quarters))
+        assert apart.max() <= 1, case.name  # one level where the order of a sum tips the rounding
+        assert (apart > 0).mean() < 0.01, case.name
+
+
+def test_rotate_keeps_the_ground_and_the_object_whole(built_in: BuiltIn) -> None:
+    for case, triple in of(built_in, "rotate"):
+        ground = triple.original.pixels[0, 0]
+        for pixels in (triple.original.pixels, triple.distorted.pixels):
+            corners = pixels[[0, 0, -1, -1], [0, -1, 0, -1]]
+            assert (corners == ground).all(), case.name
+        apart = [np.abs(p.pixels - ground.astype(float)).sum() for p in (triple.original, triple.distorted)]
+        assert apart[1] == pytest.approx(apart[0], rel=0.02), case.name  # nothing left the frame
+
+
+def test_translate_shifts_the_object_clear_of_its_old_place(built_in: BuiltIn) -> None:
+    for case, triple in of(built_in, "translate"):
+        original, distorted = triple.original.pixels, triple.distorted.pixels
+        right, down = (float(str(triple.drawn[key])) * 96 for key in ("right", "down"))
+        assert right == int(right), case.name
+        assert down == int(down), case.name
+        assert (np.roll(original, (int(down), int(right)), axis=(0, 1)) == distorted).all(), case.name
+        ground = (np.array(scene_of(case).ground) * 255).round()
+        was, now = ((pixels != ground).any(axis=2) for pixels in (original, distorted))
+        assert was.any(), case.name
+        assert not (was & now).any(), case.name
+        rows, columns = np.nonzero(was)  # it goes over no edge, where np.roll would bring it back
+        assert rows.min() + down >= 0, case.name
+        assert rows.max() + down < 96, case.name
+        assert columns.min() + right >= 0, case.name
+        assert columns.max() + right < 96, case.name
+
+
+def test_translate_has_the_ground_of_a_reference_half_the_time_white(built_in: BuiltIn) -> None:
+    grounds = Counter(triple.drawn["ground"] for _, triple in of(built_in, "translate"))
+    assert grounds == {"white": 12, "reference": 12}
+    plain = {"#000000", "#808080", "#ff0000", "#00ff00", "#0000ff"}
+    for case, triple in of(built_in, "translate"):
+        assert triple.drawn["ground_color"] in (plain if triple.drawn["ground"] == "reference" else {"#ffffff"})
+        assert 0.30 <= float(str(triple.drawn["side"])) < 0.48, case.name
+
+
+def rgb_of(hexadecimal: object) -> color.Array:
+    """``#ff8000`` as RGB in [0, 1]."""
+    return np.array([int(str(hexadecimal)[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+
+
+def test_color_stain_keeps_the_object_and_changes_the_ground(built_in: BuiltIn) -> None:
+    for case, triple in of(built_in, "color_stain"):
+        whole, touched, share = object_of(scene_of(case))
+        original, distorted = triple.original.pixels, triple.distorted.pixels
+        assert 0.14 < share < 0.31, case.name  # of the frame; 0.15 to 0.30 to the accuracy of its estimate
+        assert (distorted[whole] == original[whole]).all(), case.name
+        old, new = rgb_of(triple.drawn["ground_color"]), rgb_of(triple.drawn["new_ground_color"])
+        assert (original[~touched] == np.round(old * 255)).all(), case.name
+        clean = (distorted[~touched] == np.round(new * 255)).all(axis=1).mean()
+        assert clean == 1 if triple.drawn["strokes"] == 0 else 0.7 < clean < 1, case.name
+        assert color.difference(old, new) >= 60, case.name
+        white, other = sorted((old, new), key=lambda rgb: float(rgb.sum()), reverse=True)
+        assert (white == 1).all(), case.name
+        apart = [float(color.difference(other, reference)) for reference in color.REFERENCE_COLORS.values()]
+        assert min(apart) >= 24.5, case.name  # 25, less what writing it down in 8 bits may take
+        for ground in (old, new):
+            assert np.median(color.difference(original[whole] / 255, ground)) >= 34, case.name  # 35, as drawn
+
+
+def test_color_stain_has_strokes_in_two_of_five_cases(built_in: BuiltIn) -> None:
+    strokes = [int(str(triple.drawn["strokes"])) for _, triple in of(built_in, "color_stain")]
+    assert strokes[:45].count(0) == 27
+    assert all(8 <= count <= 24 for count in strokes if count)
+    white = sum(triple.drawn["ground"] == "white" for _, triple in of(built_in, "color_stain"))
+    assert white == 24
+
+
+def test_color_stain_reference_has_the_old_ground_and_clearly_another_object(built_in: BuiltIn) -> None:
+    for case, triple in of(built_in, "color_stain"):
+        scene = scene_of(case)
+        whole, _, share = object_of(scene)
+        ((name, how),) = case.references.items()
+        replaced = how.make(scene, case.shape)
+        assert isinstance(replaced, Scene)
+        _, now_touched, now_share = object_of(replaced)
+        original, reference = triple.original.pixels, triple.references[name].pixels
+        assert (reference[~now_touched] == np.round(np.array(scene.ground) * 255)).all(), case.name
+        assert now_share == pytest.approx(share, rel=0.03), case.name  # of the same area
+        small, large = sorted((each.layers[-1].box() for each in (scene, replaced)), key=lambda box: box[2] - box[0])
+        outside = [large[0] - small[0], large[1] - small[1], small[2] - large[2], small[3] - large[3]]
+        assert max(outside) < 1e-9, case.name  # at the same place
+        a, b = original[whole] / 255, reference[whole] / 255
+        assert np.median(color.difference(a, b)) >= 29, case.name  # 30, as judged on 48 x 48 pixels
+        light_a, light_b = a @ color.LUMA, b @ color.LUMA
+        if min(light_a.std(), light_b.std()) > 1e-6:
+            assert np.corrcoef(light_a, light_b)[0, 1] <= 0.53, case.name  # 0.5, judged likewise
+        assert triple.drawn["replaced_by"] != triple.drawn["content"], case.name
+    fillers = Counter(
+        triple.drawn["replaced_by"] in ("flat", "block_noise") for _, triple in of(built_in, "color_stain")
+    )
+    assert fillers == {True: 24, False: 24}
+
+
+def test_built_in_probes_draw_what_was_recorded() -> None:
+    before, now = recorded(), digests()
+    changed = [
+        f"{name}: {before.get(name, 'nothing')} was recorded, {now.get(name, 'nothing')} is drawn"
+        for name in sorted(before | now)
+        if before.get(name) != now.get(name)
+    ]
+    assert not changed, "\n".join(
+        [*changed, f"If the drawings were meant to change, so do results: say so in CHANGELOG.md, and run: {COMMAND}"]
+    )

@@ -1,0 +1,441 @@
+"""Reports: counts by hand, tables that fit a terminal, Markdown, words, strict JSON, and the paper's own numbers."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dps import report, run
+from dps.errors import UsageError
+from dps.metrics import IMAGE_METRICS, Variant, named
+from dps.networks import NETWORKS
+from dps.report import paper, results, table1
+from dps.report.results import Row
+from dps.report.table1 import Count
+from dps.run import Answer
+from dps.verdicts import Verdict
+
+BUILT_IN = {"invert": 24, "rotate": 60, "translate": 24, "color_stain": 48}
+
+
+def rows(
+    probe: str,
+    outcomes: str,
+    metric: str = "sort",
+    network: str | None = "alexnet",
+    normalization: str | None = "none",
+) -> list[Row]:
+    """Made-up rows: one for each letter, passed where it is a ``+``."""
+    return [
+        {
+            "probe": probe,
+            "case": f"case-{number}",
+            "metric": metric,
+            "network": network,
+            "normalization": normalization,
+            "passed": letter == "+",
+        }
+        for number, letter in enumerate(outcomes)
+    ]
+
+
+def every_row(probes: dict[str, int], metrics: Iterable[str] = ("pixel", "spatial", "spatial+mean")) -> list[Row]:
+    """All cases passed by all variants."""
+    found = []
+    for probe, cases in probes.items():
+        for metric in metrics:
+            if metric == "pixel" or ":" in metric:
+                found += rows(probe, "+" * cases, metric, None, None)
+            else:
+                for network in NETWORKS:
+                    for normalization in ("none", "unit"):
+                        found += rows(probe, "+" * cases, metric, network, normalization)
+    return found
+
+
+# ----------------------------------------------------------------------------------------------- counting
+
+
+def test_counts_by_hand() -> None:
+    table = table1.count(
+        [
+            *rows("translate", "++-"),
+            *rows("invert", "+-"),
+            *rows("invert", "---", metric="pixel", network=None, normalization=None),
+            *rows("mine", "+"),
+            *rows("invert", "++", normalization="unit"),
+        ]
+    )
+    sort, unit, pixel = ("sort", "alexnet", "none"), ("sort", "alexnet", "unit"), ("pixel", None, None)
+    assert table.variants == (pixel, sort, unit)
+    assert table.probes == ("invert", "translate", "mine")  # the paper's order, then by name
+    assert table.counts == {
+        (sort, "translate"): Count(2, 3),
+        (sort, "invert"): Count(1, 2),
+        (pixel, "invert"): Count(0, 3),
+        (sort, "mine"): Count(1, 1),
+        (unit, "invert"): Count(2, 2),
+    }
+
+
+def test_variants_stand_in_the_papers_order() -> None:
+    shuffled = [
+        *rows("invert", "+", "mean", "vgg16", "unit"),
+        *rows("invert", "+", "my.py:own", "alexnet"),
+        *rows("invert", "+", "mean", "alexnet", "none"),
+        *rows("invert", "+", "mean", "squeezenet", "none"),
+        *rows("invert", "+", "sort", "vgg16", "none"),
+        *rows("invert", "+", "pixel", None, None),
+    ]
+    assert table1.count(shuffled).variants == (
+        ("pixel", None, None),
+        ("sort", "vgg16", "none"),
+        ("mean", "squeezenet", "none"),
+        ("mean", "alexnet", "none"),
+        ("mean", "vgg16", "unit"),
+        ("my.py:own", "alexnet", "none"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("passed", "cases", "text"),
+    [(0, 5, "0/5   0"), (2, 3, "2/3  66"), (59, 60, "59/60  98"), (199, 200, "199/200  99"), (5, 5, "5/5 100")],
+)
+def test_percentages_are_rounded_down_so_that_100_means_all(passed: int, cases: int, text: str) -> None:
+    assert str(Count(passed, cases)) == text
+
+
+# ------------------------------------------------------------------------------------------- on a terminal
+
+
+def test_the_table_on_a_terminal() -> None:
+    table = table1.count(
+        [
+            *rows("invert", "--", "pixel", None, None),
+            *rows("invert", "+-", "sort", "alexnet"),
+            *rows("invert", "++", "sort", "vgg16"),
+            *rows("mine", "+++-", "sort", "vgg16"),
+            *rows("mine", "----", "sort", "vgg16", "unit"),
+        ]
+    )
+    assert table1.as_text(table, paper.table1(), 80) == [
+        "             invert paper     mine",
+        "pixel       0/2   0  0/11",
+        "",
+        "sort, none",
+        "alexnet     1/2  50 11/11",
+        "vgg16       2/2 100 11/11  3/4  75",
+        "",
+        "sort, unit",
+        "vgg16                      0/4   0",
+        "",
+        "passed/cases and percent, rounded down; higher is better. A metric fails a probe",
+        "  of which it passes fewer than half. paper: measured by arXiv:2207.02512 on its",
+        "  own hand-made images, not on these.",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize(
+    "found",
+    [
+        every_row(BUILT_IN),
+        every_row(dict.fromkeys(BUILT_IN, 200)),
+        every_row(dict.fromkeys(BUILT_IN, 2000), ["pixel"]),
+        every_row({f"a_rather_long_probe_name_{number:02d}": 7 for number in range(12)}, ["pixel", "sort"]),
+        every_row({"a_name_without_end_" * 5: 3}, ["pixel", "sort"]),
+        every_row(BUILT_IN, ["some/where/deep/in/folders/of_mine.py:my_very_own_metric_of_images", "sort"]),
+        every_row({**BUILT_IN, "mine": 3}, ["+".join(["spatial", "0.333*mean", "0.25*sort"] * 4)]),
+    ],
+    ids=["built-in", "200", "2000", "12-probes", "long-name", "long-metric", "long-sum"],
+)
+def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: list[Row], width: int) -> None:
+    table = table1.count(found)
+    lines = table1.as_text(table, paper.table1(), width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert sum(text.count(str(count)) for count in set(table.counts.values())) == len(table.counts)
+
+
+def test_the_built_in_probes_stand_side_by_side_on_80_columns() -> None:
+    head = table1.as_text(table1.count(every_row(BUILT_IN)), paper.table1(), 80)[0]
+    assert head == "               invert paper     rotate paper  translate paper  color_stain paper"
+
+
+def test_a_long_metric_has_a_line_of_its_own() -> None:
+    found = rows("invert", "+-", "folder/mine.py:my_metric", None, None)
+    assert table1.as_text(table1.count(found), paper.table1(), 80)[:4] == [
+        "             invert",
+        "",
+        "folder/mine.py:my_metric",
+        "            1/2  50",
+    ]
+
+
+def test_without_the_papers_numbers_nothing_is_said_of_it() -> None:
+    found = [*rows("mine", "+-"), *rows("invert", "+", normalization="unit")]
+    assert "paper" not in "\n".join(table1.as_text(table1.count(found), paper.table1(), 80))
+
+
+# ------------------------------------------------------------------------------------- Markdown and words
+
+
+def test_markdown_table() -> None:
+    table = table1.count([*rows("invert", "+-"), *rows("mine", "++"), *rows("mine", "-", "pixel", None, None)])
+    assert table1.as_markdown(table, paper.table1()) == [
+        "| metric | network | normalization | invert | paper | mine |",
+        "| --- | --- | --- | ---: | ---: | ---: |",
+        "| pixel |  |  |  | *0/11* | 0/1   0 |",
+        "| sort | alexnet | none | 1/2  50 | *11/11* | 2/2 100 |",
+    ]
+
+
+def test_markdown_escapes_names() -> None:
+    table = table1.count(rows("my_own", "+", "a|b<c>.py:x*y*z"))
+    head, _, line = table1.as_markdown(table, paper.table1())
+    assert line == r"| a\|b&lt;c>.py:x\*y\*z | alexnet | none | 1/1 100 |"
+    assert head.endswith(r"| my\_own |")
+
+
+def test_words_by_hand() -> None:
+    table = table1.count(
+        [
+            *rows("invert", "--", "pixel", None, None),
+            *rows("rotate", "+-", "pixel", None, None),  # half is not fewer than half
+            *rows("translate", "+---", "pixel", None, None),
+            *rows("rotate", "--", "spatial", "alexnet"),
+            *rows("rotate", "++", "spatial", "vgg16"),
+            *rows("translate", "--", "spatial", "alexnet"),
+            *rows("translate", "--", "spatial", "vgg16"),
+            *rows("invert", "++", "sort", "alexnet", "unit"),
+        ]
+    )
+    assert table1.in_words(table) == [
+        "pixel fails invert; translate.",
+        "spatial (none) fails rotate on alexnet; translate on every network.",
+        "sort (unit) fails no probe.",
+    ]
+
+
+# -------------------------------------------------------------------------------------------- results.json
+
+
+def test_a_row_holds_what_the_design_says() -> None:
+    verdict = Verdict(
+        passed=True,
+        distance=1.0,
+        nearest_reference="gray",
+        nearest_reference_distance=2.0,
+        margin=1.0,
+        layers=(0.25, 0.75),
+        nearest_reference_layers=(1.5, 0.5),
+    )
+    case: Any = SimpleNamespace(probe="rotate", id="rings-45")
+    variant = Variant(metric=named("spatial+sort"), network="alexnet", normalization="none")
+    assert results.case_row(case, variant, Answer(verdict=verdict, images_sha256="ab")) == {
+        "probe": "rotate",
+        "case": "rings-45",
+        "metric": "spatial+sort",
+        "network": "alexnet",
+        "normalization": "none",
+        "passed": True,
+        "distance": 1.0,
+        "nearest_reference": "gray",
+        "nearest_reference_distance": 2.0,
+        "margin": 1.0,
+        "images_sha256": "ab",
+        "layers": [0.25, 0.75],
+        "nearest_reference_layers": [1.5, 0.5],
+    }
+    pixel = Variant(metric=IMAGE_METRICS["pixel"], network=None, normalization=None)
+    broken = results.case_row(case, pixel, Answer(verdict=Verdict(passed=False, error="boom")))
+    assert broken["error"] == "boom"
+    assert broken["passed"] is False
+    assert {key for key, value in broken.items() if value is None} == {
+        "network",
+        "normalization",
+        "distance",
+        "nearest_reference",
+        "nearest_reference_distance",
+        "margin",
+        "images_sha256",
+    }
+
+
+def test_rows_are_sorted_whatever_came_first() -> None:
+    made = [*rows("b", "+-"), *rows("a", "+", "pixel", None, None), *rows("a", "+"), *rows("a", "+", network="vgg16")]
+    document = results.document({}, reversed(made), {"b/x": {"n": 1}, "a/x": {"n": 2}})
+    names = [(row["probe"], row["case"], row["metric"], row["network"]) for row in document["cases"]]
+    assert names == [
+        ("a", "case-0", "pixel", None),
+        ("a", "case-0", "sort", "alexnet"),
+        ("a", "case-0", "sort", "vgg16"),
+        ("b", "case-0", "sort", "alexnet"),
+        ("b", "case-1", "sort", "alexnet"),
+    ]
+    assert list(document["drawn"]) == ["a/x", "b/x"]
+    assert list(document) == ["schema", "run", "cases", "scores", "throughput", "drawn"]
+
+
+def no_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no strict JSON")
+
+
+def test_json_is_strict_utf_8_and_at_full_precision() -> None:
+    text = results.as_json({"a": math.nan, "b": [math.inf, -math.inf, (0.1 + 0.2,)], "ä": {"c": 1e-300}, "n": 3})
+    assert json.loads(text, parse_constant=no_constant) == {
+        "a": None,
+        "b": [None, None, [0.30000000000000004]],
+        "ä": {"c": 1e-300},
+        "n": 3,
+    }
+    assert "ä" in text
+    assert text.endswith("}\n")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results.json"
+    results.write(path, "old")
+
+    def full(_self: Path, _target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            results.write(path, "new")
+    assert path.read_text(encoding="utf-8") == "old"
+    results.write(path, "new")
+    assert path.read_text(encoding="utf-8") == "new"
+    assert [each.name for each in tmp_path.iterdir()] == ["results.json"]  # and nothing is left over
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_reading_results_refuses_what_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    with pytest.raises(UsageError, match=r"results\.json: cannot be read \(No such file"):
+        results.read(path)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"results\.json: not JSON \(.*\); is it cut short\?"):
+        results.read(path)
+    path.write_text('{"schema": 7}', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"not a results\.json of schema 1"):
+        results.read(path)
+    path.write_text(results.as_json(results.document({}, rows("a", "+"), {})), encoding="utf-8")
+    assert results.read(path)["cases"] == rows("a", "+")
+
+
+# ---------------------------------------------------------------------------------------- the end of a run
+
+
+@pytest.fixture
+def question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.Question:
+    monkeypatch.setenv("COLUMNS", "80")
+    options = SimpleNamespace(
+        metric=["pixel,sort"], network=["alexnet,squeezenet"], normalization=["none"], reduction="sum", device="cpu",
+        probes=None, cases=1, require=["invert>=0.5,translate>=0.9"], weights="pypi", gate="strict",
+        report_dir=str(tmp_path / "report"),
+    )  # fmt: skip
+    return run.ask(options)
+
+
+def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
+    made = [*rows("invert", "+-"), *rows("translate", "++-"), *rows("translate", "+++", "pixel", None, None)]
+    finished = report.finish(question, made, {"invert/case-0": {"family": "rings"}}, "pytest suites/ -k 'a b'")
+    assert finished.failed
+    assert "required translate>=0.9: alexnet-none-sort has 2/3  66" in finished.lines
+    assert not any(line.startswith("required invert") for line in finished.lines)
+    assert finished.lines[-1] == (
+        f"written: {question.report_dir / 'results.json'}, {question.report_dir / 'report.md'}"
+    )
+    document = results.read(question.report_dir / "results.json")
+    assert document["cases"] == sorted(made, key=lambda row: (row["probe"], row["case"], row["metric"]))
+    assert document["drawn"] == {"invert/case-0": {"family": "rings"}}
+    about = document["run"]
+    assert {"dps", "torch", "device", "threads", "seed", "command", "probes_sha256", "networks"} <= about.keys()
+    assert about["command"] == "pytest suites/ -k 'a b'"
+    assert about["cases"] == 1
+    assert about["reduction"] == "sum"
+    assert "interrupted" not in about
+    alexnet = about["networks"]["alexnet"]
+    assert alexnet == {"weights": "pypi", "sha256": NETWORKS["alexnet"].packaged.sha256, "remark": ""}
+    text = (question.report_dir / "report.md").read_text(encoding="utf-8")
+    assert "| sort | alexnet | none | 1/2  50 | *11/11* | 2/3  66 | *5/5* |" in text
+    assert "- required translate>=0.9: alexnet-none-sort has 2/3  66" in text
+    assert "- sort (none) fails no probe." in text
+    assert "- **invert**: With black and white exchanged," in text
+    assert "`pytest suites/ -k 'a b'`" in text
+    assert f"SHA-256 `{alexnet['sha256'][:12]}`" in text
+    assert "interrupted" not in text
+
+
+def test_a_remark_on_weights_is_shown_in_both(question: run.Question) -> None:
+    finished = report.finish(question, rows("invert", "+", network="squeezenet"), {}, "pytest")
+    assert not finished.failed  # a floor of a probe that nothing was measured on is not missed
+    assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in finished.lines)
+    assert max(map(len, finished.lines[:-1])) <= 80
+    assert "SqueezeNet is DeepScale's Caffe" in (question.report_dir / "report.md").read_text(encoding="utf-8")
+
+
+def test_an_interrupted_run_says_so(question: run.Question) -> None:
+    report.finish(question, rows("invert", "+"), {}, "pytest", interrupted=True)
+    assert results.read(question.report_dir / "results.json")["run"]["interrupted"] is True
+    assert "**The run was interrupted;" in (question.report_dir / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(question: run.Question) -> None:
+    question.report_dir.rmdir()
+    finished = report.finish(question, rows("invert", "++"), {}, "pytest")
+    assert finished.failed
+    assert finished.lines[0] == "             invert paper"
+    assert finished.lines[-1] == f"the report was not written to {question.report_dir}: No such file or directory."
+
+
+# -------------------------------------------------------------------------------------------------- paper
+
+
+@pytest.mark.parametrize(
+    ("metric", "network", "cells"),
+    [  # arXiv:2207.02512, Table 1: invert, rotate, translate, color stain
+        ("pixel", None, ["0/11", "17/30", "0/5", "0/5"]),
+        ("spatial", "vgg16", ["10/11", "6/30", "0/5", "4/5"]),
+        ("sort", "alexnet", ["11/11", "30/30", "5/5", "2/5"]),
+        ("mean", "squeezenet", ["11/11", "29/30", "5/5", "3/5"]),
+        ("spatial+sort", "vgg16", ["11/11", "21/30", "1/5", "4/5"]),
+        ("spatial+mean", "alexnet", ["11/11", "15/30", "0/5", "2/5"]),
+    ],
+)
+def test_the_papers_table_1(metric: str, network: str | None, cells: list[str]) -> None:
+    table = paper.table1()
+    assert [table.get(metric, network, "none", probe) for probe in BUILT_IN] == cells
+    assert [table.get(metric, network, "unit", probe) for probe in BUILT_IN] == [""] * 4
+    assert table.get(metric, network, "none", "mine") == ""
+    assert table.source == "arXiv:2207.02512"
+
+
+def test_the_papers_table_1_is_whole() -> None:
+    assert len(paper.table1().passed) == (1 + 5 * 3) * 4
+
+
+def test_the_papers_table_2() -> None:
+    import yaml
+
+    table = yaml.safe_load(paper.PAPER.read_text(encoding="utf-8"))["table2"]
+    columns = table["columns"]
+    assert columns == [
+        "traditional", "cnn", "distortions", "superres", "deblur", "color", "frameinterp", "real", "all", "jnd",
+    ]  # fmt: skip
+    assert table["human"] == [80.8, 84.4, 82.6, 73.4, 67.1, 68.8, 68.6, 69.5, 73.9, None]
+    assert table["scores"]["spatial"]["squeezenet"] == [73.3, 82.6, 78.0, 70.1, 60.1, 63.6, 62.0, 64.0, 68.6, 60.2]
+    assert table["scores"]["sort"]["alexnet"] == [73.3, 82.8, 78.0, 71.1, 60.6, 64.6, 62.6, 64.7, 69.2, 58.5]
+    assert table["scores"]["spatial+sort"]["vgg16"] == [74.9, 81.9, 78.4, 69.4, 59.4, 62.3, 62.1, 63.3, 68.4, 61.9]
+    for scores in [table["human"], *(row for by_network in table["scores"].values() for row in by_network.values())]:
+        found = dict(zip(columns, scores, strict=True))
+        # each is rounded to 0.1, so a mean of them is known to 0.05, and is itself rounded to 0.1
+        assert found["distortions"] == pytest.approx((found["traditional"] + found["cnn"]) / 2, abs=0.101)
+        real = [found[name] for name in ("superres", "deblur", "color", "frameinterp")]
+        assert found["real"] == pytest.approx(sum(real) / 4, abs=0.101)

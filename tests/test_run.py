@@ -1,0 +1,395 @@
+"""A run: what its options ask for, refused before anything is measured, and measured once when looked up."""
+
+import itertools
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor
+
+from dps import images, networks, probes, run
+from dps.errors import DpsError, ProbeError, WeightsError
+from dps.images import Triple
+from dps.metrics import Metric, Variant
+from dps.probes import Case
+from dps.run import Floor, Measured, Question
+
+DEFAULTS: dict[str, Any] = {
+    "metric": None,
+    "network": None,
+    "normalization": None,
+    "reduction": "sum",
+    "probes": None,
+    "cases": None,
+    "require": None,
+    "weights": "pypi",
+    "device": "cpu",
+    "gate": "strict",
+}
+
+TINY = """
+probe: {name}
+size: {size}
+cases:
+  - id: $family-$number
+    draw: {draw}
+    original: {{scene: pattern, family: {{cycle: [rings, dots, stripes]}}}}
+    distorted: {{invert: {{}}}}
+    references: standard
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    images.read.cache_clear()
+    return tmp_path
+
+
+def ask(**options: Any) -> Question:
+    """A question of options, with what is not given as by default."""
+    return run.ask(SimpleNamespace(**{**DEFAULTS, "report_dir": "report", **options}))
+
+
+def tiny(name: str = "tiny", size: int = 32, draw: int = 3) -> str:
+    path = Path(f"{name}.yaml")
+    path.write_text(TINY.format(name=name, size=size, draw=draw), encoding="utf-8")
+    return str(path)
+
+
+def why(**options: Any) -> str:
+    """What is wrong with options, in one line."""
+    with pytest.raises(DpsError) as caught:
+        ask(**{"metric": ["pixel"], **options})
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# ------------------------------------------------------------------------------------------- good questions
+
+
+def test_no_option_asks_for_everything() -> None:
+    question = ask()
+    assert [str(variant) for variant in question.variants][:6] == [
+        "squeezenet-none-spatial",
+        "squeezenet-none-sort",
+        "squeezenet-none-mean",
+        "squeezenet-none-spatial+sort",
+        "squeezenet-none-spatial+mean",
+        "squeezenet-unit-spatial",
+    ]
+    assert len(question.variants) == 5 * 3 * 2 + 1
+    assert str(question.variants[-1]) == "pixel"
+    assert [probe.name for probe in question.probes] == ["color_stain", "invert", "rotate", "translate"]
+    assert list(question.weights) == ["squeezenet", "alexnet", "vgg16"]
+    assert (question.gate, question.reduction, question.device, question.floors) == ("strict", "sum", "cpu", ())
+
+
+def test_lists_may_be_repeated_and_name_a_thing_twice() -> None:
+    question = ask(
+        metric=["sort, mean", "sort"], network=["alexnet"], normalization=["unit,none"], probes=[tiny()], cases=2
+    )
+    expected = ["alexnet-unit-sort", "alexnet-unit-mean", "alexnet-none-sort", "alexnet-none-mean"]
+    assert [str(variant) for variant in question.variants] == expected
+    assert [case.name for case in question.probes[0].cases] == ["tiny/rings-000", "tiny/dots-001"]
+
+
+def test_a_metric_of_images_needs_no_weights() -> None:
+    assert ask(metric=["pixel"], weights="/nowhere").weights == {}
+
+
+def test_the_report_folder_is_made() -> None:
+    assert ask(metric=["pixel"], report_dir="a/b/c").report_dir.is_dir()
+
+
+def test_floors_are_read() -> None:
+    question = ask(metric=["pixel"], require=["translate>=0.9, invert>=1", "rotate >= .5"])
+    assert question.floors == (
+        Floor(probe="translate", at_least=0.9),
+        Floor(probe="invert", at_least=1),
+        Floor(probe="rotate", at_least=0.5),
+    )
+    assert [str(floor) for floor in question.floors] == ["translate>=0.9", "invert>=1", "rotate>=0.5"]
+
+
+# -------------------------------------------------------------------------------------------- bad questions
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": ["srot"]}, "unknown metric 'srot'. Did you mean 'sort'? Known: mean, pixel, sort, spatial, spatia"),
+        ({"metric": ["spatial+srot"]}, "metric 'spatial+srot': unknown comparison 'srot'. Did you mean 'sort'? Known:"),
+        ({"metric": ["pixel+sort"]}, "metric 'pixel+sort': pixel compares no features, so it cannot be part of a sum."),
+        ({"metric": ["nowhere.py:name"]}, "nowhere.py: no such file."),
+        ({"metric": ["sort,,mean"]}, "an empty name in 'sort,,mean'; write names with single commas between."),
+        ({"metric": [""]}, "an empty name in ''; write names with single commas between."),
+        (
+            {"network": ["alexnt"]},
+            "unknown network 'alexnt'. Did you mean 'alexnet'? Known: alexnet, squeezenet, vgg16.",
+        ),
+        ({"normalization": ["uint"]}, "unknown normalization 'uint'. Did you mean 'unit'? Known: none, unit."),
+        ({"reduction": "some"}, "unknown reduction 'some'. Known: mean, sum."),
+        ({"gate": "strickt"}, "unknown gate 'strickt'. Did you mean 'strict'? Known: "),
+        ({"device": "cdua"}, "unknown device 'cdua'. Did you mean 'cuda'? Known: cpu, cuda, mps."),
+        ({"require": ["invert"]}, "--require 'invert': write PROBE>=X with X from 0 to 1, as in 'translate>=0.9'."),
+        ({"require": ["invert>=2"]}, "--require 'invert>=2': write PROBE>=X with X from 0 to 1"),
+        ({"require": ["invert>=nan"]}, "--require 'invert>=nan': write PROBE>=X with X from 0 to 1"),
+        ({"require": ["invert>=most"]}, "--require 'invert>=most': write PROBE>=X with X from 0 to 1"),
+        (
+            {"require": ["invret>=1"]},
+            "--require 'invret>=1': unknown probe 'invret'. Did you mean 'invert'? Known: col",
+        ),
+        ({"probes": ["nowhere.yaml"]}, "nowhere.yaml: no such file or folder of probes."),
+    ],
+)
+def test_a_misspelt_option_is_refused_in_one_line(options: dict[str, Any], message: str) -> None:
+    assert why(**options).startswith(message)
+    assert not Path("report").exists()
+
+
+def test_a_missing_weights_folder_is_refused() -> None:
+    with pytest.raises(WeightsError, match=r"^--weights wieghts: no such folder\. Use pypi, torchvision or a folder"):
+        ask(weights="wieghts", metric=["sort"])
+
+
+def test_weights_that_a_folder_lacks_are_named(here: Path) -> None:
+    with pytest.raises(WeightsError, match=r"weights of alexnet are missing; it should hold alexnet\.safetensors or"):
+        ask(weights=str(here), metric=["sort"], network=["alexnet"])
+
+
+def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_device(*_args: object, **_kwargs: object) -> Tensor:
+        raise RuntimeError("no driver")
+
+    monkeypatch.setattr(torch, "empty", no_such_device)
+    assert why(device="cuda:1") == "device 'cuda:1' is not available here; use --device cpu."
+
+
+def test_a_report_folder_that_is_a_file_is_refused() -> None:
+    Path("report").write_text("mine", encoding="utf-8")
+    assert why() == "--report-dir report: cannot be written (File exists); name a folder that can."
+    assert why(report_dir="report/deeper").startswith("--report-dir report/deeper: cannot be written (Not a directory)")
+    assert Path("report").read_text(encoding="utf-8") == "mine"
+
+
+def test_images_too_small_for_a_network_are_refused_with_their_line(here: Path) -> None:
+    with pytest.raises(ProbeError) as caught:
+        ask(metric=["sort"], network=["alexnet"], probes=[tiny(size=30)])
+    found = "tiny.yaml:5: case 'rings-000': images of 30 pixels are too small for alexnet, which needs 31 or more."
+    assert str(caught.value) == found
+    assert ask(metric=["pixel"], probes=[tiny(size=30)])  # no network, no smallest size
+    assert ask(metric=["sort"], network=["vgg16"], probes=[tiny(size=30)])
+
+
+# ------------------------------------------------------------------------------------- batches and their order
+
+
+def test_items_are_every_case_with_every_variant_each_unit_in_one_piece() -> None:
+    question = ask(metric=["pixel,sort,mean"], network=["alexnet,vgg16"], normalization=["none"], cases=7)
+    items = list(question.items())
+    assert Counter((case.name, str(variant)) for _, case, variant in items) == Counter(
+        (case.name, str(variant)) for probe in question.probes for case in probe.cases for variant in question.variants
+    )
+    units = [unit for unit, _, _ in items]
+    changes = 1 + sum(a != b for a, b in itertools.pairwise(units))
+    assert changes == len(set(units))  # a unit that is left is not come back to
+    assert {network for _, network in units} == {"alexnet", "vgg16", None}
+
+
+def test_a_batch_has_one_size_and_at_most_so_many_images() -> None:
+    question = ask(metric=["pixel"], probes=[tiny("a", 96, 20), tiny("b", 48, 40), tiny("c", 96, 3)])
+    batches = question.batches()
+    assert [case.name for batch in batches for case in batch] == [
+        case.name for probe in question.probes for case in probe.cases
+    ]
+    assert all(len({case.shape for case in batch}) == 1 for batch in batches)
+    # own images of a case are the original and the distorted one: 8 cases of 96 x 96, 32 of 48 x 48
+    assert [len(batch) for batch in batches] == [8, 8, 4, 32, 8, 3]
+
+
+def test_all_turns_of_a_scene_are_in_one_batch() -> None:
+    question = ask(metric=["pixel"], probes=[probes.BUILT_IN / "rotate.yaml"])
+    for batch in question.batches():
+        assert set(Counter(case.id.rpartition("-")[0] for case in batch).values()) == {5}
+    assert sum(len(batch) for batch in question.batches()) == 60
+
+
+# ----------------------------------------------------------------------------------------------- measuring
+
+
+class Drawings:
+    """Counts how often each case is drawn."""
+
+    def __init__(self) -> None:
+        self.of: Counter[str] = Counter()
+
+
+@pytest.fixture
+def drawings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Drawings]:
+    counted, draw = Drawings(), Case.draw
+
+    def counting(case: Case) -> Triple:
+        counted.of[case.name] += 1
+        return draw(case)
+
+    monkeypatch.setattr(Case, "draw", counting)
+    return counted  # type: ignore[return-value]
+
+
+def answers(question: Question) -> dict[tuple[str, str], run.Answer]:
+    selected = [(case, variant) for _, case, variant in question.items()]
+    measured = Measured(question, selected)
+    return {(case.name, str(variant)): measured[case, variant] for case, variant in selected}
+
+
+def test_pixel_answers_by_hand(here: Path) -> None:
+    for name, value in {"a": 100, "b": 110, "c": 105, "d": 130}.items():
+        PIL.Image.fromarray(np.full((4, 4, 3), value, dtype=np.uint8)).save(f"{name}.png")
+    Path("p.yaml").write_text(
+        "probe: p\ncases:\n"
+        "  - {id: near, original: {image: a.png}, distorted: {image: c.png}, references: [{image: b.png}, black]}\n"
+        "  - {id: far, original: {image: a.png}, distorted: {image: b.png},"
+        " references: [{image: d.png}, {image: c.png}]}\n"
+        "  - {id: same, original: {image: a.png}, distorted: {image: b.png}, references: [{image: b.png}]}\n",
+        encoding="utf-8",
+    )
+    found = answers(ask(metric=["pixel"], probes=["p.yaml"]))
+    near, far, same = (found[f"p/{name}", "pixel"].verdict for name in ("near", "far", "same"))
+    assert (near.passed, far.passed, same.passed) == (True, False, False)
+    assert near.distance == pytest.approx((5 / 255) ** 2)
+    assert (near.nearest_reference, far.nearest_reference) == ("b.png", "c.png")
+    assert near.nearest_reference_distance == pytest.approx((10 / 255) ** 2)
+    assert near.margin == pytest.approx(3)  # 100 / 25 - 1
+    assert far.margin == pytest.approx(-0.75)  # 25 / 100 - 1
+    assert same.margin == 0  # a tie is not strictly closer
+
+
+def test_only_what_is_selected_is_drawn(drawings: Drawings) -> None:
+    question = ask(metric=["pixel"], probes=[tiny(draw=6)])
+    items = [(case, variant) for _, case, variant in question.items()]
+    measured = Measured(question, [items[1], items[4]])
+    assert not drawings.of  # nothing before the first look-up
+    assert measured[items[4]].verdict.distance is not None
+    assert measured[items[1]].verdict.distance is not None
+    assert drawings.of == {"tiny/dots-001": 1, "tiny/dots-004": 1}
+
+
+def test_a_case_is_drawn_once_for_all_networks_and_metrics(drawings: Drawings, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: Counter[str] = Counter()
+    load = networks.load
+
+    def counting(found: Any, device: str) -> networks.Extractor:
+        loaded[found.network] += 1
+        return load(found, device)
+
+    monkeypatch.setattr(networks, "load", counting)
+    question = ask(
+        metric=["pixel,sort,mean"], network=["alexnet,squeezenet"], normalization=["none"], probes=[tiny(draw=4)]
+    )
+    found = answers(question)
+    assert len(found) == 4 * 5
+    assert set(drawings.of.values()) == {1}
+    assert loaded == {"alexnet": 1, "squeezenet": 1}
+    assert len({answer.images_sha256 for answer in found.values()}) == 4
+    layers = {len(answer.verdict.layers) for (_, variant), answer in found.items() if "alexnet" in variant}
+    assert layers == {5}
+
+
+def test_a_case_that_cannot_be_drawn_leaves_the_others_alone() -> None:
+    text = TINY.format(name="p", size=32, draw=2)
+    text += "  - {id: nothing, original: {scene: pattern, family: rings}, distorted: {rotate: {degrees: 0}},"
+    Path("p.yaml").write_text(text + " references: standard}\n", encoding="utf-8")
+    found = answers(ask(metric=["pixel"], probes=["p.yaml"]))
+    broken = found.pop(("p/nothing", "pixel"))
+    assert broken.drawing_failed
+    assert not broken.verdict.passed
+    assert broken.verdict.error.endswith("the distorted image equals the original, so the case asks nothing.")
+    assert broken.images_sha256 == ""
+    assert not any(answer.drawing_failed or answer.verdict.error for answer in found.values())
+
+
+def test_a_metric_that_breaks_leaves_the_others_alone() -> None:
+    Path("mine.py").write_text(
+        "def throws(a, b):\n    raise ValueError('boom')\n\n"
+        "def fine(a, b):\n    return (a - b).abs().mean((1, 2, 3))\n",
+        encoding="utf-8",
+    )
+    found = answers(ask(metric=["mine.py:throws,mine.py:fine,pixel"], probes=[tiny()]))
+    errors = {variant: answer.verdict.error for (_, variant), answer in found.items()}
+    assert errors == {"mine.py:throws": "metric 'mine.py:throws': ValueError: boom", "mine.py:fine": "", "pixel": ""}
+    assert all(answer.images_sha256 for answer in found.values())
+
+
+def test_answers_do_not_depend_on_what_else_is_asked() -> None:
+    options = {"network": ["alexnet"], "normalization": ["none"], "probes": [tiny(draw=5)]}
+    everything = answers(ask(metric=["spatial,sort,spatial+sort"], **options))
+    question = ask(metric=["sort"], **options)
+    (case,) = [case for case in question.probes[0].cases if case.id == "stripes-002"]
+    (variant,) = question.variants
+    alone = Measured(question, [(case, variant)])[case, variant].verdict
+    together = everything[case.name, str(variant)].verdict
+    assert alone.distance == pytest.approx(together.distance, rel=1e-5)
+    assert alone.nearest_reference == together.nearest_reference
+    total = everything[case.name, "alexnet-none-spatial+sort"].verdict.distance
+    parts = [everything[case.name, f"alexnet-none-{name}"].verdict.distance for name in ("spatial", "sort")]
+    assert total == pytest.approx(sum(part for part in parts if part is not None), rel=1e-12)
+
+
+def test_an_unknown_case_is_no_answer() -> None:
+    question = ask(metric=["pixel"], probes=[tiny()])
+    case = question.probes[0].cases[0]
+    other = Variant(metric=Metric(name="other", distance=lambda a, _b: a), network=None, normalization=None)
+    with pytest.raises(KeyError):
+        Measured(question, [])[case, question.variants[0]]
+    with pytest.raises(KeyError):
+        Measured(question, [(case, question.variants[0])])[case, other]
+
+
+def test_options_of_the_command_line_are_those_that_ask_reads() -> None:
+    import argparse
+
+    from dps import options
+
+    class Group:
+        """Takes what pytest's groups take."""
+
+        parser = argparse.ArgumentParser()
+
+        def addoption(self, *names: str, **about: Any) -> None:
+            self.parser.add_argument(*names, **about)
+
+    options.pytest_addoption(SimpleNamespace(getgroup=lambda *_names: Group()))
+    parsed = Group.parser.parse_args(shlex.split("--metric pixel --cases 3 --report-dir report"))
+    assert {**DEFAULTS, "metric": ["pixel"], "cases": 3, "report_dir": "report"}.items() <= vars(parsed).items()
+    assert run.ask(parsed).cases == 3
+    for wrong in ("0", "-1", "many", "1.5"):
+        with pytest.raises(SystemExit):
+            Group.parser.parse_args(["--cases", wrong])
+
+
+def test_distances_of_files_by_hand() -> None:
+    for name, value in {"a": 100, "b": 110, "c": 100}.items():
+        PIL.Image.fromarray(np.full((40, 40, 3), value, dtype=np.uint8)).save(f"{name}.png")
+    files = Path("a.png"), [Path("b.png"), Path("c.png")]
+    assert run.distances(*files, "pixel", "alexnet", "none") == [(pytest.approx((10 / 255) ** 2), ()), (0, ())]
+    (far, layers), (near, none) = run.distances(*files, "spatial", "alexnet", "none")
+    assert far == pytest.approx(sum(layers), rel=1e-12)
+    assert (len(layers), near, none) == (5, 0, (0,) * 5)
+
+
+def test_distances_of_files_of_two_sizes_are_refused() -> None:
+    for name, side in {"a": 40, "b": 41}.items():
+        PIL.Image.fromarray(np.full((40, side, 3), 9, dtype=np.uint8)).save(f"{name}.png")
+    with pytest.raises(
+        DpsError, match=r"^a\.png and b\.png measure 40 x 40 and 41 x 40 pixels; they must have one size"
+    ):
+        run.distances(Path("a.png"), [Path("b.png")], "pixel", "alexnet", "none")

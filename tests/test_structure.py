@@ -1,0 +1,160 @@
+"""How the parts depend on each other: imports go down one written list, and each outside dependency has one door."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dps
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / "dps").rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    """``dps.probes.reading`` of its file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """All that a file imports, wherever in it: ``dps.images`` also for ``from dps import images``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            assert node.module is not None
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in names)
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
+def part_of(module: str) -> str:
+    """``probes`` of ``dps.probes.reading``."""
+    return module.split(".")[1]
+
+
+def written_list() -> list[set[str]]:
+    """The list in the docstring of `dps`, top first; parts on one line import each other not at all."""
+    assert dps.__doc__ is not None
+    _, _, listed = dps.__doc__.partition("Imports go down this list")
+    return [set(re.split(r",\s*", line.strip())) for line in listed.splitlines() if line.startswith("    ")]
+
+
+def test_the_written_list_has_every_part_once() -> None:
+    parts = [part for line in written_list() for part in sorted(line)]
+    found = {part_of(module_of(path)) for path in FILES if module_of(path) not in ("dps", "dps.__main__")}
+    assert sorted(parts) == sorted(found)
+
+
+def test_imports_go_down_the_written_list() -> None:
+    place = {part: number for number, line in enumerate(written_list()) for part in line}
+    upwards = [
+        f"{module_of(path)} imports {imported}"
+        for path in FILES
+        if module_of(path) not in ("dps", "dps.__main__")
+        for imported in imports(path)
+        if imported.startswith("dps.")
+        and part_of(imported) != part_of(module_of(path))
+        and not place[part_of(module_of(path))] < place[part_of(imported)]
+    ]
+    assert not upwards
+
+
+def test_imports_inside_a_part_make_no_circle() -> None:
+    below = {
+        module_of(path): {other for other in imports(path) if other.startswith("dps.") and other != module_of(path)}
+        for path in FILES
+    }
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join([*way, module])
+        if module not in done:
+            for other in sorted(below.get(module, ())):
+                walk(other, (*way, module))
+            done.add(module)
+
+    for module in below:
+        walk(module, ())
+
+
+DOORS = {
+    "yaml": {"dps.probes.reading", "dps.report.paper"},
+    "pydantic": {"dps.probes", "dps.probes.recipes", "dps.bapps.folders"},
+    "torchvision": {"dps.networks", "dps.weights"},
+    "PIL": {"dps.images", "dps.report.sheets", "dps.bapps.folders", "dps.bapps.synthetic", "dps.cli"},
+    "click": {"dps.cli"},
+    "safetensors": {"dps.weights", "dps.store"},
+    "pickle": {"dps.weights"},
+    "hypothesis": set[str](),
+    "lpips": set[str](),
+    "pytest": set[str](),
+    "_pytest": set[str](),
+    "xdist": set[str](),
+}
+
+
+@pytest.mark.parametrize("outside", DOORS)
+def test_each_outside_dependency_has_its_doors(outside: str) -> None:
+    through = {module_of(path) for path in FILES if outside in {name.split(".")[0] for name in imports(path)}}
+    assert through <= DOORS[outside]
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[^a-z0-9-]", each, maxsplit=1)[0] for each in project["dependencies"]}
+    named = {
+        "PIL": "pillow",
+        "yaml": "pyyaml",
+        "annotated_types": "pydantic",  # whose types these are; it comes with it
+        "urllib3": "requests",  # likewise: its errors and retries
+        "xdist": "pytest-xdist",
+    }
+    files = [*FILES, ROOT / "conftest.py", *(ROOT / "suites").glob("*.py")]
+    outside = {name.split(".")[0] for path in files for name in imports(path)} - sys.stdlib_module_names - {"dps"}
+    assert {named.get(name, name) for name in outside} <= declared
+
+
+def test_nothing_is_drawn_by_streams_that_numpy_may_change() -> None:
+    """`Generator.random` and `integers` alone; Python's own `random` not at all."""
+    for path in FILES:
+        assert "random" not in set(imports(path)), path
+        text = path.read_text(encoding="utf-8")
+        drawn = set(re.findall(r"_generator\.(\w+)", text)) | set(re.findall(r"np\.random\.(\w+)", text))
+        assert drawn <= {"random", "integers", "default_rng"}, path
+
+
+def test_the_options_import_neither_torch_nor_pytest() -> None:
+    code = "import sys, dps.options; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.split())
+    assert "dps" in loaded
+    assert not loaded & {"torch", "torchvision", "pytest", "_pytest", "numpy", "yaml", "pydantic", "PIL"}
+
+
+def test_public_names_are_there() -> None:
+    assert dps.__all__ == sorted(dps.__all__)
+    for name in dps.__all__:
+        assert getattr(dps, name) is not None
+    with pytest.raises(AttributeError, match=r"^module 'dps' has no attribute 'nothing'$"):
+        dps.nothing  # noqa: B018
+
+
+def test_the_version_is_written_once_more_and_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project.get("version", dps.__version__) == dps.__version__
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    files = [*FILES, ROOT / "conftest.py", *(ROOT / "suites").glob("*.py"), *(ROOT / "tests").glob("*.py")]
+    for path in files:
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path

@@ -1,0 +1,499 @@
+"""The suites as a user runs them: exit codes, ids, what is written, and what is never done."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torchvision  # noqa: F401 - pytester forgets what a run imports first, and PyTorch's parts load only once
+
+from dps import images, networks, probes, report, run
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).resolve().parents[1]
+SUITES = ROOT / "suites"
+
+TINY = """
+probe: tiny
+size: 32
+cases:
+  - id: $family-$number
+    draw: 3
+    original: {scene: pattern, family: {cycle: [rings, dots, stripes]}}
+    distorted: {invert: {}}
+    references: standard
+"""
+
+MINE = """
+import torch
+
+def fine(a, b):
+    return (a - b).abs().mean((1, 2, 3))
+
+def throws(a, b):
+    raise ValueError("boom")
+
+def gives_nan(a, b):
+    return torch.full((len(a),), float("nan"))
+
+def always_zero(a, b):
+    return torch.zeros(len(a))
+
+def rolls_dice(a, b):
+    return torch.rand(len(a))
+
+def wrong_shape(a, b):
+    return (a - b).abs().mean((2, 3))
+
+def changes_its_input(a, b):
+    return a.sub_(b).abs().mean((1, 2, 3))
+
+def gives_up(a, b):
+    raise KeyboardInterrupt
+
+def strongest(features):
+    return features.amax((2, 3)).unsqueeze(-1)
+
+def comparison_throws(features):
+    raise RuntimeError("no such layer")
+
+def two_axes(features):
+    return features.mean((2, 3))
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a suite came to."""
+
+    code: int
+    outcomes: dict[str, int]
+    lines: list[str]
+    errors: list[str]
+    folder: Path
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """results.json, which must be strict."""
+        text = (self.folder / "results.json").read_text(encoding="utf-8")
+        found: dict[str, Any] = json.loads(text, parse_constant=pytest.fail)
+        return found
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.results["cases"]
+        return found
+
+
+Suite = Callable[..., Run]
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """Run suites in a folder of their own, which holds ``tiny.yaml`` and ``mine.py``; reports go there, too."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):  # of these tests, not of the run inside them
+        monkeypatch.delenv(name, raising=False)
+    images.read.cache_clear()
+    (pytester.path / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    (pytester.path / "mine.py").write_text(MINE, encoding="utf-8")
+
+    def run_suite(*options: str, paths: tuple[str, ...] = (str(SUITES),)) -> Run:
+        folder = pytester.path / "report"
+        where = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+        where += ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # a cache of ours; seconds a run
+        done = pytester.runpytest_inprocess(*paths, *where, f"--report-dir={folder}", *options, no_reraise_ctrlc=True)
+        outcomes = {} if done.ret == 4 or "--collect-only" in options else _outcomes(done)
+        return Run(int(done.ret), outcomes, done.outlines, done.errlines, folder)
+
+    return run_suite
+
+
+def _outcomes(done: pytest.RunResult) -> dict[str, int]:
+    try:
+        return done.parseoutcomes()
+    except ValueError:  # nothing ran
+        return {}
+
+
+PIXEL = ("--probes=tiny.yaml", "--metric=pixel")
+ALEXNET = ("--probes=tiny.yaml", "--network=alexnet", "--normalization=none")
+
+
+# --------------------------------------------------------------------------------- what a run says and writes
+
+
+def test_a_run_writes_results_and_a_report(suite: Suite) -> None:
+    done = suite(*ALEXNET, "--metric=sort,pixel", "--gate=off")
+    assert done.code == 0
+    assert done.outcomes == {"passed": 6}
+    results = done.results
+    assert set(results) == {"schema", "run", "cases", "scores", "throughput", "drawn"}
+    assert results["schema"] == 1
+    about = results["run"]
+    assert about["device"] == "cpu"
+    assert about["seed"] == 0
+    assert about["gate"] == "off"
+    assert about["cases"] is None
+    assert about["command"].startswith(f"pytest {SUITES} ")
+    assert len(about["probes_sha256"]) == 64
+    assert set(about["networks"]) == {"alexnet"}
+    expected = {
+        "probe", "case", "metric", "network", "normalization", "passed", "distance", "nearest_reference",
+        "nearest_reference_distance", "margin", "images_sha256",
+    }  # fmt: skip
+    for row in results["cases"]:
+        layers = {"layers", "nearest_reference_layers"} if row["network"] else set()
+        assert set(row) == expected | layers
+        assert len(row["images_sha256"]) == 64
+        assert row["passed"] is (row["distance"] < row["nearest_reference_distance"])
+        assert row["margin"] == pytest.approx(row["nearest_reference_distance"] / row["distance"] - 1)
+    assert [(row["case"], row["metric"], row["network"], row["normalization"]) for row in results["cases"]] == [
+        ("dots-001", "pixel", None, None),
+        ("dots-001", "sort", "alexnet", "none"),
+        ("rings-000", "pixel", None, None),
+        ("rings-000", "sort", "alexnet", "none"),
+        ("stripes-002", "pixel", None, None),
+        ("stripes-002", "sort", "alexnet", "none"),
+    ]
+    sort = results["cases"][1]
+    assert len(sort["layers"]) == 5
+    assert math.fsum(sort["layers"]) == pytest.approx(sort["distance"], rel=1e-12)
+    assert list(results["drawn"]) == ["tiny/dots-001", "tiny/rings-000", "tiny/stripes-002"]
+    assert results["drawn"]["tiny/dots-001"]["family"] == "dots"
+    text = (done.folder / "report.md").read_text(encoding="utf-8")
+    assert "| sort | alexnet | none | 3/3 100 |" in text
+    assert "pixel       0/3   0" in done.lines
+    assert "pixel fails tiny." in done.lines
+    assert max(map(len, done.lines[done.lines.index("pixel fails tiny.") - 9 : -4])) <= 80
+
+
+def test_two_runs_give_the_same_rows(suite: Suite) -> None:
+    first = suite(*ALEXNET, "--metric=spatial+sort,pixel", "--gate=off").results
+    second = suite(*ALEXNET, "--metric=spatial+sort,pixel", "--gate=off").results
+    assert first == second
+
+
+def test_a_missed_case_fails_by_name_in_one_line(suite: Suite) -> None:
+    done = suite(*PIXEL)
+    assert done.code == 1
+    assert done.outcomes == {"failed": 3}
+    (line,) = [line for line in done.lines if line.startswith("tiny/dots-001: ")]
+    assert line.startswith("tiny/dots-001: distorted at 0.")
+    assert "but reference 'gray' at 0." in line
+    assert "Traceback" not in done.text
+    assert [row["passed"] for row in done.rows] == [False] * 3
+
+
+def test_ids_name_every_axis_and_k_selects_any(suite: Suite) -> None:
+    done = suite(*ALEXNET, "--metric=sort,mean,spatial+sort,pixel", "--collect-only", "-q")
+    names = [line.partition("::")[2] for line in done.lines if "::" in line]
+    assert done.code == 0
+    assert len(names) == 12
+    assert "test_probe[tiny/rings-000-alexnet-none-sort]" in names
+    assert "test_probe[tiny/rings-000-alexnet-none-spatial+sort]" in names
+    assert "test_probe[tiny/rings-000-pixel]" in names
+    done = suite(*ALEXNET, "--metric=sort,mean,pixel", "-k", "rings and (mean or pixel)", "--gate=off")
+    assert done.outcomes == {"passed": 2, "deselected": 7}
+    assert {(row["case"], row["metric"]) for row in done.rows} == {("rings-000", "mean"), ("rings-000", "pixel")}
+
+
+def test_one_item_can_be_asked_for_by_its_id(suite: Suite) -> None:
+    done = suite(*PIXEL, "--gate=off", paths=(f"{SUITES / 'test_probes.py'}::test_probe[tiny/dots-001-pixel]",))
+    assert done.code == 0
+    assert [row["case"] for row in done.rows] == ["dots-001"]
+
+
+def test_nothing_selected_is_5(suite: Suite) -> None:
+    done = suite(*PIXEL, "-k", "nothing_like_this")
+    assert done.code == 5
+    assert not (done.folder / "results.json").exists()
+
+
+def test_cases_are_the_beginning_of_more_cases(suite: Suite) -> None:
+    few = suite(*PIXEL, "--cases=2", "--gate=off").rows
+    many = suite(*PIXEL, "--cases=5", "--gate=off").rows
+    assert len(few) == 2
+    assert len(many) == 5
+    assert [row for row in many if row["case"] in {row["case"] for row in few}] == few
+
+
+def test_built_in_probes_are_asked_when_none_are_named(suite: Suite) -> None:
+    done = suite("--metric=pixel", "--cases=1", "--gate=off")
+    assert Counter(row["probe"] for row in done.rows) == {"color_stain": 1, "invert": 1, "rotate": 5, "translate": 1}
+    assert all(row["case"] in {case.id for case in probes.load([probes.BUILT_IN / f"{row['probe']}.yaml"])[0].cases}
+               for row in done.rows)  # fmt: skip
+
+
+def test_a_floor_that_is_missed_fails_though_the_gate_is_off(suite: Suite) -> None:
+    done = suite(*PIXEL, "--gate=off", "--require=tiny>=0.5")
+    assert done.code == 1
+    assert done.outcomes == {"passed": 3}
+    assert "required tiny>=0.5: pixel has 0/3   0" in done.lines
+    assert suite(*PIXEL, "--gate=off", "--require=tiny>=0").code == 0
+
+
+# ------------------------------------------------------------------------------------------- exit code 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--probes=wrong.yaml"], "wrong.yaml:8: unknown distortion 'invrt'. Did you mean 'invert'? Known: "),
+        (["--probes=nowhere"], "nowhere: no such file or folder of probes."),
+        (["--probes=image.yaml"], "image.yaml:5: nothing.png: no such image file."),
+        (["--probes=small.yaml", "--network=alexnet"], "small.yaml:5: case 'rings-000': images of 30 pixels are too"),
+        (["--metric=srot"], "unknown metric 'srot'. Did you mean 'sort'? Known: "),
+        (["--metric=mine.py:throw"], "metric 'mine.py:throw': mine.py has no 'throw'. unknown name 'throw'. Did you"),
+        (["--network=alexnt"], "unknown network 'alexnt'. Did you mean 'alexnet'? Known: "),
+        (["--normalization=uint"], "unknown normalization 'uint'. Did you mean 'unit'? Known: none, unit."),
+        (["--weights=nowhere"], "--weights nowhere: no such folder. Use pypi, torchvision or a folder of weights."),
+        (["--device=gpu"], "unknown device 'gpu'."),
+        (["--gate=strickt"], "unknown gate 'strickt'. Did you mean 'strict'?"),
+        (["--require=tony>=1"], "--require 'tony>=1': unknown probe 'tony'. Did you mean 'tiny'? Known: tiny."),
+        (["--require=tiny>=2"], "--require 'tiny>=2': write PROBE>=X with X from 0 to 1"),
+    ],
+)
+def test_a_mistake_is_exit_code_4_and_one_line_and_nothing_is_written(
+    suite: Suite, pytester: pytest.Pytester, options: list[str], message: str
+) -> None:
+    for name, changed in {
+        "wrong": TINY.replace("invert:", "invrt:"),
+        "small": TINY.replace("size: 32", "size: 30"),
+        "image": "probe: p\ncases:\n  - id: a\n    references: standard\n    original: {image: nothing.png}\n"
+        "    distorted: {invert: {}}\n",
+    }.items():
+        (pytester.path / f"{name}.yaml").write_text(changed, encoding="utf-8")
+    common = [] if "--probes" in options[0] else ["--probes=tiny.yaml", "--network=alexnet"]
+    done = suite(*common, *options)
+    assert done.code == 4
+    (line,) = [line for line in done.errors if line]
+    assert line.startswith(f"ERROR: {message}")
+    assert not done.folder.exists()
+
+
+def test_cases_0_is_exit_code_4(suite: Suite) -> None:
+    done = suite(*PIXEL, "--cases=0")
+    assert done.code == 4
+    assert any("a whole number from 1 is right, found '0'" in line for line in done.errors)
+    assert not done.folder.exists()
+
+
+def test_a_file_in_place_of_the_report_folder_is_exit_code_4(suite: Suite, pytester: pytest.Pytester) -> None:
+    (pytester.path / "report").write_text("mine", encoding="utf-8")
+    done = suite(*PIXEL)
+    assert done.code == 4
+    assert any(line.endswith("cannot be written (File exists); name a folder that can.") for line in done.errors)
+    assert (pytester.path / "report").read_text(encoding="utf-8") == "mine"
+
+
+# ------------------------------------------------------------------------------------------ broken metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("throws", "metric 'mine.py:throws': ValueError: boom"),
+        ("gives_nan", "the distance of the original to itself is nan: not finite, so not a distance"),
+        ("always_zero", None),
+        ("rolls_dice", "the distance of the original to itself is "),
+        ("wrong_shape", "metric 'mine.py:wrong_shape': must return shape (9,) for 9 pairs, got (9, 3)"),
+        ("changes_its_input", "metric 'mine.py:changes_its_input': changed the images it was given; it must leave th"),
+    ],
+)
+def test_a_broken_metric_fails_its_cases_by_name_and_no_others(suite: Suite, name: str, error: str | None) -> None:
+    done = suite("--probes=tiny.yaml", f"--metric=mine.py:{name},mine.py:fine,pixel", "--cases=2")
+    assert done.code == 1
+    broken = [row for row in done.rows if row["metric"] == f"mine.py:{name}"]
+    assert [row["passed"] for row in broken] == [False, False]
+    for row in broken:
+        if error is None:  # zero is a distance, but not a smaller one than zero
+            assert "error" not in row
+            assert (row["distance"], row["nearest_reference_distance"], row["margin"]) == (0, 0, None)
+        else:
+            assert row["error"].startswith(error)
+            assert row["margin"] is None
+            assert any(line.startswith(f"tiny/{row['case']}: {error}") for line in done.lines)
+    others = [row for row in done.rows if row not in broken]
+    assert len(others) == 4
+    assert all(row["distance"] > 0 and "error" not in row for row in others)
+
+
+def test_a_broken_metric_fails_nothing_when_the_gate_is_off(suite: Suite) -> None:
+    done = suite("--probes=tiny.yaml", "--metric=mine.py:throws", "--gate=off")
+    assert done.code == 0
+    assert all(row["error"] and row["passed"] is False and row["distance"] is None for row in done.rows)
+
+
+def test_a_metric_that_warns_is_measured_all_the_same(suite: Suite, pytester: pytest.Pytester) -> None:
+    text = "import warnings\nwarnings.warn('loaded', UserWarning)\n\ndef old(a, b):\n"
+    text += "    warnings.warn('too old', DeprecationWarning)\n    return (a - b).abs().mean((1, 2, 3))\n"
+    (pytester.path / "warns.py").write_text(text, encoding="utf-8")
+    with pytest.warns(UserWarning, match="loaded"):  # what is said while options are read goes to the terminal
+        done = suite("--probes=tiny.yaml", "--metric=warns.py:old", "--gate=off")
+    assert done.code == 0
+    assert all(row["distance"] > 0 for row in done.rows)
+    assert any(line.endswith("DeprecationWarning: too old") for line in done.lines)
+
+
+def test_a_users_comparison_runs_on_networks_alone_and_inside_a_sum(suite: Suite) -> None:
+    done = suite(*ALEXNET, "--metric=mine.py:strongest,sort,sort+0.5*mine.py:strongest", "--gate=off", "--cases=1")
+    assert done.code == 0
+    found = {row["metric"]: row["distance"] for row in done.rows}
+    total = found["sort"] + 0.5 * found["mine.py:strongest"]
+    assert found["sort+0.5*mine.py:strongest"] == pytest.approx(total, rel=1e-6)
+    assert found["mine.py:strongest"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("comparison_throws", "metric 'mine.py:comparison_throws': RuntimeError: no such layer"),
+        ("two_axes", "metric 'mine.py:two_axes': comparison 'mine.py:two_axes' must return (batch, channel, position)"),
+    ],
+)
+def test_a_broken_comparison_fails_its_own_cases_and_sums(suite: Suite, name: str, error: str) -> None:
+    done = suite(*ALEXNET, f"--metric=sort,mine.py:{name},sort+mine.py:{name}", "--cases=1")
+    assert done.code == 1
+    assert done.outcomes == {"passed": 1, "failed": 2}
+    assert [row.get("error", "").startswith(error) for row in done.rows if "mine" in row["metric"]] == [True, True]
+
+
+# ---------------------------------------------------------------------------------------- cases that break
+
+
+def test_a_case_that_equals_its_original_fails_though_the_gate_is_off(suite: Suite, pytester: pytest.Pytester) -> None:
+    text = TINY + "  - {id: same, original: {scene: pattern, family: rings}, distorted: {rotate: {degrees: 0}},"
+    (pytester.path / "same.yaml").write_text(text + " references: standard}\n", encoding="utf-8")
+    done = suite("--probes=same.yaml", "--metric=pixel", "--gate=off")
+    assert done.code == 1
+    assert done.outcomes == {"passed": 3, "failed": 1}
+    message = "same.yaml:10: case 'same': the distorted image equals the original, so the case asks nothing."
+    assert f"tiny/same: {message}" in done.lines
+    (row,) = [row for row in done.rows if row["case"] == "same"]
+    assert row["error"] == message
+    assert row["passed"] is False
+    assert row["images_sha256"] is None
+
+
+def test_image_files_of_mixed_formats_are_measured(suite: Suite, pytester: pytest.Pytester) -> None:
+    folder = pytester.path / "files"
+    folder.mkdir()
+    a = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    PIL.Image.fromarray(a).save(folder / "dog.png")
+    PIL.Image.fromarray(a).save(folder / "dog_45.png", format="JPEG", quality=90)
+    PIL.Image.fromarray(255 - a).save(folder / "dog_ref.webp")
+    (folder / "mine.yaml").write_text(
+        "probe: mine\ncases:\n"
+        "  - {id: dog, original: {image: dog.png}, distorted: {image: dog_45.png},"
+        " references: [{image: dog_ref.webp}]}\n"
+        "  - {id: dog-2, original: {image: dog.png}, distorted: {image: dog_45.png}, references: standard}\n",
+        encoding="utf-8",
+    )
+    done = suite("--probes=files", "--network=alexnet", "--normalization=unit", "--metric=mean,pixel")
+    assert done.code == 0
+    assert {row["case"]: row["nearest_reference"] for row in done.rows}["dog"] == "dog_ref.webp"
+    assert done.results["drawn"] == {"mine/dog": {}, "mine/dog-2": {}}
+
+
+def test_an_interrupted_run_keeps_what_was_measured(suite: Suite) -> None:
+    done = suite(*ALEXNET, "--metric=sort,mine.py:gives_up")
+    assert done.code == 2
+    assert done.results["run"]["interrupted"] is True
+    assert [row["metric"] for row in done.rows] == ["sort"] * 3
+    assert "interrupted" in (done.folder / "report.md").read_text(encoding="utf-8")
+    assert sorted(path.name for path in done.folder.iterdir()) == ["report.md", "results.json"]
+
+
+# ----------------------------------------------------------------------------------------- what is not done
+
+
+@pytest.mark.parametrize("options", [["--probes=theirs"], ["--probes", "theirs"], ["--probes", "theirs/p.yaml"]])
+def test_a_conftest_beside_a_probe_file_does_not_run(
+    suite: Suite, pytester: pytest.Pytester, options: list[str]
+) -> None:
+    folder = pytester.path / "theirs"
+    folder.mkdir()
+    (folder / "p.yaml").write_text(TINY, encoding="utf-8")
+    (folder / "conftest.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n", encoding="utf-8")
+    done = suite(*options, "--metric=pixel", "--cases=1", "--gate=off")
+    assert done.code == 0
+    assert not (folder / "ran").exists()
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network is loaded in this test."""
+
+    def load(*_args: object) -> networks.Extractor:
+        raise AssertionError("a network was loaded")
+
+    monkeypatch.setattr(networks, "load", load)
+
+
+def test_collecting_loads_no_network_and_draws_and_writes_nothing(
+    suite: Suite, no_network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes.Case, "draw", lambda _case: pytest.fail("a case was drawn"))
+    done = suite("--collect-only", "-q")
+    assert done.code == 0
+    assert f"{156 * 31} tests collected" in done.text
+    assert not list(done.folder.glob("*"))
+
+
+def test_help_asks_nothing_and_names_all_options(
+    suite: Suite, no_network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "ask", lambda _options: pytest.fail("something was asked"))
+    done = suite("--help")
+    assert done.code == 0
+    for option in ("--metric", "--network", "--normalization", "--reduction", "--probes", "--cases", "--require",
+                   "--weights", "--device", "--gate", "--report-dir"):  # fmt: skip
+        assert f"  {option}=" in done.text or f"  {option} " in done.text
+    assert not done.folder.exists()
+
+
+def test_without_a_suite_nothing_is_asked(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "ask", lambda _options: pytest.fail("something was asked"))
+    monkeypatch.setattr(report, "finish", lambda *_args, **_more: pytest.fail("a report was written"))
+    done = suite("--weights=nowhere", "-q", "--collect-only", paths=(str(ROOT / "tests" / "test_structure.py"),))
+    assert done.code == 0
+    assert not done.folder.exists()
+
+
+def test_own_tests_and_suites_can_be_collected_in_one_run(suite: Suite) -> None:
+    done = suite(*PIXEL, "--collect-only", "-q", paths=(str(SUITES), str(ROOT / "tests" / "test_probes.py")))
+    assert done.code == 0
+    assert "suites/test_probes.py::test_probe[tiny/dots-001-pixel]" in done.text
+    assert "tests/test_probes.py::test_a_missing_file_is_named" in done.text
+
+
+# ----------------------------------------------------------------------------------------------- processes
+
+
+def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = [f"--probes={probes.BUILT_IN / 'invert.yaml'}", "--network=alexnet", "--metric=spatial,sort,pixel",
+               "--normalization=none", "--cases=10", "--gate=off"]  # fmt: skip
+    one = suite(*options)
+    monkeypatch.chdir(ROOT)  # as a user runs it
+    two = suite(*options, "-n", "2", paths=("suites",))
+    assert (one.code, two.code) == (0, 0)
+    assert two.outcomes["passed"] == one.outcomes["passed"] == 30
+    assert "created: 2/2 workers" in two.text or "2 workers" in two.text
+    numbers = ("distance", "nearest_reference_distance", "margin", "layers", "nearest_reference_layers")
+    for mine, theirs in zip(one.rows, two.rows, strict=True):
+        for key in mine.keys() | theirs.keys():
+            expected = pytest.approx(mine[key], rel=1e-5, abs=1e-5) if key in numbers and mine[key] else mine[key]
+            assert theirs[key] == expected, key
+    assert one.results["drawn"] == two.results["drawn"]

@@ -1,0 +1,182 @@
+"""Verdicts: the strict rule, by hand and for all distances, and what a verdict says."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dps import verdicts
+from dps.verdicts import Distances, Verdict, judge
+
+NAN, INFINITY = math.nan, math.inf
+POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+
+
+def case(distorted: float, *references: float, itself: float = 0.0) -> Distances:
+    """References are named a, b, c in order."""
+    return Distances(itself=itself, distorted=distorted, references=dict(zip("abc", references, strict=False)))
+
+
+# ------------------------------------------------------------------------------------------- by hand
+
+
+def test_closer_than_every_reference_passes() -> None:
+    assert judge(case(2.0, 5.0, 3.0, 4.0)) == Verdict(
+        passed=True, distance=2.0, nearest_reference="b", nearest_reference_distance=3.0, margin=0.5
+    )
+
+
+def test_one_closer_reference_is_enough_to_fail() -> None:
+    assert judge(case(2.0, 5.0, 1.5, 4.0)) == Verdict(
+        passed=False, distance=2.0, nearest_reference="b", nearest_reference_distance=1.5, margin=-0.25
+    )
+
+
+def test_a_tie_does_not_pass() -> None:
+    verdict = judge(case(2.0, 3.0, 2.0))
+    assert (verdict.passed, verdict.margin, verdict.error) == (False, 0.0, "")
+
+
+def test_always_zero_does_not_pass() -> None:
+    verdict = judge(case(0.0, 0.0, 0.0))
+    assert (verdict.passed, verdict.margin, verdict.error) == (False, None, "")
+
+
+def test_a_distance_of_zero_passes_without_a_margin() -> None:
+    verdict = judge(case(0.0, 3.0, 2.0))
+    assert (verdict.passed, verdict.distance, verdict.margin, verdict.error) == (True, 0.0, None, "")
+
+
+def test_the_next_number_below_the_reference_passes() -> None:
+    assert judge(case(math.nextafter(3.0, 0), 3.0)).passed
+    assert not judge(case(math.nextafter(3.0, 9), 3.0)).passed
+
+
+def test_of_equally_near_references_the_first_is_named() -> None:
+    assert judge(case(1.0, 3.0, 2.0, 2.0)).nearest_reference == "b"
+
+
+def test_each_layers_contribution_is_passed_on() -> None:
+    verdict = judge(
+        Distances(
+            itself=0.0,
+            distorted=3.0,
+            references={"a": 9.0, "b": 7.0},
+            distorted_layers=(1.0, 2.0),
+            reference_layers={"a": (4.0, 5.0), "b": (1.0, 6.0)},
+        )
+    )
+    assert verdict.layers == (1.0, 2.0)
+    assert verdict.nearest_reference_layers == (1.0, 6.0)  # those of b
+
+
+# ------------------------------------------------------------------------------------------- what is no distance
+
+
+@pytest.mark.parametrize(
+    ("distances", "error"),
+    [
+        (case(NAN, 1.0), "the distorted image is nan: not finite, so not a distance"),
+        (case(INFINITY, 1.0), "the distorted image is inf: not finite, so not a distance"),
+        (case(-0.5, 1.0), "the distorted image is -0.5: negative, so not a distance"),
+        (case(1.0, 2.0, NAN), "b is nan: not finite, so not a distance"),
+        (case(1.0, INFINITY, 2.0), "a is inf: not finite, so not a distance"),
+        (case(1.0, 2.0, -INFINITY), "b is -inf: not finite, so not a distance"),
+        (case(1.0, 2.0, -3.0), "b is -3: negative, so not a distance"),
+        (case(1.0, 2.0, itself=NAN), "itself is nan: not finite, so not a distance"),
+        (case(1.0, 2.0, itself=-1e-9), "itself is -1e-09: negative, so not a distance"),
+    ],
+)
+def test_what_is_no_distance_never_passes_and_is_named(distances: Distances, error: str) -> None:
+    verdict = judge(distances)
+    assert not verdict.passed
+    assert verdict.margin is None
+    assert verdict.error == f"the distance of the original to {error}"
+    assert str(verdict) == verdict.error
+
+
+def test_numbers_that_are_not_finite_are_not_kept() -> None:
+    verdict = judge(case(NAN, NAN, INFINITY))
+    assert (verdict.distance, verdict.nearest_reference, verdict.nearest_reference_distance) == (None, None, None)
+
+
+def test_the_nearest_of_the_references_that_have_a_distance_is_named() -> None:
+    verdict = judge(case(1.0, NAN, 4.0, 3.0))
+    assert (verdict.nearest_reference, verdict.nearest_reference_distance) == ("c", 3.0)
+
+
+@pytest.mark.parametrize("itself", [0.0, 4e-6])
+def test_a_distance_to_itself_of_a_millionth_of_the_largest_reference_is_let_pass(itself: float) -> None:
+    assert judge(case(1.0, 2.0, 4.0, itself=itself)).passed
+
+
+@pytest.mark.parametrize(("itself", "distorted"), [(4.1e-6, 1.0), (4.1e-6, 0.0)])
+def test_a_larger_distance_to_itself_does_not_pass(itself: float, distorted: float) -> None:
+    verdict = judge(case(distorted, 2.0, 4.0, itself=itself))
+    assert not verdict.passed
+    assert verdict.margin is None
+    assert verdict.error == (
+        "the distance of the original to itself is 4.1e-06, not 0 (to 1e-06 of the largest reference distance, 4)"
+    )
+
+
+def test_any_distance_to_itself_is_too_large_where_all_references_are_at_zero() -> None:
+    assert judge(case(0.0, 0.0, itself=1e-30)).error
+
+
+# ------------------------------------------------------------------------------------------- the margin
+
+
+@given(POSITIVE, st.lists(POSITIVE, min_size=1, max_size=3))
+def test_the_margin_is_positive_exactly_where_the_case_passes(distorted: float, references: list[float]) -> None:
+    verdict = judge(case(distorted, *references))
+    assert verdict.passed == all(distorted < reference for reference in references)
+    if verdict.margin is None:  # reference / distorted is beyond the largest float
+        assert min(references) / distorted == INFINITY
+    else:
+        assert (verdict.margin > 0) == verdict.passed
+        assert verdict.margin >= -1
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.integers(-20, 20))
+def test_the_margin_has_no_unit(distorted: float, reference: float, exponent: int) -> None:
+    factor = 2.0**exponent  # exact in binary
+    assert verdicts.margin(factor * distorted, factor * reference) == verdicts.margin(distorted, reference)
+
+
+@given(st.lists(st.floats(), min_size=3, max_size=5))
+def test_whatever_the_numbers_there_is_a_verdict_of_finite_numbers(numbers: list[float]) -> None:
+    itself, distorted, *references = numbers
+    verdict = judge(case(distorted, *references, itself=itself))
+    kept = (verdict.distance, verdict.nearest_reference_distance, verdict.margin)
+    assert all(number is None or math.isfinite(number) for number in kept)
+    assert verdict.passed == (
+        all(0 <= number < INFINITY for number in numbers)
+        and distorted < min(references)
+        and itself <= 1e-6 * max(references)
+    )
+    assert "\n" not in str(verdict)
+
+
+# ------------------------------------------------------------------------------------------- what is said
+
+
+@pytest.mark.parametrize(
+    ("distances", "text"),
+    [
+        (case(1.00123456, 0.9782), "distorted at 1.0012, but reference 'a' at 0.9782 (margin -2.3%)"),
+        (case(2.0, 3.0), "distorted at 2, and reference 'a' at 3 (margin +50.0%)"),
+        (case(2.0, 2.0), "distorted at 2, but reference 'a' at 2 (margin +0.0%)"),
+        (case(0.0, 2.0), "distorted at 0, and reference 'a' at 2 (no margin)"),
+        (case(0.0, 0.0), "distorted at 0, but reference 'a' at 0 (no margin)"),
+    ],
+)
+def test_a_verdict_in_one_line(distances: Distances, text: str) -> None:
+    assert str(judge(distances)) == text
+
+
+def test_a_broken_case_says_what_broke_it() -> None:
+    verdict = verdicts.broken("metric 'mine': ValueError: no")
+    assert (verdict.passed, verdict.distance, verdict.margin) == (False, None, None)
+    assert str(verdict) == "metric 'mine': ValueError: no"
