@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps.comparisons import form_of, normalized, squared_distances
+from dps.comparisons import check_shapes, form_of, normalized, squared_distances
 from dps.errors import DpsError, MetricError, one_line
 from dps.images import Picture, Triple, as_batch
 from dps.metrics import Deep, Metric, Term, Variant
@@ -30,9 +30,14 @@ Outcome: TypeAlias = Distances | DpsError
 Forms: TypeAlias = dict[str, Tensor | DpsError]
 """One part's form of each image at one layer, ``(channel, position)``, by the image's digest."""
 
+Pair: TypeAlias = tuple[str, str]
+"""An original and what it is compared with, by digest."""
+
+Layers: TypeAlias = dict[Pair, list[float] | DpsError]
+"""Each pair's distances by one part, layer by layer, or why there are none."""
+
 IMAGES_AT_ONCE = 16
 """How many images of 96 x 96, or as many pixels, to measure at once: bounds the memory."""
-
 
 IN_CACHE = 2**19
 """How many features are put into a form at once: few enough to stay in a CPU's cache from step to step."""
@@ -64,41 +69,36 @@ class Meter:
         """
         parts = _parts(variants)
         with torch.inference_mode():
-            layers = self._measure_layers(triples, parts) if parts else [{} for _ in triples]
+            layers = self._measure_layers(triples, parts) if parts else {}
         return [
             {
                 variant: measure_images(variant.metric, triple)
                 if isinstance(variant.metric, Metric)
-                else _add_up(variant, triple, found)
+                else _add_up(variant, triple, layers)
                 for variant in variants
             }
-            for triple, found in zip(triples, layers, strict=True)
+            for triple in triples
         ]
 
-    def _measure_layers(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> list[dict[Part, "Layers"]]:
-        """Each case's distances by part, before they are added up."""
+    def _measure_layers(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> dict[Part, Layers]:
+        """The distances of all pairs by part, before they are added up."""
         self._keep_common(triples, parts)
+        pairs = [(triple.original.digest, other.digest) for triple in triples for other in triple.compared]
         own = {
             picture.digest: picture
             for triple in triples
             for picture in [triple.original, *triple.compared]
             if picture in (triple.original, triple.distorted) or not picture.common
         }
-        found: list[dict[Part, list[Tensor] | DpsError]] = [{} for _ in triples]
+        others = {digest for pair in pairs for digest in pair} - own.keys()
+        found: dict[Part, Layers] = {part: {pair: [] for pair in pairs} for part in parts}
         for layer, part, forms in self._forms(list(own.values()), parts):
-            for triple, rows in zip(triples, found, strict=True):
-                original, *compared = (
-                    forms[picture.digest] if picture.digest in forms else self._kept[picture.digest][layer, part]
-                    for picture in [triple.original, *triple.compared]
-                )
-                _append(rows, part, self._distances(original, compared))
-        return [
-            {
-                part: rows if isinstance(rows, DpsError) else torch.stack(rows).double().cpu().numpy()
-                for part, rows in by_part.items()
-            }
-            for by_part in found
-        ]
+            forms.update((digest, self._kept[digest][layer, part]) for digest in others)
+            for pair, distance in self._distances(forms, pairs).items():
+                so_far = found[part][pair]
+                if isinstance(so_far, list):
+                    found[part][pair] = distance if isinstance(distance, DpsError) else [*so_far, distance]
+        return found
 
     def _keep_common(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> None:
         """Measure the references that most cases share once, and keep their forms."""
@@ -115,7 +115,7 @@ class Meter:
         keys = [picture.digest for picture in pictures]
         for layer, features in enumerate(self.extractor.layers(as_batch(p.pixels for p in pictures))):
             at_once = max(1, IN_CACHE // features[0].numel())
-            groups = [features[i : i + at_once].contiguous() for i in range(0, len(keys), at_once)]
+            groups = [features[i : i + at_once] for i in range(0, len(keys), at_once)]
             for _, same in itertools.groupby(parts, key=lambda part: part[0]):
                 of_one = list(same)
                 raw = [_raw_forms(group, parts[of_one[0]]) for group in groups]
@@ -123,21 +123,23 @@ class Meter:
                     forms = [form for group in raw for form in _normalized(group, part[1])]
                     yield layer, part, dict(zip(keys, forms, strict=True))
 
-    def _distances(self, original: Tensor | DpsError, compared: Sequence[Tensor | DpsError]) -> Tensor | DpsError:
-        """From one image to others at one layer, ``(compared,)``."""
-        forms = []
-        for form in (original, *compared):
-            if isinstance(form, DpsError):
-                return form
-            forms.append(form)
-        try:
-            return squared_distances(forms[0], forms[1:], self.reduction)
-        except MetricError as error:
-            return error
-
-
-Layers: TypeAlias = NDArray[np.float64] | DpsError
-"""One case's distances by one part, ``(layer, compared)``: the distorted image, then the references."""
+    def _distances(self, forms: Forms, pairs: Sequence[Pair]) -> dict[Pair, float | DpsError]:
+        """Each pair's distance at one layer, or why it has none."""
+        found: dict[Pair, float | DpsError] = {}
+        whole: dict[Pair, tuple[Tensor, Tensor]] = {}
+        for pair in pairs:
+            a, b = forms[pair[0]], forms[pair[1]]
+            if isinstance(a, DpsError):
+                found[pair] = a
+            elif isinstance(b, DpsError):
+                found[pair] = b
+            else:
+                try:
+                    check_shapes(a, b)
+                    whole[pair] = a, b
+                except MetricError as error:
+                    found[pair] = error
+        return {**found, **dict(zip(whole, squared_distances(list(whole.values()), self.reduction), strict=True))}
 
 
 def measure_images(metric: Metric, triple: Triple) -> Outcome:
@@ -155,23 +157,24 @@ def measure_images(metric: Metric, triple: Triple) -> Outcome:
     )
 
 
-def _add_up(variant: Variant, triple: Triple, parts: dict[Part, Layers]) -> Outcome:
+def _add_up(variant: Variant, triple: Triple, layers: dict[Part, Layers]) -> Outcome:
     """A sum's distances: those of its terms, weighted and added layer by layer."""
     assert isinstance(variant.metric, Deep)
     assert variant.normalization is not None
+    pairs = [(triple.original.digest, other.digest) for other in triple.compared]
     total: NDArray[np.float64] | float = 0.0
     for term in variant.metric.terms:
-        layers = parts[term.name, variant.normalization]
-        if isinstance(layers, DpsError):
-            return layers
-        total = total + term.weight * layers
+        found = [layers[term.name, variant.normalization][pair] for pair in pairs]
+        if broken := [each for each in found if isinstance(each, DpsError)]:
+            return broken[0]
+        total = total + term.weight * np.array(found)
     assert isinstance(total, np.ndarray)
-    distorted, *references = total.T.tolist()
-    layers_of = {name: tuple(layers) for name, layers in zip(triple.references, references, strict=True)}
+    distorted, *references = total.tolist()
+    layers_of = {name: tuple(each) for name, each in zip(triple.references, references, strict=True)}
     return Distances(
         itself=0.0,  # both images have one form, computed once: what is subtracted is the same number
         distorted=sum(distorted),
-        references={name: sum(layers) for name, layers in layers_of.items()},
+        references={name: sum(each) for name, each in layers_of.items()},
         distorted_layers=tuple(distorted),
         reference_layers=layers_of,
     )
@@ -193,15 +196,6 @@ def _normalized(raw: Tensor | list[Tensor | DpsError], normalization: str) -> It
     if isinstance(raw, Tensor):
         return normalized(raw, normalization)
     return [form if isinstance(form, DpsError) else normalized(form, normalization)[0] for form in raw]
-
-
-def _append(rows: dict[Part, list[Tensor] | DpsError], part: Part, new: Tensor | DpsError) -> None:
-    """Add a layer's distances, unless a layer before it, or this one, has none."""
-    row = rows.setdefault(part, [])
-    if isinstance(new, DpsError):
-        rows[part] = row if isinstance(row, DpsError) else new
-    elif not isinstance(row, DpsError):
-        row.append(new)
 
 
 def _raw_forms(features: Tensor, term: Term) -> Tensor | list[Tensor | DpsError]:

@@ -21,7 +21,7 @@ def distance(
 ) -> float:
     """Of two images by their features at one layer, ``(1, channel, height, width)``."""
     forms = [normalized(form_of(features, comparison, "tested"), normalization)[0] for features in (a, b)]
-    return squared_distances(forms[0], [forms[1]], reduction).item()
+    return squared_distances([(forms[0], forms[1])], reduction)[0]
 
 
 def features(*channels: list[list[float]]) -> Tensor:
@@ -228,5 +228,5 @@ def test_a_comparison_that_changes_the_features() -> None:
 
 def test_forms_of_different_shape_cannot_be_subtracted() -> None:
     with pytest.raises(MetricError) as caught:
-        squared_distances(torch.zeros(5, 16), [torch.zeros(5, 8)])
+        squared_distances([(torch.zeros(5, 16), torch.zeros(5, 8))])
     assert str(caught.value) == "features must have the same shape, got (5, 16) and (5, 8)."

@@ -5,12 +5,13 @@ coordinates at which it is evaluated, never its pixels, so a turned or shifted s
 the first one, at any size. The frame is the unit square, x to the right and y down.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dps.scenes.color import Array
 
@@ -26,6 +27,9 @@ are painted at all, ``(n,)``. What a layer shows lies within [-1, 1] in both."""
 
 SAMPLES = 4
 """Each pixel is the average of 4 x 4 points."""
+
+LEVELS = 2**16
+"""Points have one of so many levels of each color: whole numbers add up to the same in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class Scene:
 
     ground: tuple[float, float, float]
     layers: tuple[Layer, ...]
-    drawn: dict[str, object] = field(default_factory=dict)
+    drawn: dict[str, object] = field(default_factory=dict, hash=False)
 
     def moved(self, map_: Affine) -> "Scene":
         """All layers mapped within the frame; the ground stays, since it is plain and endless."""
@@ -123,38 +127,46 @@ class Scene:
         return replace(self, layers=layers)
 
 
+@functools.lru_cache(maxsize=4)
 def render(scene: Scene, size: int) -> Image:
-    """Sample a scene.
+    """Sample a scene; the last few are remembered, since many cases may begin with one.
 
     Args:
         scene: what to draw.
         size: height and width, in pixels.
 
     Returns:
-        8-bit RGB, ``(size, size, 3)``. Each pixel is the average of 4 x 4 points, rounded once.
+        8-bit RGB, ``(size, size, 3)``, read-only. Each pixel is the average of 4 x 4 points, rounded once.
     """
     pixels = np.empty((size, size, 3))
-    pixels[:] = scene.ground
+    pixels[:] = _levels(scene.ground)
     if boxes := [layer.box() for layer in scene.layers]:
         left, top = (int(max(0, np.floor(min(b[i] for b in boxes) * size))) for i in (0, 1))
         right, bottom = (int(min(size, np.ceil(max(b[i] for b in boxes) * size))) for i in (2, 3))
         if left < right and top < bottom:
             pixels[top:bottom, left:right] = _sampled(scene, size, left, top, right, bottom)
-    return np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    image = np.round(pixels * 255 / LEVELS).astype(np.uint8)
+    image.setflags(write=False)
+    return image
+
+
+def _levels(colors: ArrayLike) -> Array:
+    """RGB in [0, 1] as whole numbers up to `LEVELS`."""
+    levels: Array = np.round(np.clip(colors, 0, 1) * LEVELS)
+    return levels
 
 
 def _sampled(scene: Scene, size: int, left: int, top: int, right: int, bottom: int) -> Array:
-    """The pixels of one part of the frame, ``(bottom - top, right - left, 3)``."""
+    """The pixels of one part of the frame, in levels, ``(bottom - top, right - left, 3)``."""
     x = (np.arange(left * SAMPLES, right * SAMPLES) + 0.5) / (size * SAMPLES)
     y = (np.arange(top * SAMPLES, bottom * SAMPLES) + 0.5) / (size * SAMPLES)
     colors = np.empty((len(y), len(x), 3))
-    colors[:] = scene.ground
+    colors[:] = _levels(scene.ground)
     for layer in scene.layers:
         u, v = layer.place.inverse()(x[None, :], y[:, None])
-        near = np.maximum(np.abs(u), np.abs(v)) <= 1
-        painted, opaque = layer.paint(u[near], v[near])
-        near[near] = opaque
-        colors[near] = painted[opaque]
-    parts = colors.reshape(bottom - top, SAMPLES, right - left, SAMPLES, 3)
-    average: Array = parts.mean(axis=(1, 3))
+        near = np.flatnonzero((np.abs(u) <= 1) & (np.abs(v) <= 1))
+        painted, opaque = layer.paint(u.ravel()[near], v.ravel()[near])
+        colors.reshape(-1, 3)[near[opaque]] = _levels(painted[opaque])
+    rows = colors.reshape(bottom - top, SAMPLES, -1).sum(axis=1)  # along whole rows first, which is faster
+    average: Array = rows.reshape(bottom - top, right - left, SAMPLES, 3).sum(axis=2) / SAMPLES**2
     return average
