@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 QUESTION: pytest.StashKey["Question"] = pytest.StashKey()
 MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
-ROW, DRAWN = "dps_row", "dps_drawn"
+UNUSED = pytest.StashKey[object]()
+ROW, DRAWN, THROUGHPUT = "dps_row", "dps_drawn", "dps_throughput"
 SUITES = Path(__file__).resolve().parent / "suites"
 
 
@@ -49,8 +50,28 @@ def _asks_suites(config: pytest.Config) -> bool:
     return any(path.is_relative_to(SUITES) or SUITES.is_relative_to(path) for path in paths)
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Capture no logs in the suites: with PyTorch's many loggers that takes 1 ms an item, as long as all else."""
+    plugins = session.config.pluginmanager
+    if QUESTION in session.config.stash and plugins.has_plugin("logging-plugin"):
+        session.config.stash[UNUSED] = plugins.unregister(name="logging-plugin")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let pytest end as it began."""
+    if UNUSED in session.config.stash:
+        session.config.pluginmanager.register(session.config.stash[UNUSED], "logging-plugin")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One item for each case and variant, in the order in which they are measured."""
+    if "load" in metafunc.fixturenames:
+        from dps import throughput
+
+        named = any("test_throughput" in argument for argument in metafunc.config.args)
+        sizes = throughput.FULL if named else throughput.BRIEF
+        loads = throughput.loads(metafunc.config.stash[QUESTION].variants, sizes)
+        metafunc.parametrize("load", loads, ids=str)
     if {"case", "variant"} <= set(metafunc.fixturenames):
         items = metafunc.config.stash[QUESTION].items()
         metafunc.parametrize(
@@ -95,6 +116,16 @@ def record_answer(request: pytest.FixtureRequest) -> "Callable[[Case, Variant, A
     return record
 
 
+@pytest.fixture
+def record_throughput(request: pytest.FixtureRequest) -> Callable[[dict[str, Any]], None]:
+    """Put a row of throughput where reports find it."""
+
+    def record(row: dict[str, Any]) -> None:
+        request.node.user_properties.append((THROUGHPUT, row))
+
+    return record
+
+
 class Recorder:
     """Gathers the rows of a run as its tests end, and writes and shows the report."""
 
@@ -102,6 +133,7 @@ class Recorder:
         self.config = config
         self.rows: list[dict[str, Any]] = []
         self.drawn: dict[str, dict[str, Any]] = {}
+        self.throughput: list[dict[str, Any]] = []
         self.lines: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -111,17 +143,19 @@ class Recorder:
             if isinstance(row := found.get(ROW), dict):
                 self.rows.append(row)
                 self.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
+            if isinstance(row := found.get(THROUGHPUT), dict):
+                self.throughput.append(row)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
         """Write the report; what is measured is kept when the run was interrupted, too."""
-        if self.rows:
+        if self.rows or self.throughput:
             from dps import report
 
             interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
             command = shlex.join(["pytest", *self.config.invocation_params.args])
             finished = report.finish(
-                self.config.stash[QUESTION], self.rows, self.drawn, command, interrupted=interrupted
+                self.config.stash[QUESTION], self.rows, self.drawn, self.throughput, command, interrupted=interrupted
             )
             self.lines = finished.lines
             if finished.failed and session.exitstatus == pytest.ExitCode.OK:

@@ -10,6 +10,7 @@ reference. Imports go down this list and never up; a test holds that:
 
     cli
     report
+    throughput
     run
     measure
     store

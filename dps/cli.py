@@ -149,6 +149,82 @@ def _load(places: tuple[Path, ...], cases: int | None) -> Any:
     return library.load(places or [library.BUILT_IN], cases)
 
 
+@main.group()
+def bapps() -> None:
+    """Get and check the BAPPS data set of human judgments (Zhang et al. 2018, arXiv:1801.03924)."""
+
+
+FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+
+
+@bapps.command()
+@FOLDER
+def fetch(folder: Path) -> None:
+    """Download the validation archives into DIR (1.3 GB) and unpack them; goes on where it broke off."""
+    from dps.bapps import fetching
+
+    fetched = fetching.fetch(folder)
+    click.echo(f"{folder}: {', '.join(fetched)} fetched" if fetched else f"{folder}: all is there already")
+    click.echo(f"check every file with: dps bapps verify {folder}")
+
+
+@bapps.command()
+@FOLDER
+def verify(folder: Path) -> None:
+    """Count triplets and pairs, open every image, check every judgment, and name each file that is wrong."""
+    from dps.bapps import folders
+
+    findings = folders.verify(folder)
+    click.echo(f"{folder}: {findings.name}")
+    for kind, subsets in findings.counts.items():
+        for subset, count in subsets.items():
+            click.echo(f"  {kind}/{subset}: {count}")
+    for line in (*findings.remarks, *findings.faults):
+        click.echo(line)
+    if findings.faults:
+        raise Refused(f"{folder}: {len(findings.faults)} faults.")
+
+
+@bapps.command()
+@FOLDER
+@click.option("--triplets", type=click.IntRange(min=1), default=64, show_default=True, help="Of each family.")
+@click.option("--pairs", type=click.IntRange(min=1), default=64, show_default=True, help="Of each JND family.")
+def synthesize(folder: Path, triplets: int, pairs: int) -> None:
+    """Write the synthetic stand-in as a folder of the same form; its judges are simulated, not people."""
+    from dps.bapps import folders, synthetic
+
+    folders.write(synthetic.synthesize(triplets, pairs), folder)
+    click.echo(f"{folder}: synthetic, {triplets} triplets and {pairs} pairs of each family")
+
+
+STORE = click.option(
+    "--store", "place", type=click.Path(path_type=Path), metavar="DIR", help="Default: in your cache directory."
+)
+
+
+@main.group(invoke_without_command=True)
+@STORE
+@click.pass_context
+def store(ctx: click.Context, place: Path | None) -> None:
+    """Show the measured distances that are kept, and how large they are."""
+    from dps import store as library
+
+    ctx.obj = place or library.default_folder()
+    if ctx.invoked_subcommand is None:
+        kept = list(library.kept(ctx.obj)) if ctx.obj.is_dir() else []
+        click.echo(f"{ctx.obj}: {len(kept)} shards, {sum(each.size for each in kept):,} bytes")
+
+
+@store.command()
+@click.pass_obj
+def remove(place: Path) -> None:
+    """Remove all that is kept."""
+    from dps import store as library
+
+    files, size = library.remove(place) if place.is_dir() else (0, 0)
+    click.echo(f"{place}: {files} files removed, {size:,} bytes")
+
+
 @main.command()
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("others", type=click.Path(path_type=Path), nargs=-1, required=True)

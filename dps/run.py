@@ -189,7 +189,7 @@ class Measured:
         }
         triples = {name: triple for name, triple in drawn.items() if isinstance(triple, Triple)}
         if triples:
-            outcomes = self._meter(unit[1]).measure(list(triples.values()), variants)
+            outcomes = self.meter(unit[1]).measure(list(triples.values()), variants)
             for (name, triple), by_variant in zip(triples.items(), outcomes, strict=True):
                 digest = triple.digest
                 for variant, outcome in by_variant.items():
@@ -211,7 +211,8 @@ class Measured:
         self._drawn = drawn
         return drawn
 
-    def _meter(self, network: str | None) -> Meter:
+    def meter(self, network: str | None) -> Meter:
+        """The one that measures on a network, or metrics without one; loads the network at the first look-up."""
         if network not in self._meters:
             weights = None if network is None else self._question.weights[network]
             extractor = None if weights is None else networks.load(weights, self._question.device)

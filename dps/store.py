@@ -218,7 +218,7 @@ def prepare(folder: Path) -> Path:
         found = "of unknown version" if schema is None else f"of version {schema}"
         raise UsageError(
             f"{folder}: a store {found}, but this dps keeps version {SCHEMA}. Name another folder, or empty this one "
-            f"with: dps store remove --store {folder}"
+            f"with: dps store --store {folder} remove"
         )
     return folder
 

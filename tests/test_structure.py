@@ -115,8 +115,8 @@ def test_what_is_imported_is_declared() -> None:
     named = {
         "PIL": "pillow",
         "yaml": "pyyaml",
-        "annotated_types": "pydantic",  # whose types these are; it comes with it
-        "urllib3": "requests",  # likewise: its errors and retries
+        "annotated_types": "annotated-types",
+        "pytest_benchmark": "pytest-benchmark",
         "xdist": "pytest-xdist",
     }
     files = [*FILES, ROOT / "conftest.py", *(ROOT / "suites").glob("*.py")]

@@ -109,7 +109,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
     (pytester.path / "tiny.yaml").write_text(TINY, encoding="utf-8")
     (pytester.path / "mine.py").write_text(MINE, encoding="utf-8")
 
-    def run_suite(*options: str, paths: tuple[str, ...] = (str(SUITES),)) -> Run:
+    def run_suite(*options: str, paths: tuple[str, ...] = (str(SUITES / "test_probes.py"),)) -> Run:
         folder = pytester.path / "report"
         where = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
         where += ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # a cache of ours; seconds a run
@@ -146,7 +146,7 @@ def test_a_run_writes_results_and_a_report(suite: Suite) -> None:
     assert about["seed"] == 0
     assert about["gate"] == "off"
     assert about["cases"] is None
-    assert about["command"].startswith(f"pytest {SUITES} ")
+    assert about["command"].startswith(f"pytest {SUITES / 'test_probes.py'} ")
     assert len(about["probes_sha256"]) == 64
     assert set(about["networks"]) == {"alexnet"}
     expected = {
@@ -240,8 +240,18 @@ def test_a_floor_that_is_missed_fails_though_the_gate_is_off(suite: Suite) -> No
     done = suite(*PIXEL, "--gate=off", "--require=tiny>=0.5")
     assert done.code == 1
     assert done.outcomes == {"passed": 3}
-    assert "required tiny>=0.5: pixel has 0/3   0" in done.lines
+    assert "required tiny>=0.5: pixel has 0/3" in done.lines
     assert suite(*PIXEL, "--gate=off", "--require=tiny>=0").code == 0
+
+
+def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
+    options = ["--network=alexnet", "--metric=sort", "--normalization=none", "--probes=tiny.yaml"]
+    done = suite(*options, paths=(str(SUITES / "test_throughput.py"), "-k=64px-3"))
+    assert done.outcomes["passed"] == 3
+    rows = done.results["throughput"]
+    assert [row["metric"] for row in rows] == ["all", "forward", "sort"]
+    assert all(row["images_per_second"] > 0 and row["relative_to_forward"] > 0 for row in rows)
+    assert done.results["cases"] == []
 
 
 # ------------------------------------------------------------------------------------------- exit code 4

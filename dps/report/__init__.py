@@ -2,6 +2,8 @@
 
 results.py  results.json: rows at full precision, written atomically
 paper.py    the paper's published tables, beside which ours are shown
+costs.py    throughput beside the bare forward pass
+sheets.py   contact sheets of what is asked
 table1.py   pass fractions by metric, network and normalization; and what to notice in them
 """
 
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dps.report import paper, results, table1
+from dps.report import costs, paper, results, table1
 from dps.report.results import Row
 from dps.run import Question
 
@@ -33,6 +35,7 @@ def finish(
     question: Question,
     rows: Sequence[Row],
     drawn: dict[str, Row],
+    throughput: Sequence[Row],
     command: str,
     *,
     interrupted: bool = False,
@@ -43,17 +46,19 @@ def finish(
         question: what was asked.
         rows: case rows, as `results.case_row` makes them.
         drawn: what each case was drawn with, by ``probe/case``.
+        throughput: rows of throughput, as `throughput.row` makes them.
         command: as it was given.
         interrupted: the run ended early; what there is was measured all the same.
     """
     about = results.about_run(question, command, torch.get_num_threads(), interrupted=interrupted)
-    document = results.document(about, rows, drawn)
+    document = results.document(about, rows, drawn, throughput)
     width = shutil.get_terminal_size().columns
     table = table1.count(rows)
     published = paper.table1()
     missed = _missed_floors(question, table)
-    lines = [*table1.as_text(table, published, width), ""]
-    lines += [line for sentence in table1.in_words(table) for line in table1.wrapped(sentence, width)]
+    lines = [*table1.as_text(table, published, width), ""] if rows else []
+    sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
+    lines += [line for sentence in sentences for line in table1.wrapped(sentence, width)]
     lines += [*_remarks(document, width), *missed]
     failed = bool(missed)
     try:
@@ -76,17 +81,12 @@ def as_markdown(document: Row, missed: Sequence[str] = ()) -> str:
         parts += ["", "**The run was interrupted; this is what had been measured.**"]
     if missed:
         parts += ["", *(f"- {table1.escaped(line)}" for line in missed)]
-    parts += ["", *table1.as_markdown(table, published), ""]
-    parts += [
-        "Passed/cases and percent, rounded down; higher is better. A case passes when the distorted image is strictly "
-        "closer to the original than every reference."
-    ]
-    if any(published.get(*key, probe) for key in table.variants for probe in table.probes):
-        parts.append(f"*paper*: {published.what}, {published.source}; not measured here, and not on these images.")
-    parts += ["", "## What to notice", ""]
-    parts += [f"- {table1.escaped(sentence)}" for sentence in table1.in_words(table)]
-    parts += ["", f"Here a metric *fails* a probe of which it passes fewer than {table1.FEWER_THAN_HALF:.0%}.", ""]
-    parts += ["## What was asked", ""]
+    if table.variants:
+        parts += _of_probes(table, published)
+    if document["throughput"]:
+        parts += ["", "## What it costs", "", *costs.as_markdown(document["throughput"])]
+        parts += ["", "Median over rounds; each ratio beside a forward pass of the same images right before it."]
+    parts += ["", "## What was asked", ""]
     parts += [f"- **{table1.escaped(name)}**: {asks}" for name, asks in run["probes"].items()]
     parts += ["", "## What was measured", ""]
     parts += [f"- `{run['command']}`, dps {run['dps']}, PyTorch {run['torch']}, {run['device']}"]
@@ -96,9 +96,23 @@ def as_markdown(document: Row, missed: Sequence[str] = ()) -> str:
     return "\n".join(parts) + "\n"
 
 
+def _of_probes(table: table1.Table, published: paper.Table1) -> list[str]:
+    """Table 1 and what to notice in it."""
+    parts = ["", *table1.as_markdown(table, published), ""]
+    parts += [
+        "Passed/cases and percent, rounded down; higher is better. A case passes when the distorted image is strictly "
+        "closer to the original than every reference."
+    ]
+    if any(published.get(*key, probe) for key in table.variants for probe in table.probes):
+        parts.append(f"*paper*: {published.what}, {published.source}; not measured here, and not on these images.")
+    parts += ["", "## What to notice", ""]
+    parts += [f"- {table1.escaped(sentence)}" for sentence in table1.in_words(table)]
+    return [*parts, "", f"Here a metric *fails* a probe of which it passes fewer than {table1.FEWER_THAN_HALF:.0%}."]
+
+
 def _missed_floors(question: Question, table: table1.Table) -> list[str]:
     return [
-        f"required {floor}: {'-'.join(part for part in (*key[1:], key[0]) if part)} has {found}"
+        f"required {floor}: {'-'.join(part for part in (*key[1:], key[0]) if part)} has {found.passed}/{found.cases}"
         for floor in question.floors
         for key in table.variants
         if (found := table.counts.get((key, floor.probe))) is not None and not found.fraction >= floor.at_least

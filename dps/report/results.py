@@ -79,14 +79,14 @@ def about_run(question: Question, command: str, threads: int, *, interrupted: bo
     return about
 
 
-def document(about: Row, rows: Iterable[Row], drawn: dict[str, Row]) -> Row:
+def document(about: Row, rows: Iterable[Row], drawn: dict[str, Row], throughput: Iterable[Row] = ()) -> Row:
     """The whole of results.json."""
     return {
         "schema": SCHEMA,
         "run": about,
         "cases": sorted(rows, key=_order),
         "scores": [],
-        "throughput": [],
+        "throughput": sorted(throughput, key=_throughput_order),
         "drawn": dict(sorted(drawn.items())),
     }
 
@@ -138,6 +138,11 @@ def _remark(network: str, source: str) -> str:
 
 def _order(row: Row) -> tuple[str, ...]:
     return tuple(row[key] or "" for key in ("probe", "case", "metric", "network", "normalization"))
+
+
+def _throughput_order(row: Row) -> tuple[Any, ...]:
+    names = (row[key] or "" for key in ("network", "metric", "normalization"))
+    return (row["image_size"], row["batch_size"], *names)
 
 
 def _strict(value: Any) -> Any:
