@@ -23,7 +23,7 @@ reference. Imports go down this list and never up; a test holds that:
     comparisons
     verdicts
     images
-    errors, options
+    errors, files, options
 """
 
 import importlib

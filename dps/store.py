@@ -14,7 +14,6 @@ import hashlib
 import inspect
 import json
 import logging
-import os
 import re
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dps import files
 from dps.errors import UsageError, one_line
 from dps.metrics import Deep, Metric, Variant
 from dps.networks import NETWORKS
@@ -206,7 +206,7 @@ def prepare(folder: Path) -> Path:
         if not about.exists():
             if any(not path.name.startswith(".") and path != about for path in folder.iterdir()):
                 raise UsageError(f"{folder}: holds other things, and no {ABOUT}; name a new folder for the store.")
-            _write(about, json.dumps({"schema": SCHEMA}).encode())
+            files.write(about, json.dumps({"schema": SCHEMA}).encode())
         with tempfile.TemporaryFile(dir=folder):
             pass
         schema = json.loads(about.read_bytes())["schema"]
@@ -273,7 +273,7 @@ def keep(folder: Path, key: Key, distances: Array) -> None:
     path = _place(folder, key.address)
     try:
         path.parent.mkdir(exist_ok=True)
-        _write(path, save({"distances": distances}, metadata=header))
+        files.write(path, save({"distances": distances}, metadata=header))
     except OSError as error:
         raise _unwritable(folder, error) from None
 
@@ -364,21 +364,6 @@ def _checksum(key: str, distances: Array) -> str:
     total.update(str(distances.shape).encode())
     total.update(distances.astype("<f8", copy=False).tobytes())
     return total.hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, through to the disk."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".dps-", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _unwritable(folder: Path, error: OSError) -> UsageError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dps import report, run
+from dps import files, report, run
 from dps.errors import UsageError
 from dps.metrics import IMAGE_METRICS, Variant, named
 from dps.networks import NETWORKS
@@ -299,7 +299,7 @@ def test_json_is_strict_utf_8_and_at_full_precision() -> None:
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.json"
-    results.write(path, "old")
+    files.write(path, b"old")
 
     def full(_self: Path, _target: Path) -> Path:
         raise OSError(28, "No space left on device")
@@ -307,9 +307,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
         with pytest.raises(OSError, match="No space left"):
-            results.write(path, "new")
+            files.write(path, b"new")
     assert path.read_text(encoding="utf-8") == "old"
-    results.write(path, "new")
+    files.write(path, b"new")
     assert path.read_text(encoding="utf-8") == "new"
     assert [each.name for each in tmp_path.iterdir()] == ["results.json"]  # and nothing is left over
     assert path.stat().st_mode & 0o777 == 0o644

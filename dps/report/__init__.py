@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from dps import files
 from dps.report import costs, paper, results, table1
 from dps.report.results import Row
 from dps.run import Question
@@ -62,8 +63,8 @@ def finish(
     lines += [*_remarks(document, width), *missed]
     failed = bool(missed)
     try:
-        results.write(question.report_dir / "results.json", results.as_json(document))
-        results.write(question.report_dir / "report.md", as_markdown(document, missed))
+        files.write(question.report_dir / "results.json", results.as_json(document).encode())
+        files.write(question.report_dir / "report.md", as_markdown(document, missed).encode())
         lines.append(f"written: {question.report_dir / 'results.json'}, {question.report_dir / 'report.md'}")
     except OSError as error:
         failed = True
