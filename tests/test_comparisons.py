@@ -1,5 +1,6 @@
 """Comparisons: worked by hand, by what must hold for all features, and against optimal transport."""
 
+import math
 from random import Random
 
 import hypothesis.extra.numpy
@@ -12,7 +13,18 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from dps.comparisons import COMPARISONS, Comparison, form_of, mean, normalized, sort, spatial, squared_distances, unit
+from dps.comparisons import (
+    COMPARISONS,
+    NORMALIZATIONS,
+    Comparison,
+    form_of,
+    mean,
+    normalized,
+    sort,
+    spatial,
+    squared_distances,
+    unit,
+)
 from dps.errors import MetricError
 
 
@@ -230,3 +242,23 @@ def test_forms_of_different_shape_cannot_be_subtracted() -> None:
     with pytest.raises(MetricError) as caught:
         squared_distances([(torch.zeros(5, 16), torch.zeros(5, 8))])
     assert str(caught.value) == "features must have the same shape, got (5, 16) and (5, 8)."
+
+
+def test_infinite_features_give_a_distance_that_is_not_finite_and_no_warning() -> None:
+    form = torch.full((1, 2, 3), math.inf)
+    for normalization in NORMALIZATIONS:
+        a = normalized(form, normalization)[0]
+        assert math.isnan(squared_distances([(a, a)])[0])  # infinity less itself
+
+
+def test_half_precision_is_subtracted_in_single() -> None:
+    form = form_of(torch.ones(1, 2, 4, 4), lambda features: features.flatten(2).bfloat16(), "halved")
+    assert form.dtype == torch.float32
+    assert squared_distances([(form[0], 3 * form[0])]) == [8.0]  # two channels of (3 - 1)^2
+
+
+def test_forms_that_lie_differently_in_memory_are_compared_by_position() -> None:
+    form = torch.arange(6.0).view(2, 3)
+    other = form.t().contiguous().t()  # the same numbers, columns first
+    assert squared_distances([(form, other)]) == [0.0]
+    assert squared_distances([(other, other + 1), (form, other)]) == [2.0, 0.0]
