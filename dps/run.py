@@ -259,14 +259,15 @@ def distances(
     if variant.network is not None:
         extractor = networks.load(networks.find_weights(network, weights), device)
     meter = Meter(extractor, reduction)
+    mine = images.picture(first)
+    pairs = [Triple(original=mine, distorted=images.picture(pixels), references={}) for pixels in rest]
     found = []
-    for pixels in rest:
-        pair = images.picture(first), images.picture(pixels)
-        triple = Triple(original=pair[0], distorted=pair[1], references={})
-        outcome = meter.measure([triple], [variant])[0][variant]
-        if isinstance(outcome, DpsError):
-            raise outcome
-        found.append((outcome.distorted, outcome.distorted_layers))
+    for start in range(0, len(pairs), IMAGES_AT_ONCE):  # a batch has the original once, whatever its pairs
+        for by_variant in meter.measure(pairs[start : start + IMAGES_AT_ONCE], [variant]):
+            outcome = by_variant[variant]
+            if isinstance(outcome, DpsError):
+                raise outcome
+            found.append((outcome.distorted, outcome.distorted_layers))
     return found
 
 
