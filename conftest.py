@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from dps.agreement import Panel
     from dps.metrics import Variant
     from dps.probes import Case
-    from dps.run import Answer, Measured, Question
+    from dps.run import Answer, Measured, Question, Score
 
 QUESTION: pytest.StashKey["Question"] = pytest.StashKey()
 MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
 UNUSED = pytest.StashKey[object]()
-ROW, DRAWN, THROUGHPUT = "dps_row", "dps_drawn", "dps_throughput"
+ROW, DRAWN, SCORES, THROUGHPUT = "dps_row", "dps_drawn", "dps_scores", "dps_throughput"
 SUITES = Path(__file__).resolve().parent / "suites"
 
 
@@ -78,6 +79,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ("case", "variant"),
             [pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in items],
         )
+    if {"panel", "variant"} <= set(metafunc.fixturenames):
+        scores = metafunc.config.stash[QUESTION].scores()
+        metafunc.parametrize(
+            ("panel", "variant"), [pytest.param(panel, variant, id=f"{panel}-{variant}") for panel, variant in scores]
+        )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -87,7 +93,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
         calls = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
         selected = [(params["case"], params["variant"]) for params in calls if "case" in params]
-        session.config.stash[MEASURED] = Measured(question, selected)
+        scored = dict.fromkeys(params["variant"] for params in calls if "panel" in params)
+        session.config.stash[MEASURED] = Measured(question, selected, list(scored))
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +124,27 @@ def record_answer(request: pytest.FixtureRequest) -> "Callable[[Case, Variant, A
 
 
 @pytest.fixture
+def scored(request: pytest.FixtureRequest, measured: "Measured") -> "Callable[[Panel, Variant], Score]":
+    """Look a score up, with progress on the terminal, and put its rows where reports find them."""
+    from dps.errors import StoreError
+    from dps.report.results import score_rows
+
+    dataset = request.config.stash[QUESTION].dataset
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def look_up(panel: "Panel", variant: "Variant") -> "Score":
+        try:
+            with capture.global_and_fixture_disabled():
+                score = measured.score(panel, variant)
+        except StoreError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+        request.node.user_properties.append((SCORES, score_rows(dataset, panel, variant, score)))
+        return score
+
+    return look_up
+
+
+@pytest.fixture
 def record_throughput(request: pytest.FixtureRequest) -> Callable[[dict[str, Any]], None]:
     """Put a row of throughput where reports find it."""
 
@@ -130,10 +158,10 @@ class Recorder:
     """Gathers the rows of a run as its tests end, and writes and shows the report."""
 
     def __init__(self, config: pytest.Config) -> None:
+        from dps.report.results import Gathered
+
         self.config = config
-        self.rows: list[dict[str, Any]] = []
-        self.drawn: dict[str, dict[str, Any]] = {}
-        self.throughput: list[dict[str, Any]] = []
+        self.gathered = Gathered()
         self.lines: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -141,25 +169,26 @@ class Recorder:
         if report.when == "call":
             found: dict[str, Any] = dict(report.user_properties)
             if isinstance(row := found.get(ROW), dict):
-                self.rows.append(row)
-                self.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
+                self.gathered.cases.append(row)
+                self.gathered.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
+            self.gathered.scores.extend(found.get(SCORES, ()))
             if isinstance(row := found.get(THROUGHPUT), dict):
-                self.throughput.append(row)
+                self.gathered.throughput.append(row)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
         """Write the report; what is measured is kept when the run was interrupted, too."""
-        if self.rows or self.throughput:
-            from dps import report
+        from dps import report
 
-            interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        if self.gathered:
             command = shlex.join(["pytest", *self.config.invocation_params.args])
-            finished = report.finish(
-                self.config.stash[QUESTION], self.rows, self.drawn, self.throughput, command, interrupted=interrupted
-            )
+            finished = report.finish(self.config.stash[QUESTION], self.gathered, command, interrupted=interrupted)
             self.lines = finished.lines
             if finished.failed and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif interrupted:
+            self.lines = report.how_to_go_on(self.config.stash[QUESTION])
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -179,7 +208,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    units = {f"[{case.name}-{variant}]": str(unit) for unit, case, variant in config.stash[QUESTION].items()}
+    question = config.stash[QUESTION]
+    units = {f"[{case.name}-{variant}]": str(unit) for unit, case, variant in question.items()}
+    units |= {
+        f"[{panel}-{variant}]": str((panel.measured_with, variant.network)) for panel, variant in question.scores()
+    }
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
         def _split_scope(self, nodeid: str) -> str:

@@ -12,6 +12,7 @@ reference. Imports go down this list and never up; a test holds that:
     report
     throughput
     run
+    agreement
     measure
     store
     probes, bapps
@@ -21,9 +22,10 @@ reference. Imports go down this list and never up; a test holds that:
     networks
     weights
     comparisons
+    baseline, against
     verdicts
     images
-    errors, files, options
+    errors, files, options, progress
 """
 
 import importlib

@@ -1,7 +1,9 @@
 """The ``dps`` command: what is there, what is asked, and one pair at a time. The suites are pytest's."""
 
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -223,6 +225,42 @@ def remove(place: Path) -> None:
 
     files, size = library.remove(place) if place.is_dir() else (0, 0)
     click.echo(f"{place}: {files} files removed, {size:,} bytes")
+
+
+@main.command()
+@click.option("--bapps", required=True, metavar="DIR", help="The folder that holds 2afc/ and jnd/.")
+@click.option("--store", metavar="DIR", help="Where distances are kept. Default: in your cache directory.")
+@click.option("--metric", multiple=True, metavar="M", help="As for pytest suites/. Default: the six of the paper.")
+@click.option("--network", multiple=True, metavar="N", help="Default: all three.")
+@click.option("--normalization", multiple=True, metavar="N", help="Default: both.")
+@click.option("--reduction", default="sum", show_default=True, metavar="R", help="sum or mean over channels.")
+@click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or mps.")
+@FROM
+def measure(source: str, **options: Any) -> None:
+    """Measure BAPPS into the store, alone or as one of many workers.
+
+    \b
+        dps measure --bapps DIR
+        torchrun --nproc-per-node 4 --max-restarts 3 -m dps measure --bapps DIR --store STORE --device cuda
+
+    Under torchrun each worker takes its share of the shards, on the GPU of its local rank, and writes them to the
+    store; on many machines, let the store be a folder that all of them see. What is there is never measured again, so
+    a run that was broken off goes on. Then "pytest suites/ --bapps DIR --store STORE" only reads.
+    """  # noqa: D301 - \b keeps the lines below as they are
+    from dps import run
+
+    worker, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    device = options.pop("device")
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    question = run.ask_measure(SimpleNamespace(**options, device=device, weights=source))
+    try:
+        for line in run.measure(question, worker, workers):
+            click.echo(line)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: what was measured is in {question.store}; the same command goes on from there.")
+        sys.exit(130)
+    click.echo(f"worker {worker} of {workers}: done, kept in {question.store}")
 
 
 @main.command()

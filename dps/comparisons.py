@@ -144,6 +144,27 @@ def squared_distances(pairs: Sequence[tuple[Tensor, Tensor]], reduction: str = "
     return [total / count for total, count in zip(sums, over, strict=True)]
 
 
+def stacked_distances(forms: Tensor, reduction: str = "sum") -> Tensor:
+    """The distances of the first image of each stack to the others, at one layer.
+
+    Args:
+        forms: ``(stack, 1 + compared, channel, position)``.
+        reduction: as for `squared_distances`.
+
+    Returns:
+        ``(stack, compared)``, float64, on the CPU.
+    """
+    stacks, images, channels, positions = forms.shape
+    over = channels * positions if reduction == "mean" else positions
+    if forms.device.type != "cpu":
+        return (forms[:, 1:] - forms[:, :1]).square().sum(dim=(2, 3)).double().cpu() / over
+    flat = (forms.mT if forms.mT.is_contiguous() else forms).reshape(stacks, images, -1).numpy()
+    with np.errstate(all="ignore"):  # what is not finite is judged as such, later
+        difference = flat[:, 1:] - flat[:, :1]
+        sums = [np.vecdot(part, part) for part in np.split(difference, range(BLOCK, flat.shape[-1], BLOCK), axis=-1)]
+        return torch.from_numpy(np.sum(sums, axis=0, dtype=np.float64) / over)
+
+
 def check_shapes(a: Tensor, b: Tensor) -> None:
     """Refuse forms that cannot be subtracted.
 

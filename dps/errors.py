@@ -3,7 +3,8 @@
     DpsError
     ├── UsageError         the question was wrong: an option, a name, a folder
     │   ├── ProbeError     a probe file, or an image that it names
-    │   └── BappsError     a BAPPS folder, or an archive of it that is fetched
+    │   ├── BappsError     a BAPPS folder, or an archive of it that is fetched
+    │   └── StoreError     a store that cannot be read or written
     ├── WeightsError       pretrained weights: missing, altered, or not what they should be
     ├── ImageError         an image, or a batch of them, that cannot be measured
     ├── DrawError          a scene that cannot be drawn as it was asked for
@@ -30,6 +31,10 @@ class ProbeError(UsageError):
 
 class BappsError(UsageError):
     """A folder is no BAPPS folder, something in it is wrong, or its archives cannot be had."""
+
+
+class StoreError(UsageError):
+    """A store of distances cannot be used."""
 
 
 class WeightsError(DpsError):

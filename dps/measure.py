@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps.comparisons import check_shapes, form_of, normalized, squared_distances
+from dps.comparisons import check_shapes, form_of, normalized, squared_distances, stacked_distances
 from dps.errors import DpsError, MetricError, one_line
 from dps.images import Picture, Triple, as_batch
 from dps.metrics import Deep, Metric, Term, Variant
@@ -79,6 +79,58 @@ class Meter:
             }
             for triple in triples
         ]
+
+    def measure_stack(
+        self, images: NDArray[np.uint8], variants: Sequence[Variant]
+    ) -> dict[Variant, NDArray[np.float64] | DpsError]:
+        """Measure how far the first image of each stack is from the others, all variants at once.
+
+        Args:
+            images: 8-bit RGB, ``(stack, 1 + compared, height, width, 3)``.
+            variants: all with the extractor's network, or all without one.
+
+        Returns:
+            For each variant the distances, ``(stack, compared)``, or why there are none.
+        """
+        stacks, per_stack, height, width, _ = images.shape
+        at_once = max(1, IMAGES_AT_ONCE * 96**2 // (height * width * per_stack))
+        found: dict[Variant, list[NDArray[np.float64] | DpsError]] = {variant: [] for variant in variants}
+        parts = _parts(variants)
+        with torch.inference_mode():
+            for first in range(0, stacks, at_once):
+                some = images[first : first + at_once]
+                batch = as_batch(some.reshape(-1, height, width, 3))
+                sums = self._stacked_layers(batch, per_stack, parts) if parts else {}
+                for variant in variants:
+                    if isinstance(variant.metric, Metric):
+                        found[variant].append(_measure_stacked_images(variant.metric, batch, per_stack))
+                    else:
+                        found[variant].append(_add_up_stacked(variant, sums))
+        return {variant: _joined(outcomes) for variant, outcomes in found.items()}
+
+    def _stacked_layers(
+        self, batch: Tensor, per_stack: int, parts: dict[Part, Term]
+    ) -> dict[Part, NDArray[np.float64] | DpsError]:
+        """By part, each stack's distances ``(stack, compared)``, all layers added."""
+        assert self.extractor is not None
+        totals: dict[Part, NDArray[np.float64]] = {
+            part: np.zeros((len(batch) // per_stack, per_stack - 1)) for part in parts
+        }
+        errors: dict[Part, DpsError] = {}
+        for features in self.extractor.layers(batch):
+            at_once = max(1, IN_CACHE // (features[0].numel() * per_stack))
+            for first in range(0, len(batch) // per_stack, at_once):
+                group = features[first * per_stack : (first + at_once) * per_stack]
+                for _, same in itertools.groupby(parts, key=lambda part: part[0]):
+                    of_one = list(same)
+                    raw = _raw_forms(group, parts[of_one[0]])
+                    if not isinstance(raw, Tensor):
+                        errors |= {part: each for part in of_one for each in raw if isinstance(each, DpsError)}
+                        continue
+                    for part in of_one:
+                        forms = torch.unflatten(normalized(raw, part[1]), 0, (-1, per_stack))
+                        totals[part][first : first + at_once] += stacked_distances(forms, self.reduction).numpy()
+        return {part: errors.get(part, total) for part, total in totals.items()}
 
     def _measure_layers(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> dict[Part, Layers]:
         """The distances of all pairs by part, before they are added up."""
@@ -178,6 +230,39 @@ def _add_up(variant: Variant, triple: Triple, layers: dict[Part, Layers]) -> Out
         distorted_layers=tuple(distorted),
         reference_layers=layers_of,
     )
+
+
+def _measure_stacked_images(metric: Metric, batch: Tensor, per_stack: int) -> NDArray[np.float64] | DpsError:
+    """The same as `Meter.measure_stack`, by a metric of images."""
+    stacks = torch.unflatten(batch, 0, (-1, per_stack))
+    originals = stacks[:, :1].expand(-1, per_stack - 1, -1, -1, -1)
+    try:
+        distances = metric(originals.flatten(0, 1), stacks[:, 1:].flatten(0, 1))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
+        return _of_metric(metric.name, error)
+    return distances.numpy().reshape(-1, per_stack - 1)
+
+
+def _add_up_stacked(
+    variant: Variant, sums: dict[Part, NDArray[np.float64] | DpsError]
+) -> NDArray[np.float64] | DpsError:
+    """A sum's distances: those of its terms, weighted and added."""
+    assert isinstance(variant.metric, Deep)
+    assert variant.normalization is not None
+    total: NDArray[np.float64] | float = 0.0
+    for term in variant.metric.terms:
+        found = sums[term.name, variant.normalization]
+        if isinstance(found, DpsError):
+            return found
+        total = total + term.weight * found
+    assert isinstance(total, np.ndarray)
+    return total
+
+
+def _joined(outcomes: Sequence[NDArray[np.float64] | DpsError]) -> NDArray[np.float64] | DpsError:
+    """Distances of all stacks; what broke one of them breaks them all."""
+    broken = [outcome for outcome in outcomes if isinstance(outcome, DpsError)]
+    return broken[0] if broken else np.concatenate([o for o in outcomes if not isinstance(o, DpsError)])
 
 
 def _parts(variants: Sequence[Variant]) -> dict[Part, Term]:

@@ -56,8 +56,20 @@ def pytest_addoption(parser: Any) -> None:
         "--require",
         action="append",
         metavar="'PROBE>=X'",
-        help="a floor on the fraction of a probe's cases that each measured variant must pass, such as "
-        f"'translate>=0.9'; {LISTED}.",
+        help="a floor that each measured variant must reach: on the fraction of a probe's cases that pass "
+        f"('translate>=0.9') or on a score ('2afc/cnn>=0.8'); {LISTED}.",
+    )
+    add(
+        "--bapps",
+        metavar="DIR",
+        help="the folder that holds BAPPS's 2afc/ and jnd/ (dps bapps fetch DIR). Default: a small synthetic "
+        "stand-in, drawn on the fly, that says nothing about people.",
+    )
+    add(
+        "--store",
+        metavar="DIR",
+        help="where measured distances of BAPPS are kept, so that no run measures them again and one that was "
+        "broken off goes on. Default: in your cache directory.",
     )
     add(
         "--weights",

@@ -1,25 +1,31 @@
 """One run: what its options ask for, checked before anything is measured, and measured when it is looked up."""
 
+import functools
 import itertools
 import math
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 
-from dps import images, metrics, networks, probes, verdicts
+from dps import agreement, images, metrics, networks, probes, store, verdicts
+from dps.agreement import Distances, Panel
+from dps.bapps import folders, synthetic
+from dps.bapps.dataset import Dataset
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
-from dps.errors import DpsError, ImageError, ProbeError, UsageError, unknown
+from dps.errors import DpsError, ImageError, ProbeError, StoreError, UsageError, unknown
 from dps.images import Triple
 from dps.measure import IMAGES_AT_ONCE, Meter
 from dps.metrics import Variant
 from dps.networks import NETWORKS
 from dps.probes import Case, Probe
-from dps.verdicts import Verdict, judge
+from dps.store import Key
+from dps.verdicts import Estimate, Verdict, judge
 from dps.weights import Weights
 
 GATES = ("off", "strict")
@@ -30,13 +36,13 @@ Unit: TypeAlias = tuple[int, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """A pass fraction that every measured variant must reach on a probe."""
+    """What every measured variant must reach: a pass fraction on a probe, or a score such as ``2afc/cnn``."""
 
-    probe: str
+    of: str
     at_least: float
 
     def __str__(self) -> str:
-        return f"{self.probe}>={self.at_least:g}"
+        return f"{self.of}>={self.at_least:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,23 +50,27 @@ class Question:
     """What one run asks.
 
     Attributes:
-        probes: in order of their files.
+        dataset: with judgments: BAPPS, another folder of its form, or the synthetic stand-in.
+        store: where distances of the data set are kept; None to keep none.
         variants: what is measured.
         weights: of each network that a variant needs.
+        probes: in order of their files.
         reduction, device, gate, report_dir: as the options of those names.
         cases: how many cases each drawn probe was expanded to; None as declared.
         floors: what ``--require`` asks for.
     """
 
-    probes: tuple[Probe, ...]
+    dataset: Dataset
+    store: Path | None
     variants: tuple[Variant, ...]
     weights: Mapping[str, Weights]
     reduction: str
     device: str
-    gate: str
-    report_dir: Path
-    cases: int | None
-    floors: tuple[Floor, ...]
+    probes: tuple[Probe, ...] = ()
+    gate: str = "off"
+    report_dir: Path = Path()
+    cases: int | None = None
+    floors: tuple[Floor, ...] = ()
 
     def items(self) -> Iterator[tuple[Unit, Case, Variant]]:
         """Every case with every variant, in the order that measures each unit at once."""
@@ -72,6 +82,33 @@ class Question:
                 for case in batch:
                     for variant in variants:
                         yield (number, network), case, variant
+
+    def scores(self) -> Iterator[tuple[Panel, Variant]]:
+        """Every subset of the data set with every variant."""
+        for panel in agreement.panels(self.dataset):
+            for variant in self.variants:
+                yield panel, variant
+
+    def meter(self, network: str | None) -> Meter:
+        """What measures on a network, which is loaded, or without one."""
+        extractor = None if network is None else networks.load(self.weights[network], self.device)
+        return Meter(extractor, self.reduction)
+
+    def distances(
+        self, variants: Sequence[Variant], meter: Callable[[str | None], Meter], *, shown: bool = True
+    ) -> Distances:
+        """Of the data set, by some of the variants; see `agreement.Distances`."""
+        keys = {} if self.store is None else {variant: self._key(variant) for variant in variants}
+        return Distances(self.dataset, variants, meter, self.store, keys, shown=shown)
+
+    def _key(self, variant: Variant) -> Key:
+        return store.key_of(
+            variant,
+            weights_sha256=None if variant.network is None else self.weights[variant.network].sha256,
+            reduction=self.reduction,
+            preprocessing=folders.PREPROCESSING,
+            device=self.device,
+        )
 
     def batches(self) -> list[list[Case]]:
         """Cases that are measured at once: of one size, as many as the memory should hold.
@@ -96,13 +133,38 @@ class Question:
 
 
 def ask(options: Any) -> Question:
-    """Turn options into a question.
+    """Turn options of the suites into a question.
 
     Args:
         options: an object with the options of `dps.options` as attributes.
 
     Raises:
         DpsError: something in them does not exist, does not fit or is not there; one line says what.
+    """
+    question = ask_measure(options)
+    _check_name("gate", options.gate, GATES)
+    asked = tuple(probes.load(options.probes or [probes.BUILT_IN], options.cases))
+    _check_sizes(asked, question.weights)
+    known = [*(probe.name for probe in asked), *agreement.scored_names(question.dataset)]
+    return replace(
+        question,
+        probes=asked,
+        gate=options.gate,
+        cases=options.cases,
+        floors=tuple(_floor(text, known) for text in _listed(options.require)),
+        report_dir=_writable(Path(options.report_dir)),
+    )
+
+
+def ask_measure(options: Any) -> Question:
+    """Turn the options that say what is measured into a question without probes.
+
+    Args:
+        options: an object with ``metric``, ``network``, ``normalization``, ``reduction``, ``device``, ``weights``,
+            ``bapps`` and ``store`` as attributes.
+
+    Raises:
+        DpsError: as for `ask`.
     """
     chosen = [metrics.named(name) for name in _listed(options.metric) or metrics.DEFAULT_METRICS]
     names = _listed(options.network) or list(NETWORKS)
@@ -111,22 +173,16 @@ def ask(options: Any) -> Question:
     normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
     variants = metrics.variants(chosen, names, normalizations)
     _check_name("reduction", options.reduction, REDUCTIONS)
-    _check_name("gate", options.gate, GATES)
     check_device(options.device)
-    asked = probes.load(options.probes or [probes.BUILT_IN], options.cases)
-    floors = tuple(_floor(text, asked) for text in _listed(options.require))
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
-    _check_sizes(asked, needed)
+    weights = {name: networks.find_weights(name, options.weights) for name in needed}
     return Question(
-        probes=tuple(asked),
+        dataset=synthetic.synthesize() if options.bapps is None else folders.read(Path(options.bapps)),
+        store=_store(options),
         variants=tuple(variants),
-        weights={name: networks.find_weights(name, options.weights) for name in needed},
+        weights=weights,
         reduction=options.reduction,
         device=options.device,
-        gate=options.gate,
-        report_dir=_writable(Path(options.report_dir)),
-        cases=options.cases,
-        floors=floors,
     )
 
 
@@ -147,15 +203,33 @@ class Answer:
     drawing_failed: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How well one variant agrees with those who judged one subset.
+
+    Attributes:
+        estimate: the score; None where something broke.
+        judges: how well they agree with each other; None where that has no score.
+        error: what broke, in one line; empty if nothing did.
+    """
+
+    estimate: Estimate | None
+    judges: Estimate | None = None
+    error: str = ""
+
+
 class Measured:
     """All answers of a run; the first look-up of a unit measures it.
 
     Args:
         question: what is asked.
-        selected: what will be looked up; nothing else is drawn or measured.
+        selected: cases that will be looked up; nothing else is drawn or measured.
+        scored: the variants whose scores will be.
     """
 
-    def __init__(self, question: Question, selected: Iterable[tuple[Case, Variant]]) -> None:
+    def __init__(
+        self, question: Question, selected: Iterable[tuple[Case, Variant]], scored: Sequence[Variant] = ()
+    ) -> None:
         self._question = question
         wanted = {(case.name, variant) for case, variant in selected}
         self._cases: dict[Unit, dict[str, Case]] = {}
@@ -170,6 +244,29 @@ class Measured:
         self._meters: dict[str | None, Meter] = {}
         self._drawn: dict[str, Triple | DpsError] = {}
         self._answers: dict[Unit, dict[tuple[str, Variant], Answer]] = {}
+        self._distances = question.distances(scored, self.meter)
+
+    def score(self, panel: Panel, variant: Variant) -> Score:
+        """How well a variant agrees with those who judged; the first look-up measures all of its network.
+
+        Raises:
+            StoreError: what was measured cannot be kept. Running again goes on from there.
+        """
+        try:
+            judgments, distances = self._distances.of(panel, variant)
+        except StoreError:
+            raise
+        except DpsError as error:
+            return Score(estimate=None, error=str(error))
+        if not np.isfinite(distances).all() or (distances < 0).any():
+            wrong = distances[~(np.isfinite(distances) & (distances >= 0))]
+            return Score(
+                estimate=None, error=f"{wrong.size} of {distances.size} distances are none, the first is {wrong[0]}"
+            )
+        return Score(
+            estimate=agreement.score(panel.kind, judgments, distances),
+            judges=agreement.judges_score(panel.kind, judgments),
+        )
 
     def __getitem__(self, asked: tuple[Case, Variant]) -> Answer:
         case, variant = asked
@@ -214,10 +311,35 @@ class Measured:
     def meter(self, network: str | None) -> Meter:
         """The one that measures on a network, or metrics without one; loads the network at the first look-up."""
         if network not in self._meters:
-            weights = None if network is None else self._question.weights[network]
-            extractor = None if weights is None else networks.load(weights, self._question.device)
-            self._meters[network] = Meter(extractor, self._question.reduction)
+            self._meters[network] = self._question.meter(network)
         return self._meters[network]
+
+
+def measure(question: Question, worker: int = 0, workers: int = 1) -> Iterator[str]:
+    """Measure this worker's share of the data set into the store; what is there already is not measured again.
+
+    Nothing is shared between workers but the store: worker i of n takes every n-th shard from the i-th on.
+
+    Args:
+        question: with a store.
+        worker: which one this is, from 0.
+        workers: how many there are.
+
+    Yields:
+        A line for each network, when its share is done.
+
+    Raises:
+        DpsError: a metric broke, images cannot be read, or the store cannot be written.
+    """
+    shards = question.dataset.shards[worker::workers]
+    by_network = question.distances(question.variants, functools.cache(question.meter), shown=worker == 0)
+    for network in dict.fromkeys(variant.network for variant in question.variants):
+        measured = by_network.measure(shards, network, question.dataset.name)
+        by_network.check(shards, network)
+        yield (
+            f"worker {worker} of {workers}, {network or 'no network'}: {measured} shards measured, "
+            f"{len(shards) - measured} of {len(shards)} were in the store"
+        )
 
 
 def distances(
@@ -299,10 +421,20 @@ def _listed(values: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-_FLOOR = re.compile(r"(?P<probe>[^<>=]+)>=(?P<at_least>.+)")
+def _store(options: Any) -> Path | None:
+    """Where distances are kept: where the option says, or else BAPPS's in the user's cache.
+
+    The synthetic stand-in is measured anew in each run: that takes seconds, and nothing can be out of date.
+    """
+    if options.store is not None:
+        return store.prepare(Path(options.store))
+    return None if options.bapps is None else store.prepare(store.default_folder())
 
 
-def _floor(text: str, asked: Sequence[Probe]) -> Floor:
+_FLOOR = re.compile(r"(?P<of>[^<>=]+)>=(?P<at_least>.+)")
+
+
+def _floor(text: str, known: Sequence[str]) -> Floor:
     match = _FLOOR.fullmatch(text)
     try:
         at_least = float(match["at_least"]) if match else math.nan
@@ -310,13 +442,13 @@ def _floor(text: str, asked: Sequence[Probe]) -> Floor:
         at_least = math.nan
     if match is None or not 0 <= at_least <= 1:
         raise UsageError(f"--require {text!r}: write PROBE>=X with X from 0 to 1, as in 'translate>=0.9'.")
-    name = match["probe"].strip()
-    if name not in (known := [probe.name for probe in asked]):
-        raise UsageError(f"--require {text!r}: {unknown('probe', name, known)}")
-    return Floor(probe=name, at_least=at_least)
+    name = match["of"].strip()
+    if name not in known:
+        raise UsageError(f"--require {text!r}: {unknown('probe or score', name, known)}")
+    return Floor(of=name, at_least=at_least)
 
 
-def _check_sizes(asked: Sequence[Probe], needed: Iterable[str]) -> None:
+def _check_sizes(asked: Iterable[Probe], needed: Iterable[str]) -> None:
     """Refuse images that a network cannot take before one is measured."""
     for network in needed:
         for probe in asked:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dps import files
-from dps.errors import UsageError, one_line
+from dps.errors import StoreError, UsageError, one_line
 from dps.metrics import Deep, Metric, Variant
 from dps.networks import NETWORKS
 
@@ -198,14 +198,14 @@ def prepare(folder: Path) -> Path:
         The folder.
 
     Raises:
-        UsageError: it cannot be written, holds other things, or is a store of another version.
+        StoreError: it cannot be written, holds other things, or is a store of another version.
     """
     about = folder / ABOUT
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not about.exists():
             if any(not path.name.startswith(".") and path != about for path in folder.iterdir()):
-                raise UsageError(f"{folder}: holds other things, and no {ABOUT}; name a new folder for the store.")
+                raise StoreError(f"{folder}: holds other things, and no {ABOUT}; name a new folder for the store.")
             files.write(about, json.dumps({"schema": SCHEMA}).encode())
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -216,7 +216,7 @@ def prepare(folder: Path) -> Path:
         schema = None
     if schema != SCHEMA:
         found = "of unknown version" if schema is None else f"of version {schema}"
-        raise UsageError(
+        raise StoreError(
             f"{folder}: a store {found}, but this dps keeps version {SCHEMA}. Name another folder, or empty this one "
             f"with: dps store --store {folder} remove"
         )
@@ -235,7 +235,7 @@ def look_up(folder: Path, key: Key) -> Array | None:
         warned of in the log.
 
     Raises:
-        UsageError: the store must not be read.
+        StoreError: the store must not be read.
     """
     path = _place(folder, key.address)
     try:
@@ -245,7 +245,7 @@ def look_up(folder: Path, key: Key) -> Array | None:
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); name another folder for the store.") from None
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); name another folder for the store.") from None
     except (ValueError, OSError) as error:
         LOG.warning("%s: damaged (%s); not used, it is measured again.", path, error)
         return None
@@ -261,7 +261,7 @@ def keep(folder: Path, key: Key, distances: Array) -> None:
         distances: ``(n, compared)``, float64.
 
     Raises:
-        UsageError: they cannot be written; what was kept before still is.
+        StoreError: they cannot be written; what was kept before still is.
         ValueError: they are no float64 matrix.
     """
     if distances.dtype != np.float64 or distances.ndim != 2:
@@ -303,7 +303,7 @@ def remove(folder: Path, selected: Callable[[Kept], bool] | None = None) -> tupl
         How many files were removed, and how many bytes.
 
     Raises:
-        UsageError: one of them cannot be removed.
+        StoreError: one of them cannot be removed.
     """
     removed = size = 0
     everything = (Kept(path=path, size=path.stat().st_size, key={}) for path in _files(folder))
@@ -318,7 +318,7 @@ def remove(folder: Path, selected: Callable[[Kept], bool] | None = None) -> tupl
             if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be emptied ({error.strerror}).") from None
+        raise StoreError(f"{folder}: cannot be emptied ({error.strerror}).") from None
     return removed, size
 
 
@@ -366,9 +366,9 @@ def _checksum(key: str, distances: Array) -> str:
     return total.hexdigest()
 
 
-def _unwritable(folder: Path, error: OSError) -> UsageError:
+def _unwritable(folder: Path, error: OSError) -> StoreError:
     why = error.strerror or one_line(error)
-    return UsageError(
+    return StoreError(
         f"{folder}: the store cannot be written ({why}); what is in it is kept. Make room, or name another folder."
     )
 

@@ -14,7 +14,7 @@ from dps.errors import UsageError
 from dps.metrics import IMAGE_METRICS, Variant, named
 from dps.networks import NETWORKS
 from dps.report import paper, results, table1
-from dps.report.results import Row
+from dps.report.results import Gathered, Row
 from dps.report.table1 import Count
 from dps.run import Answer
 from dps.verdicts import Verdict
@@ -189,7 +189,7 @@ def test_markdown_table() -> None:
     assert table1.as_markdown(table, paper.table1()) == [
         "| metric | network | normalization | invert | paper | mine |",
         "| --- | --- | --- | ---: | ---: | ---: |",
-        "| pixel |  |  |  | *0/11* | 0/1   0 |",
+        "| pixel |  |  |  |  | 0/1   0 |",
         "| sort | alexnet | none | 1/2  50 | *11/11* | 2/2 100 |",
     ]
 
@@ -268,7 +268,7 @@ def test_a_row_holds_what_the_design_says() -> None:
 
 def test_rows_are_sorted_whatever_came_first() -> None:
     made = [*rows("b", "+-"), *rows("a", "+", "pixel", None, None), *rows("a", "+"), *rows("a", "+", network="vgg16")]
-    document = results.document({}, reversed(made), {"b/x": {"n": 1}, "a/x": {"n": 2}})
+    document = results.document({}, Gathered(cases=made[::-1], drawn={"b/x": {"n": 1}, "a/x": {"n": 2}}), {})
     names = [(row["probe"], row["case"], row["metric"], row["network"]) for row in document["cases"]]
     assert names == [
         ("a", "case-0", "pixel", None),
@@ -325,7 +325,7 @@ def test_reading_results_refuses_what_is_none(tmp_path: Path) -> None:
     path.write_text('{"schema": 7}', encoding="utf-8")
     with pytest.raises(UsageError, match=r"not a results\.json of schema 1"):
         results.read(path)
-    path.write_text(results.as_json(results.document({}, rows("a", "+"), {})), encoding="utf-8")
+    path.write_text(results.as_json(results.document({}, Gathered(cases=rows("a", "+")), {})), encoding="utf-8")
     assert results.read(path)["cases"] == rows("a", "+")
 
 
@@ -338,14 +338,16 @@ def question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.Question:
     options = SimpleNamespace(
         metric=["pixel,sort"], network=["alexnet,squeezenet"], normalization=["none"], reduction="sum", device="cpu",
         probes=None, cases=1, require=["invert>=0.5,translate>=0.9"], weights="pypi", gate="strict",
-        report_dir=str(tmp_path / "report"),
+        report_dir=str(tmp_path / "report"), bapps=None, store=None,
     )  # fmt: skip
     return run.ask(options)
 
 
 def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     made = [*rows("invert", "+-"), *rows("translate", "++-"), *rows("translate", "+++", "pixel", None, None)]
-    finished = report.finish(question, made, {"invert/case-0": {"family": "rings"}}, [], "pytest suites/ -k 'a b'")
+    finished = report.finish(
+        question, Gathered(cases=made, drawn={"invert/case-0": {"family": "rings"}}), "pytest suites/ -k 'a b'"
+    )
     assert finished.failed
     assert "required translate>=0.9: alexnet-none-sort has 2/3" in finished.lines
     assert not any(line.startswith("required invert") for line in finished.lines)
@@ -374,7 +376,7 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
 
 
 def test_a_remark_on_weights_is_shown_in_both(question: run.Question) -> None:
-    finished = report.finish(question, rows("invert", "+", network="squeezenet"), {}, [], "pytest")
+    finished = report.finish(question, Gathered(cases=rows("invert", "+", network="squeezenet")), "pytest")
     assert not finished.failed  # a floor of a probe that nothing was measured on is not missed
     assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in finished.lines)
     assert max(map(len, finished.lines[:-1])) <= 80
@@ -382,14 +384,14 @@ def test_a_remark_on_weights_is_shown_in_both(question: run.Question) -> None:
 
 
 def test_an_interrupted_run_says_so(question: run.Question) -> None:
-    report.finish(question, rows("invert", "+"), {}, [], "pytest", interrupted=True)
+    report.finish(question, Gathered(cases=rows("invert", "+")), "pytest", interrupted=True)
     assert results.read(question.report_dir / "results.json")["run"]["interrupted"] is True
     assert "**The run was interrupted;" in (question.report_dir / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(question: run.Question) -> None:
     question.report_dir.rmdir()
-    finished = report.finish(question, rows("invert", "++"), {}, [], "pytest")
+    finished = report.finish(question, Gathered(cases=rows("invert", "++")), "pytest")
     assert finished.failed
     assert finished.lines[0] == "             invert paper"
     assert finished.lines[-1] == f"the report was not written to {question.report_dir}: No such file or directory."

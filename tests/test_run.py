@@ -30,6 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "cases": None,
     "require": None,
     "weights": "pypi",
+    "bapps": None,
+    "store": None,
     "device": "cpu",
     "gate": "strict",
 }
@@ -113,9 +115,9 @@ def test_the_report_folder_is_made() -> None:
 def test_floors_are_read() -> None:
     question = ask(metric=["pixel"], require=["translate>=0.9, invert>=1", "rotate >= .5"])
     assert question.floors == (
-        Floor(probe="translate", at_least=0.9),
-        Floor(probe="invert", at_least=1),
-        Floor(probe="rotate", at_least=0.5),
+        Floor(of="translate", at_least=0.9),
+        Floor(of="invert", at_least=1),
+        Floor(of="rotate", at_least=0.5),
     )
     assert [str(floor) for floor in question.floors] == ["translate>=0.9", "invert>=1", "rotate>=0.5"]
 
@@ -146,7 +148,7 @@ def test_floors_are_read() -> None:
         ({"require": ["invert>=most"]}, "--require 'invert>=most': write PROBE>=X with X from 0 to 1"),
         (
             {"require": ["invret>=1"]},
-            "--require 'invret>=1': unknown probe 'invret'. Did you mean 'invert'? Known: col",
+            "--require 'invret>=1': unknown probe or score 'invret'. Did you mean 'invert'? Known: 2afc",
         ),
         ({"probes": ["nowhere.yaml"]}, "nowhere.yaml: no such file or folder of probes."),
     ],

@@ -271,7 +271,7 @@ def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
         (["--weights=nowhere"], "--weights nowhere: no such folder. Use pypi, torchvision or a folder of weights."),
         (["--device=gpu"], "unknown device 'gpu'."),
         (["--gate=strickt"], "unknown gate 'strickt'. Did you mean 'strict'?"),
-        (["--require=tony>=1"], "--require 'tony>=1': unknown probe 'tony'. Did you mean 'tiny'? Known: tiny."),
+        (["--require=tony>=1"], "--require 'tony>=1': unknown probe or score 'tony'. Did you mean 'tiny'? Known: 2afc"),
         (["--require=tiny>=2"], "--require 'tiny>=2': write PROBE>=X with X from 0 to 1"),
     ],
 )
@@ -499,7 +499,8 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
     monkeypatch.chdir(ROOT)  # as a user runs it
     two = suite(*options, "-n", "2", paths=("suites",))
     assert (one.code, two.code) == (0, 0)
-    assert two.outcomes["passed"] == one.outcomes["passed"] == 30
+    assert one.outcomes["passed"] == 30
+    assert two.outcomes["passed"] == 30 + 7 * 3  # the scores, too: seven subsets, three variants
     assert "created: 2/2 workers" in two.text or "2 workers" in two.text
     numbers = ("distance", "nearest_reference_distance", "margin", "layers", "nearest_reference_layers")
     for mine, theirs in zip(one.rows, two.rows, strict=True):

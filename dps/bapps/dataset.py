@@ -95,12 +95,14 @@ class Dataset:
         about: what a reader of results has to know about it.
         shards: those of one subset stand together, in order.
         groups: names of unweighted means over subsets of ``2afc``, each with its subsets.
+        judges: who judged: ``human`` for people, as BAPPS has them, and else ``judges``.
     """
 
     name: str
     about: str
     shards: tuple[Shard, ...] = field(repr=False)
     groups: Mapping[str, tuple[str, ...]]
+    judges: str = "judges"
 
     def __len__(self) -> int:
         return len(self.shards)

@@ -133,7 +133,8 @@ def read(folder: Path) -> Dataset:
             )
     described = index.description
     groups = GROUPS if described is BAPPS else {"all": tuple(described.counts["2afc"])}
-    return Dataset(name=described.name, about=described.about, shards=tuple(shards), groups=groups)
+    judges = "human" if described is BAPPS else "judges"
+    return Dataset(name=described.name, about=described.about, shards=tuple(shards), groups=groups, judges=judges)
 
 
 def faults_of(folder: Path, kind: str) -> list[str]:

@@ -5,17 +5,20 @@ paper.py    the paper's published tables, beside which ours are shown
 costs.py    throughput beside the bare forward pass
 sheets.py   contact sheets of what is asked
 table1.py   pass fractions by metric, network and normalization; and what to notice in them
+table2.py   scores: agreement with people, or with what stands in for them
+tables.py   how a table of variants is put on a terminal and into Markdown
 """
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from dps import files
-from dps.report import costs, paper, results, table1
-from dps.report.results import Row
+from dps.report import costs, paper, results, table1, table2, tables
+from dps.report.results import Gathered, Row
 from dps.run import Question
 
 
@@ -32,35 +35,28 @@ class Finished:
     failed: bool
 
 
-def finish(
-    question: Question,
-    rows: Sequence[Row],
-    drawn: dict[str, Row],
-    throughput: Sequence[Row],
-    command: str,
-    *,
-    interrupted: bool = False,
-) -> Finished:
+def finish(question: Question, gathered: Gathered, command: str, *, interrupted: bool = False) -> Finished:
     """Write results.json and report.md, and say in a few lines what was found.
 
     Args:
         question: what was asked.
-        rows: case rows, as `results.case_row` makes them.
-        drawn: what each case was drawn with, by ``probe/case``.
-        throughput: rows of throughput, as `throughput.row` makes them.
+        gathered: what was measured.
         command: as it was given.
         interrupted: the run ended early; what there is was measured all the same.
     """
     about = results.about_run(question, command, torch.get_num_threads(), interrupted=interrupted)
-    document = results.document(about, rows, drawn, throughput)
+    document = results.document(about, gathered, question.dataset.groups)
     width = shutil.get_terminal_size().columns
-    table = table1.count(rows)
-    published = paper.table1()
-    missed = _missed_floors(question, table)
-    lines = [*table1.as_text(table, published, width), ""] if rows else []
+    table = table1.count(document["cases"])
+    missed = _missed_floors(question, table, document["scores"])
+    lines = [*table1.as_text(table, paper.table1(), width), ""] if table.variants else []
+    if document["scores"]:
+        lines += [*_title_of_scores(about["dataset"], width), ""]
+        lines += [*table2.as_text(document["scores"], paper.table2(), about["dataset"], width), ""]
     sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
-    lines += [line for sentence in sentences for line in table1.wrapped(sentence, width)]
+    lines += [line for sentence in sentences for line in tables.wrapped(sentence, width)]
     lines += [*_remarks(document, width), *missed]
+    lines += how_to_go_on(question) if interrupted else []
     failed = bool(missed)
     try:
         files.write(question.report_dir / "results.json", results.as_json(document).encode())
@@ -72,6 +68,14 @@ def finish(
     return Finished(lines, failed)
 
 
+def how_to_go_on(question: Question) -> list[str]:
+    """What to do after a run that was broken off, where something of it is kept."""
+    if question.store is None:
+        return []
+    kept = f"interrupted: what was measured of {question.dataset.name} is kept in {question.store}"
+    return tables.wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)
+
+
 def as_markdown(document: Row, missed: Sequence[str] = ()) -> str:
     """report.md: the run, the table, what to notice, where the numbers come from."""
     run = document["run"]
@@ -81,14 +85,17 @@ def as_markdown(document: Row, missed: Sequence[str] = ()) -> str:
     if run.get("interrupted"):
         parts += ["", "**The run was interrupted; this is what had been measured.**"]
     if missed:
-        parts += ["", *(f"- {table1.escaped(line)}" for line in missed)]
+        parts += ["", *(f"- {tables.escaped(line)}" for line in missed)]
     if table.variants:
         parts += _of_probes(table, published)
+    if document["scores"]:
+        parts += ["", f"## {' '.join(_title_of_scores(run['dataset'], sys.maxsize))}", ""]
+        parts += table2.as_markdown(document["scores"], paper.table2(), run["dataset"])
     if document["throughput"]:
         parts += ["", "## What it costs", "", *costs.as_markdown(document["throughput"])]
         parts += ["", "Median over rounds; each ratio beside a forward pass of the same images right before it."]
     parts += ["", "## What was asked", ""]
-    parts += [f"- **{table1.escaped(name)}**: {asks}" for name, asks in run["probes"].items()]
+    parts += [f"- **{tables.escaped(name)}**: {asks}" for name, asks in run["probes"].items()]
     parts += ["", "## What was measured", ""]
     parts += [f"- `{run['command']}`, dps {run['dps']}, PyTorch {run['torch']}, {run['device']}"]
     for name, network in run["networks"].items():
@@ -107,20 +114,38 @@ def _of_probes(table: table1.Table, published: paper.Table1) -> list[str]:
     if any(published.get(*key, probe) for key in table.variants for probe in table.probes):
         parts.append(f"*paper*: {published.what}, {published.source}; not measured here, and not on these images.")
     parts += ["", "## What to notice", ""]
-    parts += [f"- {table1.escaped(sentence)}" for sentence in table1.in_words(table)]
+    parts += [f"- {tables.escaped(sentence)}" for sentence in table1.in_words(table)]
     return [*parts, "", f"Here a metric *fails* a probe of which it passes fewer than {table1.FEWER_THAN_HALF:.0%}."]
 
 
-def _missed_floors(question: Question, table: table1.Table) -> list[str]:
-    return [
-        f"required {floor}: {'-'.join(part for part in (*key[1:], key[0]) if part)} has {found.passed}/{found.cases}"
-        for floor in question.floors
-        for key in table.variants
-        if (found := table.counts.get((key, floor.probe))) is not None and not found.fraction >= floor.at_least
-    ]
+def _title_of_scores(dataset: Row, width: int) -> list[str]:
+    """What the scores are about, in one sentence that nobody can take for the other."""
+    if dataset["name"] == "bapps":
+        return tables.wrapped("agreement with people, on BAPPS", width)
+    return tables.wrapped(f"scores on {dataset['name']} data, which say nothing about agreement with people", width)
+
+
+def _missed_floors(question: Question, table: table1.Table, scores: Sequence[Row]) -> list[str]:
+    """What ``--require`` asks for and a variant does not reach; what is broken reaches nothing."""
+    lines = []
+    for floor in question.floors:
+        for key in table.variants:
+            found = table.counts.get((key, floor.of))
+            if found is not None and not found.fraction >= floor.at_least:
+                lines.append(f"required {floor}: {_variant(*key)} has {found.passed}/{found.cases}")
+        for row in scores:
+            reached = row["score"] is not None and row["score"] >= floor.at_least
+            if table2.name_of(row) == floor.of and row["metric"] not in table2.JUDGES and not reached:
+                score = "no score" if row["score"] is None else f"{row['score']:.4f}"
+                lines.append(f"required {floor}: {_variant(*table2.key_of(row))} has {score}")
+    return lines
+
+
+def _variant(metric: str, network: str | None, normalization: str | None) -> str:
+    return "-".join(part for part in (network, normalization, metric) if part)
 
 
 def _remarks(document: Row, width: int) -> list[str]:
     """What a reader of the table has to know about the weights."""
     remarks = {network["remark"] for network in document["run"]["networks"].values() if network["remark"]}
-    return [line for remark in sorted(remarks) for line in table1.wrapped(f"note: {remark}.", width)]
+    return [line for remark in sorted(remarks) for line in tables.wrapped(f"note: {remark}.", width)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from dps.report.results import Row
-from dps.report.table1 import escaped
+from dps.report.tables import escaped
 from dps.throughput import ALL
 
 

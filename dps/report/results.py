@@ -3,7 +3,8 @@
 import json
 import math
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,12 +13,16 @@ import numpy as np
 import torch
 
 import dps
+from dps import verdicts
+from dps.agreement import Panel
+from dps.bapps.dataset import Dataset
 from dps.errors import UsageError
 from dps.images import digest_of_files
 from dps.metrics import Variant
 from dps.networks import NETWORKS
 from dps.probes import Case
-from dps.run import Answer, Question
+from dps.run import Answer, Question, Score
+from dps.verdicts import Estimate
 
 Row: TypeAlias = dict[str, Any]
 """One row of results.json: plain data."""
@@ -49,6 +54,79 @@ def case_row(case: Case, variant: Variant, answer: Answer) -> Row:
     return row
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """What the tests of a run left behind.
+
+    Attributes:
+        cases: rows, as `case_row` makes them.
+        drawn: what each case was drawn with, by ``probe/case``.
+        scores: rows, as `score_rows` makes them.
+        throughput: rows, as `throughput.row` makes them.
+    """
+
+    cases: list[Row] = field(default_factory=list)
+    drawn: dict[str, Row] = field(default_factory=dict)
+    scores: list[Row] = field(default_factory=list)
+    throughput: list[Row] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.cases or self.scores or self.throughput)
+
+
+def score_rows(dataset: Dataset, panel: Panel, variant: Variant, score: Score) -> list[Row]:
+    """A variant's score as results.json has it, and that of those who judged the same."""
+    row: Row = {
+        "dataset": dataset.name,
+        "kind": panel.kind,
+        "subset": panel.subset,
+        "metric": variant.metric.name,
+        "network": variant.network,
+        "normalization": variant.normalization,
+        **_estimated(score.estimate),
+    }
+    if score.error:
+        row["error"] = score.error
+    if score.judges is None:
+        return [row]
+    judges = {"metric": dataset.judges, "network": None, "normalization": None}
+    return [row, {**row, **judges, **_estimated(score.judges)}]
+
+
+def with_means(rows: Iterable[Row], groups: Mapping[str, Sequence[str]]) -> list[Row]:
+    """Add the unweighted means over subsets, where all of a group's subsets have a score; each row once.
+
+    Args:
+        rows: of scores.
+        groups: subsets of ``2afc`` by the name of their mean.
+    """
+    unique = {_score_order(row): row for row in rows}
+    found = list(unique.values())
+    by_metric: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for row in found:
+        if row["kind"] == "2afc" and row["score"] is not None:
+            key = row["metric"], row["network"], row["normalization"]
+            by_metric.setdefault(key, {})[row["subset"]] = row
+    for of in by_metric.values():
+        for group, subsets in groups.items():
+            if of.keys() >= set(subsets):
+                rows_of = [of[subset] for subset in subsets]
+                mean = verdicts.mean_of_subsets(
+                    [
+                        Estimate(value=row["score"], standard_error=row["standard_error"], count=row["count"])
+                        for row in rows_of
+                    ]
+                )
+                found.append({**rows_of[0], "subset": group, **_estimated(mean)})
+    return found
+
+
+def _estimated(estimate: Estimate | None) -> Row:
+    if estimate is None:
+        return {"score": None, "standard_error": None, "count": 0}
+    return {"score": estimate.value, "standard_error": estimate.standard_error, "count": estimate.count}
+
+
 def about_run(question: Question, command: str, threads: int, *, interrupted: bool = False) -> Row:
     """What a run was: versions, device, weights, and what is one value a run."""
     about: Row = {
@@ -67,6 +145,7 @@ def about_run(question: Question, command: str, threads: int, *, interrupted: bo
         "cases": question.cases,
         "probes": {probe.name: probe.asks for probe in question.probes},
         "probes_sha256": digest_of_files(probe.path for probe in question.probes),
+        "dataset": {"name": question.dataset.name, "about": question.dataset.about},
         "networks": {
             name: {"weights": weights.source, "sha256": weights.sha256, "remark": _remark(name, weights.source)}
             for name, weights in question.weights.items()
@@ -77,15 +156,21 @@ def about_run(question: Question, command: str, threads: int, *, interrupted: bo
     return about
 
 
-def document(about: Row, rows: Iterable[Row], drawn: dict[str, Row], throughput: Iterable[Row] = ()) -> Row:
-    """The whole of results.json."""
+def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]) -> Row:
+    """The whole of results.json.
+
+    Args:
+        about: the run, see `about_run`.
+        gathered: what was measured.
+        groups: subsets whose means are scores of their own, see `with_means`.
+    """
     return {
         "schema": SCHEMA,
         "run": about,
-        "cases": sorted(rows, key=_order),
-        "scores": [],
-        "throughput": sorted(throughput, key=_throughput_order),
-        "drawn": dict(sorted(drawn.items())),
+        "cases": sorted(gathered.cases, key=_order),
+        "scores": sorted(with_means(gathered.scores, groups), key=_score_order),
+        "throughput": sorted(gathered.throughput, key=_throughput_order),
+        "drawn": dict(sorted(gathered.drawn.items())),
     }
 
 
@@ -117,6 +202,10 @@ def _remark(network: str, source: str) -> str:
 
 def _order(row: Row) -> tuple[str, ...]:
     return tuple(row[key] or "" for key in ("probe", "case", "metric", "network", "normalization"))
+
+
+def _score_order(row: Row) -> tuple[str, ...]:
+    return tuple(row[key] or "" for key in ("dataset", "kind", "subset", "metric", "network", "normalization"))
 
 
 def _throughput_order(row: Row) -> tuple[Any, ...]:

@@ -1,0 +1,44 @@
+"""How far long work is: a bar on a terminal, a line now and then in a log file."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+LINE_EVERY = 30.0
+"""Seconds between two lines in a log file."""
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show progress on standard error while the work goes on.
+
+    Args:
+        what: is done.
+        total: how much there is to do.
+        unit: of the total, in the plural.
+        shown: whether anything is shown; of many workers, one is enough.
+
+    Yields:
+        What to call with how much more is done.
+    """
+    terminal = sys.stderr.isatty()
+    bar = tqdm(total=total, desc=what, unit=f" {unit}", disable=not (shown and terminal), leave=False)
+    start = last = time.monotonic()
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done, last
+        done += more
+        bar.update(more)
+        now = time.monotonic()
+        if shown and not terminal and now - last >= LINE_EVERY:
+            last = now
+            print(bar.format_meter(done, total, now - start, prefix=what, unit=f" {unit}", ncols=79), file=sys.stderr)
+
+    try:
+        yield advance
+    finally:
+        bar.close()
