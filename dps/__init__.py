@@ -3,6 +3,7 @@
     probes/*.yaml --> probes --> scenes + distortions --.
                                                          >--> measure --> verdicts --> report
     image files   --> images ---------------------------'        |
+    BAPPS folder  --> bapps --> agreement (+ store) -------------'
                                metrics = networks (weights) + comparisons
 
 Everything asked of a metric is a triple: the distorted image must be closer to the original than every

@@ -118,19 +118,32 @@ class Meter:
         }
         errors: dict[Part, DpsError] = {}
         for features in self.extractor.layers(batch):
-            at_once = max(1, IN_CACHE // (features[0].numel() * per_stack))
-            for first in range(0, len(batch) // per_stack, at_once):
-                group = features[first * per_stack : (first + at_once) * per_stack]
-                for _, same in itertools.groupby(parts, key=lambda part: part[0]):
-                    of_one = list(same)
-                    raw = _raw_forms(group, parts[of_one[0]])
-                    if not isinstance(raw, Tensor):
-                        errors |= {part: each for part in of_one for each in raw if isinstance(each, DpsError)}
-                        continue
-                    for part in of_one:
-                        forms = torch.unflatten(normalized(raw, part[1]), 0, (-1, per_stack))
-                        totals[part][first : first + at_once] += stacked_distances(forms, self.reduction).numpy()
+            groups = torch.split(features, max(1, IN_CACHE // (features[0].numel() * per_stack)) * per_stack)
+            first = 0
+            for group in groups:
+                for part, distances in self._stacked_group(group, per_stack, parts).items():
+                    if isinstance(distances, DpsError):
+                        errors[part] = distances
+                    else:
+                        totals[part][first : first + len(distances)] += distances
+                first += len(group) // per_stack
         return {part: errors.get(part, total) for part, total in totals.items()}
+
+    def _stacked_group(
+        self, features: Tensor, per_stack: int, parts: dict[Part, Term]
+    ) -> dict[Part, NDArray[np.float64] | DpsError]:
+        """The same for some stacks at one layer, few enough to stay in the cache."""
+        found: dict[Part, NDArray[np.float64] | DpsError] = {}
+        for _, same in itertools.groupby(parts, key=lambda part: part[0]):
+            of_one = list(same)
+            raw = _raw_forms(features, parts[of_one[0]])
+            for part in of_one:
+                if isinstance(raw, Tensor):
+                    forms = torch.unflatten(normalized(raw, part[1]), 0, (-1, per_stack))
+                    found[part] = stacked_distances(forms, self.reduction).numpy()
+                else:
+                    found[part] = next(each for each in raw if isinstance(each, DpsError))
+        return found
 
     def _measure_layers(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> dict[Part, Layers]:
         """The distances of all pairs by part, before they are added up."""

@@ -272,6 +272,9 @@ def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
         (["--device=gpu"], "unknown device 'gpu'."),
         (["--gate=strickt"], "unknown gate 'strickt'. Did you mean 'strict'?"),
         (["--require=tony>=1"], "--require 'tony>=1': unknown probe or score 'tony'. Did you mean 'tiny'? Known: 2afc"),
+        (["--bapps=nowhere"], "nowhere: no such folder. Get BAPPS with: dps bapps fetch nowhere"),
+        (["--store=other"], "other: a store of version 7, but this dps keeps version 1. Name another folder"),
+        (["--store=mine.py"], "mine.py: the store cannot be written (File exists)"),
         (["--require=tiny>=2"], "--require 'tiny>=2': write PROBE>=X with X from 0 to 1"),
     ],
 )
@@ -285,6 +288,8 @@ def test_a_mistake_is_exit_code_4_and_one_line_and_nothing_is_written(
         "    distorted: {invert: {}}\n",
     }.items():
         (pytester.path / f"{name}.yaml").write_text(changed, encoding="utf-8")
+    (pytester.path / "other").mkdir()
+    (pytester.path / "other" / "dps-store.json").write_text('{"schema": 7}', encoding="utf-8")
     common = [] if "--probes" in options[0] else ["--probes=tiny.yaml", "--network=alexnet"]
     done = suite(*common, *options)
     assert done.code == 4

@@ -1,0 +1,351 @@
+"""Scores on a data set: distances against measuring pair by pair, each shard once, resumed, and split over workers."""
+
+import dataclasses
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dps import agreement, metrics, run, store
+from dps.agreement import Distances, panels
+from dps.bapps import folders, synthetic
+from dps.bapps.dataset import Dataset
+from dps.comparisons import NORMALIZATIONS
+from dps.errors import BappsError, DpsError, MetricError
+from dps.images import Triple, picture
+from dps.measure import Meter
+from dps.metrics import Metric, Variant, named, variants
+from dps.networks import Extractor
+from dps.report import paper, results, table2
+from dps.run import Question, Score
+from dps.verdicts import Distances as Of
+from dps.verdicts import Estimate
+
+PIXEL = Variant(metric=named("pixel"), network=None, normalization=None)
+ALL_TEN = variants([named(name) for name in metrics.DEFAULT_METRICS[1:]], ["alexnet"], NORMALIZATIONS)
+
+
+@pytest.fixture(scope="module")
+def small() -> Dataset:
+    return synthetic.synthesize(triplets=5, pairs=4)
+
+
+@pytest.fixture(scope="module")
+def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bapps") / "small"
+    folders.write(small, folder)
+    return folder
+
+
+def options(**changed: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{"metric": ["pixel"], "network": None, "normalization": None, "reduction": "sum", "device": "cpu",
+           "weights": "pypi", "bapps": None, "store": None, **changed}
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ stacks
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small: Dataset, reduction: str) -> None:
+    images = small[0].images
+    meter = Meter(alexnet, reduction)
+    found = meter.measure_stack(images, ALL_TEN)
+    triples = [
+        Triple(original=picture(o), distorted=picture(a), references={"b": picture(b)}) for o, a, b in images.copy()
+    ]
+    for row, outcomes in enumerate(meter.measure(triples, ALL_TEN)):
+        for variant, outcome in outcomes.items():
+            distances = found[variant]
+            assert isinstance(outcome, Of)
+            assert not isinstance(distances, DpsError)
+            assert distances.shape == (5, 2)
+            assert distances[row] == pytest.approx([outcome.distorted, outcome.references["b"]], rel=2e-5)
+
+
+def test_a_stack_by_pixels_is_the_mean_squared_difference(small: Dataset) -> None:
+    images = small[0].images
+    found = Meter().measure_stack(images, [PIXEL])[PIXEL]
+    expected = np.square((images[:, 1:] / 255.0) - (images[:, :1] / 255.0)).mean(axis=(2, 3, 4))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_distances_do_not_depend_on_what_is_measured_beside(alexnet: Extractor, small: Dataset) -> None:
+    alone = Meter(alexnet).measure_stack(small[0].images, ALL_TEN[:1])[ALL_TEN[0]]
+    beside = Meter(alexnet).measure_stack(small[0].images, ALL_TEN)[ALL_TEN[0]]
+    assert not isinstance(alone, DpsError)
+    assert alone.tobytes() == beside.tobytes()  # type: ignore[union-attr]
+
+
+def throws(_features: Tensor) -> Tensor:
+    raise ValueError("no such layer")
+
+
+def test_a_metric_that_breaks_takes_no_other_with_it(alexnet: Extractor, small: Dataset) -> None:
+    term = metrics.Term(name="throws", comparison=throws)
+    broken = Variant(metric=metrics.Deep(name="throws", terms=(term,)), network="alexnet", normalization="none")
+    found = Meter(alexnet).measure_stack(small[0].images, [broken, ALL_TEN[0]])
+    assert isinstance(found[broken], MetricError)
+    assert "no such layer" in str(found[broken])
+    assert isinstance(found[ALL_TEN[0]], np.ndarray)
+
+
+# ------------------------------------------------------------------------------------- measured and kept
+
+
+def counting(calls: list[str | None]) -> Callable[[str | None], Meter]:
+    def meter(network: str | None) -> Meter:
+        calls.append(network)
+        return Meter()
+
+    return meter
+
+
+def keys(chosen: list[Variant]) -> dict[Variant, store.Key]:
+    return {
+        v: store.key_of(v, weights_sha256=None, reduction="sum", preprocessing="none", device="cpu") for v in chosen
+    }
+
+
+def test_what_is_kept_is_not_measured_again(written: Path, tmp_path: Path) -> None:
+    dataset = folders.read(written)
+    folder = store.prepare(tmp_path / "store")
+    calls: list[str | None] = []
+    first = Distances(dataset, [PIXEL], counting(calls), folder, keys([PIXEL]))
+    assert first.measure(dataset.shards, None, "first") == 6
+    assert len(calls) == 6
+    never = functools.partial(pytest.fail, "measured again")
+    second = Distances(folders.read(written), [PIXEL], never, folder, keys([PIXEL]))
+    for panel in panels(dataset):
+        for mine, theirs in zip(first.of(panel, PIXEL), second.of(panel, PIXEL), strict=True):
+            assert mine.tobytes() == theirs.tobytes()
+
+
+def test_a_run_that_breaks_off_keeps_what_it_has_and_the_next_one_goes_on(written: Path, tmp_path: Path) -> None:
+    folder = store.prepare(tmp_path / "store")
+    calls: list[str | None] = []
+
+    def gives_up(network: str | None) -> Meter:
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return counting(calls)(network)
+
+    dataset = folders.read(written)
+    with pytest.raises(KeyboardInterrupt):
+        Distances(dataset, [PIXEL], gives_up, folder, keys([PIXEL])).measure(dataset.shards, None, "first")
+    rest = Distances(dataset, [PIXEL], counting([]), folder, keys([PIXEL]))
+    assert rest.measure(dataset.shards, None, "rest") == 3
+
+
+def test_a_second_metric_measures_only_itself(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def blue(a: Tensor, b: Tensor) -> Tensor:
+        return (a - b)[:, 2].abs().mean((1, 2))
+
+    second = Variant(metric=Metric(name="blue", distance=blue), network=None, normalization=None)
+    dataset = folders.read(written)
+    folder = store.prepare(tmp_path / "store")
+    Distances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "one")
+    asked: list[list[str]] = []
+    real = Meter.measure_stack
+
+    def watched(self: Meter, images: Any, chosen: Any) -> Any:
+        asked.append([variant.metric.name for variant in chosen])
+        return real(self, images, chosen)
+
+    monkeypatch.setattr(Meter, "measure_stack", watched)
+    both = Distances(dataset, [PIXEL, second], counting([]), folder, keys([PIXEL, second]))
+    assert both.measure(dataset.shards, None, "two") == 6
+    assert asked == [["blue"]] * 6
+
+
+def test_a_damaged_file_is_measured_again(written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = folders.read(written)
+    folder = store.prepare(tmp_path / "store")
+    Distances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "one")
+    file = next(folder.glob("??/*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-3])
+    assert Distances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "two") == 1
+    assert "damaged" in caplog.text
+
+
+def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(written, folder)
+    dataset = folders.read(folder)
+    image = next((folder / "2afc" / "val" / "blur" / "p1").iterdir())
+    image.write_bytes(image.read_bytes()[:100])
+    distances = Distances(dataset, [PIXEL], counting([]))
+    by_name = {str(panel): panel for panel in panels(dataset)}
+    with pytest.raises(BappsError, match=image.name):
+        distances.of(by_name["2afc/blur"], PIXEL)
+    judgments, found = distances.of(by_name["2afc/noise"], PIXEL)
+    assert judgments.shape == (5,)
+    assert found.shape == (5, 2)
+
+
+# ------------------------------------------------------------------------------------------------ scores
+
+
+def test_pairs_are_scored_by_subset_and_pooled(small: Dataset) -> None:
+    names = ["2afc/noise", "2afc/blur", "2afc/shift", "2afc/contrast", "jnd/noise", "jnd/blur", "jnd/pooled"]
+    assert [str(panel) for panel in panels(small)] == names
+    distances = Distances(small, [PIXEL], counting([]))
+    by_name = {str(panel): distances.of(panel, PIXEL) for panel in panels(small)}
+    pooled = np.concatenate([by_name["jnd/noise"][1], by_name["jnd/blur"][1]])
+    assert by_name["jnd/pooled"][1].tolist() == pooled.tolist()
+    assert agreement.scored_names(small) == [*names, "2afc/all"]
+
+
+def test_scores_by_hand() -> None:
+    judgments, distances = np.array([0.2, 1.0, 0.4]), np.array([[1.0, 2.0], [3.0, 1.0], [1.0, 1.0]])
+    found = agreement.score("2afc", judgments, distances)
+    assert found.value == pytest.approx((0.8 + 1.0 + 0.5) / 3)
+    judges = agreement.judges_score("2afc", judgments)
+    assert judges is not None
+    assert judges.value == pytest.approx((0.68 + 1.0 + 0.52) / 3)
+    assert agreement.score("jnd", np.array([1.0, 0.0]), np.array([[0.1], [0.2]])).value == 1
+    assert agreement.score("jnd", np.array([1.0, 0.0]), np.array([[0.2], [0.1]])).value == 0.5
+    assert agreement.judges_score("jnd", judgments) is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> None:
+    bad = Variant(
+        metric=Metric(name="bad", distance=lambda a, _b: torch.full((len(a),), value)), network=None, normalization=None
+    )
+    question = dataclasses.replace(run.ask_measure(options()), dataset=small, variants=(bad,))
+    score = run.Measured(question, [], [bad]).score(panels(small)[0], bad)
+    assert score.estimate is None
+    assert score.error == f"10 of 10 distances are none, the first is {value}"
+
+
+# ------------------------------------------------------------------------------------------------ tables
+
+
+def bapps_rows() -> list[results.Row]:
+    """Scores as a run on BAPPS has them; their values are made up."""
+    dataset = Dataset(name="bapps", about="people", shards=(), groups=folders.GROUPS, judges="human")
+    variant = variants([named("spatial")], ["alexnet"], ["unit"])[0]
+    rows = []
+    for number, subset in enumerate(folders.TRIPLETS):
+        score = Score(
+            estimate=Estimate(value=0.6 + number / 100, standard_error=0.006, count=10),
+            judges=Estimate(value=0.8, standard_error=0.003, count=10),
+        )
+        rows += results.score_rows(dataset, agreement.Panel(kind="2afc", subset=subset, shards=()), variant, score)
+    pooled = Score(estimate=Estimate(value=0.5, standard_error=0.01, count=20))
+    rows += results.score_rows(dataset, agreement.Panel(kind="jnd", subset="pooled", shards=()), variant, pooled)
+    return results.with_means(rows, folders.GROUPS)
+
+
+def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
+    lines = table2.as_markdown(bapps_rows(), paper.table2(), {"name": "bapps", "about": "people"})
+    heads = [cell.strip() for cell in lines[0].split("|")[4:-1]]
+    assert [head for head in heads if head != "paper"] == [
+        "traditional", "cnn", "distortions", "superres", "deblur", "color", "frameinterp", "real", "all", "jnd/pooled",
+    ]  # fmt: skip
+    assert heads.count("paper") == 10
+    human, spatial = ([cell.strip() for cell in line.split("|")[4:-1]] for line in lines[2:4])
+    assert human[:6] == ["80.0 ±0.3", "*80.8*", "80.0 ±0.3", "*84.4*", "80.0 ±0.2", "*82.6*"]
+    assert spatial[:6] == ["60.0 ±0.6", "*70.6*", "61.0 ±0.6", "*83.1*", "60.5 ±0.4", "*76.8*"]
+    assert spatial[-4:] == ["62.5 ±0.2", "*68.9*", "50.0 ±1.0", "*57.6*"]
+    text = table2.as_text(bapps_rows(), paper.table2(), {"name": "bapps", "about": "people"}, 80)
+    assert max(map(len, text)) <= 80
+
+
+def test_what_is_synthetic_never_stands_beside_the_papers() -> None:
+    rows = [{**row, "dataset": "synthetic"} for row in bapps_rows()]
+    text = "\n".join(table2.as_markdown(rows, paper.table2(), {"name": "synthetic", "about": "drawn"}))
+    assert "paper" not in text
+    assert "synthetic: drawn." in text
+    assert "people" not in text
+
+
+def test_the_means_over_subsets_by_hand() -> None:
+    means = {row["subset"]: row["score"] for row in bapps_rows() if row["metric"] == "spatial"}
+    assert means["distortions"] == pytest.approx((0.60 + 0.61) / 2)
+    assert means["real"] == pytest.approx((0.62 + 0.63 + 0.64 + 0.65) / 4)
+    assert means["all"] == pytest.approx((0.60 + 0.61 + 0.62 + 0.63 + 0.64 + 0.65) / 6)
+    partial = [row for row in bapps_rows() if row["subset"] == "cnn"]
+    assert results.with_means(partial, folders.GROUPS) == partial
+
+
+# ----------------------------------------------------------------------------------------------- workers
+
+
+def question_of(written: Path, folder: Path) -> Question:
+    return run.ask_measure(options(bapps=str(written), store=str(folder)))
+
+
+def test_workers_share_the_shards_and_measure_none_twice(written: Path, tmp_path: Path) -> None:
+    question = question_of(written, tmp_path / "store")
+    lines = [line for worker in range(4) for line in run.measure(question, worker, 4)]
+    assert lines[0] == "worker 0 of 4, no network: 2 shards measured, 0 of 2 were in the store"
+    assert [line.split(": ")[1].split()[0] for line in lines] == ["2", "2", "1", "1"]
+    assert list(run.measure(question)) == ["worker 0 of 1, no network: 0 shards measured, 6 of 6 were in the store"]
+
+
+def test_a_metric_that_breaks_ends_measuring_in_one_line(written: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def boom(a, b):\n    raise ValueError('boom')\n", encoding="utf-8")
+    asked = options(bapps=str(written), store=str(tmp_path / "s"), metric=[f"{tmp_path / 'mine.py'}:boom"])
+    with pytest.raises(MetricError, match="boom"):
+        list(run.measure(run.ask_measure(asked)))
+
+
+def test_torchrun_splits_the_work_and_suites_then_only_read(written: Path, tmp_path: Path) -> None:
+    common = ["--bapps", str(written), "--store", str(tmp_path / "store")]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, "-m", "dps", "measure", *common, "--metric", "pixel"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for worker in (0, 1):
+        assert f"worker {worker} of 2, no network: 3 shards measured" in done.stdout
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
+    assert len(files) == 6
+    question = question_of(written, tmp_path / "store")
+    distances = question.distances(question.variants, functools.partial(pytest.fail, "measured"))
+    assert [len(distances.of(panel, PIXEL)[0]) for panel in panels(question.dataset)] == [5, 5, 5, 5, 4, 4, 8]
+    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
+
+
+def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import os, pathlib\n"
+        "def slow(a, b):\n"
+        "    tally = pathlib.Path(__file__).with_suffix('.txt')\n"
+        "    done = len(tally.read_text()) if tally.exists() else 0\n"
+        "    if done == 3 and os.environ.get('KILL'):\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    tally.write_text('x' * (done + 1))\n"
+        "    return (a - b).square().mean((1, 2, 3))\n",
+        encoding="utf-8",
+    )
+    root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", "pytest", "suites/test_bapps.py", "-q", "-p", "no:cacheprovider", "--bapps",
+               str(written), "--store", str(tmp_path / "store"), "--report-dir", str(tmp_path / "report"),
+               "--metric", f"{tmp_path / 'slow.py'}:slow"]  # fmt: skip
+    killed = subprocess.run(command, cwd=root, env={**os.environ, "KILL": "1"}, capture_output=True, check=False)
+    assert killed.returncode == -9
+    assert len(list((tmp_path / "store").glob("??/*.safetensors"))) == 3
+    subprocess.run(command, cwd=root, capture_output=True, check=True)
+    assert (tmp_path / "slow.txt").read_text() == "x" * 6  # one call for each of six shards, none twice
+    resumed = (tmp_path / "report" / "results.json").read_bytes()
+    store.remove(tmp_path / "store")
+    subprocess.run(command, cwd=root, capture_output=True, check=True)
+    assert (tmp_path / "report" / "results.json").read_bytes() == resumed
+    assert len(json.loads(resumed)["scores"]) == 7 + 4 + 2  # panels, the judges', and the means of both
