@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 QUESTION: pytest.StashKey["Question"] = pytest.StashKey()
 MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
 UNUSED = pytest.StashKey[object]()
-ROW, DRAWN, SCORES, THROUGHPUT = "dps_row", "dps_drawn", "dps_scores", "dps_throughput"
+ROW, DRAWN, SCORES, TRIPLETS, THROUGHPUT = "dps_row", "dps_drawn", "dps_scores", "dps_triplets", "dps_throughput"
 SUITES = Path(__file__).resolve().parent / "suites"
 
 
@@ -103,24 +103,28 @@ def measured(pytestconfig: pytest.Config) -> "Measured":
     return pytestconfig.stash[MEASURED]
 
 
-@pytest.fixture(scope="session")
-def gate(pytestconfig: pytest.Config) -> str:
-    """What counts as failing: ``off`` or ``strict``."""
-    question: Question = pytestconfig.stash[QUESTION]
-    return question.gate
-
-
 @pytest.fixture
-def record_answer(request: pytest.FixtureRequest) -> "Callable[[Case, Variant, Answer], None]":
-    """Put an answer's row where reports find it; with xdist, it travels with the test's report."""
+def gate(request: pytest.FixtureRequest) -> "Callable[[Case, Variant, Answer], None]":
+    """Record an answer, and fail where it counts as failing: see ``--gate``."""
+    from dps import baseline
     from dps.report.results import case_row
 
-    def record(case: "Case", variant: "Variant", answer: "Answer") -> None:
-        properties = request.node.user_properties
-        properties.append((ROW, case_row(case, variant, answer)))
-        properties.append((DRAWN, answer.drawn))
+    question: Question = request.config.stash[QUESTION]
 
-    return record
+    def judge(case: "Case", variant: "Variant", answer: "Answer") -> None:
+        row = case_row(case, variant, answer)  # with xdist, it travels with the test's report
+        request.node.user_properties += [(ROW, row), (DRAWN, answer.drawn)]
+        if answer.drawing_failed:
+            pytest.fail(f"{case.name}: {answer.verdict}", pytrace=False)
+        if not question.gates(variant):
+            return
+        finding = baseline.compare(question.baseline, row)
+        if finding.failed:
+            pytest.fail(finding.text, pytrace=False)
+        if finding.standing is baseline.Standing.EXPECTED:
+            pytest.xfail(finding.text)
+
+    return judge
 
 
 @pytest.fixture
@@ -129,7 +133,8 @@ def scored(request: pytest.FixtureRequest, measured: "Measured") -> "Callable[[P
     from dps.errors import StoreError
     from dps.report.results import score_rows
 
-    dataset = request.config.stash[QUESTION].dataset
+    question: Question = request.config.stash[QUESTION]
+    dataset = question.dataset
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def look_up(panel: "Panel", variant: "Variant") -> "Score":
@@ -139,6 +144,8 @@ def scored(request: pytest.FixtureRequest, measured: "Measured") -> "Callable[[P
         except StoreError as error:
             pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
         request.node.user_properties.append((SCORES, score_rows(dataset, panel, variant, score)))
+        if question.against is not None and score.triplets:
+            request.node.user_properties.append((TRIPLETS, [(str(panel), *variant.key), score.triplets]))
         return score
 
     return look_up
@@ -172,6 +179,8 @@ class Recorder:
                 self.gathered.cases.append(row)
                 self.gathered.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
             self.gathered.scores.extend(found.get(SCORES, ()))
+            if triplets := found.get(TRIPLETS):
+                self.gathered.triplets[tuple(triplets[0])] = triplets[1]
             if isinstance(row := found.get(THROUGHPUT), dict):
                 self.gathered.throughput.append(row)
 

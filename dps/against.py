@@ -34,7 +34,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +169,36 @@ def pairs(rows: Iterable[Row], other: str) -> list[Pair]:
     ]
 
 
+Scored: TypeAlias = tuple[str, str, str | None, str | None]
+"""What was scored, such as ``2afc/cnn``, and by which metric, network and normalization."""
+
+
+def score_pairs(scores: Mapping[Scored, Sequence[float]], other: str) -> list[Pair]:
+    """The same as `pairs` for 2AFC scores.
+
+    Args:
+        scores: each triplet's, in one order for all metrics.
+        other: the metric that the others are compared with, by name.
+    """
+    by_place: dict[tuple[str, str], dict[_Place, Array]] = {}
+    for (what, metric, *place), values in scores.items():
+        by_place.setdefault((what, metric), {})[place[0], place[1]] = np.array(values, dtype=np.float64)
+    return [
+        Pair(
+            what=what,
+            metric=metric,
+            other=other,
+            network=network,
+            normalization=normalization,
+            outcomes=ours,
+            other_outcomes=others,
+        )
+        for (what, metric), mine in sorted(by_place.items())
+        if metric != other and (what, other) in by_place
+        for (network, normalization), ours, others in _matched(mine, by_place[what, other])
+    ]
+
+
 def judge(pairs: Sequence[Pair]) -> list[Comparison]:
     """Answer for each pair whether its metric is worse than the other one.
 
@@ -239,10 +269,10 @@ def _could_be_seen(comparison: Comparison) -> str:
 _Place: TypeAlias = tuple[str | None, str | None]
 """Network and normalization."""
 
+_T = TypeVar("_T")
 
-def _matched(
-    mine: dict[_Place, dict[str, bool]], theirs: dict[_Place, dict[str, bool]]
-) -> list[tuple[_Place, dict[str, bool], dict[str, bool]]]:
+
+def _matched(mine: dict[_Place, _T], theirs: dict[_Place, _T]) -> list[tuple[_Place, _T, _T]]:
     """What has the same place; what has none goes with each."""
     nowhere = (None, None)
     matched = [

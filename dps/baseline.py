@@ -94,6 +94,10 @@ class Baseline:
     margins: Mapping[Key, Known] = field(repr=False)
 
 
+NOTHING_KNOWN = Baseline(where="", measured={}, reduction="", networks={}, images={}, margins={})
+"""What a run is compared with where nothing was recorded: every case is judged by its verdict."""
+
+
 # ------------------------------------------------------------------------------------------- comparing
 
 

@@ -108,6 +108,11 @@ class Variant:
         """Network, normalization, metric name: what a test id ends with."""
         return self.network, self.normalization, self.metric.name
 
+    @property
+    def key(self) -> tuple[str, str | None, str | None]:
+        """Metric name, network, normalization: what a row of results is found by."""
+        return self.metric.name, self.network, self.normalization
+
     def __str__(self) -> str:
         return "-".join(part for part in self.parts if part)
 

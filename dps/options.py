@@ -80,9 +80,27 @@ def pytest_addoption(parser: Any) -> None:
     add("--device", default="cpu", metavar="D", help="cpu (default), cuda or mps.")
     add(
         "--gate",
-        default="strict",
         metavar="G",
-        help="strict (default): every missed case fails. off: measure only, never fail on a verdict.",
+        help="baseline (default): what passes in the baseline must still pass, what it does not know must pass. "
+        "strict: every missed case fails. off: measure only, never fail on a verdict (default with --against and "
+        "--update-baseline).",
+    )
+    add(
+        "--baseline",
+        metavar="FILE",
+        help="the recorded run to compare with (default: the built-in metrics', reports/baselines/built-in.json).",
+    )
+    add(
+        "--update-baseline",
+        metavar="FILE",
+        help="record this run as a baseline; one that measures only some variants or cases leaves the others in it "
+        "as they are.",
+    )
+    add(
+        "--against",
+        metavar="M",
+        help="a metric, measured in the same run, that no other may be worse than, by probe and by 2AFC subset, on "
+        "the same cases and triplets (exact one-sided tests, level 0.05, Holm over the run).",
     )
     add(
         "--report-dir",

@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from dps import agreement, images, metrics, networks, probes, store, verdicts
+from dps import agreement, baseline, images, metrics, networks, probes, store, verdicts
 from dps.agreement import Distances, Panel
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Dataset
+from dps.baseline import NOTHING_KNOWN, Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import DpsError, ImageError, ProbeError, StoreError, UsageError, unknown
 from dps.images import Triple
@@ -28,7 +29,10 @@ from dps.store import Key
 from dps.verdicts import Estimate, Verdict, judge
 from dps.weights import Weights
 
-GATES = ("off", "strict")
+GATES = ("baseline", "strict", "off")
+
+BUILT_IN_BASELINE = Path(__file__).resolve().parents[1] / "reports" / "baselines" / "built-in.json"
+"""What the built-in metrics came to on the built-in probes."""
 
 Unit: TypeAlias = tuple[int, str | None]
 """What is measured at once: a batch of cases, by number, on one network or none."""
@@ -56,6 +60,11 @@ class Question:
         weights: of each network that a variant needs.
         probes: in order of their files.
         reduction, device, gate, report_dir: as the options of those names.
+        baseline: what the run is compared with; empty where nothing is known, so that every verdict counts.
+        update: where the run is recorded as a baseline; None not to.
+        previous: what stands there already and is kept where this run does not measure it.
+        against: the metric that no other may be worse than, by name.
+        narrowed: the options ask for less than everything that is built in.
         cases: how many cases each drawn probe was expanded to; None as declared.
         floors: what ``--require`` asks for.
     """
@@ -71,6 +80,15 @@ class Question:
     report_dir: Path = Path()
     cases: int | None = None
     floors: tuple[Floor, ...] = ()
+    baseline: Baseline = field(default=NOTHING_KNOWN, repr=False)
+    update: Path | None = None
+    previous: Baseline | None = field(default=None, repr=False)
+    against: str | None = None
+    narrowed: bool = False
+
+    def gates(self, variant: Variant) -> bool:
+        """Whether a variant's misses may fail the run; those of what it is only held against never do."""
+        return self.gate != "off" and variant.metric.name != self.against
 
     def items(self) -> Iterator[tuple[Unit, Case, Variant]]:
         """Every case with every variant, in the order that measures each unit at once."""
@@ -142,18 +160,41 @@ def ask(options: Any) -> Question:
         DpsError: something in them does not exist, does not fit or is not there; one line says what.
     """
     question = ask_measure(options)
-    _check_name("gate", options.gate, GATES)
+    gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
+    _check_name("gate", gate, GATES)
     asked = tuple(probes.load(options.probes or [probes.BUILT_IN], options.cases))
     _check_sizes(asked, question.weights)
     known = [*(probe.name for probe in asked), *agreement.scored_names(question.dataset)]
+    recorded = NOTHING_KNOWN
+    if gate == "baseline":
+        recorded = baseline.read(_shown(Path(options.baseline or BUILT_IN_BASELINE)))
+        digests = {name: weights.sha256 for name, weights in question.weights.items()}
+        baseline.check(recorded, digests, question.reduction)
+    elif options.baseline:
+        raise UsageError(f"--baseline {options.baseline}: nothing is compared with it under --gate {gate}.")
+    update = None
+    if options.update_baseline is not None:
+        update = Path(options.update_baseline)
+        _writable("--update-baseline", update.parent)
+    narrowed = any((options.metric, options.network, options.normalization, options.probes, options.cases))
     return replace(
         question,
         probes=asked,
-        gate=options.gate,
+        gate=gate,
         cases=options.cases,
         floors=tuple(_floor(text, known) for text in _listed(options.require)),
-        report_dir=_writable(Path(options.report_dir)),
+        report_dir=_writable("--report-dir", Path(options.report_dir)),
+        baseline=recorded,
+        update=update,
+        previous=baseline.read(update) if update is not None and update.exists() else None,
+        narrowed=narrowed,
     )
+
+
+def _shown(path: Path) -> Path:
+    """A path as a person would write it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def ask_measure(options: Any) -> Question:
@@ -167,6 +208,9 @@ def ask_measure(options: Any) -> Question:
         DpsError: as for `ask`.
     """
     chosen = [metrics.named(name) for name in _listed(options.metric) or metrics.DEFAULT_METRICS]
+    against = getattr(options, "against", None)
+    if against is not None and against not in [metric.name for metric in chosen]:
+        chosen.append(metrics.named(against))
     names = _listed(options.network) or list(NETWORKS)
     for name in names:
         networks.named(name)
@@ -183,6 +227,7 @@ def ask_measure(options: Any) -> Question:
         weights=weights,
         reduction=options.reduction,
         device=options.device,
+        against=against,
     )
 
 
@@ -210,11 +255,13 @@ class Score:
     Attributes:
         estimate: the score; None where something broke.
         judges: how well they agree with each other; None where that has no score.
+        triplets: each triplet's score, ``(triplet,)``; empty for JND, which has none.
         error: what broke, in one line; empty if nothing did.
     """
 
     estimate: Estimate | None
     judges: Estimate | None = None
+    triplets: tuple[float, ...] = field(default=(), repr=False)
     error: str = ""
 
 
@@ -266,6 +313,7 @@ class Measured:
         return Score(
             estimate=agreement.score(panel.kind, judgments, distances),
             judges=agreement.judges_score(panel.kind, judgments),
+            triplets=tuple(agreement.triplet_scores(judgments, distances).tolist()) if panel.kind == "2afc" else (),
         )
 
     def __getitem__(self, asked: tuple[Case, Variant]) -> Answer:
@@ -459,14 +507,12 @@ def _check_sizes(asked: Iterable[Probe], needed: Iterable[str]) -> None:
                     raise ProbeError(f"{case.where}: case {case.id!r}: {error}") from None
 
 
-def _writable(folder: Path) -> Path:
-    """See that a report can be written, before the measuring starts."""
+def _writable(option: str, folder: Path) -> Path:
+    """See that a report or baseline can be written, before the measuring starts."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(
-            f"--report-dir {folder}: cannot be written ({error.strerror}); name a folder that can."
-        ) from None
+        raise UsageError(f"{option} {folder}: cannot be written ({error.strerror}); name a folder that can.") from None
     return folder

@@ -33,7 +33,10 @@ DEFAULTS: dict[str, Any] = {
     "bapps": None,
     "store": None,
     "device": "cpu",
-    "gate": "strict",
+    "gate": None,
+    "baseline": None,
+    "update_baseline": None,
+    "against": None,
 }
 
 TINY = """
@@ -92,7 +95,9 @@ def test_no_option_asks_for_everything() -> None:
     assert str(question.variants[-1]) == "pixel"
     assert [probe.name for probe in question.probes] == ["color_stain", "invert", "rotate", "translate"]
     assert list(question.weights) == ["squeezenet", "alexnet", "vgg16"]
-    assert (question.gate, question.reduction, question.device, question.floors) == ("strict", "sum", "cpu", ())
+    assert (question.gate, question.reduction, question.device, question.floors) == ("baseline", "sum", "cpu", ())
+    assert Path(question.baseline.where) == run.BUILT_IN_BASELINE
+    assert (question.narrowed, question.update, question.against) == (False, None, None)
 
 
 def test_lists_may_be_repeated_and_name_a_thing_twice() -> None:

@@ -186,7 +186,7 @@ def test_two_runs_give_the_same_rows(suite: Suite) -> None:
 
 
 def test_a_missed_case_fails_by_name_in_one_line(suite: Suite) -> None:
-    done = suite(*PIXEL)
+    done = suite(*PIXEL, "--gate=strict")
     assert done.code == 1
     assert done.outcomes == {"failed": 3}
     (line,) = [line for line in done.lines if line.startswith("tiny/dots-001: ")]
@@ -328,7 +328,7 @@ def test_a_file_in_place_of_the_report_folder_is_exit_code_4(suite: Suite, pytes
     ],
 )
 def test_a_broken_metric_fails_its_cases_by_name_and_no_others(suite: Suite, name: str, error: str | None) -> None:
-    done = suite("--probes=tiny.yaml", f"--metric=mine.py:{name},mine.py:fine,pixel", "--cases=2")
+    done = suite("--probes=tiny.yaml", f"--metric=mine.py:{name},mine.py:fine,pixel", "--cases=2", "--gate=strict")
     assert done.code == 1
     broken = [row for row in done.rows if row["metric"] == f"mine.py:{name}"]
     assert [row["passed"] for row in broken] == [False, False]
@@ -379,7 +379,7 @@ def test_a_users_comparison_runs_on_networks_alone_and_inside_a_sum(suite: Suite
     ],
 )
 def test_a_broken_comparison_fails_its_own_cases_and_sums(suite: Suite, name: str, error: str) -> None:
-    done = suite(*ALEXNET, f"--metric=sort,mine.py:{name},sort+mine.py:{name}", "--cases=1")
+    done = suite(*ALEXNET, f"--metric=sort,mine.py:{name},sort+mine.py:{name}", "--cases=1", "--gate=strict")
     assert done.code == 1
     assert done.outcomes == {"passed": 1, "failed": 2}
     assert [row.get("error", "").startswith(error) for row in done.rows if "mine" in row["metric"]] == [True, True]
@@ -474,7 +474,8 @@ def test_help_asks_nothing_and_names_all_options(
     done = suite("--help")
     assert done.code == 0
     for option in ("--metric", "--network", "--normalization", "--reduction", "--probes", "--cases", "--require",
-                   "--weights", "--device", "--gate", "--report-dir"):  # fmt: skip
+                   "--bapps", "--store",
+                   "--weights", "--device", "--gate", "--baseline", "--update-baseline", "--against", "--report-dir"):  # fmt: skip
         assert f"  {option}=" in done.text or f"  {option} " in done.text
     assert not done.folder.exists()
 

@@ -2,6 +2,7 @@
 
 results.py  results.json: rows at full precision, written atomically
 paper.py    the paper's published tables, beside which ours are shown
+gate.py     the run against its baseline, another metric, and required floors
 costs.py    throughput beside the bare forward pass
 sheets.py   contact sheets of what is asked
 table1.py   pass fractions by metric, network and normalization; and what to notice in them
@@ -9,15 +10,17 @@ table2.py   scores: agreement with people, or with what stands in for them
 tables.py   how a table of variants is put on a terminal and into Markdown
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from dps import files
-from dps.report import costs, paper, results, table1, table2, tables
+from dps.report import costs, gate, paper, results, table1, table2, tables
 from dps.report.results import Gathered, Row
 from dps.run import Question
 
@@ -48,24 +51,52 @@ def finish(question: Question, gathered: Gathered, command: str, *, interrupted:
     document = results.document(about, gathered, question.dataset.groups)
     width = shutil.get_terminal_size().columns
     table = table1.count(document["cases"])
-    missed = _missed_floors(question, table, document["scores"])
+    outcome = gate.judge(question, gathered, about, document["scores"], interrupted=interrupted)
     lines = [*table1.as_text(table, paper.table1(), width), ""] if table.variants else []
     if document["scores"]:
         lines += [*_title_of_scores(about["dataset"], width), ""]
         lines += [*table2.as_text(document["scores"], paper.table2(), about["dataset"], width), ""]
     sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
     lines += [line for sentence in sentences for line in tables.wrapped(sentence, width)]
-    lines += [*_remarks(document, width), *missed]
+    lines += _remarks(document, width)
+    lines += [line for note in outcome.notes for line in tables.wrapped(f"note: {note}", width)]
+    lines += ["", *(part for line in outcome.lines for part in tables.wrapped(line, width))] if outcome.lines else []
     lines += how_to_go_on(question) if interrupted else []
-    failed = bool(missed)
+    failed = outcome.failed
     try:
         files.write(question.report_dir / "results.json", results.as_json(document).encode())
-        files.write(question.report_dir / "report.md", as_markdown(document, missed).encode())
+        files.write(question.report_dir / "report.md", as_markdown(document, outcome.lines).encode())
         lines.append(f"written: {question.report_dir / 'results.json'}, {question.report_dir / 'report.md'}")
     except OSError as error:
         failed = True
         lines.append(f"the report was not written to {question.report_dir}: {error.strerror or error}.")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(as_summary(document, outcome.lines))
+        except OSError as error:
+            lines.append(f"the summary was not written to {summary}: {error.strerror or error}.")
     return Finished(lines, failed)
+
+
+def as_summary(document: Row, gated: Sequence[str]) -> str:
+    """What GitHub shows of a job: what regressed, what improved, what cannot be told, and the tables."""
+    parts = ["## dps", *_of_gate(gated)]
+    table = table1.count(document["cases"])
+    if table.variants:
+        parts += ["", *table1.as_markdown(table, paper.table1())]
+    if document["scores"]:
+        about = document["run"]["dataset"]
+        parts += ["", *_title_of_scores(about, sys.maxsize), ""]
+        parts += table2.as_markdown(document["scores"], paper.table2(), about)
+    return "\n".join(parts) + "\n"
+
+
+def _of_gate(lines: Sequence[str]) -> list[str]:
+    """The gate's lines as a list; what is indented belongs to the line above."""
+    bullets = ["  - " if line.startswith(" ") else "- " for line in lines]
+    items = [bullet + tables.escaped(line.strip()) for bullet, line in zip(bullets, lines, strict=True)]
+    return ["", *items] if items else []
 
 
 def how_to_go_on(question: Question) -> list[str]:
@@ -76,7 +107,7 @@ def how_to_go_on(question: Question) -> list[str]:
     return tables.wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)
 
 
-def as_markdown(document: Row, missed: Sequence[str] = ()) -> str:
+def as_markdown(document: Row, gated: Sequence[str] = ()) -> str:
     """report.md: the run, the table, what to notice, where the numbers come from."""
     run = document["run"]
     table = table1.count(document["cases"])
@@ -84,8 +115,7 @@ def as_markdown(document: Row, missed: Sequence[str] = ()) -> str:
     parts = ["# dps: which known flaws does the metric have?"]
     if run.get("interrupted"):
         parts += ["", "**The run was interrupted; this is what had been measured.**"]
-    if missed:
-        parts += ["", *(f"- {tables.escaped(line)}" for line in missed)]
+    parts += _of_gate(gated)
     if table.variants:
         parts += _of_probes(table, published)
     if document["scores"]:
@@ -123,26 +153,6 @@ def _title_of_scores(dataset: Row, width: int) -> list[str]:
     if dataset["name"] == "bapps":
         return tables.wrapped("agreement with people, on BAPPS", width)
     return tables.wrapped(f"scores on {dataset['name']} data, which say nothing about agreement with people", width)
-
-
-def _missed_floors(question: Question, table: table1.Table, scores: Sequence[Row]) -> list[str]:
-    """What ``--require`` asks for and a variant does not reach; what is broken reaches nothing."""
-    lines = []
-    for floor in question.floors:
-        for key in table.variants:
-            found = table.counts.get((key, floor.of))
-            if found is not None and not found.fraction >= floor.at_least:
-                lines.append(f"required {floor}: {_variant(*key)} has {found.passed}/{found.cases}")
-        for row in scores:
-            reached = row["score"] is not None and row["score"] >= floor.at_least
-            if table2.name_of(row) == floor.of and row["metric"] not in table2.JUDGES and not reached:
-                score = "no score" if row["score"] is None else f"{row['score']:.4f}"
-                lines.append(f"required {floor}: {_variant(*table2.key_of(row))} has {score}")
-    return lines
-
-
-def _variant(metric: str, network: str | None, normalization: str | None) -> str:
-    return "-".join(part for part in (network, normalization, metric) if part)
 
 
 def _remarks(document: Row, width: int) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 
 import dps
 from dps import verdicts
+from dps.against import Scored
 from dps.agreement import Panel
 from dps.bapps.dataset import Dataset
 from dps.errors import UsageError
@@ -62,12 +63,14 @@ class Gathered:
         cases: rows, as `case_row` makes them.
         drawn: what each case was drawn with, by ``probe/case``.
         scores: rows, as `score_rows` makes them.
+        triplets: each triplet's 2AFC score, by what was scored and the variant; only where metrics are compared.
         throughput: rows, as `throughput.row` makes them.
     """
 
     cases: list[Row] = field(default_factory=list)
     drawn: dict[str, Row] = field(default_factory=dict)
     scores: list[Row] = field(default_factory=list)
+    triplets: dict[Scored, Sequence[float]] = field(default_factory=dict)
     throughput: list[Row] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -142,6 +145,8 @@ def about_run(question: Question, command: str, threads: int, *, interrupted: bo
         "command": command,
         "reduction": question.reduction,
         "gate": question.gate,
+        "baseline": question.baseline.where or None,
+        "against": question.against,
         "cases": question.cases,
         "probes": {probe.name: probe.asks for probe in question.probes},
         "probes_sha256": digest_of_files(probe.path for probe in question.probes),

@@ -60,8 +60,10 @@ def as_markdown(keys: Sequence[Key], columns: Sequence[Column]) -> list[str]:
 
 
 def wrapped(sentence: str, width: int) -> list[str]:
-    """A sentence in lines of a terminal."""
-    return textwrap.wrap(sentence, max(width, NARROWEST), subsequent_indent="  ")
+    """A sentence in lines of a terminal, indented as it is, below deeper; names and paths stay whole."""
+    indent = " " * (2 + len(sentence) - len(sentence.lstrip()))
+    width = max(width, NARROWEST)
+    return textwrap.wrap(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def place(name: str, order: Sequence[str]) -> int:

@@ -1,0 +1,113 @@
+"""What a run came to against its baseline, another metric, and the floors that were asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dps import against, baseline
+from dps.against import Answer, Comparison
+from dps.errors import UsageError
+from dps.report import table1, table2
+from dps.report.results import Gathered, Row
+from dps.run import Question
+
+SHOWN = 12
+"""How many comparisons of one answer are listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The gate's answer.
+
+    Attributes:
+        lines: what regressed, what improved, what cannot be told; indented where they belong to the line above.
+        failed: whether something here fails the run that no single test did.
+        notes: what a reader should know beside it.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    failed: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def judge(question: Question, gathered: Gathered, about: Row, scores: Sequence[Row], *, interrupted: bool) -> Outcome:
+    """Hold a run against all that was asked for.
+
+    Args:
+        question: what was asked.
+        gathered: what was measured.
+        about: ``run`` of results.json.
+        scores: its rows of scores, means over subsets included.
+        interrupted: the run ended early, so nothing can be missing, and nothing is recorded.
+    """
+    parts = [_against_baseline(question, gathered, about, interrupted=interrupted), _against_metric(question, gathered)]
+    missed = _missed_floors(question, table1.count(gathered.cases), scores)
+    parts.append(Outcome(lines=missed, failed=bool(missed)))
+    if question.update is not None and gathered.cases and not interrupted:
+        parts.append(_record(question, gathered, about))
+    return Outcome(
+        lines=[line for part in parts for line in part.lines],
+        failed=any(part.failed for part in parts),
+        notes=[note for part in parts for note in part.notes],
+    )
+
+
+def _against_baseline(question: Question, gathered: Gathered, about: Row, *, interrupted: bool) -> Outcome:
+    if question.gate != "baseline" or not gathered.cases:
+        return Outcome()
+    gated = [row for row in gathered.cases if row["metric"] != question.against]
+    findings = [baseline.compare(question.baseline, row) for row in gated]
+    lines = baseline.summary(findings, question.baseline.where)
+    whole = not question.narrowed and not interrupted and len(gathered.cases) == sum(1 for _ in question.items())
+    missing = baseline.missing(question.baseline, gathered.cases) if whole else []
+    if missing:
+        lines += ["missing, though the baseline knows it:", *(f"  {line}" for line in missing)]
+    return Outcome(lines=lines, failed=bool(missing), notes=baseline.notes(question.baseline, about))
+
+
+def _against_metric(question: Question, gathered: Gathered) -> Outcome:
+    if question.against is None or not (gathered.cases or gathered.triplets):
+        return Outcome()
+    pairs = against.pairs(gathered.cases, question.against) if gathered.cases else []
+    pairs += against.score_pairs(gathered.triplets, question.against)
+    found = against.judge(pairs)
+    counts = ", ".join(f"{sum(each.answer is answer for each in found)} {answer}" for answer in Answer)
+    lines = [f"against {question.against}, {len(found)} comparisons: {counts}"]
+    for answer in (Answer.WORSE, Answer.CANNOT_TELL):
+        lines += _listed([each for each in found if each.answer is answer])
+    return Outcome(lines=lines, failed=any(each.answer is Answer.WORSE for each in found))
+
+
+def _listed(found: Sequence[Comparison]) -> list[str]:
+    lines = [f"  {against.in_words(each)}" for each in found[:SHOWN]]
+    return [*lines, f"  ... and {len(found) - SHOWN} more"] if len(found) > SHOWN else lines
+
+
+def _missed_floors(question: Question, table: table1.Table, scores: Sequence[Row]) -> list[str]:
+    """What ``--require`` asks for and a variant does not reach; what is broken reaches nothing."""
+    lines = []
+    for floor in question.floors:
+        for key in table.variants:
+            found = table.counts.get((key, floor.of))
+            if found is not None and not found.fraction >= floor.at_least:
+                lines.append(f"required {floor}: {_variant(*key)} has {found.passed}/{found.cases}")
+        for row in scores:
+            reached = row["score"] is not None and row["score"] >= floor.at_least
+            if table2.name_of(row) == floor.of and row["metric"] not in table2.JUDGES and not reached:
+                score = "no score" if row["score"] is None else f"{row['score']:.4f}"
+                lines.append(f"required {floor}: {_variant(*table2.key_of(row))} has {score}")
+    return lines
+
+
+def _variant(metric: str, network: str | None, normalization: str | None) -> str:
+    return "-".join(part for part in (network, normalization, metric) if part)
+
+
+def _record(question: Question, gathered: Gathered, about: Row) -> Outcome:
+    """Write the run as a baseline; what a narrowed run did not measure stays in it."""
+    assert question.update is not None
+    whole = not question.narrowed and len(gathered.cases) == sum(1 for _ in question.items())
+    try:
+        baseline.write(question.update, gathered.cases, about, None if whole else question.previous)
+    except UsageError as error:
+        return Outcome(lines=[str(error)], failed=True)
+    return Outcome(lines=[f"recorded: {question.update}"])
