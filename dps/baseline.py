@@ -160,7 +160,8 @@ def compare(baseline: Baseline, row: Row) -> Finding:
         return Finding(key=key, standing=Standing.OTHER_IMAGE, text=_one_line(text))  # the same for all variants
     passes, verdict = _passes(row), _verdict(row)
     if key not in baseline.margins:
-        return _finding(key, Standing.PASSES if passes else Standing.MISSED, f"not in the baseline; {verdict}")
+        text = f"not in the baseline; {verdict}" if baseline.margins else verdict
+        return _finding(key, Standing.PASSES if passes else Standing.MISSED, text)
     known = baseline.margins[key]
     was = f"{_in_words(known)} in the baseline"
     if recorded and not digest:

@@ -189,8 +189,8 @@ def test_a_missed_case_fails_by_name_in_one_line(suite: Suite) -> None:
     done = suite(*PIXEL, "--gate=strict")
     assert done.code == 1
     assert done.outcomes == {"failed": 3}
-    (line,) = [line for line in done.lines if line.startswith("tiny/dots-001: ")]
-    assert line.startswith("tiny/dots-001: distorted at 0.")
+    (line,) = [line for line in done.lines if line.startswith("tiny/dots-001-pixel: ")]
+    assert line.startswith("tiny/dots-001-pixel: distorted at 0.")
     assert "but reference 'gray' at 0." in line
     assert "Traceback" not in done.text
     assert [row["passed"] for row in done.rows] == [False] * 3
@@ -339,7 +339,7 @@ def test_a_broken_metric_fails_its_cases_by_name_and_no_others(suite: Suite, nam
         else:
             assert row["error"].startswith(error)
             assert row["margin"] is None
-            assert any(line.startswith(f"tiny/{row['case']}: {error}") for line in done.lines)
+            assert any(line.startswith(f"tiny/{row['case']}-mine.py:{name}: {error}") for line in done.lines)
     others = [row for row in done.rows if row not in broken]
     assert len(others) == 4
     assert all(row["distance"] > 0 and "error" not in row for row in others)
