@@ -91,6 +91,16 @@ def install() -> None:
     click.echo(f"weights of {', '.join(networks.NETWORKS)} are installed and have the right digests")
 
 
+@main.command()
+def metrics() -> None:
+    """List every metric that can be named, and what each needs."""
+    from dps import metrics as library
+
+    for name, about in library.listed():
+        click.echo(click.style(name, bold=True))
+        click.echo(click.wrap_text(about, initial_indent="  ", subsequent_indent="  "))
+
+
 @main.group()
 def probes() -> None:
     """Look at what is asked of a metric."""

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps.comparisons import check_shapes, form_of, normalized, squared_distances, stacked_distances
+from dps.comparisons import COMPARISONS, check_shapes, form_of, normalized, squared_distances, stacked_distances
 from dps.errors import DpsError, MetricError, one_line
 from dps.images import Picture, Triple, as_batch
 from dps.metrics import Deep, Metric, Term, Variant
 from dps.networks import Extractor
-from dps.verdicts import Distances
+from dps.verdicts import ALIKE, Distances
 
 Part: TypeAlias = tuple[str, str]
 """A comparison and a normalization, by name: subtracted once for all metrics that contain it."""
@@ -208,16 +208,21 @@ class Meter:
 
 
 def measure_images(metric: Metric, triple: Triple) -> Outcome:
-    """Measure one case with a metric of images, in one call, the original's distance to itself included."""
+    """Measure one case with a metric of images, in one call, the original's distance to itself included.
+
+    The distorted image is measured once more, alone.
+    """
     batch = as_batch(picture.pixels for picture in [triple.original, triple.original, *triple.compared])
     original = batch[:1].expand(len(batch) - 1, -1, -1, -1)
     try:
         itself, distorted, *references = metric(original, batch[1:]).tolist()
+        (alone,) = metric(batch[:1], batch[2:3]).tolist()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
         return _of_metric(metric.name, error)
     return Distances(
         itself=itself,
         distorted=distorted,
+        alone=alone,
         references=dict(zip(triple.references, references, strict=True)),
     )
 
@@ -302,7 +307,9 @@ def _raw_forms(features: Tensor, term: Term) -> Tensor | list[Tensor | DpsError]
     Where it then raises no more, nobody can tell which image it was: all of the batch are broken.
     """
     try:
-        return form_of(features, term.comparison, term.name)
+        forms = form_of(features, term.comparison, term.name)
+        _check_alone(forms, features, term)
+        return forms
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's comparison may raise anything
         first = _of_metric(term.name, error)
     alone: list[Tensor | DpsError] = []
@@ -312,6 +319,21 @@ def _raw_forms(features: Tensor, term: Term) -> Tensor | list[Tensor | DpsError]
         except (Exception, SystemExit) as error:  # noqa: BLE001
             alone.append(_of_metric(term.name, error))
     return alone if any(isinstance(form, DpsError) for form in alone) else [first] * len(alone)
+
+
+def _check_alone(forms: Tensor, features: Tensor, term: Term) -> None:
+    """See that a user's comparison gives an image the same form alone as in a batch.
+
+    Raises:
+        MetricError: it does not.
+    """
+    if COMPARISONS.get(term.name) is term.comparison or len(features) == 1:
+        return
+    alone = form_of(features[:1], term.comparison, term.name)
+    check_shapes(alone[0], forms[0])
+    moved = (alone[0] - forms[0]).abs().max()
+    if moved > ALIKE * forms[0].abs().max():  # one that is not finite has no distance, which is found later
+        raise MetricError("gave an image another form alone than in a batch; a form is of one image")
 
 
 def _of_metric(name: str, error: BaseException) -> MetricError:

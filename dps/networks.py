@@ -123,8 +123,9 @@ class Extractor:
         self.name = name
         self.network = named(name)
         self.device = torch.device(device)
-        features = {key: value for key, value in state.items() if not key.startswith("classifier.")}
-        self._modules = _build(self.network, features, name).to(self.device).to(memory_format=torch.channels_last)
+        self._modules = (
+            _build(self.network, _features(state), name).to(self.device).to(memory_format=torch.channels_last)
+        )
         self._mean = torch.tensor(self.network.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(self.network.std, device=self.device).view(1, 3, 1, 1)
 
@@ -153,6 +154,10 @@ class Extractor:
                 yield features
 
 
+def _features(state: weights.State) -> weights.State:
+    return {key: value for key, value in state.items() if not key.startswith("classifier.")}
+
+
 def _build(network: Network, state: weights.State, name: str) -> nn.Sequential:
     """The model's features up to the last layer, with these weights; the rest is never made."""
     from torchvision.models import get_model
@@ -178,6 +183,14 @@ def _build(network: Network, state: weights.State, name: str) -> nn.Sequential:
 def load(found: weights.Weights, device: str = "cpu") -> Extractor:
     """Make a network of weights that were found."""
     return Extractor(found.network, found.load(), device)
+
+
+def modules(found: weights.Weights) -> nn.Sequential:
+    """A network's own modules up to its last layer, numbered as torchvision does, for others to build upon.
+
+    Their input is normalized with the network's `mean` and `std`.
+    """
+    return _build(named(found.network), _features(found.load()), found.network)
 
 
 def check_size(network: str, size: int) -> None:

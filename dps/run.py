@@ -22,7 +22,7 @@ from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import DpsError, ImageError, ProbeError, StoreError, UsageError, unknown
 from dps.images import Triple
 from dps.measure import IMAGES_AT_ONCE, Meter
-from dps.metrics import Variant
+from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes import Case, Probe
 from dps.store import Key
@@ -163,7 +163,7 @@ def ask(options: Any) -> Question:
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
     _check_name("gate", gate, GATES)
     asked = tuple(probes.load(options.probes or [probes.BUILT_IN], options.cases))
-    _check_sizes(asked, question.weights)
+    _check_sizes(asked, question)
     known = [*(probe.name for probe in asked), *agreement.scored_names(question.dataset)]
     recorded = NOTHING_KNOWN
     if gate == "baseline":
@@ -207,17 +207,18 @@ def ask_measure(options: Any) -> Question:
     Raises:
         DpsError: as for `ask`.
     """
-    chosen = [metrics.named(name) for name in _listed(options.metric) or metrics.DEFAULT_METRICS]
+    check_device(options.device)
+    asked = _listed(options.metric) or list(metrics.DEFAULT_METRICS)
     against = getattr(options, "against", None)
-    if against is not None and against not in [metric.name for metric in chosen]:
-        chosen.append(metrics.named(against))
+    if against is not None and against not in asked:
+        asked.append(against)
+    chosen = [metrics.named(name, weights=options.weights, device=options.device) for name in asked]
     names = _listed(options.network) or list(NETWORKS)
     for name in names:
         networks.named(name)
     normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
     variants = metrics.variants(chosen, names, normalizations)
     _check_name("reduction", options.reduction, REDUCTIONS)
-    check_device(options.device)
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
     weights = {name: networks.find_weights(name, options.weights) for name in needed}
     return Question(
@@ -415,9 +416,10 @@ def distances(
         DpsError: a name that does not exist, a file that is no image or of another size, a metric that broke.
     """
     networks.named(network)
-    (variant,) = metrics.variants([metrics.named(metric)], [network], [metrics.check_normalization(normalization)])
     _check_name("reduction", reduction, REDUCTIONS)
     check_device(device)
+    made = metrics.named(metric, weights=weights, device=device)
+    (variant,) = metrics.variants([made], [network], [metrics.check_normalization(normalization)])
     first, *rest = (images.read(path) for path in (original, *others))
     for path, pixels in zip(others, rest, strict=True):
         if pixels.shape != first.shape:
@@ -496,15 +498,16 @@ def _floor(text: str, known: Sequence[str]) -> Floor:
     return Floor(of=name, at_least=at_least)
 
 
-def _check_sizes(asked: Iterable[Probe], needed: Iterable[str]) -> None:
-    """Refuse images that a network cannot take before one is measured."""
-    for network in needed:
-        for probe in asked:
-            for case in probe.cases:
-                try:
-                    networks.check_size(network, min(case.shape))
-                except ImageError as error:
-                    raise ProbeError(f"{case.where}: case {case.id!r}: {error}") from None
+def _check_sizes(asked: Iterable[Probe], question: Question) -> None:
+    """Refuse images that a network or metric cannot take before one is measured."""
+    checks: list[Callable[[int], None]] = [functools.partial(networks.check_size, name) for name in question.weights]
+    checks += [each.metric.check_size for each in question.variants if isinstance(each.metric, Metric)]
+    for case in (case for probe in asked for case in probe.cases):
+        for check in checks:
+            try:
+                check(min(case.shape))
+            except ImageError as error:
+                raise ProbeError(f"{case.where}: case {case.id!r}: {error}") from None
 
 
 def _writable(option: str, folder: Path) -> Path:

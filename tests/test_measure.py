@@ -270,7 +270,7 @@ def test_a_comparison_is_called_once_a_layer_for_both_normalizations_and_all_sum
     sums = [Deep(name=name, terms=(term,) * count) for name, count in [("one", 1), ("two", 2)]]
     own = dataclasses.replace(case(1), references={"own": picture(noise(1))})
     found = Meter(ImagesAsFeatures()).measure([own], metrics.variants(sums, ["alexnet"], NORMALIZATIONS))[0]
-    assert calls == [3, 3]  # two layers of three images
+    assert calls == [3, 1, 3, 1]  # two layers of three images, and the first of them alone
     one, two = (numbers(found[on_alexnet(metric, "unit")]) for metric in sums)
     assert two == [2 * distance for distance in one]
 

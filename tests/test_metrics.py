@@ -123,7 +123,9 @@ def test_normalizations_may_be_given_once_only() -> None:
 
 
 def test_a_metric_prints_as_its_name_and_not_as_its_functions() -> None:
-    assert repr(metrics.named("pixel")) == ("Metric(similarity_at_identity=None, input_range=(0.0, 1.0), name='pixel')")
+    assert repr(metrics.named("pixel")) == (
+        "Metric(similarity_at_identity=None, input_range=(0.0, 1.0), name='pixel', smallest=1, made_of='')"
+    )
     term = Term(name="sort", comparison=COMPARISONS["sort"])
     assert repr(Variant(metric=Deep(name="sort", terms=(term,)), network="vgg16", normalization="unit")) == (
         "Variant(metric=Deep(name='sort', terms=(Term(name='sort', weight=1.0),)), "

@@ -475,7 +475,8 @@ def test_help_asks_nothing_and_names_all_options(
     assert done.code == 0
     for option in ("--metric", "--network", "--normalization", "--reduction", "--probes", "--cases", "--require",
                    "--bapps", "--store",
-                   "--weights", "--device", "--gate", "--baseline", "--update-baseline", "--against", "--report-dir"):  # fmt: skip
+                   "--weights", "--device", "--gate", "--baseline", "--update-baseline", "--against",
+                   "--report-dir"):  # fmt: skip
         assert f"  {option}=" in done.text or f"  {option} " in done.text
     assert not done.folder.exists()
 

@@ -131,6 +131,7 @@ def as_markdown(document: Row, gated: Sequence[str] = ()) -> str:
     for name, network in run["networks"].items():
         remark = f"; {network['remark']}" if network["remark"] else ""
         parts.append(f"- {name}: weights from {network['weights']}, SHA-256 `{network['sha256'][:12]}`{remark}")
+    parts += [f"- {tables.escaped(name)}: {made_of}" for name, made_of in run["metrics"].items()]
     return "\n".join(parts) + "\n"
 
 

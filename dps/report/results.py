@@ -19,7 +19,7 @@ from dps.agreement import Panel
 from dps.bapps.dataset import Dataset
 from dps.errors import UsageError
 from dps.images import digest_of_files
-from dps.metrics import Variant
+from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes import Case
 from dps.run import Answer, Question, Score
@@ -154,6 +154,11 @@ def about_run(question: Question, command: str, threads: int, *, interrupted: bo
         "networks": {
             name: {"weights": weights.source, "sha256": weights.sha256, "remark": _remark(name, weights.source)}
             for name, weights in question.weights.items()
+        },
+        "metrics": {
+            variant.metric.name: variant.metric.made_of
+            for variant in question.variants
+            if isinstance(variant.metric, Metric) and variant.metric.made_of
         },
     }
     if interrupted:

@@ -1,0 +1,170 @@
+"""What can be measured: a sum of comparisons on any network, or a metric of the images themselves."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from dps.comparisons import NORMALIZATIONS, Comparison
+from dps.errors import ImageError, MetricError, UsageError, unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One comparison of a sum.
+
+    Attributes:
+        name: as written on the command line.
+        comparison: the function.
+        weight: what its distance is multiplied with.
+    """
+
+    name: str
+    comparison: Comparison = field(repr=False, compare=False)
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deep:
+    """A deep perceptual similarity metric: a weighted sum of comparisons, on any network.
+
+    Attributes:
+        name: as written on the command line.
+        terms: at least one.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A metric of images as they are, with no network of ours.
+
+    Attributes:
+        distance: from two batches of RGB images, ``(batch, 3, height, width)`` in `input_range`, to
+            ``(batch,)``; or a similarity, see below.
+        similarity_at_identity: where `distance` is a similarity, its value for two equal images: the
+            distance is this less the similarity. None where it is a distance.
+        input_range: what its images range over.
+        name: as written on the command line.
+        smallest: height and width, in pixels, below which it cannot measure.
+        made_of: packages and weights, with versions and digests; empty for what is told by its source.
+    """
+
+    distance: Callable[[Tensor, Tensor], Tensor] = field(repr=False, compare=False)
+    similarity_at_identity: float | None = None
+    input_range: tuple[float, float] = (0.0, 1.0)
+    name: str = ""
+    smallest: int = 1
+    made_of: str = ""
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Measure pairs, and check what comes out.
+
+        Args:
+            a: originals, RGB in [0, 1], ``(batch, 3, height, width)``.
+            b: what they are compared with.
+
+        Returns:
+            Distances, ``(batch,)``, float64, on the CPU.
+
+        Raises:
+            ImageError: the images are too small.
+            MetricError: the metric changed its input, or returned another shape or type.
+        """
+        self.check_size(min(a.shape[-2:]))
+        low, high = self.input_range
+        ours = [images * (high - low) + low for images in (a, b)]
+        theirs = [images.clone() for images in ours]
+        found = self.distance(*theirs)
+        if not isinstance(found, Tensor):
+            raise MetricError(f"must return a tensor, got {type(found).__name__}")
+        if found.shape != (len(a),):
+            raise MetricError(f"must return shape {(len(a),)} for {len(a)} pairs, got {tuple(found.shape)}")
+        if not all(torch.equal(mine, given) for mine, given in zip(ours, theirs, strict=True)):
+            raise MetricError("changed the images it was given; it must leave them as they are")
+        found = found.detach().to("cpu", torch.float64)
+        return found if self.similarity_at_identity is None else self.similarity_at_identity - found
+
+    def check_size(self, size: int) -> None:
+        """Refuse images that are too small.
+
+        Args:
+            size: the shorter side, in pixels.
+
+        Raises:
+            ImageError: with the smallest size that works.
+        """
+        if size < self.smallest:
+            raise ImageError(
+                f"images of {size} pixels are too small for {self.name}, which needs {self.smallest} or more."
+            )
+
+
+AnyMetric: TypeAlias = Deep | Metric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What is measured: a metric on a network with a normalization; the last two None without a network."""
+
+    metric: AnyMetric
+    network: str | None
+    normalization: str | None
+
+    @property
+    def parts(self) -> tuple[str | None, str | None, str]:
+        """Network, normalization, metric name: what a test id ends with."""
+        return self.network, self.normalization, self.metric.name
+
+    @property
+    def key(self) -> tuple[str, str | None, str | None]:
+        """Metric name, network, normalization: what a row of results is found by."""
+        return self.metric.name, self.network, self.normalization
+
+    def __str__(self) -> str:
+        return "-".join(part for part in self.parts if part)
+
+
+def pixel_distance(a: Tensor, b: Tensor) -> Tensor:
+    """The mean squared difference of images, ``(batch,)``: the pixel-wise metric of the paper."""
+    return (a.double() - b.double()).square().mean(dim=(1, 2, 3))
+
+
+IMAGE_METRICS: dict[str, Metric] = {"pixel": Metric(name="pixel", distance=pixel_distance)}
+
+DEFAULT_METRICS = ("pixel", "spatial", "sort", "mean", "spatial+sort", "spatial+mean")
+"""Those of the paper."""
+
+
+def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizations: Iterable[str]) -> list[Variant]:
+    """Every metric on every network with every normalization, network by network.
+
+    Metrics without a network stand once, last.
+    """
+    normalizations = list(normalizations)
+    deep = [
+        Variant(metric=metric, network=network, normalization=normalization)
+        for network in networks
+        for normalization in normalizations
+        for metric in metrics
+        if isinstance(metric, Deep)
+    ]
+    plain = [
+        Variant(metric=metric, network=None, normalization=None) for metric in metrics if isinstance(metric, Metric)
+    ]
+    return deep + plain
+
+
+def check_normalization(name: str) -> str:
+    """Pass a normalization's name through.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in NORMALIZATIONS:
+        raise UsageError(unknown("normalization", name, NORMALIZATIONS))
+    return name

