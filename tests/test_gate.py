@@ -1,0 +1,422 @@
+"""The gate: sentinel metrics that must not get through, baselines, another metric to compare with, what CI shows."""
+
+import dataclasses
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from dps import probes, run
+from dps.baseline import Key
+from dps.report import gate
+from dps.report.results import Gathered
+from tests.running import ROOT, SUITES, TINY, Run, Suite, suite  # noqa: F401 - a fixture
+from tests.test_run import DEFAULTS
+
+pytest_plugins = ["pytester"]
+
+SENTINELS = """
+import torch
+
+calls = 0
+
+def edges(a, b):
+    ours, theirs = ((each[..., 1:] - each[..., :-1]).abs() for each in (a, b))
+    return (ours - theirs).square().mean((1, 2, 3)) + 1e-3 * (a - b).square().mean((1, 2, 3))
+
+def always_zero(a, b):
+    return torch.zeros(len(a))
+
+def always_nan(a, b):
+    return torch.full((len(a),), float("nan"))
+
+def random(a, b):
+    return torch.rand(len(a))
+
+def random_but_for_itself(a, b):
+    return torch.rand(len(a)) * (a != b).any(1).any(1).any(1)
+
+def minus_l2(a, b):
+    return -(a - b).square().mean((1, 2, 3)).sqrt()
+
+def mean_color(a, b):
+    return (a.mean((2, 3)) - b.mean((2, 3))).square().sum(1)
+
+def wrong_shape(a, b):
+    return (a - b).square().mean((2, 3))
+
+def changes_its_input(a, b):
+    return a.sub_(b).abs().mean((1, 2, 3))
+
+def of_the_batch(a, b):
+    return edges(a, b) / edges(a, b).max()
+
+def throws_on_the_7th_call(a, b):
+    global calls
+    calls += 1
+    if calls == 7:
+        raise RuntimeError("the seventh")
+    return edges(a, b)
+
+def form_of_the_batch(features):
+    return (features - features.mean(0)).flatten(2)
+"""
+
+MARGIN = """
+import torch
+
+def near(a, b):  # of each case the original itself, the distorted image, and the references, in this order
+    return torch.tensor([0.0, 1.0] + [1 + {margin}] * (len(a) - 2) if len(a) > 1 else [1.0])
+"""
+
+EDGES, PIXEL = ("--probes=tiny.yaml", "--metric=sentinels.py:edges"), ("--probes=tiny.yaml", "--metric=pixel")
+ROOT_CAUSE = "tiny/rings-000-pixel: distorted at 0.76313, but reference 'gray' at 0.19127 (margin -74.9%)"
+
+
+@pytest.fixture(autouse=True)
+def here(pytester: pytest.Pytester) -> Path:
+    """Where the suites run: a folder with the sentinels."""
+    (pytester.path / "sentinels.py").write_text(SENTINELS, encoding="utf-8")
+    return pytester.path
+
+
+def section(done: Run) -> list[str]:
+    """The gate's lines of a run."""
+    lines = done.lines[next(i for i, line in enumerate(done.lines) if line.startswith("against ")) :]
+    return lines[: next(i for i, line in enumerate(lines) if line.startswith("written: "))]
+
+
+def edit(path: Path, change: Any) -> None:
+    """Change a baseline."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    change(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ sentinels
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("always_zero", None),
+        ("always_nan", "the distance of the original to the distorted image is nan|the original to itself is nan"),
+        ("random", "the distance of the original to itself is"),
+        ("random_but_for_itself", r"the distance of the original to the distorted image is .* in a batch and .* alone"),
+        ("minus_l2", "negative, so not a distance"),
+        ("wrong_shape", r"must return shape \(9,\) for 9 pairs, got \(9, 3\)"),
+        ("changes_its_input", "changed the images it was given"),
+        ("of_the_batch", r"the distance of the original to the distorted image is .* in a batch and .* alone"),
+    ],
+)
+def test_a_sentinel_passes_no_case_and_each_has_its_row(suite: Suite, name: str, error: str | None) -> None:
+    done = suite("--probes=tiny.yaml", f"--metric=sentinels.py:{name}", "--gate=strict")
+    assert done.code == 1
+    assert done.outcomes == {"failed": 3}
+    assert [row["passed"] for row in done.rows] == [False] * 3
+    for row in done.rows:
+        if error is None:
+            assert "error" not in row
+        else:
+            assert re.search(error, row["error"])
+            assert row["margin"] is None
+    assert suite("--probes=tiny.yaml", f"--metric=sentinels.py:{name}").code == 1  # unknown to the baseline: no mercy
+
+
+def test_a_metric_that_throws_once_fails_that_case_alone(suite: Suite) -> None:
+    done = suite("--probes=tiny.yaml", "--metric=sentinels.py:throws_on_the_7th_call", "--cases=6", "--gate=strict")
+    assert done.code == 1
+    assert done.outcomes == {"passed": 5, "failed": 1}
+    found = {row["case"]: row.get("error") for row in done.rows if not row["passed"]}  # two calls a case
+    assert found == {"rings-003": "metric 'sentinels.py:throws_on_the_7th_call': RuntimeError: the seventh"}
+
+
+def test_a_metric_of_the_mean_color_passes_what_ignores_layout_and_no_stain(suite: Suite) -> None:
+    done = suite("--metric=sentinels.py:mean_color", "--cases=4", "--gate=strict")
+    assert done.code == 1
+    passed = Counter(row["probe"] for row in done.rows if row["passed"])
+    asked = Counter(row["probe"] for row in done.rows)
+    assert passed["color_stain"] == 0
+    assert passed["translate"] == asked["translate"] == 4
+    assert passed["rotate"] == asked["rotate"] == 5
+
+
+def test_a_comparison_that_looks_at_the_batch_is_broken(suite: Suite) -> None:
+    done = suite(
+        "--probes=tiny.yaml", "--network=alexnet", "--normalization=none", "--gate=strict",
+        "--metric=sort,sentinels.py:form_of_the_batch",
+    )  # fmt: skip
+    assert done.outcomes == {"passed": 3, "failed": 3}
+    error = "metric 'sentinels.py:form_of_the_batch': gave an image another form alone than in a batch"
+    assert all(row["error"].startswith(error) for row in done.rows if row["metric"] != "sort")
+
+
+# ------------------------------------------------------------------------------------------------ baselines
+
+
+def test_a_metric_that_turns_constant_fails_against_its_baseline(suite: Suite, here: Path) -> None:
+    done = suite(*EDGES, "--update-baseline=mine.json")
+    assert done.code == 0
+    assert "recorded: mine.json" in done.lines
+    assert suite(*EDGES, "--baseline=mine.json").code == 0
+    constant = SENTINELS.replace("    ours, theirs =", "    return torch.ones(len(a))\n    ours, theirs =")
+    (here / "sentinels.py").write_text(constant, encoding="utf-8")
+    done = suite(*EDGES, "--baseline=mine.json")
+    assert done.code == 1
+    assert done.outcomes == {"failed": 3}
+    assert section(done)[:2] == ["against the baseline: 3 regressed", "regressed:"]
+
+
+def test_what_the_baseline_knows_to_be_missed_is_expected(suite: Suite) -> None:
+    assert suite(*PIXEL).code == 1
+    assert suite(*PIXEL, "--update-baseline=mine.json").code == 0
+    done = suite(*PIXEL, "--baseline=mine.json")
+    assert (done.code, done.outcomes) == (0, {"xfailed": 3})
+    assert "against the baseline: 3 still missed" in done.lines
+    done = suite("--probes=tiny.yaml", "--metric=pixel,sentinels.py:edges", "--baseline=mine.json")
+    assert (done.code, done.outcomes) == (0, {"xfailed": 3, "passed": 3})  # a variant that it does not know
+
+
+def test_an_improvement_comes_with_the_command_that_records_it(suite: Suite, here: Path) -> None:
+    suite(*EDGES, "--update-baseline=mine.json")
+
+    def worsen(data: Any) -> None:
+        data["margins"][0][-1] = -0.5
+
+    edit(here / "mine.json", worsen)
+    done = suite(*EDGES, "--baseline=mine.json")
+    assert (done.code, done.outcomes) == (0, {"passed": 3})
+    assert section(done)[:2] == [
+        "against the baseline: 2 pass, 1 improved",
+        "improved; to record that: pytest suites/ --update-baseline mine.json",
+    ]
+    suite(*EDGES, "--update-baseline=mine.json")
+    assert section(suite(*EDGES, "--baseline=mine.json"))[0] == "against the baseline: 3 pass"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code", "said"),
+    [
+        (0.004, -0.004, 0, "3 inconclusive"),
+        (-0.004, 0.004, 0, "3 inconclusive"),
+        (0.012, -0.004, 1, "3 regressed"),
+        (0.004, 0.0, 1, "3 regressed"),  # a tie
+        (-0.012, 0.004, 0, "3 improved"),
+    ],
+)
+def test_a_flip_is_inconclusive_where_the_margin_hardly_moved(
+    suite: Suite, here: Path, before: float, after: float, code: int, said: str
+) -> None:
+    for margin, options in ((before, ["--update-baseline=mine.json"]), (after, ["--baseline=mine.json"])):
+        (here / "margin.py").write_text(MARGIN.format(margin=margin), encoding="utf-8")
+        done = suite("--probes=tiny.yaml", "--metric=margin.py:near", *options)
+    assert done.code == code
+    assert section(done)[0] == f"against the baseline: {said}"
+
+
+def test_a_baseline_of_other_weights_is_exit_code_4_before_anything_is_measured(suite: Suite, here: Path) -> None:
+    options = ("--probes=tiny.yaml", "--metric=sort", "--network=alexnet", "--normalization=none")
+    suite(*options, "--update-baseline=mine.json", "--cases=1")
+    (here / "report" / "results.json").unlink()
+    edit(here / "mine.json", lambda data: data["measured"]["networks"].update(alexnet="f" * 64))
+    done = suite(*options, "--baseline=mine.json")
+    assert done.code == 4
+    (line,) = [line for line in done.errors if line]
+    assert line.startswith("ERROR: mine.json: recorded with weights of alexnet of SHA-256 ffffffffffff.., but these ")
+    assert not (here / "report" / "results.json").exists()
+
+
+def test_a_case_of_another_image_than_the_baselines_fails(suite: Suite, here: Path) -> None:
+    suite(*EDGES, "--update-baseline=mine.json")
+
+    def draw_anew(data: Any) -> None:
+        data["images"][1][-1] = "f" * 64
+
+    edit(here / "mine.json", draw_anew)
+    done = suite(*EDGES, "--baseline=mine.json")
+    assert (done.code, done.outcomes) == (1, {"passed": 2, "failed": 1})
+    digest = next(row["images_sha256"] for row in done.rows if row["case"] == "rings-000")
+    line = f"tiny/rings-000: its images have SHA-256 {digest[:12]}.. but ffffffffffff.. in mine.json: it is another"
+    assert line in done.text
+
+
+def test_a_narrowed_run_changes_only_its_own_in_a_baseline(suite: Suite, here: Path) -> None:
+    suite("--probes=tiny.yaml", "--metric=pixel,sentinels.py:edges", "--update-baseline=mine.json")
+    before = (here / "mine.json").read_text(encoding="utf-8")
+    suite(*EDGES, "--update-baseline=mine.json", "--cases=1")
+    assert (here / "mine.json").read_text(encoding="utf-8") == before
+    lines = [json.loads(line.rstrip(",")) for line in before.splitlines() if '"dots-001"' in line]
+    assert [line[2:4] for line in lines[1:]] == [["pixel", None], ["sentinels.py:edges", None]]
+
+
+def test_a_broken_off_run_records_nothing(suite: Suite, here: Path) -> None:
+    (here / "sentinels.py").write_text(SENTINELS.replace("    calls += 1", "    raise KeyboardInterrupt"))
+    done = suite(
+        "--probes=tiny.yaml", "--metric=pixel,sentinels.py:throws_on_the_7th_call", "--update-baseline=mine.json"
+    )
+    assert done.code == 2
+    assert not (here / "mine.json").exists()
+
+
+def test_a_case_that_a_full_run_lacks_is_missing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here)
+    Path("tiny.yaml").write_text(TINY, encoding="utf-8")
+    options = {**DEFAULTS, "report_dir": "report", "metric": ["pixel"], "probes": ["tiny.yaml"], "gate": "strict"}
+    asked = run.ask(SimpleNamespace(**options))
+    row = {
+        "probe": "tiny", "metric": "pixel", "network": None, "normalization": None, "passed": True, "distance": 1.0,
+        "nearest_reference": "gray", "nearest_reference_distance": 1.5, "margin": 0.5, "images_sha256": "a" * 64,
+    }  # fmt: skip
+    measured = Gathered(cases=[{**row, "case": case.id} for case in asked.probes[0].cases])
+    known = {Key("tiny", case, "pixel", None, None): 0.5 for case in ("rings-000", "dots-001", "stripes-002", "gone")}
+    recorded = dataclasses.replace(asked.baseline, where="mine.json", margins=known)
+    whole = dataclasses.replace(asked, gate="baseline", baseline=recorded, narrowed=False)
+    outcome = gate.judge(whole, measured, {}, [], interrupted=False)
+    assert outcome.failed
+    assert outcome.lines[-2:] == [
+        "missing, though the baseline knows it:",
+        "  tiny/gone: in the baseline, but not measured",
+    ]
+    for asked_for_less, broken_off in ((True, False), (False, True)):
+        narrowed = dataclasses.replace(whole, narrowed=asked_for_less)
+        assert not gate.judge(narrowed, measured, {}, [], interrupted=broken_off).failed
+
+
+def test_the_committed_baseline_is_that_of_all_built_in_cases_and_variants(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here)
+    asked = run.ask(SimpleNamespace(**{**DEFAULTS, "report_dir": "report"}))
+    known = {(f"{key.probe}/{key.case}", key.metric, key.network, key.normalization) for key in asked.baseline.margins}
+    assert known == {(case.name, *variant.key) for _, case, variant in asked.items()}
+
+
+@pytest.mark.parametrize("gate", ["off", "strict"])
+def test_a_baseline_that_nothing_is_compared_with_is_exit_code_4(suite: Suite, gate: str) -> None:
+    suite(*EDGES, "--update-baseline=mine.json")
+    done = suite(*EDGES, "--baseline=mine.json", f"--gate={gate}")
+    assert done.code == 4
+    assert [line for line in done.errors if line] == [
+        f"ERROR: --baseline mine.json: nothing is compared with it under --gate {gate}."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[: len(text) // 2], r"mine\.json:\d+: not JSON \(.*\); is it cut short, or a merge"),
+        (lambda _text: "rings: 3", r"mine\.json:1: not JSON \("),
+        (
+            lambda text: text.replace('"dps_baseline": 1', '"dps_baseline": 2'),
+            r"mine\.json: a baseline of schema 2, wri",
+        ),
+        (lambda _text: "[]", r'mine\.json: no baseline, which begins with "dps_baseline": 1\.'),
+        (None, r"mine\.json: cannot be read \(No such file or directory\)\. To record one: pytest suites/ --update"),
+    ],
+)
+def test_a_file_that_is_no_baseline_is_exit_code_4(suite: Suite, here: Path, change: Any, message: str) -> None:
+    path = here / "mine.json"
+    suite(*EDGES, "--update-baseline=mine.json", "--cases=1")
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    done = suite(*EDGES, "--baseline=mine.json")
+    assert done.code == 4
+    (line,) = [line for line in done.errors if line]
+    assert re.match(f"ERROR: {message}", line)
+
+
+def test_a_baseline_where_none_can_be_written_is_exit_code_4(suite: Suite) -> None:
+    done = suite(*EDGES, "--update-baseline=sentinels.py/mine.json")
+    assert done.code == 4
+    assert any("--update-baseline sentinels.py: cannot be written (File exists)" in line for line in done.errors)
+
+
+# ---------------------------------------------------------------------------------- against another metric
+
+
+def test_worse_than_another_metric_is_exit_code_1_and_nothing_else_is(suite: Suite) -> None:
+    done = suite(*PIXEL, "--against=sentinels.py:edges", "--cases=8")
+    assert done.code == 1
+    assert done.outcomes == {"passed": 16}  # the verdicts themselves are not gated
+    assert section(done)[:2] == [
+        "against sentinels.py:edges, 1 comparisons: 1 worse, 0 not worse, 0 cannot tell",
+        "  tiny: pixel against sentinels.py:edges: worse, lost 8 and won 0 of 8, p =",
+    ]
+    done = suite(*EDGES, "--against=pixel", "--cases=8")
+    assert done.code == 0
+    assert section(done)[0] == "against pixel, 1 comparisons: 0 worse, 1 not worse, 0 cannot tell"
+    done = suite(*PIXEL, "--against=sentinels.py:edges", "--cases=4")
+    assert done.code == 0
+    assert section(done)[0] == "against sentinels.py:edges, 1 comparisons: 0 worse, 0 not worse, 1 cannot tell"
+
+
+def test_what_it_is_held_against_never_fails_the_run(suite: Suite) -> None:
+    assert suite(*EDGES, "--against=pixel", "--gate=strict").code == 0
+    done = suite(*PIXEL, "--against=sentinels.py:edges", "--gate=strict")
+    assert (done.code, done.outcomes) == (1, {"failed": 3, "passed": 3})
+
+
+def test_two_metrics_are_compared_on_the_same_triplets(suite: Suite) -> None:
+    done = suite(*EDGES, "--against=pixel", "--gate=off", paths=(str(SUITES / "test_bapps.py"),))
+    counts = section(done)[0]
+    assert counts.startswith("against pixel, 4 comparisons: ")  # four 2AFC families; JND has no differences to test
+    assert done.code == (0 if " 0 worse" in counts else 1)
+
+
+# ------------------------------------------------------------------------------------------- one and the same
+
+
+def test_the_answer_is_the_same_on_one_thread_and_on_two(suite: Suite) -> None:
+    options = [f"--probes={probes.BUILT_IN / 'rotate.yaml'}", "--network=alexnet", "--metric=spatial", "--cases=10"]
+    before = torch.get_num_threads()
+    sections = []
+    try:
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            done = suite(*options)
+            sections.append((done.code, done.outcomes, section(done)))
+    finally:
+        torch.set_num_threads(before)
+    assert sections[0] == sections[1] == sections[2]
+    assert sections[0][0] == 0
+    assert set(sections[0][1]) == {"passed", "xfailed"}
+
+
+# ----------------------------------------------------------------------------------------------- what CI shows
+
+
+def test_the_summary_is_appended_where_github_shows_it(
+    suite: Suite, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "summary.md").write_text("before\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(here / "summary.md"))
+    suite(*PIXEL)
+    lines = (here / "summary.md").read_text(encoding="utf-8").splitlines()
+    assert lines[:5] == [
+        "before",
+        "## dps",
+        "",
+        "- against the baseline: 3 missed (not in the baseline)",
+        "- missed, and not in the baseline:",
+    ]
+    assert sum(line.startswith("  - tiny/") for line in lines) == 3
+    assert any(line.startswith("| pixel |") for line in lines)
+    assert len(lines) < 24  # a screen
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(here / "nowhere" / "summary.md"))
+    done = suite(*EDGES)
+    assert done.code == 0
+    assert "the summary was not written to" in done.text
+
+
+def test_junit_xml_is_as_pytest_writes_it(suite: Suite, here: Path) -> None:
+    suite(*PIXEL, "--junitxml=report.xml", "--cases=1")
+    text = (here / "report.xml").read_text(encoding="utf-8")
+    assert 'name="test_probe[tiny/rings-000-pixel]"' in text
+    assert "distorted at" in text
