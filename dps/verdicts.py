@@ -69,7 +69,10 @@ class Verdict:
 
 
 SELF_TOLERANCE = 1e-6
-"""How far an image may be from itself, as a share of the largest reference distance."""
+"""How far from 0 an image's distance to itself may be, as a share of the largest reference distance.
+
+On either side: 1 less a similarity that was rounded in float32 may come out below 0.
+"""
 
 ALIKE = 1e-4
 """How much what is computed of an image may differ alone and in a batch, as a share of the largest of its kind."""
@@ -88,7 +91,7 @@ def judge(distances: Distances) -> Verdict:
     Returns:
         The verdict; what makes a distance unusable is its `error`.
     """
-    named = {"itself": distances.itself, "the distorted image": distances.distorted, **distances.references}
+    named = {"the distorted image": distances.distorted, **distances.references}
     nearest = min(distances.references, key=lambda name: _or_infinity(distances.references[name]))
     nearest_distance = distances.references[nearest]
     broken = _first_fault(named) or _self_distance_fault(distances) or _alone_fault(distances)
@@ -131,7 +134,7 @@ def _first_fault(named: Mapping[str, float]) -> str:
 
 def _self_distance_fault(distances: Distances) -> str:
     largest = max(distances.references.values())
-    if distances.itself > SELF_TOLERANCE * largest:
+    if not abs(distances.itself) <= SELF_TOLERANCE * largest:
         return (
             f"the distance of the original to itself is {distances.itself:.5g}, not 0 "
             f"(to {SELF_TOLERANCE:g} of the largest reference distance, {largest:.5g})"

@@ -249,7 +249,7 @@ def test_a_file_in_place_of_the_report_folder_is_exit_code_4(suite: Suite, pytes
     ("name", "error"),
     [
         ("throws", "metric 'mine.py:throws': ValueError: boom"),
-        ("gives_nan", "the distance of the original to itself is nan: not finite, so not a distance"),
+        ("gives_nan", "the distance of the original to the distorted image is nan: not finite, so not a distance"),
         ("always_zero", None),
         ("rolls_dice", "the distance of the original to itself is "),
         ("wrong_shape", "metric 'mine.py:wrong_shape': must return shape (9,) for 9 pairs, got (9, 3)"),

@@ -1,5 +1,6 @@
 """Verdicts: the strict rule, by hand and for all distances, and what a verdict says."""
 
+import dataclasses
 import math
 
 import pytest
@@ -84,8 +85,6 @@ def test_each_layers_contribution_is_passed_on() -> None:
         (case(1.0, INFINITY, 2.0), "a is inf: not finite, so not a distance"),
         (case(1.0, 2.0, -INFINITY), "b is -inf: not finite, so not a distance"),
         (case(1.0, 2.0, -3.0), "b is -3: negative, so not a distance"),
-        (case(1.0, 2.0, itself=NAN), "itself is nan: not finite, so not a distance"),
-        (case(1.0, 2.0, itself=-1e-9), "itself is -1e-09: negative, so not a distance"),
     ],
 )
 def test_what_is_no_distance_never_passes_and_is_named(distances: Distances, error: str) -> None:
@@ -106,19 +105,28 @@ def test_the_nearest_of_the_references_that_have_a_distance_is_named() -> None:
     assert (verdict.nearest_reference, verdict.nearest_reference_distance) == ("c", 3.0)
 
 
-@pytest.mark.parametrize("itself", [0.0, 4e-6])
+@pytest.mark.parametrize("itself", [0.0, 4e-6, -4e-6])
 def test_a_distance_to_itself_of_a_millionth_of_the_largest_reference_is_let_pass(itself: float) -> None:
     assert judge(case(1.0, 2.0, 4.0, itself=itself)).passed
 
 
-@pytest.mark.parametrize(("itself", "distorted"), [(4.1e-6, 1.0), (4.1e-6, 0.0)])
+@pytest.mark.parametrize(
+    ("itself", "distorted"), [(4.1e-6, 1.0), (4.1e-6, 0.0), (-4.1e-6, 1.0), (NAN, 1.0), (INFINITY, 1.0)]
+)
 def test_a_larger_distance_to_itself_does_not_pass(itself: float, distorted: float) -> None:
     verdict = judge(case(distorted, 2.0, 4.0, itself=itself))
     assert not verdict.passed
     assert verdict.margin is None
-    assert verdict.error == (
-        "the distance of the original to itself is 4.1e-06, not 0 (to 1e-06 of the largest reference distance, 4)"
-    )
+    about = "(to 1e-06 of the largest reference distance, 4)"
+    assert verdict.error == f"the distance of the original to itself is {itself:g}, not 0 {about}"
+
+
+@pytest.mark.parametrize(("alone", "passes"), [(1.0, True), (1.0003, True), (1.0005, False), (NAN, False)])
+def test_a_distance_that_is_another_one_alone_does_not_pass(alone: float, passes: bool) -> None:
+    verdict = judge(dataclasses.replace(case(1.0, 2.0, 4.0), alone=alone))  # to 1e-4 of 4
+    assert verdict.passed is passes
+    said = f"the distance of the original to the distorted image is 1 in a batch and {alone:.5g} alone"
+    assert verdict.error == ("" if passes else said)
 
 
 def test_any_distance_to_itself_is_too_large_where_all_references_are_at_zero() -> None:
@@ -152,9 +160,9 @@ def test_whatever_the_numbers_there_is_a_verdict_of_finite_numbers(numbers: list
     kept = (verdict.distance, verdict.nearest_reference_distance, verdict.margin)
     assert all(number is None or math.isfinite(number) for number in kept)
     assert verdict.passed == (
-        all(0 <= number < INFINITY for number in numbers)
+        all(0 <= number < INFINITY for number in numbers[1:])
         and distorted < min(references)
-        and itself <= 1e-6 * max(references)
+        and abs(itself) <= 1e-6 * max(references)
     )
     assert "\n" not in str(verdict)
 

