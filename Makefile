@@ -8,7 +8,7 @@ READY := .venv/ready
 .PHONY: bench test check format clean
 
 bench: $(READY)
-	$(BIN)/pytest suites/ --gate off
+	$(BIN)/pytest suites/
 
 test: $(READY) check
 	$(BIN)/pytest tests/ --quiet --numprocesses 2

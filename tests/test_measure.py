@@ -499,7 +499,7 @@ def test_a_metric_of_images_that_gives_nan_never_passes() -> None:
     (found,) = Meter().measure([case(1)], [variant])
     verdict = judge(distances(found[variant]))
     assert (verdict.passed, verdict.distance) == (False, None)
-    assert verdict.error == "the distance of the original to itself is nan: not finite, so not a distance"
+    assert verdict.error == "the distance of the original to the distorted image is nan: not finite, so not a distance"
 
 
 # ------------------------------------------------------------------------------------------- the other networks

@@ -1,13 +1,17 @@
 """What the README shows is true: its examples are run, and what it names is there."""
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
+import pytest
 import torch
+import yaml
 
-from dps import metrics, probes
+from dps import metrics, probes, run
 from dps.comparisons import form_of
-from dps.metrics import Deep
+from dps.metrics import Deep, Metric
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,3 +55,33 @@ def test_the_table_is_of_the_built_in_probes() -> None:
 def test_the_files_that_it_names_are_there() -> None:
     for name in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / name).exists(), name
+
+
+def test_the_examples_of_a_metric_are_metrics(tmp_path: Path) -> None:
+    path = tmp_path / "my_metric.py"
+    path.write_text(example("python", "def similarity"), encoding="utf-8")
+    a, b = torch.rand(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    distance, similarity = (metrics.named(f"{path}:{name}") for name in ("distance", "similarity"))
+    assert isinstance(distance, Metric)
+    assert isinstance(similarity, Metric)
+    expected = (a - b).abs().mean((1, 2, 3)).tolist()
+    assert distance(a, b).tolist() == pytest.approx(expected, rel=1e-5)
+    assert similarity(a, b).tolist() == pytest.approx([2 * each for each in expected], rel=1e-5)  # of [-1, 1]
+
+
+def test_the_workflow_is_the_file_and_its_commands_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = example("yaml", "on: pull_request")
+    assert text == (ROOT / ".github" / "gate-a-metric.yml").read_text(encoding="utf-8")
+    (tmp_path / "my_variant.py").write_text(example("python", "def quantiles"), encoding="utf-8")
+    shutil.copy(run.BUILT_IN_BASELINE, tmp_path / "my_baseline.json")
+    (tmp_path / "dps").mkdir()
+    monkeypatch.chdir(tmp_path / "dps")
+    steps = [step["run"] for step in yaml.safe_load(text)["jobs"]["dps"]["steps"] if "run" in step]
+    commands = [shlex.split(step) for step in steps if step.startswith("pytest suites/")]
+    assert len(commands) == 2
+    for command in commands:
+        config = pytest.Config.fromdictargs({}, ["-p", "dps.options", *command[2:]])
+        question = run.ask(config.option)
+        assert {variant.metric.name for variant in question.variants} >= {"../my_variant.py:quantiles"}
