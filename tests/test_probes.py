@@ -223,7 +223,10 @@ def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str)
         ({"original": "dog.png"}, ":4: cases.original: it should be a mapping; found str 'dog.png'."),
         ({"original": "{}"}, ":4: an image is declared by a mapping, found {}."),
         ({"original": "{invert: {}}"}, ":4: original: {image: FILE} or {scene: NAME, ...}; keys found: 'invert'."),
-        ({"original": "{scene: patern}"}, ":4: unknown scene 'patern'. Did you mean 'pattern'? Known: patch, pattern."),
+        (
+            {"original": "{scene: patern}"},
+            ":4: unknown scene 'patern'. Did you mean 'pattern'? Known: patch, pattern, view.",
+        ),
         ({"original": "{scene: 3}"}, ":4: scene: a name, found 3."),
         ({"original": "{scene: pattern}"}, ":4: pattern needs 'family'; it takes family, off_black."),
         (
@@ -244,7 +247,7 @@ def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str)
         ({"distorted": "invert"}, ":5: cases.distorted: it should be a mapping; found str 'invert'."),
         (
             {"distorted": "{invrt: {}}"},
-            ":5: unknown distortion 'invrt'. Did you mean 'invert'? Known: invert, replace_",
+            ":5: unknown distortion 'invrt'. Did you mean 'invert'? Known: blur, contrast,",
         ),
         (
             {"distorted": "{scene: pattern, family: dots}"},
@@ -521,7 +524,7 @@ def test_fewer_cases_are_the_beginning_of_more(two_hundred: dict[str, tuple[Case
     for probe in probes.load([probes.BUILT_IN], wanted):
         # equal cases have equal recipes, and those are all that their images depend on
         assert two_hundred[probe.name][: len(probe.cases)] == probe.cases
-        whole = 5 if probe.name == "rotate" else 1
+        whole = {"rotate": 5, "shuffle": 2}.get(probe.name, 1)  # cases a scene
         if wanted is not None:
             assert len(probe.cases) == math.ceil(wanted / whole) * whole
 
@@ -656,26 +659,75 @@ def object_of(scene: Scene) -> tuple[Mask, Mask, float]:
 
 def test_built_in_probes_have_their_default_counts(built_in: BuiltIn) -> None:
     counts = Counter(case.probe for case, _ in built_in.values())
-    assert counts == {"invert": 24, "translate": 24, "color_stain": 48, "rotate": 60}
+    papers = {"invert": 24, "translate": 24, "color_stain": 48, "rotate": 60}
+    assert papers.items() <= counts.items()
+    assert {count for probe, count in counts.items() if probe not in papers} <= {10, 15, 20}
+    assert len(counts) == 20
 
 
 def test_built_in_probes_say_what_they_ask_and_why() -> None:
     for probe in probes.load([probes.BUILT_IN]):
         assert probe.asks.endswith("?")
         assert probe.because.endswith(".")
-        assert probe.source.startswith("arXiv:2207.02512, Section 4.")
+        assert "drawn here" in probe.source
+    papers = {probe.name for probe in probes.load([probes.BUILT_IN]) if probe.source.startswith("arXiv:2207.02512, S")}
+    assert papers >= {"invert", "rotate", "translate", "color_stain", "order_translate", "order_rotate"}
 
 
-def test_standard_references_stand_in_all_probes_but_color_stain(built_in: BuiltIn) -> None:
+OWN_REFERENCE = {"color_stain": "replace_object", "stain_noise": "replace_object", "shuffle": "shuffle"}
+"""Of probes that do not have the seven standard references."""
+
+
+def test_references_are_the_seven_standard_ones_or_one_of_their_own(built_in: BuiltIn) -> None:
     seven = ["black", "white", "gray", "red", "green", "blue", "random"]
     for case, triple in built_in.values():
-        assert list(triple.references) == (["replace_object"] if case.probe == "color_stain" else seven)
+        own = case.distorted.label if case.probe.startswith("order_") else OWN_REFERENCE.get(case.probe)
+        assert list(triple.references) == ([own] if own else seven)
+
+
+MILDEST_AT = {"contrast": 1, "jpeg": 100}
+"""The parameter at which nothing changes, where that is not 0."""
+
+
+def test_in_order_probes_the_reference_is_changed_far_more(built_in: BuiltIn) -> None:
+    asked = set()
+    for case, triple in built_in.values():
+        if case.probe.startswith("order_"):
+            asked.add(case.probe)
+            (mild,), (strong,) = case.distorted.steps, next(iter(case.references.values())).steps
+            still = MILDEST_AT.get(mild.name, 0)
+            assert mild.parameters.keys() == strong.parameters.keys()
+            for key, value in mild.parameters.items():
+                assert abs(strong.parameters[key] - still) > 2 * abs(value - still) > 0
+                assert (strong.parameters[key] - still) * (value - still) > 0  # the same way
+                assert triple.drawn[f"reference_{key}"] == strong.parameters[key]
+    assert asked == {f"order_{what}" for what in ("translate", "rotate", "noise", "blur", "jpeg", "contrast")}
+
+
+def test_shuffled_patches_are_those_of_the_original(built_in: BuiltIn) -> None:
+    for _, triple in of(built_in, "shuffle"):
+        size = triple.drawn["reference_patch"]
+        assert isinstance(size, int)
+        patches = [
+            Counter(
+                pixels[y : y + size, x : x + size].tobytes() for y in range(0, 96, size) for x in range(0, 96, size)
+            )
+            for pixels in (triple.original.pixels, triple.references["shuffle"].pixels)
+        ]
+        assert patches[0] == patches[1]
+
+
+def test_a_moved_camera_shows_no_border(built_in: BuiltIn) -> None:
+    """The picture reaches a quarter beyond the frame, so what comes in is more of it, and most of it stays in view."""
+    for case, triple in of(built_in, "crop_shift"):
+        moved = [abs(float(str(triple.drawn[key]))) for key in ("right", "down")]
+        assert max(moved) <= 0.1 < (1.25 - 1) / 2, case.name
 
 
 def test_what_was_drawn_is_written_down_in_plain_data(built_in: BuiltIn) -> None:
     for _, triple in built_in.values():
         assert json.loads(json.dumps(triple.drawn)) == triple.drawn
-        assert triple.drawn["scene"] in ("pattern", "patch")
+        assert triple.drawn["scene"] in ("pattern", "patch", "view")
 
 
 def test_invert_exchanges_black_and_white(built_in: BuiltIn) -> None:

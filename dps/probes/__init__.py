@@ -81,7 +81,7 @@ class Case:
             original=first,
             distorted=distorted,
             references=dict(zip(self.references, references, strict=True)),
-            drawn=drawn_of(list(made.values()), [self.original, self.distorted]),
+            drawn=drawn_of(list(made.values()), self.distorted, self.references.values()),
         )
 
     def _common(self) -> Iterator[bool]:

@@ -6,7 +6,7 @@ limits are read off its signature, so that each stands in one place.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_type_hints
@@ -127,15 +127,17 @@ def pixels_of(made: Made, shape: tuple[int, int]) -> Pixels:
     return render(made, height)
 
 
-def drawn_of(made: Sequence[Made], recipes: Sequence[Recipe]) -> dict[str, object]:
-    """What a case was drawn with: of its scenes, and the parameters of its distortion."""
+def drawn_of(made: Sequence[Made], distorted: Recipe, references: Iterable[Recipe]) -> dict[str, object]:
+    """What a case was drawn with: of its scenes, and the parameters of its distortion and of its own references."""
     drawn: dict[str, object] = {}
     for scene in made:
         if isinstance(scene, Scene):
             drawn = {**scene.drawn, **drawn}
-    for how in recipes:
+    for step in distorted.steps:
+        drawn.update(step.parameters)
+    for how in references:
         for step in how.steps:
-            drawn.update(step.parameters)
+            drawn.update({f"reference_{key}": value for key, value in step.parameters.items()})
     return drawn
 
 

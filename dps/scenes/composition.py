@@ -1,4 +1,4 @@
-"""What a probe file can name as a scene: a pattern that fills the frame, or an object on a plain ground.
+"""What a probe file can name as a scene: a pattern or view that fills the frame, or an object on a plain ground.
 
 Both are drawn anew until they are what a person would agree with: balanced, or clearly visible.
 """
@@ -14,7 +14,7 @@ from annotated_types import Interval
 from dps.errors import DrawError
 from dps.scenes import color
 from dps.scenes.color import REFERENCE_COLORS, Array
-from dps.scenes.contents import CONTENTS
+from dps.scenes.contents import CONTENTS, FULL
 from dps.scenes.dice import Dice
 from dps.scenes.patterns import PATTERNS
 from dps.scenes.plane import Layer, Mask, Paint, Scene, scale, shift
@@ -199,7 +199,26 @@ def patch(
     )
 
 
-SCENES: Mapping[str, Callable[..., Scene]] = {"pattern": pattern, "patch": patch}
+def view(
+    dice: Dice,
+    *,
+    content: Annotated[str, OneOf(tuple(FULL))],
+    reach: Annotated[float, Interval(ge=1, le=4)] = 1.0,
+) -> Scene:
+    """A picture that fills the frame, with no ground to be seen.
+
+    Args:
+        dice: for the content's own choices.
+        content: one of `contents.FULL`.
+        reach: how much larger than the frame the picture is, so that it can be moved and there is more of it.
+    """
+    frame = shift(0.5, 0.5).after(scale(reach / 2))
+    drawn: dict[str, object] = {"scene": "view", "content": content, "reach": reach}
+    layer = Layer(name=content, paint=FULL[content](dice), place=frame)
+    return Scene(ground=REFERENCE_COLORS["gray"], layers=(layer,), drawn=drawn)
+
+
+SCENES: Mapping[str, Callable[..., Scene]] = {"pattern": pattern, "patch": patch, "view": view}
 
 
 # ---------------------------------------------------------------------- what a person would agree with

@@ -237,5 +237,8 @@ CONTENTS: dict[str, Content] = {
     "terrain": terrain,
 }
 
+FULL: dict[str, Content] = {name: CONTENTS[name] for name in ("mosaic", "face", "bird", "plaid", "terrain")}
+"""Those that leave no part of their square bare and look like a picture of their own."""
+
 FILLERS: dict[str, Content] = {"block_noise": block_noise, "flat": flat}
 """Only ever put in the place of an object; they show nothing."""

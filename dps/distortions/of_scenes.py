@@ -1,8 +1,4 @@
-"""Distortions: what is done to an original.
-
-Those of scenes change where or on what a scene is drawn, so they are exact; those of pixels change an image,
-and work on files, too. Each is a function with its parameters as keywords and an entry in a table.
-"""
+"""What is done to a scene: it changes where or on what the scene is drawn, so it is exact."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,18 +9,12 @@ import numpy as np
 from annotated_types import Interval
 
 from dps.errors import DrawError
-from dps.images import Pixels
 from dps.scenes import color
 from dps.scenes.color import Array
 from dps.scenes.composition import GRID, GROUNDS, OneOf, coverage, hexadecimal, stands_out
 from dps.scenes.contents import CONTENTS, FILLERS
 from dps.scenes.dice import Dice
-from dps.scenes.plane import Layer, Mask, Paint, Scene, about_middle, render, scale, shift, turn
-
-
-def invert(pixels: Pixels, _dice: Dice) -> Pixels:
-    """Turn black into white and each color into its opposite: 255 - x."""
-    return 255 - pixels
+from dps.scenes.plane import Affine, Layer, Mask, Paint, Scene, about_middle, render, scale, shift, turn
 
 
 def rotate(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Scene:
@@ -35,6 +25,26 @@ def rotate(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-
         degrees: how far; right angles are exact.
     """
     return scene.moved(about_middle(turn(degrees)))
+
+
+def zoom(scene: Scene, _dice: Dice, *, factor: Annotated[float, Interval(gt=0, le=8)]) -> Scene:
+    """Grow or shrink the scene about the middle of the frame; the plain ground is endless.
+
+    Args:
+        scene: the original.
+        factor: above 1 is larger.
+    """
+    return scene.moved(about_middle(scale(factor)))
+
+
+def shear(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-80, lt=80)]) -> Scene:
+    """Slant the scene: what is upright leans to the right, the middle of the frame stays.
+
+    Args:
+        scene: the original.
+        degrees: how far it leans.
+    """
+    return scene.moved(about_middle(Affine(((1.0, -math.tan(math.radians(degrees))), (0.0, 1.0)), (0.0, 0.0))))
 
 
 def translate(
@@ -102,6 +112,24 @@ def stain(scene: Scene, dice: Dice, *, strokes: Annotated[int, Interval(ge=0, le
     return _noting(stained, new_ground_color=hexadecimal(ground), strokes=strokes)
 
 
+def stain_noise(scene: Scene, dice: Dice, *, strength: Annotated[float, Interval(gt=0, le=1)]) -> Scene:
+    """Sprinkle the plain ground with grains, each a little lighter or darker; the object stays.
+
+    Args:
+        scene: an object on a plain ground.
+        dice: for the grains.
+        strength: how far a grain may be from the ground, of the full range of colors.
+    """
+    grains = np.array(scene.ground) + dice.numbers(-strength, strength, 48, 48, 1)
+
+    def paint(u: Array, v: Array) -> tuple[Array, Mask]:
+        across, down = (np.clip(((axis + 1) * 24).astype(np.int64), 0, 47) for axis in (u, v))
+        return np.clip(grains[down, across], 0, 1), np.ones(len(u), dtype=bool)
+
+    layer = Layer(name="grains", paint=paint, place=shift(0.5, 0.5).after(scale(0.5)))
+    return replace(scene, layers=(layer, *scene.layers))
+
+
 def replace_object(scene: Scene, dice: Dice, *, content: Annotated[str, OneOf(("other", *FILLERS))] = "other") -> Scene:
     """Put something else in the object's place, of the same area, on the same ground.
 
@@ -134,15 +162,15 @@ def replace_object(scene: Scene, dice: Dice, *, content: Annotated[str, OneOf(("
 
 SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
     "rotate": rotate,
+    "zoom": zoom,
+    "shear": shear,
     "translate": translate,
     "translate_clear": translate_clear,
     "stain": stain,
+    "stain_noise": stain_noise,
     "replace_object": replace_object,
 }
 """From a scene and dice to a scene."""
-
-PIXEL_DISTORTIONS: Mapping[str, Callable[..., Pixels]] = {"invert": invert}
-"""From 8-bit RGB, ``(height, width, 3)``, and dice to the same."""
 
 
 def _noting(scene: Scene, **what: object) -> Scene:
