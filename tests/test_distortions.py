@@ -79,7 +79,7 @@ def test_jpeg_loses_what_pillows_jpeg_loses(quality: int) -> None:
     ours = of_pixels.jpeg(pixels, Dice(0), quality=quality).astype(int)
     assert ours.shape == pixels.shape
     assert (np.abs(ours - theirs) <= 2).mean() > 0.97  # elsewhere, a cosine was rounded the other way
-    assert np.abs(ours - theirs).mean() < 0.3
+    assert np.abs(ours - theirs).mean() < 0.5
 
 
 def test_contrast_and_lighting_by_hand() -> None:
