@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -121,6 +122,23 @@ def margin(distance: float, nearest_reference_distance: float) -> float | None:
     if distance == 0:
         return None
     return _finite(nearest_reference_distance / distance - 1)
+
+
+def wilson(passed: int, cases: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a pass fraction.
+
+    Args:
+        passed: how many cases passed, from 0 to `cases`.
+        cases: at least one.
+
+    Returns:
+        Lower and upper end, in [0, 1].
+
+    Source:
+        Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    low, high = stats.binomtest(passed, cases).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(low), float(high)
 
 
 def _first_fault(named: Mapping[str, float]) -> str:
