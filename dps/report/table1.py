@@ -1,8 +1,10 @@
 """Table 1: how many cases of each probe each variant passes, in the form of the paper's Table 1."""
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dps import verdicts
 from dps.report import tables
 from dps.report.paper import Table1 as Paper
 from dps.report.results import Row
@@ -24,8 +26,14 @@ class Count:
         """In [0, 1]."""
         return self.passed / self.cases
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the fraction, in [0, 1]."""
+        return verdicts.wilson(self.passed, self.cases)
+
     def __str__(self) -> str:
-        return f"{self.passed}/{self.cases} {100 * self.passed // self.cases:3d}"
+        low, high = self.interval
+        return f"{self.passed}/{self.cases} {math.floor(100 * low)}-{math.ceil(100 * high)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +65,26 @@ PROBE_ORDER = ("invert", "rotate", "translate", "color_stain")
 
 
 def as_text(table: Table, paper: Paper, width: int) -> list[str]:
-    """The table for a terminal, split by probes where it would be wider than that."""
-    note = (
-        "passed/cases and percent, rounded down; higher is better. A metric fails a probe of which it passes fewer "
-        "than half."
-    )
+    """The table for a terminal, split by probes where it would be wider than that.
+
+    Of many variants on many probes, only the paper's probes are shown.
+    """
+    lines = tables.as_text(table.variants, _columns(table, paper), width)
+    note = f"{CELLS}; higher is better. A metric fails a probe of which it passes fewer than half."
+    shown = tuple(probe for probe in table.probes if probe in PROBE_ORDER)
+    if len(lines) > MOST_LINES and 0 < len(shown) < len(table.probes):
+        lines = tables.as_text(table.variants, _columns(replace(table, probes=shown), paper), width)
+        note += f" {len(table.probes) - len(shown)} more probes are in the report; what fails them is said below."
     if any(paper.get(*key, probe) for key, probe in table.counts):
         note += f" paper: measured by {paper.source} on its own hand-made images, not on these."
-    return [*tables.as_text(table.variants, _columns(table, paper), width), *wrapped(note, width)]
+    return [*lines, *wrapped(note, width)]
+
+
+CELLS = "passed/cases, and the 95 % interval of the pass fraction in percent"
+"""What stands in a cell."""
+
+MOST_LINES = 120
+"""How long a table may be on a terminal."""
 
 
 def as_markdown(table: Table, paper: Paper) -> list[str]:
