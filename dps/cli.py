@@ -307,5 +307,37 @@ def distance(
                 click.echo(f"  layer {number}: {contribution:.6g}")
 
 
+@main.command()
+@click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS.json")
+@click.option(
+    "--by", metavar="NAME", help="Break a probe down by what its cases were drawn with: content, degrees, ..."
+)
+@click.option("--probe", metavar="PROBE", help="Which probe, with --by.")
+def report(results: Path, by: str | None, probe: str | None) -> None:
+    """Show again what a run found, or at which angle, on which content, ... a metric gives up.
+
+    \b
+        dps report reports/latest/results.json
+        dps report reports/latest/results.json --probe rotate --by degrees
+    """  # noqa: D301 - \b keeps the lines below as they are
+    import shutil
+
+    from dps.report import paper, strata, table1
+    from dps.report import results as library
+
+    document = library.read(results)
+    width = shutil.get_terminal_size().columns
+    if (by is None) != (probe is None):
+        raise click.UsageError("--probe and --by go together, as in --probe rotate --by degrees.")
+    if by is not None and probe is not None:
+        counted = strata.count(document["cases"], document["drawn"], probe, by)
+        lines = strata.as_text(counted, probe, by, width)
+    else:
+        table = table1.count(document["cases"])
+        lines = [*table1.as_text(table, paper.table1(), width), "", *table1.in_words(table)]
+    for line in lines:
+        click.echo(line)
+
+
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@ paper.py    the paper's published tables, beside which ours are shown
 gate.py     the run against its baseline, another metric, and required floors
 costs.py    throughput beside the bare forward pass
 sheets.py   contact sheets of what is asked
+strata.py   pass fractions by what cases were drawn with
 table1.py   pass fractions by metric, network and normalization; and what to notice in them
 table2.py   scores: agreement with people, or with what stands in for them
 tables.py   how a table of variants is put on a terminal and into Markdown

@@ -1,0 +1,92 @@
+"""Pass fractions by what cases were drawn with: at which angle, or on what content, a metric gives up."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dps.errors import UsageError, unknown
+from dps.report import tables
+from dps.report.results import Row
+from dps.report.table1 import CELLS, Count, Table
+from dps.report.tables import Column, wrapped
+
+MOST_VALUES = 8
+"""Numbers of more different values than this are put into `RANGES` ranges."""
+
+RANGES = 4
+"""Each of about as many cases."""
+
+
+def count(rows: Iterable[Row], drawn: Mapping[str, Row], probe: str, name: str) -> Table:
+    """Count passed cases of one probe by one of the values that they were drawn with.
+
+    Args:
+        rows: case rows of results.json.
+        drawn: its record of what each case was drawn with, by ``probe/case``.
+        probe: whose cases.
+        name: of the value, such as ``degrees`` or ``content``.
+
+    Returns:
+        A table whose columns are values, or ranges of numbers with both ends.
+
+    Raises:
+        UsageError: there is no such probe, or none of its cases was drawn with that.
+    """
+    found = list(rows)
+    if probe not in {row["probe"] for row in found}:
+        raise UsageError(unknown("probe", probe, {row["probe"] for row in found}))
+    mine = {key: values for key, values in drawn.items() if key.partition("/")[0] == probe}
+    by_case = {key: values[name] for key, values in mine.items() if values.get(name) is not None}
+    if not by_case:
+        raise UsageError(f"{probe}: {unknown('value to break it down by', name, named(mine.values()))}")
+    labels = _labels(list(by_case.values()))
+    counts: dict[Any, Count] = {}
+    for row in found:
+        key = f"{row['probe']}/{row['case']}"
+        if key in by_case:
+            cell = (row["metric"], row["network"], row["normalization"]), labels[by_case[key]]
+            before = counts.get(cell, Count())
+            counts[cell] = Count(before.passed + bool(row["passed"]), before.cases + 1)
+    columns = tuple(dict.fromkeys(labels.values()))
+    return Table(tables.in_order(key for key, _ in counts), columns, counts)
+
+
+def named(drawn: Iterable[Row]) -> list[str]:
+    """The values that some, but not all cases share: what a probe can be broken down by."""
+    seen: dict[str, Counter[Any]] = {}
+    for values in drawn:
+        for name, value in values.items():
+            seen.setdefault(name, Counter())[value] += 1
+    return [name for name, values in seen.items() if len(values) > 1]
+
+
+def as_text(table: Table, probe: str, name: str, width: int) -> list[str]:
+    """The table for a terminal, split where it would be wider than that."""
+    columns = [
+        Column(
+            head=stratum,
+            cells=tuple(str(table.counts.get((key, stratum), "")) for key in table.variants),
+            beside=("",) * len(table.variants),
+        )
+        for stratum in table.probes
+    ]
+    title = f"{probe} by {name}"
+    return [title, "", *tables.as_text(table.variants, columns, width), *wrapped(f"{CELLS}.", width)]
+
+
+def _labels(values: Sequence[Any]) -> dict[Any, str]:
+    """What each value's column is called, in the order of the columns."""
+    different = sorted(set(values)) if _are_numbers(values) else sorted(set(values), key=str)
+    if not _are_numbers(values) or len(different) <= MOST_VALUES:
+        return {value: f"{value:g}" if isinstance(value, float) else str(value) for value in different}
+    edges = np.quantile(np.array(values, dtype=np.float64), np.linspace(0, 1, RANGES + 1)[1:-1])
+    groups: dict[int, list[Any]] = {}
+    for value in different:
+        groups.setdefault(int(np.searchsorted(edges, value)), []).append(value)
+    return {value: f"{group[0]:.3g}..{group[-1]:.3g}" for group in groups.values() for value in group}
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
