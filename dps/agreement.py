@@ -28,14 +28,18 @@ POOLED = "pooled"
 """All pairs of all subsets together, as the paper's Table 2 has JND."""
 
 
+STEADY = "steady"
+"""The kind of a score that says how many triplets keep their answer when the distorted images are moved a little."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """What one score rests on: a subset of triplets or pairs, or all pairs pooled.
 
     Attributes:
-        kind: one of `dataset.KINDS`.
-        subset: its name.
-        shards: what belongs to it.
+        kind: one of `dataset.KINDS`, or `STEADY`.
+        subset: its name; of `STEADY`, how the distorted images are moved.
+        shards: what belongs to it; of `STEADY`, all triplets as they are and then the same ones moved.
     """
 
     kind: str
@@ -61,6 +65,11 @@ def panels(dataset: Dataset) -> tuple[Panel, ...]:
     pairs = tuple(shard for shard in dataset.shards if shard.kind == "jnd")
     if pairs:
         found.append(Panel(kind="jnd", subset=POOLED, shards=pairs))
+    triplets = tuple(shard for shard in dataset.shards if shard.kind == "2afc")
+    as_they_are = tuple(shard for shard in triplets if not shard.move)
+    for move in dict.fromkeys(shard.move for shard in triplets if shard.move):
+        moved = tuple(shard for shard in triplets if shard.move == move)
+        found.append(Panel(kind=STEADY, subset=move, shards=(*as_they_are, *moved)))
     return tuple(found)
 
 
@@ -69,26 +78,33 @@ def scored_names(dataset: Dataset) -> list[str]:
     return [*map(str, panels(dataset)), *(f"2afc/{group}" for group in dataset.groups)]
 
 
-def triplet_scores(judgments: Array, distances: Array) -> Array:
-    """Each triplet's 2AFC score, ``(triplet,)``, of distances ``(triplet, 2)``."""
-    return verdicts.two_afc(distances[:, 0], distances[:, 1], judgments)
-
-
-def score(kind: str, judgments: Array, distances: Array) -> Estimate:
-    """The 2AFC score, or JND's average precision.
+def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | None:
+    """Each triplet's own score, ``(triplet,)``, whose mean is the `score`; None for JND, which has none.
 
     Args:
         kind: decides which.
         judgments: ``(n,)``, see `Labels`.
-        distances: ``(n, compared)``.
+        distances: ``(n, compared)``; of `STEADY`, first those of the images as they are, then of the moved ones.
     """
-    if kind == "2afc":
-        return verdicts.mean_score(triplet_scores(judgments, distances))
-    return verdicts.jnd_average_precision(distances[:, 0], judgments)
+    if kind == STEADY:
+        before, after = np.split(distances, 2)
+        same: Array = (np.sign(before[:, 0] - before[:, 1]) == np.sign(after[:, 0] - after[:, 1])).astype(np.float64)
+        return same
+    return verdicts.two_afc(distances[:, 0], distances[:, 1], judgments) if kind == "2afc" else None
+
+
+def score(kind: str, judgments: Array, distances: Array) -> Estimate:
+    """The 2AFC score, the share of triplets that keep their answer, or JND's average precision.
+
+    Args:
+        kind, judgments, distances: as for `triplet_scores`.
+    """
+    each = triplet_scores(kind, judgments, distances)
+    return verdicts.jnd_average_precision(distances[:, 0], judgments) if each is None else verdicts.mean_score(each)
 
 
 def judges_score(kind: str, judgments: Array) -> Estimate | None:
-    """How well those who judged agree with each other; None for JND, which has no such score."""
+    """How well those who judged agree with each other; None where that is no score."""
     return verdicts.mean_score(verdicts.human_two_afc(judgments)) if kind == "2afc" else None
 
 

@@ -66,6 +66,12 @@ def pytest_addoption(parser: Any) -> None:
         "stand-in, drawn on the fly, that says nothing about people.",
     )
     add(
+        "--steady",
+        action="store_true",
+        help="also measure which share of the 2AFC answers stay when the distorted images are shifted by 1 to 3 pixels "
+        "or turned by 1 to 3 degrees: six times the images.",
+    )
+    add(
         "--store",
         metavar="DIR",
         help="where measured distances of BAPPS are kept, so that no run measures them again and one that was "

@@ -15,7 +15,7 @@ import torch
 
 from dps import agreement, baseline, images, metrics, networks, probes, store, verdicts
 from dps.agreement import Distances, Panel
-from dps.bapps import folders, synthetic
+from dps.bapps import folders, moved, synthetic
 from dps.bapps.dataset import Dataset
 from dps.baseline import NOTHING_KNOWN, Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
@@ -202,7 +202,7 @@ def ask_measure(options: Any) -> Question:
 
     Args:
         options: an object with ``metric``, ``network``, ``normalization``, ``reduction``, ``device``, ``weights``,
-            ``bapps`` and ``store`` as attributes.
+            ``bapps``, ``steady`` and ``store`` as attributes.
 
     Raises:
         DpsError: as for `ask`.
@@ -219,10 +219,11 @@ def ask_measure(options: Any) -> Question:
     normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
     variants = metrics.variants(chosen, names, normalizations)
     _check_name("reduction", options.reduction, REDUCTIONS)
+    dataset = synthetic.synthesize() if options.bapps is None else folders.read(Path(options.bapps))
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
     weights = {name: networks.find_weights(name, options.weights) for name in needed}
     return Question(
-        dataset=synthetic.synthesize() if options.bapps is None else folders.read(Path(options.bapps)),
+        dataset=moved.with_moves(dataset) if options.steady else dataset,
         store=_store(options),
         variants=tuple(variants),
         weights=weights,
@@ -311,10 +312,11 @@ class Measured:
             return Score(
                 estimate=None, error=f"{wrong.size} of {distances.size} distances are none, the first is {wrong[0]}"
             )
+        each = agreement.triplet_scores(panel.kind, judgments, distances)
         return Score(
             estimate=agreement.score(panel.kind, judgments, distances),
             judges=agreement.judges_score(panel.kind, judgments),
-            triplets=tuple(agreement.triplet_scores(judgments, distances).tolist()) if panel.kind == "2afc" else (),
+            triplets=() if each is None else tuple(each.tolist()),
         )
 
     def __getitem__(self, asked: tuple[Case, Variant]) -> Answer:

