@@ -206,7 +206,8 @@ def prepare(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not about.exists():
-            if any(not path.name.startswith(".") and path != about for path in folder.iterdir()):
+            strange = any(not path.name.startswith(".") and path != about for path in folder.iterdir())
+            if strange and not about.exists():  # another process may have made the store meanwhile, and filled it
                 raise StoreError(f"{folder}: holds other things, and no {ABOUT}; name a new folder for the store.")
             files.write(about, json.dumps({"schema": SCHEMA}).encode())
         with tempfile.TemporaryFile(dir=folder):
