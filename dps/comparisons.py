@@ -6,7 +6,7 @@ over channels, averaged over positions, without a root).
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from dps.errors import MetricError
 Comparison: TypeAlias = Callable[[Tensor], Tensor]
 """Features of one layer, ``(batch, channel, height, width)``, to the form that is subtracted,
 ``(batch, channel, position)``, any number of positions."""
+
+Flat: TypeAlias = Any
+"""Forms with their channels and positions in one axis: an array of NumPy's on a CPU, else a tensor."""
 
 NORMALIZATIONS = ("none", "unit")
 REDUCTIONS = ("sum", "mean")
@@ -88,10 +91,9 @@ def unit(form: Tensor) -> Tensor:
     Returns:
         The same shape. A vector shorter than `SHORTEST` is divided by that.
     """
-    if form.device.type == "cpu" and not form.requires_grad:
+    if form.device.type == "cpu" and form.stride(1) != 1 and not form.requires_grad:
         return torch.from_numpy(_unit_on_cpu(form.numpy()))
-    norm: Tensor = torch.linalg.vector_norm(form, dim=1, keepdim=True)
-    return form / norm.clamp(min=SHORTEST)
+    return torch.nn.functional.normalize(form, dim=1, eps=SHORTEST)
 
 
 def normalized(form: Tensor, normalization: str) -> Tensor:
@@ -119,93 +121,81 @@ def form_of(features: Tensor, comparison: Comparison, name: str) -> Tensor:
         raise MetricError(f"comparison {name!r} must return floating point, got {form.dtype}.")
     if given is not features and not torch.equal(given, features):
         raise MetricError(f"comparison {name!r} changed the features it was given; it must leave them as they are.")
+    if given is not features:
+        form = form.contiguous()  # ours lie as the network left them; a user's may lie differently from call to call
     return form if form.dtype in (torch.float32, torch.float64) else form.float()
 
 
-def squared_distances(pairs: Sequence[tuple[Tensor, Tensor]], reduction: str = "sum") -> list[float]:
-    """The distances of pairs of images at one layer.
+def flat(form: Tensor) -> Flat:
+    """Channels and positions in one axis, as they lie in memory: any order serves that all images have.
 
     Args:
-        pairs: their forms, ``(channel, position)``; many pairs may share one.
-        reduction: ``sum`` over channels, as the published numbers need; ``mean`` divides by the number of
-            channels too, as the paper's Eq. 1 to 3 are printed.
+        form: ``(batch, channel, position)``.
 
     Returns:
-        For each pair the squared difference, summed over channels and averaged over positions.
-
-    Raises:
-        MetricError: the shapes of a pair differ.
+        ``(batch, channel * position)``, on a CPU as a NumPy array.
     """
-    for pair in pairs:
-        check_shapes(*pair)
-    on_cpu = all(form.device.type == "cpu" for pair in pairs for form in pair)
-    sums = _sums_on_cpu(pairs) if on_cpu else _sums(pairs)
-    over = [a.numel() if reduction == "mean" else a.shape[-1] for a, _ in pairs]
-    return [total / count for total, count in zip(sums, over, strict=True)]
+    flattened = (form.mT if form.stride(1) == 1 else form).flatten(start_dim=1)
+    return flattened.numpy() if form.device.type == "cpu" else flattened
 
 
-def stacked_distances(forms: Tensor, reduction: str = "sum") -> Tensor:
-    """The distances of the first image of each stack to the others, at one layer.
+def squared_distances(pairs: Sequence[tuple[Flat, Flat]]) -> list[NDArray[np.float64]]:
+    """How far images are from their originals at one layer, not averaged yet: where features become distances.
 
     Args:
-        forms: ``(stack, 1 + compared, channel, position)``.
-        reduction: as for `squared_distances`.
+        pairs: by comparison and normalization, the originals' forms, ``(original, 1, number)``, and those of what
+            each is compared with, ``(original, compared, number)``; or, where all are compared with the same
+            images, ``(1, compared, number)``. See `flat`.
 
     Returns:
-        ``(stack, compared)``, float64, on the CPU.
+        For each the sums of the squared differences, ``(original, compared)``.
     """
-    stacks, images, channels, positions = forms.shape
-    over = channels * positions if reduction == "mean" else positions
-    if forms.device.type != "cpu":
-        return (forms[:, 1:] - forms[:, :1]).square().sum(dim=(2, 3)).double().cpu() / over
-    flat = (forms.mT if forms.mT.is_contiguous() else forms).reshape(stacks, images, -1).numpy()
-    with np.errstate(all="ignore"):  # what is not finite is judged as such, later
-        difference = flat[:, 1:] - flat[:, :1]
-        sums = [np.vecdot(part, part) for part in np.split(difference, range(BLOCK, flat.shape[-1], BLOCK), axis=-1)]
-        return torch.from_numpy(np.sum(sums, axis=0, dtype=np.float64) / over)
+    on_cpu = all(isinstance(each, np.ndarray) for pair in pairs for each in pair)
+    return [(_sums_on_cpu if on_cpu else _sums)(originals, others) for originals, others in pairs]
 
 
-def check_shapes(a: Tensor, b: Tensor) -> None:
-    """Refuse forms that cannot be subtracted.
+def averaged_over(channels: int, positions: int, reduction: str) -> int:
+    """What a sum of squared differences is divided by.
 
-    Raises:
-        MetricError: their shapes differ.
+    Args:
+        channels, positions: of a form.
+        reduction: ``sum`` over channels, as the published numbers need; ``mean`` divides by the number of channels
+            too, as the paper's Eq. 1 to 3 are printed.
     """
-    if a.shape != b.shape:
-        raise MetricError(f"features must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}.")
+    return channels * positions if reduction == "mean" else positions
 
 
-def _sums(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
-    """Sums of squared differences."""
-    sums: list[float] = torch.stack([(a - b).square().sum() for a, b in pairs]).tolist()
+def shapes_differ(a: Sequence[int], b: Sequence[int]) -> MetricError:
+    """What to say of forms that cannot be subtracted."""
+    return MetricError(f"features must have the same shape, got {tuple(a)} and {tuple(b)}.")
+
+
+def _sums(originals: Flat, others: Flat) -> NDArray[np.float64]:
+    """Sums of squared differences, ``(original, compared)``."""
+    sums: NDArray[np.float64] = (others - originals).square().sum(dim=-1).double().cpu().numpy()
     return sums
 
 
-BLOCK = 2**14
-"""How many numbers of each image are compared at once on a CPU: few enough that all images' stay in its cache."""
+BLOCK = 2**13
+"""How many numbers of each pair are subtracted at once on a CPU: few enough to stay in a core's cache until they are
+squared and added, and for NumPy's BLAS to start no threads of its own."""
 
 
-def _sums_on_cpu(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
-    """The same block by block: all pairs of one block are subtracted while it is in the cache."""
-    forms = {id(form): form for pair in pairs for form in pair}
-    alike = all(form.mT.is_contiguous() for form in forms.values())  # any order serves that is the same for all
-    flat = {key: (form.mT if alike else form).reshape(-1).numpy() for key, form in forms.items()}
-    sums = [0.0] * len(pairs)
-    size = max((each.size for each in flat.values()), default=0)
-    difference = np.empty(min(size, BLOCK), np.result_type(np.float32, *flat.values()))
+def _sums_on_cpu(originals: Flat, others: Flat) -> NDArray[np.float64]:
+    """The same with NumPy, block by block: a pair's sum is the same whatever is subtracted beside."""
+    size = originals.shape[-1]
+    sums = np.zeros((len(originals), others.shape[1]))
+    difference = np.empty((*sums.shape, min(BLOCK, size)), np.result_type(originals, others))
     with np.errstate(all="ignore"):  # what is not finite is judged as such, later
         for start in range(0, size, BLOCK):
-            blocks = {key: each[start : start + BLOCK] for key, each in flat.items()}
-            for index, (a, b) in enumerate(pairs):
-                block = blocks[id(a)]
-                out = difference[: block.size]
-                np.subtract(block, blocks[id(b)], out=out)
-                sums[index] += float(out.dot(out))
+            some = difference[..., : size - start]
+            np.subtract(others[..., start : start + BLOCK], originals[..., start : start + BLOCK], out=some)
+            sums += np.vecdot(some, some)
     return sums
 
 
 def _unit_on_cpu(form: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same with NumPy, whose sum over an axis in the middle takes a tenth of the time."""
+    """The same with NumPy, which is ten times faster where the channels of a position lie apart in memory."""
     with np.errstate(all="ignore"):  # what is not finite is judged as such, later
         norm = np.sqrt(np.einsum("bck,bck->bk", form, form))
         unit: NDArray[np.float32] = form / np.maximum(norm, np.float32(SHORTEST))[:, None]

@@ -81,9 +81,9 @@ def read(path: Path) -> Pixels:
 
 
 def as_batch(images: Iterable[Pixels]) -> Tensor:
-    """Images of one size as RGB in [0, 1], float32, ``(batch, 3, height, width)``."""
+    """Images of one size as RGB in [0, 1], float32, ``(batch, 3, height, width)``, channels last in memory."""
     stacked = torch.from_numpy(np.stack(list(images)))
-    return stacked.permute(0, 3, 1, 2).float().div_(255).contiguous()
+    return stacked.permute(0, 3, 1, 2).float().div_(255)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

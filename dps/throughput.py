@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dps.images import Triple, as_batch, picture
+from dps.images import Triple, picture
 from dps.measure import Meter
 from dps.metrics import Variant
 from dps.scenes.composition import patch
@@ -99,9 +99,7 @@ def forward(meter: Meter, images: Sequence[Triple]) -> None:
     """Push the images of triples through the network and drop its features."""
     if meter.extractor is None:
         return
-    with torch.inference_mode():
-        for _ in meter.extractor.layers(as_batch(each.pixels for t in images for each in [t.original, *t.compared])):
-            pass
+    meter.forward([picture.pixels for triple in images for picture in [triple.original, *triple.compared]])
     _wait(meter)
 
 

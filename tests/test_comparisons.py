@@ -17,6 +17,8 @@ from dps.comparisons import (
     COMPARISONS,
     NORMALIZATIONS,
     Comparison,
+    averaged_over,
+    flat,
     form_of,
     mean,
     normalized,
@@ -28,12 +30,19 @@ from dps.comparisons import (
 from dps.errors import MetricError
 
 
+def subtracted(mine: Tensor, other: Tensor, reduction: str = "sum") -> float:
+    """The distance of two forms, ``(1, channel, position)``."""
+    (sums,) = squared_distances([(flat(mine)[None], flat(other)[None])])
+    _, channels, positions = mine.shape
+    return sums.item() / averaged_over(channels, positions, reduction)
+
+
 def distance(
     comparison: Comparison, a: Tensor, b: Tensor, normalization: str = "none", reduction: str = "sum"
 ) -> float:
     """Of two images by their features at one layer, ``(1, channel, height, width)``."""
-    forms = [normalized(form_of(features, comparison, "tested"), normalization)[0] for features in (a, b)]
-    return squared_distances([(forms[0], forms[1])], reduction)[0]
+    mine, other = (normalized(form_of(features, comparison, "tested"), normalization) for features in (a, b))
+    return subtracted(mine, other, reduction)
 
 
 def features(*channels: list[list[float]]) -> Tensor:
@@ -239,27 +248,37 @@ def test_a_comparison_that_changes_the_features() -> None:
     )
 
 
-def test_forms_of_different_shape_cannot_be_subtracted() -> None:
-    with pytest.raises(MetricError) as caught:
-        squared_distances([(torch.zeros(5, 16), torch.zeros(5, 8))])
-    assert str(caught.value) == "features must have the same shape, got (5, 16) and (5, 8)."
-
-
 def test_infinite_features_give_a_distance_that_is_not_finite_and_no_warning() -> None:
     form = torch.full((1, 2, 3), math.inf)
     for normalization in NORMALIZATIONS:
-        a = normalized(form, normalization)[0]
-        assert math.isnan(squared_distances([(a, a)])[0])  # infinity less itself
+        a = normalized(form, normalization)
+        assert math.isnan(subtracted(a, a))  # infinity less itself
 
 
 def test_half_precision_is_subtracted_in_single() -> None:
     form = form_of(torch.ones(1, 2, 4, 4), lambda features: features.flatten(2).bfloat16(), "halved")
     assert form.dtype == torch.float32
-    assert squared_distances([(form[0], 3 * form[0])]) == [8.0]  # two channels of (3 - 1)^2
+    assert subtracted(form, 3 * form) == 8.0  # two channels of (3 - 1)^2
 
 
-def test_forms_that_lie_differently_in_memory_are_compared_by_position() -> None:
-    form = torch.arange(6.0).view(2, 3)
-    other = form.t().contiguous().t()  # the same numbers, columns first
-    assert squared_distances([(form, other)]) == [0.0]
-    assert squared_distances([(other, other + 1), (form, other)]) == [2.0, 0.0]
+def test_all_images_have_their_channels_and_positions_in_one_order() -> None:
+    form = torch.arange(6.0).view(1, 2, 3)
+    assert flat(form).tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert flat(form.mT.contiguous().mT).tolist() == [[0, 3, 1, 4, 2, 5]]  # columns first in memory
+
+
+def test_each_original_is_compared_with_its_own_or_with_what_all_have_in_common() -> None:
+    originals = np.array([[[0.0, 0.0]], [[1.0, 2.0]]], np.float32)
+    own, common = np.array([[[3.0, 4.0]], [[1.0, 2.0]]], np.float32), np.array([[[0.0, 1.0], [1.0, 0.0]]], np.float32)
+    by_own, by_common = squared_distances([(originals, own), (originals, common)])
+    assert by_own.tolist() == [[25.0], [0.0]]
+    assert by_common.tolist() == [[1.0, 1.0], [2.0, 4.0]]
+
+
+def test_blocks_and_devices_make_no_difference() -> None:
+    rng = np.random.default_rng(1)
+    pairs = [(rng.random((2, 1, 20_001)), rng.random((2, 3, 20_001))) for _ in range(3)]
+    on_other_devices = squared_distances([(torch.from_numpy(a), torch.from_numpy(b)) for a, b in pairs])
+    for (a, b), blocks, whole in zip(pairs, squared_distances(pairs), on_other_devices, strict=True):
+        np.testing.assert_allclose(blocks, ((a - b) ** 2).sum(axis=-1), rtol=1e-12)
+        np.testing.assert_allclose(whole, blocks, rtol=1e-12)

@@ -104,6 +104,7 @@ class ImagesAsFeatures(Extractor):
 
     def __init__(self) -> None:
         """It has no weights."""
+        self.device = torch.device("cpu")
 
     def layers(self, images: Tensor) -> Iterator[Tensor]:
         yield images

@@ -77,7 +77,7 @@ class Metric:
         """
         self.check_size(min(a.shape[-2:]))
         low, high = self.input_range
-        ours = [images * (high - low) + low for images in (a, b)]
+        ours = [(images * (high - low) + low).contiguous() for images in (a, b)]
         theirs = [images.clone() for images in ours]
         found = self.distance(*theirs)
         if not isinstance(found, Tensor):
