@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,9 +60,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let pytest end as it began."""
+    """Let pytest end as it began, but not import hypothesis for the summary of tests that did not use it."""
+    plugins = session.config.pluginmanager
     if UNUSED in session.config.stash:
-        session.config.pluginmanager.register(session.config.stash[UNUSED], "logging-plugin")
+        plugins.register(session.config.stash[UNUSED], "logging-plugin")
+    if QUESTION in session.config.stash and "hypothesis" not in sys.modules and plugins.has_plugin("hypothesispytest"):
+        plugins.unregister(name="hypothesispytest")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -38,7 +38,6 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal, stats
 
 from dps.errors import UsageError, unknown
 
@@ -336,6 +335,8 @@ def _sign_p_value(lost: int, won: int) -> float:
     """How often a fair coin loses at least as many; it falls as more are lost."""
     if lost + won == 0:
         return 1.0
+    from scipy import stats  # here, since importing it takes longer than many a run, and only --against needs it
+
     return float(stats.binomtest(lost, lost + won, 0.5, alternative="greater").pvalue)
 
 
@@ -377,6 +378,8 @@ class _Null:
     @classmethod
     def of(cls, differences: Whole) -> "_Null":
         """Work it out: of n differences of one size a binomially distributed number is lost."""
+        from scipy import signal, stats
+
         sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
         unit = int(np.gcd.reduce(sizes)) or 1
         likely = np.ones(1)

@@ -4,11 +4,11 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -137,8 +137,11 @@ def wilson(passed: int, cases: int) -> tuple[float, float]:
     Source:
         Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
     """
-    low, high = stats.binomtest(passed, cases).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(low), float(high)
+    z = NormalDist().inv_cdf(0.975)
+    fraction, spread = passed / cases, z**2 / cases
+    middle = (fraction + spread / 2) / (1 + spread)
+    half = math.sqrt(fraction * (1 - fraction) * spread + spread**2 / 4) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _first_fault(named: Mapping[str, float]) -> str:

@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from dps import verdicts
 from dps.verdicts import Distances, Verdict, judge
@@ -168,6 +169,13 @@ def test_whatever_the_numbers_there_is_a_verdict_of_finite_numbers(numbers: list
 
 
 # ------------------------------------------------------------------------------------------- pass fractions
+
+
+def test_wilson_agrees_with_scipy() -> None:
+    for cases in (1, 5, 48, 200):
+        for passed in range(cases + 1):
+            expected = binomtest(passed, cases).proportion_ci(confidence_level=0.95, method="wilson")
+            assert verdicts.wilson(passed, cases) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_wilson_by_hand() -> None:

