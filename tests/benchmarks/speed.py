@@ -175,7 +175,7 @@ def harness() -> Iterator[str]:
     run = suite("suites/test_probes.py", "-p", "tests.benchmarks.nothing_measured").cpu
     yield f"{items} items, nothing drawn or measured; CPU seconds"
     each, own = (1000 * seconds / items for seconds in (run - imports, empty))
-    yield f"  {run:.1f}; imports {imports:.1f}, empty items {empty:.1f}: {each:.2f} ms an item, of which pytest's {own:.2f}"
+    yield f"  {run:.1f}; imports {imports:.1f}, empty items {empty:.1f}: {each:.2f} ms an item, pytest's {own:.2f}"
 
 
 def workers() -> Iterator[str]:
