@@ -2,6 +2,8 @@
 
 results.py  results.json: rows at full precision, written atomically
 paper.py    the paper's published tables, beside which ours are shown
+page.py     report.html: one page with tables, figures and every case
+figures.py  plots
 gate.py     the run against its baseline, another metric, and required floors
 costs.py    throughput beside the bare forward pass
 sheets.py   contact sheets of what is asked
@@ -21,7 +23,7 @@ from pathlib import Path
 import torch
 
 from dps import files
-from dps.report import costs, gate, paper, results, table1, table2, tables
+from dps.report import costs, gate, page, paper, results, table1, table2, tables
 from dps.report.results import Gathered, Row
 from dps.run import Question
 
@@ -67,7 +69,10 @@ def finish(question: Question, gathered: Gathered, command: str, *, interrupted:
     try:
         files.write(question.report_dir / "results.json", results.as_json(document).encode())
         files.write(question.report_dir / "report.md", as_markdown(document, outcome.lines).encode())
-        lines.append(f"written: {question.report_dir / 'results.json'}, {question.report_dir / 'report.md'}")
+        asked = page.named(case for probe in question.probes for case in probe.cases)
+        html = page.render(results.strict(document), asked, outcome.lines)
+        files.write(question.report_dir / "report.html", html.encode())
+        lines.append(f"written: {question.report_dir}: results.json, report.md, report.html")
     except OSError as error:
         failed = True
         lines.append(f"the report was not written to {question.report_dir}: {error.strerror or error}.")

@@ -186,7 +186,7 @@ def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]
 
 def as_json(data: Row) -> str:
     """Strict JSON: a number that is not finite becomes null."""
-    return json.dumps(_strict(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(strict(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read(path: Path) -> Row:
@@ -223,11 +223,17 @@ def _throughput_order(row: Row) -> tuple[Any, ...]:
     return (row["image_size"], row["batch_size"], *names)
 
 
-def _strict(value: Any) -> Any:
+def finite(number: float | None) -> float | None:
+    """A number, or None where it is not finite, as strict JSON has it."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def strict(value: Any) -> Any:
+    """Data with None for every number that is not finite."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return finite(value)
     if isinstance(value, dict):
-        return {key: _strict(each) for key, each in value.items()}
+        return {key: strict(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(each) for each in value]
+        return [strict(each) for each in value]
     return value
