@@ -359,7 +359,7 @@ def test_an_interrupted_run_keeps_what_was_measured(suite: Suite) -> None:
     assert done.results["run"]["interrupted"] is True
     assert [row["metric"] for row in done.rows] == ["sort"] * 3
     assert "interrupted" in (done.folder / "report.md").read_text(encoding="utf-8")
-    assert sorted(path.name for path in done.folder.iterdir()) == ["report.md", "results.json"]
+    assert sorted(path.name for path in done.folder.iterdir()) == ["report.html", "report.md", "results.json"]
 
 
 # ----------------------------------------------------------------------------------------- what is not done

@@ -1,67 +1,47 @@
 """report.html: the run as one page that asks nothing of any other address, with the images of its cases."""
 
-import base64
 import functools
-import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-import PIL.Image
-
-from dps.errors import DpsError
-from dps.images import Picture
-from dps.probes import Case
-from dps.report import costs, figures, paper, results, table1, table2
+from dps.report import costs, figures, gallery, paper, table1, table2
+from dps.report.album import Album
 from dps.report.results import Row
 from dps.report.table1 import Table
-from dps.report.tables import Key
-
-MOST_IMAGES = 16 * 2**20
-"""How many bytes of images a page holds, encoded; cases that most variants miss come first."""
-
-MOST_LAYERS = 20_000
-"""For how many rows a page holds each layer's contribution."""
-
-DIGITS = 5
-"""Significant digits of distances on the page; results.json has all."""
+from dps.report.tables import Column, Key
 
 
-def render(document: Row, cases: Mapping[str, Case], gated: Sequence[str]) -> str:
+def render(document: Row, album: Album) -> str:
     """Make the page.
 
     Args:
         document: results.json.
-        cases: the run's, by name; they are drawn again for their images.
-        gated: what the gate says, in lines.
+        album: images of its cases; those that it lacks are shown by their numbers alone.
 
     Returns:
         HTML with everything in it. The same for the same input.
     """
     table = table1.count(document["cases"])
     about = document["run"]
-    template = _environment().get_template("page.html.j2")
-    html: str = template.render(
+    html: str = _environment().get_template("page.html.j2").render(
         run=about,
-        gated=gated,
-        variants=len(table.variants),
+        facts=_facts(document, table),
         words=table1.in_words(table),
         cells=table1.CELLS,
         paper=paper.table1().source,
-        table=_rows_of_table1(table),
+        table=_table1(document, table),
         probes=[
-            {"name": probe, "asks": about["probes"].get(probe, ""), "figure": _figure(table, document, probe)}
+            {"name": probe, "asks": about["probes"].get(probe, ""), "figures": _figures(document, table, probe)}
             for probe in table.probes
         ],
-        scores=_scores(document),
-        throughput=document["throughput"],
-        costs=costs.in_words(document["throughput"]),
-        data=_as_script(_data(document, table, cases)),
+        scores=_table2(document),
+        costs=_costs(document),
+        data=_as_script(gallery.data(document, table, album)),
         css=_asset("page.css"),
         js=_asset("page.js"),
-    )
+    )  # fmt: skip
     return html
 
 
@@ -93,149 +73,99 @@ def _as_script(data: Any) -> Any:
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - with no < left
 
 
-def _figure(table: Table, document: Row, probe: str) -> Any:
+def _figures(document: Row, table: Table, probe: str) -> list[Any]:
     from markupsafe import Markup
 
-    return Markup(figures.as_svg(figures.of_probe(table, document["cases"], probe)))  # noqa: S704 - escaped by Matplotlib
+    found = figures.of_probe(document, table, probe)
+    return [Markup(figures.as_svg(figure)) for _, figure in found]  # noqa: S704 - escaped by Matplotlib
+
+
+def _facts(document: Row, table: Table) -> list[tuple[str, str]]:
+    """What was measured, in a few words each."""
+    about = document["run"]
+    facts = []
+    if table.variants:
+        cases = len({(row["probe"], row["case"]) for row in document["cases"]})
+        metrics, networks, normalizations = (list(dict.fromkeys(part)) for part in zip(*table.variants, strict=True))
+        axes = [metrics, *([each for each in part if each] for part in (networks, normalizations))]
+        facts.append((_counted(len(table.variants), "variant"), "; ".join(", ".join(axis) for axis in axes if axis)))
+        facts.append(
+            (_counted(cases, "case"), f"{_counted(len(table.probes), 'probe')}, SHA-256 {about['probes_sha256'][:8]}…")
+        )
+    weights = [f"{name} ({of['weights']}, {of['sha256'][:8]}…)" for name, of in about["networks"].items()]
+    if weights:
+        facts.append(("Weights", ", ".join(weights)))
+    facts.append(("Versions", f"dps {about['dps']}, PyTorch {about['torch']}, {about['device']}"))
+    return facts
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 # ------------------------------------------------------------------------------------------- tables
 
 
-def _rows_of_table1(table: Table) -> Row:
+def _table1(document: Row, table: Table) -> Row:
     """Table 1 for the template: heads, and a row of cells for each variant."""
-    published = paper.table1()
-    has_paper = {probe: any(published.get(*key, probe) for key in table.variants) for probe in table.probes}
-    rows = []
-    for key in table.variants:
-        cells: list[Row] = []
-        for probe in table.probes:
-            count = table.counts.get((key, probe))
-            cells.append(_cell(count) if count else {"text": "", "sort": -1, "shade": None, "interval": ""})
-            if has_paper[probe]:
-                cells.append({"paper": published.get(*key, probe)})
-        rows.append({"key": [part or "" for part in key], "cells": cells})
-    heads: list[Row] = []
-    for probe in table.probes:
-        heads.append({"text": probe})
-        heads += [{"text": "paper", "paper": True}] if has_paper[probe] else []
-    return {"heads": heads, "rows": rows}
+    cost = costs.beside_quality(document["throughput"], table.variants)
+    columns = [*([cost[0]] if cost else []), *table1.columns(table, paper.table1())]
+    grid = _grid(table.variants, columns)
+    for key, row in zip(table.variants, grid["rows"], strict=True):
+        cells = iter(row["cells"])
+        for column in columns:
+            cell = next(cells)
+            if (count := table.counts.get((key, column.head))) is not None:
+                low, high = count.percent
+                shade = "fails" if count.fraction < table1.FEWER_THAN_HALF else "all" if count.fraction == 1 else ""
+                cell.update(text=f"{count.passed}/{count.cases}", small=f"{low}-{high}", shade=shade)
+                cell.update(sort=round(count.fraction, 6))
+            if any(column.beside):
+                next(cells)
+    return {**grid, "cost": cost[1] if cost else ""}
 
 
-def _cell(count: table1.Count) -> Row:
-    low, high = count.interval
-    return {
-        "text": f"{count.passed}/{count.cases}",
-        "interval": f"{100 * low:.0f}-{100 * high:.0f} %",
-        "sort": round(count.fraction, 6),
-        "shade": round(10 * count.fraction),
-    }
-
-
-def _scores(document: Row) -> Row | None:
+def _table2(document: Row) -> Row | None:
     """Table 2 for the template."""
     if not document["scores"]:
         return None
     about = document["run"]["dataset"]
-    keys, columns = table2.laid_out(document["scores"], paper.table2())
-    heads: list[Row] = []
+    return {
+        **_grid(*table2.laid_out(document["scores"], paper.table2())),
+        "real": about["name"] == paper.table2().dataset,
+        "note": table2.note(document["scores"], paper.table2(), about),
+    }
+
+
+def _costs(document: Row) -> Row | None:
+    """Throughput for the template."""
+    rows = document["throughput"]
+    if not rows:
+        return None
+    cells = [costs.cells(row) for row in rows]
+    return {
+        "words": costs.in_words(rows),
+        "about": costs.ABOUT,
+        "heads": [{"text": head, "paper": False} for head in costs.HEADS[3:]],
+        "rows": [{"key": row[:3], "cells": [_cell(text) for text in row[3:]]} for row in cells],
+    }
+
+
+def _grid(keys: Sequence[Key], columns: Sequence[Column]) -> Row:
+    """A table of variants, the paper's values in columns of their own."""
+    heads = []
     for column in columns:
-        heads.append({"text": column.head})
+        heads.append({"text": column.head, "paper": False})
         heads += [{"text": "paper", "paper": True}] if any(column.beside) else []
     rows = []
     for place, key in enumerate(keys):
-        cells: list[Row] = []
+        cells = []
         for column in columns:
-            cells.append({"text": column.cells[place]})
-            cells += [{"paper": column.beside[place]}] if any(column.beside) else []
+            cells.append(_cell(column.cells[place]))
+            cells += [_cell(column.beside[place], paper=True)] if any(column.beside) else []
         rows.append({"key": [part or "" for part in key], "cells": cells})
-    return {
-        "real": about["name"] == paper.table2().dataset,
-        "note": table2.note(document["scores"], paper.table2(), about),
-        "heads": heads,
-        "rows": rows,
-    }
+    return {"heads": heads, "rows": rows}
 
 
-# ------------------------------------------------------------------------------------------- the gallery
-
-
-@dataclass(frozen=True, slots=True)
-class _Images:
-    """Each image once, as a data URI, as long as there is room."""
-
-    uris: list[str] = field(default_factory=list)
-    places: dict[str, int] = field(default_factory=dict)
-    size: list[int] = field(default_factory=lambda: [0])
-
-    def add(self, picture: Picture) -> int | None:
-        """Where it stands; None where there is no more room."""
-        if picture.digest not in self.places:
-            if self.size[0] > MOST_IMAGES:
-                return None
-            png = io.BytesIO()
-            PIL.Image.fromarray(picture.pixels).save(png, "PNG")
-            uri = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
-            self.places[picture.digest] = len(self.uris)
-            self.uris.append(uri)
-            self.size[0] += len(uri)
-        return self.places[picture.digest]
-
-
-def _data(document: Row, table: Table, cases: Mapping[str, Case]) -> Row:
-    """What the gallery shows, in columns: case by case, the worst ones first."""
-    by_case: dict[str, dict[Key, Row]] = {}
-    for row in document["cases"]:
-        key = row["metric"], row["network"], row["normalization"]
-        by_case.setdefault(f"{row['probe']}/{row['case']}", {})[key] = row
-    missed = {name: sum(not row["passed"] for row in rows.values()) / len(rows) for name, rows in by_case.items()}
-    order = sorted(by_case, key=lambda name: (-missed[name], name))
-    images = _Images()
-    with_layers = len(document["cases"]) <= MOST_LAYERS
-    return {
-        "variants": [[part or "" for part in key] for key in table.variants],
-        "probes": list(table.probes),
-        "cases": [_of_case(name, by_case[name], table, document, cases.get(name), images) for name in order],
-        "rows": [[_verdict(by_case[name].get(key), with_layers) for key in table.variants] for name in order],
-        "images": images.uris,
-        "shown": len(images.uris),
-    }
-
-
-def _of_case(
-    name: str, rows: Mapping[Key, Row], table: Table, document: Row, case: Case | None, images: _Images
-) -> Row:
-    probe, _, case_id = name.partition("/")
-    found: Row = {"probe": table.probes.index(probe), "id": case_id, "drawn": document["drawn"].get(name, {})}
-    digest = next(iter(rows.values())).get("images_sha256")
-    if case is None or digest is None:
-        return found
-    try:
-        triple = case.draw()
-    except DpsError:
-        return found  # it could be drawn before: a file is gone by now
-    nearest = {row["nearest_reference"] for row in rows.values()}
-    found["original"], found["distorted"] = images.add(triple.original), images.add(triple.distorted)
-    found["references"] = {ref: images.add(each) for ref, each in triple.references.items() if ref in nearest}
-    return found
-
-
-def _verdict(row: Row | None, with_layers: bool) -> list[Any] | None:
-    """Passed, distance, nearest reference, its distance, margin, error, and each layer's part in both distances."""
-    if row is None:
-        return None
-    distances = [_short(row["distance"]), row["nearest_reference"], _short(row["nearest_reference_distance"])]
-    found = [int(bool(row["passed"])), *distances, _short(row["margin"]), row.get("error", "")]
-    if with_layers and row.get("layers"):
-        found += [[_short(each) for each in row[part]] for part in ("layers", "nearest_reference_layers")]
-    return found
-
-
-def _short(number: float | None) -> float | None:
-    finite = results.finite(number)
-    return None if finite is None else float(f"{finite:.{DIGITS}g}")
-
-
-def named(cases: Iterable[Case]) -> dict[str, Case]:
-    """Cases by name."""
-    return {case.name: case for case in cases}
+def _cell(text: str, *, paper: bool = False) -> Row:
+    return {"text": text, "small": "", "sort": None, "shade": "", "paper": paper}

@@ -22,6 +22,7 @@ from dps.images import digest_of_files
 from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes import Case
+from dps.report.album import Album
 from dps.run import Answer, Question, Score
 from dps.verdicts import Estimate
 
@@ -65,6 +66,7 @@ class Gathered:
         scores: rows, as `score_rows` makes them.
         triplets: each triplet's 2AFC score, by what was scored and the variant; only where metrics are compared.
         throughput: rows, as `throughput.row` makes them.
+        album: the images of the cases.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Gathered:
     scores: list[Row] = field(default_factory=list)
     triplets: dict[Scored, Sequence[float]] = field(default_factory=dict)
     throughput: list[Row] = field(default_factory=list)
+    album: Album = field(default_factory=Album, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.cases or self.scores or self.throughput)
