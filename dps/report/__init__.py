@@ -9,6 +9,9 @@ figures.py  plots, of each probe
 gate.py     the run against its baseline, another metric, and required floors
 costs.py    throughput beside the bare forward pass
 sheets.py   contact sheets of what is asked
+export.py   tables and figures as files for a paper
+latex.py    tables of variants in LaTeX
+two_runs.py two runs side by side
 strata.py   pass fractions by what cases were drawn with
 table1.py   pass fractions by metric, network and normalization; and what to notice in them
 table2.py   scores: agreement with people, or with what stands in for them

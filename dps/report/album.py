@@ -1,11 +1,14 @@
 """The images of a run's cases, each once, as plain data that travels from worker to worker with a test's report."""
 
 import base64
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dps import images
+from dps.errors import DpsError
 from dps.images import Picture, Triple
+from dps.probes import Case
 
 LONGEST_SIDE = 256
 """Of an image in the report, in pixels; a larger one is shown smaller."""
@@ -48,6 +51,26 @@ class Album:
         """Take in what another album has found new."""
         self.cases.update(news["cases"])
         self.images.update(news["images"])
+
+
+def drawn_again(rows: Iterable[Mapping[str, Any]], cases: Iterable[Case]) -> Album:
+    """Draw the images of a run that is over; a case that is not there any more, or is drawn otherwise now, is left out.
+
+    Args:
+        rows: case rows of results.json.
+        cases: that may be the run's.
+    """
+    digests = {f"{row['probe']}/{row['case']}": row.get("images_sha256") for row in rows}
+    album = Album()
+    for case in cases:
+        if digests.get(case.name):
+            try:
+                triple = case.draw()
+            except DpsError:
+                continue
+            if triple.digest == digests[case.name]:
+                album.add(case.name, triple)
+    return album
 
 
 def _encoded(picture: Picture) -> str:

@@ -3,7 +3,6 @@
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -91,17 +90,14 @@ def as_svg(figure: "Figure") -> str:
     return svg
 
 
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure as the file's suffix says: ``.svg``, with text as outlines, or ``.png``.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+def as_file(figure: "Figure", suffix: str) -> bytes:
+    """A figure as a file of its own: ``svg``, with text as outlines, or ``png``; the same bytes every time."""
     from matplotlib import rc_context
 
-    about = {"Date": None} if path.suffix == ".svg" else {}
+    file = io.BytesIO()
     with rc_context({"svg.hashsalt": "dps"}):
-        figure.savefig(path, dpi=200, metadata=about)
+        figure.savefig(file, format=suffix, dpi=200, metadata={"Date": None} if suffix == "svg" else {})
+    return file.getvalue()
 
 
 def _draw_fractions(axes: "Axes", table: Table, keys: Sequence[Key], probe: str) -> None:
