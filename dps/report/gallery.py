@@ -34,14 +34,14 @@ def data(document: Row, table: Table, album: Album) -> Row:
         ``variants``, ``probes``, ``references`` and ``images`` (data URIs), which the others name by their place;
         ``cases``, the worst first; ``rows``, by case and variant, see `_verdict`; ``lossy``, whether images are WebP.
     """
-    by_case: dict[str, dict[Key, Row]] = {}
+    by_case: dict[tuple[str, str], dict[Key, Row]] = {}
     for row in document["cases"]:
         key = row["metric"], row["network"], row["normalization"]
-        by_case.setdefault(f"{row['probe']}/{row['case']}", {})[key] = row
+        by_case.setdefault((row["probe"], row["case"]), {})[key] = row
     missed = {name: sum(not row["passed"] for row in rows.values()) / len(rows) for name, rows in by_case.items()}
     order = sorted(by_case, key=lambda name: (-missed[name], name))
     references = sorted({row.get("nearest_reference") or "" for row in document["cases"]} - {""})
-    shown = {name: _shown(by_case[name].values(), album.cases.get(name)) for name in order}
+    shown = {name: _shown(by_case[name].values(), album.cases.get("/".join(name))) for name in order}
     uris, lossy = _images(dict.fromkeys(each for of in shown.values() for each in of.values()), album)
     place = {digest: number for number, digest in enumerate(uris)}
     return {
@@ -50,13 +50,12 @@ def data(document: Row, table: Table, album: Album) -> Row:
         "references": references,
         "cases": [
             {
-                "probe": table.probes.index(probe),
-                "id": case_id,
-                "drawn": {key: _readable(value) for key, value in document["drawn"].get(name, {}).items()},
+                "probe": table.probes.index(name[0]),
+                "id": name[1],
+                "drawn": {key: _readable(value) for key, value in document["drawn"].get("/".join(name), {}).items()},
                 "images": {what: place[digest] for what, digest in shown[name].items() if digest in place},
             }
             for name in order
-            for probe, _, case_id in [name.partition("/")]
         ],
         "rows": [[_verdict(by_case[name].get(key), references) for key in table.variants] for name in order],
         "images": list(uris.values()),

@@ -57,6 +57,7 @@ for (const tools of document.querySelectorAll(".tools")) {
     if (!how) return;
     const text = WRITERS[how](cellsOf(document.getElementById(tools.dataset.for)));
     const status = tools.querySelector("[role=status]");
+    status.textContent = "";
     try {
       await navigator.clipboard.writeText(text);
       status.textContent = "Copied.";
