@@ -34,15 +34,13 @@ def outcome(document: Row, table: Table, probe: str) -> "Figure":
     The second part shows how many times farther the nearest reference is than the distorted image: the range over all
     cases, the middle half, and the median. Right of 1 is a pass, so a near miss is seen apart from a disaster.
     """
-    from matplotlib.figure import Figure
-
     keys = [key for key in table.variants if (key, probe) in table.counts]
     names = [label(key) for key in keys]
     height = BELOW + A_ROW * (1 + len(keys))
-    figure = Figure(figsize=(WIDTH, height))
+    figure = blank(WIDTH, height)
     left = min(0.35, 0.065 * max(map(len, names)) / WIDTH + 0.02)
     fraction, ratio = figure.subplots(
-        1, 2, gridspec_kw={"left": left, "right": 0.98, "top": 1, "bottom": BELOW / height, "wspace": 0.06}
+        1, 2, gridspec_kw={"left": left, "right": 0.98, "top": 1, "bottom": BELOW / height, "wspace": 0.1}
     )
     _draw_fractions(fraction, table, keys, probe)
     _draw_ratios(ratio, _ratios(document, probe), keys)
@@ -163,3 +161,10 @@ def _plain(axes: "Axes") -> None:
     axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def blank(width: float, height: float) -> "Figure":
+    """An empty figure, in inches: Matplotlib's door for other figures."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))

@@ -25,7 +25,7 @@ def render(document: Row, album: Album) -> str:
     """
     table = table1.count(document["cases"])
     about = document["run"]
-    html: str = _environment().get_template("page.html.j2").render(
+    html: str = environment().get_template("page.html.j2").render(
         run=about,
         facts=_facts(document, table),
         words=table1.in_words(table),
@@ -39,14 +39,15 @@ def render(document: Row, album: Album) -> str:
         scores=_table2(document),
         costs=_costs(document),
         data=_as_script(gallery.data(document, table, album)),
-        css=_asset("page.css"),
-        js=_asset("page.js"),
+        css=asset("page.css"),
+        js=asset("page.js"),
     )  # fmt: skip
     return html
 
 
 @functools.cache
-def _environment() -> Any:
+def environment() -> Any:
+    """Where our templates are found; what they are filled with is escaped."""
     import jinja2
 
     return jinja2.Environment(
@@ -58,7 +59,7 @@ def _environment() -> Any:
     )
 
 
-def _asset(name: str) -> Any:
+def asset(name: str) -> Any:
     """A file of ours that stands in the page as it is."""
     from markupsafe import Markup
 
