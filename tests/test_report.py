@@ -397,6 +397,7 @@ def test_an_interrupted_run_says_so(question: run.Question) -> None:
     report.finish(question, Gathered(cases=rows("invert", "+")), "pytest", interrupted=True)
     assert results.read(question.report_dir / "results.json")["run"]["interrupted"] is True
     assert "**The run was interrupted;" in (question.report_dir / "report.md").read_text(encoding="utf-8")
+    assert "<strong>The run was interrupted;" in (question.report_dir / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(question: run.Question) -> None:

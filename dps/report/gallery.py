@@ -11,7 +11,7 @@ from dps.report.results import Row
 from dps.report.table1 import Table
 from dps.report.tables import Key
 
-MOST_IMAGES = 12 * 2**20
+MOST_IMAGES = 11 * 2**20
 """How many bytes of images a page holds, in base64. If PNG takes more, they become WebP; what still is too much is left
 out, and cases that most variants miss come first."""
 

@@ -95,7 +95,7 @@ function gallery() {
 
   function picture(one, what, caption) {
     const source = data.images[one.images[what]];
-    const image = source ? element("img", { src: source, alt: "", loading: "lazy" }) : element("span", {}, "(no image here)");
+    const image = source ? element("img", { src: source, alt: "" }) : element("span", {}, "(no image here)");
     return element("figure", {}, image, element("figcaption", {}, caption));
   }
 
