@@ -381,6 +381,8 @@ def _written(
     from dps import files
     from dps.report import album, export, page
 
+    if not document["run"]:
+        raise Refused("this results.json does not say what was measured: it has no 'run'.")
     lines = [str(path) for path in export.export(document, figures)] if figures is not None else []
     if html is not None:
         asked = (case for probe in _load(places, cases or document["run"]["cases"]) for case in probe.cases)

@@ -121,6 +121,15 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert done.output == f"Error: {path}: File exists.\n"
 
 
+def test_results_that_say_nothing_of_their_run_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text('{"schema": 1}', encoding="utf-8")
+    done = dps(path, "--html", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert done.output == "Error: this results.json does not say what was measured: it has no 'run'.\n"
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_the_page_is_made_anew_with_the_images_that_are_the_same(tmp_path: Path) -> None:
     (probe,) = probes.load([probes.BUILT_IN / "invert.yaml"], 2)
     digests = {case.id: case.draw().digest for case in probe.cases}

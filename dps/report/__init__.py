@@ -201,5 +201,5 @@ def _title_of_scores(dataset: Row, width: int) -> list[str]:
 
 def _remarks(document: Row, width: int) -> list[str]:
     """What a reader of the table has to know about the weights."""
-    remarks = {network["remark"] for network in document["run"]["networks"].values() if network["remark"]}
+    remarks = {network["remark"] for network in document["run"].get("networks", {}).values() if network["remark"]}
     return [line for remark in sorted(remarks) for line in tables.wrapped(f"note: {remark}.", width)]

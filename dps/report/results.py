@@ -193,7 +193,7 @@ def as_json(data: Row) -> str:
 
 
 def read(path: Path) -> Row:
-    """Read a results.json.
+    """Read a results.json; what it lacks is empty.
 
     Raises:
         UsageError: it is missing, no JSON, or of another schema.
@@ -206,7 +206,7 @@ def read(path: Path) -> Row:
         raise UsageError(f"{path}: not JSON ({error}); is it cut short?") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise UsageError(f"{path}: not a results.json of schema {SCHEMA}.")
-    return data
+    return {"run": {}, "cases": [], "scores": [], "throughput": [], "drawn": {}, **data}
 
 
 def _remark(network: str, source: str) -> str:

@@ -62,12 +62,16 @@ def as_text(first: Row, second: Row, width: int) -> list[str]:
 def differences(first: Row, second: Row) -> list[str]:
     """What two runs were made with that is not the same, a line each; and what only one of them measured."""
     a, b = first["run"], second["run"]
-    values = ((name, a.get(name), b.get(name)) for name in ("dps", "torch", "device", "reduction"))
-    lines = [f"{name}: {mine} in A, {theirs} in B" for name, mine, theirs in values if mine != theirs]
+    lines = [
+        f"{name}: {a.get(name)} in A, {b.get(name)} in B"
+        for name in ("dps", "torch", "device", "reduction")
+        if a.get(name) != b.get(name)
+    ]
     if a.get("probes_sha256") != b.get("probes_sha256"):
         lines.append("the probe files are not the same")
-    for network in sorted(a["networks"].keys() & b["networks"].keys()):
-        digests = [run["networks"][network]["sha256"][:8] for run in (a, b)]
+    mine, theirs = (run.get("networks", {}) for run in (a, b))
+    for network in sorted(mine.keys() & theirs.keys()):
+        digests = [of[network]["sha256"][:8] for of in (mine, theirs)]
         if digests[0] != digests[1]:
             lines.append(f"{network}: other weights, SHA-256 {digests[0]}... in A, {digests[1]}... in B")
     before, after = _by_case(first["cases"]), _by_case(second["cases"])
@@ -78,9 +82,9 @@ def differences(first: Row, second: Row) -> list[str]:
     }
     if other:
         lines.append(f"{len(other)} cases have the same name, but other images: {'/'.join(min(other))}, ...")
-    for name, mine, theirs in (("A", before, after), ("B", after, before)):
-        if alone := len(mine.keys() - theirs.keys()):
-            lines.append(f"measured only in {name}: {alone} of {len(mine)} verdicts")
+    for name, found, other_run in (("A", before, after), ("B", after, before)):
+        if alone := len(found.keys() - other_run.keys()):
+            lines.append(f"measured only in {name}: {alone} of {len(found)} verdicts")
     return lines
 
 
