@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: bench test check format clean
+.PHONY: bench test check format pictures clean
 
 bench: $(READY)
 	$(BIN)/pytest suites/
@@ -21,6 +21,10 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The README's pictures, of the last `make bench`; needs Chromium.
+pictures: $(READY)
+	$(BIN)/python -m tests.record_pictures
 
 # Made anew when the dependencies change; the weight packages are pinned by hash in dps/networks.py.
 $(READY): pyproject.toml

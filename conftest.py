@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from dps.agreement import Panel
     from dps.metrics import Variant
     from dps.probes import Case
+    from dps.report.album import Album
     from dps.run import Answer, Measured, Question, Score
 
 QUESTION: pytest.StashKey["Question"] = pytest.StashKey()
 MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
 UNUSED = pytest.StashKey[object]()
-ROW, DRAWN, SCORES, TRIPLETS, THROUGHPUT = "dps_row", "dps_drawn", "dps_scores", "dps_triplets", "dps_throughput"
+ROW, DRAWN, IMAGES = "dps_row", "dps_drawn", "dps_images"
+SCORES, TRIPLETS, THROUGHPUT = "dps_scores", "dps_triplets", "dps_throughput"
 SUITES = Path(__file__).resolve().parent / "suites"
 
 
@@ -107,8 +109,16 @@ def measured(pytestconfig: pytest.Config) -> "Measured":
     return pytestconfig.stash[MEASURED]
 
 
+@pytest.fixture(scope="session")
+def album() -> "Album":
+    """The images that this process has drawn so far."""
+    from dps.report.album import Album
+
+    return Album()
+
+
 @pytest.fixture
-def gate(request: pytest.FixtureRequest) -> "Callable[[Case, Variant, Answer], None]":
+def gate(request: pytest.FixtureRequest, album: "Album") -> "Callable[[Case, Variant, Answer], None]":
     """Record an answer, and fail where it counts as failing: see ``--gate``."""
     from dps import baseline
     from dps.report.results import case_row
@@ -118,6 +128,8 @@ def gate(request: pytest.FixtureRequest) -> "Callable[[Case, Variant, Answer], N
     def judge(case: "Case", variant: "Variant", answer: "Answer") -> None:
         row = case_row(case, variant, answer)  # with xdist, it travels with the test's report
         request.node.user_properties += [(ROW, row), (DRAWN, answer.drawn)]
+        if answer.triple is not None and case.name not in album.cases:
+            request.node.user_properties.append((IMAGES, album.add(case.name, answer.triple)))
         if answer.drawing_failed:
             pytest.fail(f"{case.name}: {answer.verdict}", pytrace=False)
         if not question.gates(variant):
@@ -182,6 +194,8 @@ class Recorder:
             if isinstance(row := found.get(ROW), dict):
                 self.gathered.cases.append(row)
                 self.gathered.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
+            if isinstance(images := found.get(IMAGES), dict):
+                self.gathered.album.update(images)
             self.gathered.scores.extend(found.get(SCORES, ()))
             if triplets := found.get(TRIPLETS):
                 self.gathered.triplets[tuple(triplets[0])] = triplets[1]

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import io
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -78,6 +79,23 @@ def read(path: Path) -> Pixels:
         raise ImageError(f"{path}: the image cannot be decoded ({one_line(error)}); is it cut short?") from None
     pixels.setflags(write=False)
     return pixels
+
+
+def as_png(pixels: Pixels, most: int) -> bytes:
+    """An image as a PNG file, made smaller where a side is longer than ``most`` pixels."""
+    image = PIL.Image.fromarray(pixels)
+    image.thumbnail((most, most))
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)  # a twentieth larger than the default, in half the time
+    return file.getvalue()
+
+
+def as_webp(png: bytes) -> bytes:
+    """A PNG file as a WebP file of about a quarter of its size: looks alike, but not pixel by pixel."""
+    file = io.BytesIO()
+    with PIL.Image.open(io.BytesIO(png)) as image:
+        image.save(file, "WEBP", quality=80, method=2)
+    return file.getvalue()
 
 
 def as_batch(images: Iterable[Pixels]) -> Tensor:

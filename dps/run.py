@@ -242,12 +242,14 @@ class Answer:
         images_sha256: of the case's images; empty where it could not be drawn.
         drawn: what it was drawn with.
         drawing_failed: the case itself is at fault, not the metric.
+        triple: the images; None where the case could not be drawn.
     """
 
     verdict: Verdict
     images_sha256: str = ""
     drawn: dict[str, object] = field(default_factory=dict)
     drawing_failed: bool = False
+    triple: Triple | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +344,9 @@ class Measured:
                 digest = triple.digest
                 for variant, outcome in by_variant.items():
                     verdict = verdicts.broken(str(outcome)) if isinstance(outcome, DpsError) else judge(outcome)
-                    answers[name, variant] = Answer(verdict=verdict, images_sha256=digest, drawn=triple.drawn)
+                    answers[name, variant] = Answer(
+                        verdict=verdict, images_sha256=digest, drawn=triple.drawn, triple=triple
+                    )
         return answers
 
     def _draw(self, cases: Mapping[str, Case]) -> dict[str, Triple | DpsError]:

@@ -278,6 +278,7 @@ def test_a_case_that_a_full_run_lacks_is_missing(here: Path, monkeypatch: pytest
     whole = dataclasses.replace(asked, gate="baseline", baseline=recorded, narrowed=False)
     outcome = gate.judge(whole, measured, {}, [], interrupted=False)
     assert outcome.failed
+    assert gate.recorded(whole, outcome) == {"holds": False, "missed": 0, "lines": outcome.lines}
     assert outcome.lines[-2:] == [
         "missing, though the baseline knows it:",
         "  tiny/gone: in the baseline, but not measured",
@@ -285,6 +286,22 @@ def test_a_case_that_a_full_run_lacks_is_missing(here: Path, monkeypatch: pytest
     for asked_for_less, broken_off in ((True, False), (False, True)):
         narrowed = dataclasses.replace(whole, narrowed=asked_for_less)
         assert not gate.judge(narrowed, measured, {}, [], interrupted=broken_off).failed
+
+
+def test_what_is_recorded_of_a_gate_by_hand(tmp_path: Path) -> None:
+    options = DEFAULTS | {"metric": ["pixel"], "cases": 1, "gate": "strict", "report_dir": str(tmp_path)}
+    strict = run.ask(SimpleNamespace(**options))
+    row = {"probe": "tiny", "metric": "pixel", "network": None, "normalization": None, "images_sha256": "a" * 64}
+    made = [
+        {**row, "case": "a", "passed": True, "distance": 1.0, "nearest_reference_distance": 1.5, "margin": 0.5},
+        {**row, "case": "b", "passed": False, "distance": 2.0, "nearest_reference_distance": 1.0, "margin": -0.5},
+        {**row, "case": "c", "passed": False, "distance": 2.0, "nearest_reference_distance": 1.0, "margin": -0.5},
+    ]
+    found = [
+        gate.recorded(asked, gate.judge(asked, Gathered(cases=cases), {}, [], interrupted=False))
+        for asked, cases in ((strict, made), (strict, made[:1]), (dataclasses.replace(strict, gate="off"), made))
+    ]
+    assert [(each["holds"], each["missed"]) for each in found] == [(False, 2), (True, 0), (None, 0)]
 
 
 def test_the_committed_baseline_is_that_of_all_built_in_cases_and_variants(

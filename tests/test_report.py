@@ -363,9 +363,7 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     assert finished.failed
     assert "required translate>=0.9: alexnet-none-sort has 2/3" in finished.lines
     assert not any(line.startswith("required invert") for line in finished.lines)
-    assert finished.lines[-1] == (
-        f"written: {question.report_dir / 'results.json'}, {question.report_dir / 'report.md'}"
-    )
+    assert finished.lines[-1] == f"written: {question.report_dir}: results.json, report.md, report.html"
     document = results.read(question.report_dir / "results.json")
     assert document["cases"] == sorted(made, key=lambda row: (row["probe"], row["case"], row["metric"]))
     assert document["drawn"] == {"invert/case-0": {"family": "rings"}}
@@ -399,6 +397,7 @@ def test_an_interrupted_run_says_so(question: run.Question) -> None:
     report.finish(question, Gathered(cases=rows("invert", "+")), "pytest", interrupted=True)
     assert results.read(question.report_dir / "results.json")["run"]["interrupted"] is True
     assert "**The run was interrupted;" in (question.report_dir / "report.md").read_text(encoding="utf-8")
+    assert "<strong>The run was interrupted;" in (question.report_dir / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(question: run.Question) -> None:
@@ -406,7 +405,42 @@ def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(quest
     finished = report.finish(question, Gathered(cases=rows("invert", "++")), "pytest")
     assert finished.failed
     assert finished.lines[0] == "                invert paper"
-    assert finished.lines[-1] == f"the report was not written to {question.report_dir}: No such file or directory."
+    assert finished.lines[-3:] == [
+        f"{question.report_dir / name} was not written: No such file or directory."
+        for name in ("results.json", "report.md", "report.html")
+    ]
+
+
+def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_the_rest(
+    question: run.Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object) -> str:
+        raise ZeroDivisionError("by 0")
+
+    monkeypatch.setattr(report.page, "render", broken)
+    finished = report.finish(question, Gathered(cases=rows("invert", "++")), "pytest")
+    assert finished.failed
+    assert finished.lines[-2:] == [
+        f"written: {question.report_dir}: results.json, report.md",
+        f"{question.report_dir / 'report.html'} was not written, which is a fault of dps: ZeroDivisionError: by 0",
+    ]
+    assert sorted(path.name for path in question.report_dir.iterdir()) == ["report.md", "results.json"]
+
+
+def test_a_full_disk_leaves_the_last_report_and_fails_the_run(
+    question: run.Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.finish(question, Gathered(cases=rows("invert", "++")), "first")
+    before = {path.name: path.read_bytes() for path in question.report_dir.iterdir()}
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    finished = report.finish(question, Gathered(cases=rows("invert", "--")), "second")
+    assert finished.failed
+    assert finished.lines[-1] == f"{question.report_dir / 'report.html'} was not written: No space left on device."
+    assert {path.name: path.read_bytes() for path in question.report_dir.iterdir()} == before
 
 
 # -------------------------------------------------------------------------------------------------- paper

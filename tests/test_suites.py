@@ -359,7 +359,7 @@ def test_an_interrupted_run_keeps_what_was_measured(suite: Suite) -> None:
     assert done.results["run"]["interrupted"] is True
     assert [row["metric"] for row in done.rows] == ["sort"] * 3
     assert "interrupted" in (done.folder / "report.md").read_text(encoding="utf-8")
-    assert sorted(path.name for path in done.folder.iterdir()) == ["report.md", "results.json"]
+    assert sorted(path.name for path in done.folder.iterdir()) == ["report.html", "report.md", "results.json"]
 
 
 # ----------------------------------------------------------------------------------------- what is not done
@@ -434,6 +434,7 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
     options = [f"--probes={probes.BUILT_IN / 'invert.yaml'}", "--network=alexnet", "--metric=spatial,sort,pixel",
                "--normalization=none", "--cases=10"]  # fmt: skip
     one = suite(*options)
+    pictures = (one.folder / "report.html").read_text(encoding="utf-8").count("data:image/png")
     monkeypatch.chdir(ROOT)  # as a user runs it
     two = suite(*options, "-n", "2", paths=("suites",))
     assert (one.code, two.code) == (0, 0)
@@ -449,3 +450,5 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
             expected = pytest.approx(mine[key], rel=1e-5, abs=1e-5) if key in numbers and mine[key] else mine[key]
             assert theirs[key] == expected, key
     assert one.results["drawn"] == two.results["drawn"]
+    assert pictures > 20  # an original and a distorted image of each case, and what is nearest
+    assert (two.folder / "report.html").read_text(encoding="utf-8").count("data:image/png") == pictures

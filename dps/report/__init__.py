@@ -2,9 +2,16 @@
 
 results.py  results.json: rows at full precision, written atomically
 paper.py    the paper's published tables, beside which ours are shown
+page.py     report.html: one page with tables, figures and every case
+gallery.py  what the page's gallery of cases shows
+album.py    the images of a run's cases
+figures.py  plots, of each probe
 gate.py     the run against its baseline, another metric, and required floors
 costs.py    throughput beside the bare forward pass
 sheets.py   contact sheets of what is asked
+export.py   tables and figures as files for a paper
+latex.py    tables of variants in LaTeX
+two_runs.py two runs side by side
 strata.py   pass fractions by what cases were drawn with
 table1.py   pass fractions by metric, network and normalization; and what to notice in them
 table2.py   scores: agreement with people, or with what stands in for them
@@ -14,14 +21,15 @@ tables.py   how a table of variants is put on a terminal and into Markdown
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from dps import files
-from dps.report import costs, gate, paper, results, table1, table2, tables
+from dps.errors import one_line
+from dps.report import costs, gate, page, paper, results, table1, table2, tables
 from dps.report.results import Gathered, Row
 from dps.run import Question
 
@@ -40,7 +48,7 @@ class Finished:
 
 
 def finish(question: Question, gathered: Gathered, command: str, *, interrupted: bool = False) -> Finished:
-    """Write results.json and report.md, and say in a few lines what was found.
+    """Write the report, and say in a few lines what was found.
 
     Args:
         question: what was asked.
@@ -50,39 +58,70 @@ def finish(question: Question, gathered: Gathered, command: str, *, interrupted:
     """
     about = results.about_run(question, command, torch.get_num_threads(), interrupted=interrupted)
     document = results.document(about, gathered, question.dataset.groups)
-    width = shutil.get_terminal_size().columns
-    table = table1.count(document["cases"])
     outcome = gate.judge(question, gathered, about, document["scores"], interrupted=interrupted)
-    lines = [*table1.as_text(table, paper.table1(), width), ""] if table.variants else []
-    if document["scores"]:
-        lines += [*_title_of_scores(about["dataset"], width), ""]
-        lines += [*table2.as_text(document["scores"], paper.table2(), about["dataset"], width), ""]
-    sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
-    lines += [line for sentence in sentences for line in tables.wrapped(sentence, width)]
-    lines += _remarks(document, width)
+    document = results.strict({**document, "run": {**about, "gated": gate.recorded(question, outcome)}})
+    width = shutil.get_terminal_size().columns
+    lines = as_text(document, width)
     lines += [line for note in outcome.notes for line in tables.wrapped(f"note: {note}", width)]
     lines += ["", *(part for line in outcome.lines for part in tables.wrapped(line, width))] if outcome.lines else []
     lines += how_to_go_on(question) if interrupted else []
-    failed = outcome.failed
-    try:
-        files.write(question.report_dir / "results.json", results.as_json(document).encode())
-        files.write(question.report_dir / "report.md", as_markdown(document, outcome.lines).encode())
-        lines.append(f"written: {question.report_dir / 'results.json'}, {question.report_dir / 'report.md'}")
-    except OSError as error:
-        failed = True
-        lines.append(f"the report was not written to {question.report_dir}: {error.strerror or error}.")
+    written, faults = write(
+        {
+            question.report_dir / "results.json": lambda: results.as_json(document),
+            question.report_dir / "report.md": lambda: as_markdown(document),
+            question.report_dir / "report.html": lambda: page.render(document, gathered.album),
+        }
+    )
+    if written:
+        lines.append(f"written: {question.report_dir}: {', '.join(path.name for path in written)}")
+    lines += faults
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(as_summary(document, outcome.lines))
+                file.write(as_summary(document))
         except OSError as error:
             lines.append(f"the summary was not written to {summary}: {error.strerror or error}.")
-    return Finished(lines, failed)
+    return Finished(lines, outcome.failed or bool(faults))
 
 
-def as_summary(document: Row, gated: Sequence[str]) -> str:
+def as_text(document: Row, width: int) -> list[str]:
+    """The tables of a run for a terminal, and what to notice in them."""
+    table = table1.count(document["cases"])
+    lines = [*table1.as_text(table, paper.table1(), width), ""] if table.variants else []
+    if document["scores"]:
+        dataset = document["run"]["dataset"]
+        lines += [*_title_of_scores(dataset, width), ""]
+        lines += [*table2.as_text(document["scores"], paper.table2(), dataset, width), ""]
+    sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
+    lines += [line for sentence in sentences for line in tables.wrapped(sentence, width)]
+    return lines + _remarks(document, width)
+
+
+def write(files_of: Mapping[Path, Callable[[], str]]) -> tuple[list[Path], list[str]]:
+    """Write files, each whole or not at all; what goes wrong with one is said, and the others are still written.
+
+    Args:
+        files_of: what makes the text of each file.
+
+    Returns:
+        Paths that were written, and a line for each that was not.
+    """
+    written, faults = [], []
+    for path, made in files_of.items():
+        try:
+            files.write(path, made().encode())
+        except OSError as error:
+            faults.append(f"{path} was not written: {error.strerror or error}.")
+        except Exception as error:  # noqa: BLE001 - a run's verdicts are not lost to a report that cannot be made
+            faults.append(f"{path} was not written, which is a fault of dps: {one_line(error)}")
+        else:
+            written.append(path)
+    return written, faults
+
+
+def as_summary(document: Row) -> str:
     """What GitHub shows of a job: what regressed, what improved, what cannot be told, and the tables."""
-    parts = ["## dps", *_of_gate(gated)]
+    parts = ["## dps", *_of_gate(document["run"]["gated"]["lines"])]
     table = table1.count(document["cases"])
     if table.variants:
         parts += ["", *table1.as_markdown(table, paper.table1())]
@@ -108,7 +147,7 @@ def how_to_go_on(question: Question) -> list[str]:
     return tables.wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)
 
 
-def as_markdown(document: Row, gated: Sequence[str] = ()) -> str:
+def as_markdown(document: Row) -> str:
     """report.md: the run, the table, what to notice, where the numbers come from."""
     run = document["run"]
     table = table1.count(document["cases"])
@@ -116,15 +155,15 @@ def as_markdown(document: Row, gated: Sequence[str] = ()) -> str:
     parts = ["# dps: which known flaws does the metric have?"]
     if run.get("interrupted"):
         parts += ["", "**The run was interrupted; this is what had been measured.**"]
-    parts += _of_gate(gated)
+    parts += _of_gate(run["gated"]["lines"])
     if table.variants:
-        parts += _of_probes(table, published)
+        parts += _of_probes(table, published, document["throughput"])
     if document["scores"]:
         parts += ["", f"## {' '.join(_title_of_scores(run['dataset'], sys.maxsize))}", ""]
         parts += table2.as_markdown(document["scores"], paper.table2(), run["dataset"])
     if document["throughput"]:
         parts += ["", "## What it costs", "", *costs.as_markdown(document["throughput"])]
-        parts += ["", "Median over rounds; each ratio beside a forward pass of the same images right before it."]
+        parts += ["", costs.ABOUT]
     parts += ["", "## What was asked", ""]
     parts += [f"- **{tables.escaped(name)}**: {asks}" for name, asks in run["probes"].items()]
     parts += ["", "## What was measured", ""]
@@ -136,13 +175,16 @@ def as_markdown(document: Row, gated: Sequence[str] = ()) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _of_probes(table: table1.Table, published: paper.Table1) -> list[str]:
+def _of_probes(table: table1.Table, published: paper.Table1, throughput: Sequence[Row]) -> list[str]:
     """Table 1 and what to notice in it."""
-    parts = ["", *table1.as_markdown(table, published), ""]
+    cost = costs.beside_quality(throughput, table.variants)
+    parts = ["", *table1.as_markdown(table, published, [cost[0]] if cost else []), ""]
     parts += [
         f"{table1.CELLS.capitalize()} (Wilson); higher is better. A case passes when the distorted image is strictly "
         "closer to the original than every reference."
     ]
+    if cost:
+        parts.append(f"*{cost[1][:4]}*{cost[1][4:]}")
     if any(published.get(*key, probe) for key in table.variants for probe in table.probes):
         parts.append(f"*paper*: {published.what}, {published.source}; not measured here, and not on these images.")
     parts += ["", "## What to notice", ""]
@@ -159,5 +201,5 @@ def _title_of_scores(dataset: Row, width: int) -> list[str]:
 
 def _remarks(document: Row, width: int) -> list[str]:
     """What a reader of the table has to know about the weights."""
-    remarks = {network["remark"] for network in document["run"]["networks"].values() if network["remark"]}
+    remarks = {network["remark"] for network in document["run"].get("networks", {}).values() if network["remark"]}
     return [line for remark in sorted(remarks) for line in tables.wrapped(f"note: {remark}.", width)]

@@ -21,12 +21,21 @@ class Outcome:
     Attributes:
         lines: what regressed, what improved, what cannot be told; indented where they belong to the line above.
         failed: whether something here fails the run that no single test did.
+        missed: how many cases failed their own tests.
         notes: what a reader should know beside it.
     """
 
     lines: list[str] = field(default_factory=list)
     failed: bool = False
+    missed: int = 0
     notes: list[str] = field(default_factory=list)
+
+
+def recorded(question: Question, outcome: Outcome) -> Row:
+    """What results.json keeps of it: whether there was a gate, whether it held, and the lines."""
+    asked = question.gate != "off" or question.against is not None or bool(question.floors)
+    holds = not outcome.failed and not outcome.missed
+    return {"holds": holds if asked else None, "missed": outcome.missed, "lines": outcome.lines}
 
 
 def judge(question: Question, gathered: Gathered, about: Row, scores: Sequence[Row], *, interrupted: bool) -> Outcome:
@@ -47,21 +56,26 @@ def judge(question: Question, gathered: Gathered, about: Row, scores: Sequence[R
     return Outcome(
         lines=[line for part in parts for line in part.lines],
         failed=any(part.failed for part in parts),
+        missed=sum(part.missed for part in parts),
         notes=[note for part in parts for note in part.notes],
     )
 
 
 def _against_baseline(question: Question, gathered: Gathered, about: Row, *, interrupted: bool) -> Outcome:
-    if question.gate != "baseline" or not gathered.cases:
+    if question.gate == "off" or not gathered.cases:
         return Outcome()
     gated = [row for row in gathered.cases if row["metric"] != question.against]
     findings = [baseline.compare(question.baseline, row) for row in gated]
+    missed = sum(finding.failed for finding in findings)
+    if question.gate == "strict":
+        return Outcome(missed=missed)
     lines = baseline.summary(findings, question.baseline.where)
     whole = not question.narrowed and not interrupted and len(gathered.cases) == sum(1 for _ in question.items())
     missing = baseline.missing(question.baseline, gathered.cases) if whole else []
     if missing:
         lines += ["missing, though the baseline knows it:", *(f"  {line}" for line in missing)]
-    return Outcome(lines=lines, failed=bool(missing), notes=baseline.notes(question.baseline, about))
+    notes = baseline.notes(question.baseline, about)
+    return Outcome(lines=lines, failed=bool(missing), missed=missed, notes=notes)
 
 
 def _against_metric(question: Question, gathered: Gathered) -> Outcome:

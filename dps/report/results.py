@@ -22,6 +22,7 @@ from dps.images import digest_of_files
 from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes import Case
+from dps.report.album import Album
 from dps.run import Answer, Question, Score
 from dps.verdicts import Estimate
 
@@ -65,6 +66,7 @@ class Gathered:
         scores: rows, as `score_rows` makes them.
         triplets: each triplet's 2AFC score, by what was scored and the variant; only where metrics are compared.
         throughput: rows, as `throughput.row` makes them.
+        album: the images of the cases.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Gathered:
     scores: list[Row] = field(default_factory=list)
     triplets: dict[Scored, Sequence[float]] = field(default_factory=dict)
     throughput: list[Row] = field(default_factory=list)
+    album: Album = field(default_factory=Album, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.cases or self.scores or self.throughput)
@@ -186,11 +189,11 @@ def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]
 
 def as_json(data: Row) -> str:
     """Strict JSON: a number that is not finite becomes null."""
-    return json.dumps(_strict(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(strict(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read(path: Path) -> Row:
-    """Read a results.json.
+    """Read a results.json; what it lacks is empty.
 
     Raises:
         UsageError: it is missing, no JSON, or of another schema.
@@ -203,7 +206,7 @@ def read(path: Path) -> Row:
         raise UsageError(f"{path}: not JSON ({error}); is it cut short?") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise UsageError(f"{path}: not a results.json of schema {SCHEMA}.")
-    return data
+    return {"run": {}, "cases": [], "scores": [], "throughput": [], "drawn": {}, **data}
 
 
 def _remark(network: str, source: str) -> str:
@@ -223,11 +226,17 @@ def _throughput_order(row: Row) -> tuple[Any, ...]:
     return (row["image_size"], row["batch_size"], *names)
 
 
-def _strict(value: Any) -> Any:
+def finite(number: float | None) -> float | None:
+    """A number, or None where it is not finite, as strict JSON has it."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def strict(value: Any) -> Any:
+    """Data with None for every number that is not finite."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return finite(value)
     if isinstance(value, dict):
-        return {key: _strict(each) for key, each in value.items()}
+        return {key: strict(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(each) for each in value]
+        return [strict(each) for each in value]
     return value

@@ -31,9 +31,15 @@ class Count:
         """The 95 % Wilson interval of the fraction, in [0, 1]."""
         return verdicts.wilson(self.passed, self.cases)
 
-    def __str__(self) -> str:
+    @property
+    def percent(self) -> tuple[int, int]:
+        """The same in percent, rounded outwards."""
         low, high = self.interval
-        return f"{self.passed}/{self.cases} {math.floor(100 * low)}-{math.ceil(100 * high)}"
+        return math.floor(100 * low), math.ceil(100 * high)
+
+    def __str__(self) -> str:
+        low, high = self.percent
+        return f"{self.passed}/{self.cases} {low}-{high}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +75,11 @@ def as_text(table: Table, paper: Paper, width: int) -> list[str]:
 
     Of many variants on many probes, only the paper's probes are shown.
     """
-    lines = tables.as_text(table.variants, _columns(table, paper), width)
+    lines = tables.as_text(table.variants, columns(table, paper), width)
     note = f"{CELLS}; higher is better. A metric fails a probe of which it passes fewer than half."
     shown = tuple(probe for probe in table.probes if probe in PROBE_ORDER)
     if len(lines) > MOST_LINES and 0 < len(shown) < len(table.probes):
-        lines = tables.as_text(table.variants, _columns(replace(table, probes=shown), paper), width)
+        lines = tables.as_text(table.variants, columns(replace(table, probes=shown), paper), width)
         note += f" {len(table.probes) - len(shown)} more probes are in the report; what fails them is said below."
     if any(paper.get(*key, probe) for key, probe in table.counts):
         note += f" paper: measured by {paper.source} on its own hand-made images, not on these."
@@ -87,9 +93,9 @@ MOST_LINES = 120
 """How long a table may be on a terminal."""
 
 
-def as_markdown(table: Table, paper: Paper) -> list[str]:
-    """The table for a pull request."""
-    return tables.as_markdown(table.variants, _columns(table, paper))
+def as_markdown(table: Table, paper: Paper, beside: Sequence[Column] = ()) -> list[str]:
+    """The table for a pull request, with more columns before it, if any."""
+    return tables.as_markdown(table.variants, [*beside, *columns(table, paper)])
 
 
 def in_words(table: Table) -> list[str]:
@@ -106,7 +112,7 @@ def in_words(table: Table) -> list[str]:
     return sentences
 
 
-def _columns(table: Table, paper: Paper) -> list[Column]:
+def columns(table: Table, paper: Paper) -> list[Column]:
     """A column for each probe, the paper's beside it where the paper has any."""
     return [
         Column(

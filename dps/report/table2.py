@@ -29,12 +29,17 @@ AGGREGATES = ("2afc/all", "jnd/pooled")
 
 def as_text(rows: Sequence[Row], paper: Paper, about: Row, width: int) -> list[str]:
     """The table for a terminal, and what its numbers are."""
-    return [*tables.as_text(_keys(rows), _columns(rows, paper), width), *wrapped(_note(rows, paper, about), width)]
+    return [*tables.as_text(*laid_out(rows, paper), width), *wrapped(note(rows, paper, about), width)]
 
 
 def as_markdown(rows: Sequence[Row], paper: Paper, about: Row) -> list[str]:
     """The same for a pull request."""
-    return [*tables.as_markdown(_keys(rows), _columns(rows, paper)), "", tables.escaped(_note(rows, paper, about))]
+    return [*tables.as_markdown(*laid_out(rows, paper)), "", tables.escaped(note(rows, paper, about))]
+
+
+def laid_out(rows: Sequence[Row], paper: Paper) -> tuple[tuple[Key, ...], list[Column]]:
+    """Variants and columns of the table."""
+    return _keys(rows), _columns(rows, paper)
 
 
 def name_of(row: Row) -> str:
@@ -92,16 +97,17 @@ STEADY = (
 )
 
 
-def _note(rows: Iterable[Row], paper: Paper, about: Row) -> str:
-    note = "percent ± standard error; higher is better. "
-    note += STEADY if any(row["kind"] == agreement.STEADY for row in rows) else ""
-    note += "2AFC: "
+def note(rows: Iterable[Row], paper: Paper, about: Row) -> str:
+    """What the numbers are."""
+    text = "percent ± standard error; higher is better. "
+    text += STEADY if any(row["kind"] == agreement.STEADY for row in rows) else ""
+    text += "2AFC: "
     if about["name"] != paper.dataset:
-        return note + (
+        return text + (
             "how many of the judges chose the image that the metric finds closer; all: the unweighted mean; jnd: "
             f"average precision; judges: how often two of them agree. {about['name']}: {about['about']}."
         )
-    return note + (
+    return text + (
         "how many people chose the image that the metric finds closer; distortions, real, all: unweighted means over "
         "subsets; jnd: average precision; human: how often two people agree, computed from the judgments. paper: "
         f"published in {paper.source}, not measured here."

@@ -1,0 +1,218 @@
+"""What ``dps report`` writes and shows of runs that are over: LaTeX, figures, the page anew, two runs side by side."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+from click.testing import CliRunner, Result
+
+from dps import probes
+from dps.cli import main
+from dps.report import costs, latex, results, two_runs
+from dps.report.results import Row
+from dps.report.tables import Column
+from tests.test_report import rows
+
+ABOUT = {
+    "command": "pytest suites/", "dps": "0.1.0", "python": "3", "torch": "2", "torchvision": "0", "numpy": "2",
+    "machine": "x", "device": "cpu", "threads": 2, "reduction": "sum", "cases": None, "gate": "off",
+    "probes": {"invert": "Is it?"}, "probes_sha256": "0" * 64, "metrics": {},
+    "networks": {"alexnet": {"weights": "pypi", "sha256": "a" * 64, "remark": ""}},
+    "dataset": {"name": "synthetic", "about": "drawn"},
+}  # fmt: skip
+
+
+def run_of(*cases: list[Row], **about: Any) -> Row:
+    """A made-up results.json."""
+    found = [{"margin": 0.25 if row["passed"] else -0.5, **row} for each in cases for row in each]
+    score: Row = {"dataset": "synthetic", "kind": "2afc", "subset": "blur", "metric": "sort", "network": "alexnet"}
+    score |= {"normalization": "unit", "score": 0.75, "standard_error": 0.0625, "count": 48}
+    return {"schema": 1, "run": {**ABOUT, **about}, "cases": found, "scores": [score], "throughput": [], "drawn": {}}
+
+
+def saved(document: Row, path: Path) -> Path:
+    path.write_text(results.as_json(document), encoding="utf-8")
+    return path
+
+
+def dps(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, ["report", *map(str, words)], env={"COLUMNS": "80"})
+
+
+# ------------------------------------------------------------------------------------------- LaTeX
+
+
+def test_a_table_in_latex_by_hand() -> None:
+    keys = [("pixel", None, None), ("a_b & c", "alexnet", "none")]
+    columns = [
+        Column(head="invert", cells=("0/2 0-66", "1/2 9-91"), beside=("0/11", "")),
+        Column(head="my_own", cells=("", "75.0 ±6.2"), beside=("", "")),
+    ]
+    assert latex.table(keys, columns, "What it is.").splitlines() == [
+        "% What it is.",
+        "",
+        r"\begin{tabular}{lllrrr}",
+        r"\hline",
+        r"metric & network & normalization & invert & paper & my\_own \\",
+        r"\hline",
+        r"pixel &  &  & 0/2 0-66 & \textit{0/11} &  \\",
+        r"a\_b \& c & alexnet & none & 1/2 9-91 &  & 75.0 $\pm$6.2 \\",
+        r"\hline",
+        r"\end{tabular}",
+    ]
+
+
+def test_a_wide_table_in_latex_is_split_between_columns() -> None:
+    columns = [Column(head=str(number), cells=("1/1",), beside=("1/1" if number < 5 else "",)) for number in range(9)]
+    heads = [
+        line for line in latex.table([("sort", None, None)], columns, "").splitlines() if line.startswith("metric")
+    ]
+    assert [line.count("&") - 2 for line in heads] == [8, 6]  # four pairs, which stay together; a pair and four more
+
+
+def test_latex_prints_what_it_would_read_as_commands() -> None:
+    assert latex.escaped("100 % of $x_1 & #{2}") == r"100 \% of \$x\_1 \& \#\{2\}"
+    assert latex.escaped("a\\b~c^d…") == r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\ldots{}"
+
+
+def test_the_tables_of_a_run_compile(tmp_path: Path) -> None:
+    document = run_of(rows("invert", "+-"), rows("rotate", "+", "my_$own%.py:\\x~y^{z}#&"))
+    assert dps(saved(document, tmp_path / "results.json"), "--figures", tmp_path).exit_code == 0
+    if (compiler := shutil.which("pdflatex")) is None:
+        pytest.skip("needs pdflatex: apt-get install texlive-latex-base")
+    text = r"\documentclass{article}\begin{document}\input{table1}\input{table2}\end{document}"
+    (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
+    command = [compiler, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+# ------------------------------------------------------------------------------------------- figures and page
+
+
+def test_figures_are_written_as_files_and_the_same_each_time(tmp_path: Path) -> None:
+    path = saved(run_of(rows("invert", "+-"), rows("invert", "--", "pixel", None, None)), tmp_path / "results.json")
+    files = ["invert-outcome.png", "invert-outcome.svg", "table1.tex", "table2.tex"]
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        done = dps(path, "--figures", folder)
+        assert done.exit_code == 0
+        assert sorted(done.output.split()) == [str(folder / name) for name in files]
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    with PIL.Image.open(tmp_path / "a" / "invert-outcome.png") as image:
+        assert image.width == 7.2 * 200  # inches, dots an inch
+    assert "<text" not in (tmp_path / "a" / "invert-outcome.svg").read_text(encoding="utf-8")  # needs no font
+
+
+def test_a_probe_of_any_name_is_written_into_the_folder(tmp_path: Path) -> None:
+    path = saved(run_of(rows("../../out", "+")), tmp_path / "results.json")
+    assert dps(path, "--figures", tmp_path / "in").exit_code == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in", "results.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    path = saved(run_of(rows("invert", "+")), tmp_path / "results.json")
+    done = dps(path, "--figures", path)
+    assert done.exit_code == 2
+    assert done.output == f"Error: {path}: File exists.\n"
+
+
+def test_results_that_say_nothing_of_their_run_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text('{"schema": 1}', encoding="utf-8")
+    done = dps(path, "--html", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert done.output == "Error: this results.json does not say what was measured: it has no 'run'.\n"
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_the_page_is_made_anew_with_the_images_that_are_the_same(tmp_path: Path) -> None:
+    (probe,) = probes.load([probes.BUILT_IN / "invert.yaml"], 2)
+    digests = {case.id: case.draw().digest for case in probe.cases}
+    digests[probe.cases[0].id] = "0" * 64  # of another drawing
+    cases = [{**rows("invert", "+")[0], "case": name, "images_sha256": found} for name, found in digests.items()]
+    path = saved(run_of(cases), tmp_path / "results.json")
+    done = dps(path, "--html", tmp_path / "page.html", "--cases", "2")
+    assert done.output == f"{tmp_path / 'page.html'}, with the images of 1 of 2 cases\n"
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert html.count("data:image/png") == 2  # original and distorted; no reference is named in these rows
+
+
+# ------------------------------------------------------------------------------------------- two runs
+
+
+def test_two_runs_by_hand(tmp_path: Path) -> None:
+    first = saved(run_of(rows("invert", "++--"), rows("rotate", "++")), tmp_path / "a.json")
+    other = {"alexnet": {"weights": "torchvision", "sha256": "b" * 64, "remark": ""}}
+    second = saved(
+        run_of(rows("invert", "+-+-"), rows("rotate", "++"), rows("rotate", "+", "pixel", None, None),
+               networks=other, probes_sha256="1" * 64),
+        tmp_path / "b.json",
+    )  # fmt: skip
+    done = dps(first, second)
+    assert done.exit_code == 0
+    assert done.output.splitlines() == [
+        "A: pytest suites/",
+        "B: pytest suites/",
+        "the probe files are not the same",
+        "alexnet: other weights, SHA-256 aaaaaaaa... in A, bbbbbbbb... in B",
+        "measured only in B: 1 of 7 verdicts",
+        "",
+        "2 verdicts differ.",
+        "invert, sort, none, alexnet: 1 won, 1 lost in B",
+        "",
+        "invert/case-1, sort, none, alexnet: now missed (+25.0 % -> -50.0 %)",
+        "invert/case-2, sort, none, alexnet: now passes (-50.0 % -> +25.0 %)",
+        "",
+        "            invert    rotate",
+        "pixel               - -> 1/1",
+        "",
+        "sort, none",
+        "alexnet        2/4       2/2",
+        "",
+        "passed/cases; A -> B where they differ.",
+    ]
+
+
+def test_a_run_beside_itself_has_not_changed() -> None:
+    document = run_of(rows("invert", "+-"))
+    assert two_runs.changes(document, document) == []
+    assert two_runs.differences(document, document) == []
+    assert "0 verdicts differ." in two_runs.as_text(document, document, 80)
+
+
+def test_many_changes_fit_the_terminal() -> None:
+    first, second = (run_of(rows("invert", sign * 40, "a/long/path/to/my_own_metric.py:distance")) for sign in "+-")
+    lines = two_runs.as_text(first, second, 80)
+    assert max(map(len, lines)) <= 80
+    assert "... and 20 more" in lines
+
+
+@pytest.mark.parametrize("more", [["--html", "x"], ["--figures", "x"], ["x", "y"]])
+def test_two_runs_take_no_more_words(tmp_path: Path, more: list[str]) -> None:
+    path = saved(run_of(rows("invert", "+")), tmp_path / "a.json")
+    done = dps(path, path, *more)
+    assert done.exit_code == 2
+    assert "to see them side by side" in done.output
+
+
+# ------------------------------------------------------------------------------------------- costs
+
+
+def test_the_cost_beside_quality_is_of_the_largest_size() -> None:
+    def row(metric: str, ratio: float | None, size: int = 64, network: str | None = "alexnet") -> Row:
+        found: Row = json.loads('{"normalization": "none", "batch_size": 3, "images_per_second": 100.0}')
+        return {**found, "metric": metric, "network": network, "image_size": size, "relative_to_forward": ratio}
+
+    keys = [("sort", "alexnet", "none"), ("mean", "alexnet", "none"), ("pixel", None, None)]
+    measured = [row("sort", 1.5), row("sort", 1.256, 256), row("all", 2.0, 256), row("pixel", None, 256, None)]
+    found = costs.beside_quality(measured, keys)
+    assert found is not None
+    assert found[0].cells == ("+26 %", "", "")
+    assert "(256 pixels, 3 images)" in found[1]
+    assert costs.beside_quality(measured, [("mean", "vgg16", "unit")]) is None
+    assert costs.beside_quality([], keys) is None
