@@ -60,7 +60,7 @@ def translate(
         scene: the original.
         right, down: how far, as fractions of the frame; multiples of 1/32 are whole pixels at 64, 96, 128.
     """
-    return scene.moved(shift(right, down))
+    return _noting(scene.moved(shift(right, down)), distance=math.hypot(right, down))
 
 
 def translate_clear(scene: Scene, dice: Dice) -> Scene:
@@ -82,7 +82,7 @@ def translate_clear(scene: Scene, dice: Dice) -> Scene:
     if not shifts:
         raise DrawError("the object cannot be shifted clear of its old place; use place: room_to_move")
     x, y = dice.pick(shifts)
-    return _noting(scene.moved(shift(x, y)), right=x, down=y)
+    return _noting(translate(scene, dice, right=x, down=y), right=x, down=y)
 
 
 def stain(scene: Scene, dice: Dice, *, strokes: Annotated[int, Interval(ge=0, le=100)] = 0) -> Scene:
