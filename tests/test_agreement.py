@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dps import agreement, metrics, run, store
-from dps.agreement import Distances, panels
+from dps.agreement import Distances, Panel, panels
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Dataset
 from dps.bapps.moved import MOVES, Move, with_moves
@@ -93,11 +93,17 @@ def test_moved_triplets_stand_beside_those_as_they_are_and_change_no_other_score
     assert moved.look().digest == after.labels.digest
 
 
-def test_how_steady_answers_are_by_hand() -> None:
-    before = [[1.0, 2.0], [1.0, 2.0], [2.0, 1.0], [1.0, 1.0]]
-    after = [[3.0, 4.0], [4.0, 3.0], [2.0, 1.0], [1.0, 2.0]]  # kept, turned round, kept, no longer a tie
-    found = agreement.score("steady", np.zeros(8), np.array(before + after))
-    assert (found.value, found.count) == (0.5, 4)
+def test_how_steady_answers_are_by_hand(small: Dataset) -> None:
+    """Two of three answers stay in one subset, one of one in another: each subset counts as much."""
+    shard = dataclasses.replace(small.shards[0], subset="large", count=3)
+    other = dataclasses.replace(shard, subset="small", count=1)
+    moved = tuple(dataclasses.replace(each, move="1px") for each in (shard, other))
+    panel = Panel(kind="steady", subset="1px", shards=(shard, other, *moved))
+    before = [[1.0, 2.0], [1.0, 2.0], [1.0, 1.0], [2.0, 1.0]]
+    after = [[3.0, 4.0], [4.0, 3.0], [1.0, 1.0], [2.0, 1.0]]  # kept, turned round, a tie again; kept
+    found = agreement.score(panel, np.zeros(8), np.array(before + after))
+    assert (found.value, found.count) == (pytest.approx((2 / 3 + 1) / 2), 4)
+    assert agreement.triplet_scores("steady", np.zeros(2), np.array([[1.0, 1.0], [1.0, 2.0]])) == [0]  # no tie now
     assert agreement.judges_score("steady", np.zeros(8)) is None
 
 
