@@ -394,7 +394,7 @@ def test_collecting_loads_no_network_and_draws_and_writes_nothing(
     monkeypatch.setattr(probes.Case, "draw", lambda _case: pytest.fail("a case was drawn"))
     done = suite("--collect-only", "-q")
     assert done.code == 0
-    assert f"{336 * 31} tests collected" in done.text
+    assert f"{347 * 31} tests collected" in done.text
     assert not list(done.folder.glob("*"))
 
 

@@ -252,7 +252,7 @@ def _probe(document: Document, wanted: int | None) -> Probe:
         asks=file.asks,
         because=file.because,
         source=file.source,
-        severity=file.severity and file.severity.plain(),
+        severity=None if file.severity is None else file.severity.plain(),
         path=document.path,
         cases=tuple(made),
     )

@@ -5,6 +5,8 @@ paper.py    the paper's published tables, beside which ours are shown
 page.py     report.html: one page with tables, figures and every case
 figures.py  plots
 gate.py     the run against its baseline, another metric, and required floors
+severity.py how distances grow the farther images are distorted
+probe_page.py  probes/README.md
 costs.py    throughput beside the bare forward pass
 sheets.py   contact sheets of what is asked
 strata.py   pass fractions by what cases were drawn with

@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from dps.report import strata, tables
-from dps.report.figures import INK, WIDTH
 from dps.report.results import Row
 from dps.report.table1 import FEWER_THAN_HALF, Table
 from dps.report.tables import Key
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Points: TypeAlias = list[tuple[float, float]]
 """Of each case: how far it is distorted, and the distorted image's distance over the nearest reference's."""
 
-ABOVE, A_ROW, BELOW = 0.2, 1.7, 0.85
-"""Above the panels, for a row of them, and below, in inches."""
+INK = "#010203"
+"""Color of text; on a page it becomes its own, see `figures`, which may draw these among others."""
+
+WIDTH, ABOVE, A_ROW, BELOW = 7.2, 0.2, 1.7, 0.85
+"""Of the figure, above the panels, of a row of them, and below, in inches."""
 
 LEAST, MOST = 1e-3, 1e2
 """Ratios beyond are drawn there."""
@@ -113,8 +116,8 @@ def figure(document: Row, probe: str) -> "Figure | None":
     found, about = curves(document, probe), of(document, probe)
     if about is None or len({far for points in found.values() for far, _ in points}) < 2:
         return None
-    networks = list(dict.fromkeys(key[1] for key in found if key[1])) or [None]
-    normalizations = list(dict.fromkeys(key[2] for key in found if key[1])) or [None]
+    networks = list(dict.fromkeys(key[1] for key in found if key[1])) or [""]
+    normalizations = list(dict.fromkeys(key[2] for key in found if key[1])) or [""]
     looks = _looks(found)
     figure = Figure(figsize=(WIDTH, BELOW + ABOVE + A_ROW * len(normalizations)))
     height = figure.get_figheight()
@@ -135,13 +138,11 @@ def figure(document: Row, probe: str) -> "Figure | None":
     figure.supylabel("distance: distorted image / nearest reference", fontsize=8, color=INK, x=0.01)
     by, unit = about["by"].replace("_", " "), about["unit"]
     figure.supxlabel(by if by == unit else f"{by} ({unit})", fontsize=8, color=INK, y=0.5 / height)
-    handles = panels[0][0].get_legend_handles_labels()
-    key_of = {"ncols": 7, "fontsize": 7, "frameon": False, "labelcolor": INK, "loc": "center"}
-    figure.legend(*handles, bbox_to_anchor=(0.5, 0.3 / height), **key_of)
+    metrics = {name: line for axes in panels.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    _legend(figure, metrics, 0.3 / height)
     if about["notice"] is not None:
         lines = [axes.axvline(about["notice"], color=INK, linewidth=1, linestyle="-.") for axes in panels.flat]
-        said = f"people notice it from {about['notice']:g} on: {about['source']}"
-        figure.legend(lines[:1], [said], bbox_to_anchor=(0.5, 0.1 / height), **key_of)
+        _legend(figure, {f"people notice it from {about['notice']:g} on: {about['source']}": lines[0]}, 0.1 / height)
     return figure
 
 
@@ -178,6 +179,20 @@ def _curve(axes: "Axes", points: Points, look: tuple[str, str, str], name: str) 
         markersize=3.5,
         linewidth=1.1,
         label=name,
+    )
+
+
+def _legend(figure: "Figure", lines: Mapping[str, "Artist"], middle: float) -> None:
+    """One row of names below the panels."""
+    figure.legend(
+        list(lines.values()),
+        list(lines),
+        loc="center",
+        bbox_to_anchor=(0.5, middle),
+        ncols=7,
+        fontsize=7,
+        frameon=False,
+        labelcolor=INK,
     )
 
 
