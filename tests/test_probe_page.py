@@ -60,7 +60,7 @@ def test_the_command_writes_the_page_and_its_sheets(here: Path) -> None:
     assert (done.exit_code, done.output.split()) == (0, ["sheets/small.png", "page.md"])
     text = (here / "page.md").read_text(encoding="utf-8")
     assert text.startswith("# Probes\n\nWritten by\n\n    dps probes page results.json --out page.md\n")
-    assert "`pytest suites/`, dps 0, PyTorch 1; weights alexnet pypi `0123456789ab`, vgg16" in text
+    assert "`pytest suites/`: dps 0, PyTorch 1, weights\nalexnet pypi `0123456789ab`, vgg16" in text
     assert "## small: 3 cases\n\n*Is it \\*so\\*?*\n\n![Cases of small](sheets/small.png)\n" in text
     assert PROBE[PROBE.index("cases:") :] in text
     assert "| metric | normalization | alexnet | vgg16 |\n| --- | --- | ---: | ---: |" in text

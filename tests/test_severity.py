@@ -45,14 +45,14 @@ def test_curves_by_hand() -> None:
 def test_passes_by_severity() -> None:
     table = severity.passed(document(), "turn")
     assert table is not None
-    assert table.probes == ("10", "20", "30", "40")
-    assert [table.counts[SORT, label] for label in table.probes] == [Count(1, 1), Count(1, 1), Count(0, 1), Count(0, 1)]
+    assert table.probes == ("10..20", "30..40")
+    assert [table.counts[SORT, label] for label in table.probes] == [Count(2, 2), Count(0, 2)]
 
 
 def test_where_a_metric_gives_up_in_words() -> None:
     assert severity.in_words(document(), "turn") == [
-        "pixel passes fewer than half of turn at 30 and 40 degrees.",
-        "sort (none) on alexnet passes fewer than half of turn at 30 and 40 degrees.",
+        "pixel passes fewer than half of turn at 30..40 degrees.",
+        "sort (none) on alexnet passes fewer than half of turn at 30..40 degrees.",
     ]
 
 
@@ -76,7 +76,7 @@ def test_the_figure_shows_the_medians_one_and_what_people_notice() -> None:
     figure = severity.figure(document(), "turn")
     panel = shown(figure)
     curves = {line.get_label(): line.get_xydata().tolist() for line in panel.lines}
-    expected = [[10, severity.LEAST], [20, 0.5], [30, 1.5]]  # a distance of 0 is drawn at the lower end
+    expected = [[15, (severity.LEAST + 0.5) / 2], [30, 1.5]]  # a distance of 0 counts as the least that is drawn
     assert curves["sort"] == curves["pixel"] == expected
     assert [3.6, 0] in [line.get_xydata()[0].tolist() for line in panel.lines]
     assert figure is not None
@@ -95,5 +95,8 @@ def test_without_networks_there_is_one_panel_and_without_a_threshold_no_line() -
 
 def test_numbers_are_grouped_by_value_where_there_are_few_and_else_into_ranges() -> None:
     assert strata.grouped([3, 1, 1]) == [[1], [3]]
+    assert strata.grouped([1, 2, 3] * 5) == [[1], [2], [3]]
+    assert strata.grouped([1, 2, 3, 4] * 3) == [[1, 2], [3, 4]]  # or else they would rest on three cases each
+    assert strata.grouped([1, 2, 3, 4] * 3, at_least=3) == [[1], [2], [3], [4]]
     assert strata.grouped([0] * 12 + list(range(1, 13))) == [[0], [1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
     assert [strata.label(group) for group in ([0], [22.5], [1, 2.0, 3])] == ["0", "22.5", "1..3"]

@@ -1,6 +1,7 @@
 """probes/README.md: what each probe asks, shows and draws, why a person would agree, and what a run found."""
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from dps.report import severity, sheets, table1, tables
 from dps.report.results import Row
 from dps.report.table1 import Table
 
-MOST_CASES, MOST_BYTES, COLORS = 8, 60_000, 128
-"""Of a sheet on the page: so many cases, or as many as fit into so many bytes, in so many colors."""
+MOST_IMAGES, MOST_BYTES, COLORS = 16, 60_000, 128
+"""Of a sheet on the page: so many images, or as many as fit into so many bytes, in so many colors."""
 
 TEXT = """\
 # Probes
@@ -23,14 +24,16 @@ Written by
 
     {command}
 
-and not by hand. Numbers: `{run}`, dps {dps}, PyTorch {torch}; weights {weights}.
+and not by hand. The numbers are those of `{run}`: dps {dps}, PyTorch {torch}, weights
+{weights}.
 
 A probe asks the same of many drawn cases: *is the distorted image closer to the original than every reference?* Each
 sheet shows a few of its cases: original, distorted image and, where there is one, the case's own reference. The others
 have the seven standard references: black, white, gray, red, green, blue and noise. Ranges are as in the YAML files
 beside this page; `between` is drawn evenly, `cycle` goes in turn, `deal` like cards, `each` makes a case of each.
-Cells: {cells}, by Wilson's method. `dps report RESULTS.json --probe PROBE --by NAME` breaks a pass fraction down by
-anything that its cases were drawn with.
+Cells: {cells}, by Wilson's method.
+`dps report RESULTS.json --probe PROBE --by NAME` breaks a pass fraction down by anything that its cases were drawn
+with. Sheets have few colors here; `dps probes draw --out DIR` draws all cases as they are.
 """
 
 LEFT_OUT = """
@@ -80,7 +83,7 @@ def page(document: Row, table: Table, probes: Sequence[Probe], command: str) -> 
     )
     about = {"run": run["command"], "dps": run["dps"], "torch": run["torch"], "cells": table1.CELLS}
     parts = [TEXT.format(command=command, weights=weights, **about)]
-    parts += ["\n".join(_section(document, table, probe)) for probe in probes]
+    parts += ["\n".join([*_section(document, table, probe), ""]) for probe in probes]
     return "\n".join(parts) + LEFT_OUT
 
 
@@ -129,12 +132,23 @@ def _check(document: Row, probe: Probe) -> None:
 
 
 def _sheet(cases: Sequence[Case]) -> bytes:
-    """A few cases, spread over all, as a small PNG."""
-    for count in range(min(MOST_CASES, len(cases)), 0, -1):
-        places = [number * len(cases) // count for number in range(count)]
+    """A few cases as a small PNG."""
+    images = 2 + sum(not how.standard for how in cases[0].references.values())
+    for count in range(max(1, MOST_IMAGES // images), 0, -1):
         data = io.BytesIO()
-        whole = sheets.sheet([cases[place] for place in places])
+        whole = sheets.sheet(_unlike(cases, count))
         whole.quantize(COLORS, dither=PIL.Image.Dither.NONE).save(data, "PNG", optimize=True)
         if data.tell() < MOST_BYTES:
             break
     return data.getvalue()
+
+
+def _unlike(cases: Sequence[Case], count: int) -> list[Case]:
+    """Some cases whose ids have as little in common as possible, such as content and angle; in order."""
+    used: Counter[str] = Counter()
+    rest = list(cases)
+    for _ in range(min(count, len(cases))):
+        case = min(rest, key=lambda case: sum(used[part] for part in case.id.split("-")))
+        rest.remove(case)
+        used.update(case.id.split("-"))
+    return [case for case in cases if case not in rest]

@@ -1,6 +1,6 @@
 """How distances grow, and passes end, the farther images are distorted; beside what people notice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -85,15 +85,18 @@ def in_words(document: Row, probe: str) -> list[str]:
     table, about = passed(document, probe), of(document, probe)
     if table is None or about is None:
         return []
-    sentences = []
-    for key in table.variants:
+    alike: dict[tuple[str, str | None, str], list[str | None]] = {}
+    for metric, network, normalization in table.variants:
+        key = metric, network, normalization
         counts = {label: table.counts[key, label] for label in table.probes if (key, label) in table.counts}
         failed = [label for label, count in counts.items() if count.fraction < FEWER_THAN_HALF]
         if 0 < len(failed) < len(counts):
-            metric, network, normalization = key
-            name = metric if normalization is None else f"{metric} ({normalization}) on {network}"
-            sentences.append(f"{name} passes fewer than half of {probe} at {' and '.join(failed)} {about['unit']}.")
-    return sentences
+            alike.setdefault((metric, normalization, " and ".join(failed)), []).append(network)
+    return [
+        f"{metric if normalization is None else f'{metric} ({normalization}) on {_and(networks)}'} passes fewer than "
+        f"half of {probe} at {where} {about['unit']}."
+        for (metric, normalization, where), networks in alike.items()
+    ]
 
 
 def figure(document: Row, probe: str) -> "Figure | None":
@@ -146,6 +149,10 @@ def figure(document: Row, probe: str) -> "Figure | None":
     return figure
 
 
+def _and(names: Sequence[str | None]) -> str:
+    return " and ".join(str(name) for name in names)
+
+
 def _severities(document: Row, probe: str, by: str) -> dict[str, float]:
     """How far each case of a probe is distorted, by ``probe/case``."""
     return {
@@ -169,7 +176,7 @@ def _curve(axes: "Axes", points: Points, look: tuple[str, str, str], name: str) 
     far, ratios = np.array(points).T
     ratios = np.clip(ratios, LEAST, MOST)
     axes.scatter(far, ratios, s=5, c=color, marker=marker, alpha=0.3, linewidths=0)
-    groups = [np.isin(far, group) for group in strata.grouped(far.tolist())]
+    groups = [np.isin(far, group) for group in strata.grouped(far.tolist(), at_least=2)]
     middles = [(np.median(far[group]), np.median(ratios[group])) for group in groups]
     axes.plot(
         *zip(*middles, strict=True),

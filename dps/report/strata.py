@@ -14,10 +14,13 @@ from dps.report.table1 import CELLS, Count, Table
 from dps.report.tables import Column, wrapped
 
 MOST_VALUES = 8
-"""Numbers of more different values than this are put into `RANGES` ranges."""
+"""Numbers of more different values than this are put into ranges."""
 
 RANGES = 4
-"""Each of about as many cases."""
+"""At most, each of about as many cases."""
+
+AT_LEAST = 5
+"""How many cases a column should rest on, or else there are fewer ranges, though no fewer than two."""
 
 
 def count(rows: Iterable[Row], drawn: Mapping[str, Row], probe: str, name: str) -> Table:
@@ -77,19 +80,21 @@ def as_text(table: Table, probe: str, name: str, width: int) -> list[str]:
     return [title, "", *tables.as_text(table.variants, columns, width), *wrapped(f"{CELLS}.", width)]
 
 
-def grouped(values: Sequence[float]) -> list[list[float]]:
+def grouped(values: Sequence[float], at_least: int = AT_LEAST) -> list[list[float]]:
     """Numbers in ascending groups: of one value each where there are few, else of ranges with as many cases each.
 
     Args:
         values: one for each case.
+        at_least: how many cases a group should have.
 
     Returns:
         The different values of each group.
     """
     different = sorted(set(values))
-    if len(different) <= MOST_VALUES:
+    if len(different) <= 2 or (len(different) <= MOST_VALUES and len(values) >= at_least * len(different)):
         return [[value] for value in different]
-    edges = np.quantile(np.array(values, dtype=np.float64), np.linspace(0, 1, RANGES + 1)[1:-1])
+    ranges = min(RANGES, max(2, len(values) // at_least))
+    edges = np.quantile(np.array(values, dtype=np.float64), np.linspace(0, 1, ranges + 1)[1:-1])
     return [list(group) for _, group in itertools.groupby(different, lambda value: int(np.searchsorted(edges, value)))]
 
 
