@@ -761,6 +761,16 @@ def test_what_was_drawn_is_written_down_in_plain_data(built_in: BuiltIn) -> None
         assert triple.drawn["scene"] in ("pattern", "patch", "view")
 
 
+def test_parameters_of_one_name_are_told_apart(built_in: BuiltIn) -> None:
+    for case, triple in of(built_in, "combined"):
+        if "turned-recolored" in case.id:
+            rotated, recolored = case.distorted.steps
+            assert triple.drawn["rotate_degrees"] == rotated.parameters["degrees"]
+            assert triple.drawn["recolor_degrees"] == recolored.parameters["degrees"]
+            assert "degrees" not in triple.drawn
+    assert all("distance" in triple.drawn for _, triple in of(built_in, "translate"))
+
+
 def test_invert_exchanges_black_and_white(built_in: BuiltIn) -> None:
     families: Counter[object] = Counter()
     for case, triple in of(built_in, "invert"):

@@ -161,7 +161,7 @@ def test_cases_are_the_beginning_of_more_cases(suite: Suite) -> None:
 def test_built_in_probes_are_asked_when_none_are_named(suite: Suite) -> None:
     done = suite("--metric=pixel", "--cases=1", "--gate=off")
     counts = Counter(row["probe"] for row in done.rows)
-    assert len(counts) == 20
+    assert len(counts) == 21
     assert {probe: count for probe, count in counts.items() if count > 1} == {"rotate": 5, "shuffle": 2}
     assert all(row["case"] in {case.id for case in probes.load([probes.BUILT_IN / f"{row['probe']}.yaml"])[0].cases}
                for row in done.rows)  # fmt: skip
