@@ -93,14 +93,23 @@ def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | Non
     return verdicts.two_afc(distances[:, 0], distances[:, 1], judgments) if kind == "2afc" else None
 
 
-def score(kind: str, judgments: Array, distances: Array) -> Estimate:
+def score(panel: Panel, judgments: Array, distances: Array) -> Estimate:
     """The 2AFC score, the share of triplets that keep their answer, or JND's average precision.
 
+    What keeps its answer is a mean over subsets, each counting as much, as arXiv:2207.13686 has it.
+
     Args:
-        kind, judgments, distances: as for `triplet_scores`.
+        panel: what the score rests on.
+        judgments, distances: as for `triplet_scores`.
     """
-    each = triplet_scores(kind, judgments, distances)
-    return verdicts.jnd_average_precision(distances[:, 0], judgments) if each is None else verdicts.mean_score(each)
+    each = triplet_scores(panel.kind, judgments, distances)
+    if each is None:
+        return verdicts.jnd_average_precision(distances[:, 0], judgments)
+    if panel.kind != STEADY:
+        return verdicts.mean_score(each)
+    shards = [shard for shard in panel.shards if not shard.move]
+    subset_of = np.repeat([shard.subset for shard in shards], [shard.count for shard in shards])
+    return verdicts.mean_of_subsets([verdicts.mean_score(each[subset_of == name]) for name in dict.fromkeys(subset_of)])
 
 
 def judges_score(kind: str, judgments: Array) -> Estimate | None:

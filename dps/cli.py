@@ -155,6 +155,26 @@ def draw(names: tuple[str, ...], places: tuple[Path, ...], cases: int | None, ou
             click.echo(path)
 
 
+@probes.command()
+@click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS.json")
+@PROBES
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE.md", help="The page.")
+def page(results: Path, places: tuple[Path, ...], out: Path) -> None:
+    """Write a page of the probes: questions, sheets, ranges, and what a run of them found.
+
+    \b
+        pytest suites/test_probes.py --gate off
+        dps probes page reports/latest/results.json --out probes/README.md
+    """  # noqa: D301 - \b keeps the lines below as they are
+    from dps.report import probe_page
+    from dps.report import results as library
+
+    document = library.read(results)
+    command = f"dps probes page {results} --out {out}"
+    for path in probe_page.write(document, _load(places, document["run"]["cases"]), out, command):
+        click.echo(path)
+
+
 def _load(places: tuple[Path, ...], cases: int | None) -> Any:
     from dps import probes as library
 

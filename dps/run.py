@@ -316,7 +316,7 @@ class Measured:
             )
         each = agreement.triplet_scores(panel.kind, judgments, distances)
         return Score(
-            estimate=agreement.score(panel.kind, judgments, distances),
+            estimate=agreement.score(panel, judgments, distances),
             judges=agreement.judges_score(panel.kind, judgments),
             triplets=() if each is None else tuple(each.tolist()),
         )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dps import agreement, metrics, run, store
-from dps.agreement import Distances, panels
+from dps.agreement import Distances, Panel, panels
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Dataset
 from dps.bapps.moved import MOVES, Move, with_moves
@@ -93,11 +93,18 @@ def test_moved_triplets_stand_beside_those_as_they_are_and_change_no_other_score
     assert moved.look().digest == after.labels.digest
 
 
-def test_how_steady_answers_are_by_hand() -> None:
-    before = [[1.0, 2.0], [1.0, 2.0], [2.0, 1.0], [1.0, 1.0]]
-    after = [[3.0, 4.0], [4.0, 3.0], [2.0, 1.0], [1.0, 2.0]]  # kept, turned round, kept, no longer a tie
-    found = agreement.score("steady", np.zeros(8), np.array(before + after))
-    assert (found.value, found.count) == (0.5, 4)
+def test_how_steady_answers_are_by_hand(small: Dataset) -> None:
+    """Two of three answers stay in one subset, one of one in another: each subset counts as much."""
+    shard = dataclasses.replace(small.shards[0], subset="large", count=3)
+    other = dataclasses.replace(shard, subset="small", count=1)
+    moved = tuple(dataclasses.replace(each, move="1px") for each in (shard, other))
+    panel = Panel(kind="steady", subset="1px", shards=(shard, other, *moved))
+    before = [[1.0, 2.0], [1.0, 2.0], [1.0, 1.0], [2.0, 1.0]]
+    after = [[3.0, 4.0], [4.0, 3.0], [1.0, 1.0], [2.0, 1.0]]  # kept, turned round, a tie again; kept
+    found = agreement.score(panel, np.zeros(8), np.array(before + after))
+    assert found.value == pytest.approx((2 / 3 + 1) / 2)
+    assert found.count == 4
+    assert agreement.triplet_scores("steady", np.zeros(2), np.array([[1.0, 1.0], [1.0, 2.0]])) == [0]  # no tie now
     assert agreement.judges_score("steady", np.zeros(8)) is None
 
 
@@ -274,14 +281,15 @@ def test_pairs_are_scored_by_subset_and_pooled(small: Dataset) -> None:
 
 
 def test_scores_by_hand() -> None:
+    triplets, pairs = (Panel(kind=kind, subset="any", shards=()) for kind in ("2afc", "jnd"))
     judgments, distances = np.array([0.2, 1.0, 0.4]), np.array([[1.0, 2.0], [3.0, 1.0], [1.0, 1.0]])
-    found = agreement.score("2afc", judgments, distances)
+    found = agreement.score(triplets, judgments, distances)
     assert found.value == pytest.approx((0.8 + 1.0 + 0.5) / 3)
     judges = agreement.judges_score("2afc", judgments)
     assert judges is not None
     assert judges.value == pytest.approx((0.68 + 1.0 + 0.52) / 3)
-    assert agreement.score("jnd", np.array([1.0, 0.0]), np.array([[0.1], [0.2]])).value == 1
-    assert agreement.score("jnd", np.array([1.0, 0.0]), np.array([[0.2], [0.1]])).value == 0.5
+    assert agreement.score(pairs, np.array([1.0, 0.0]), np.array([[0.1], [0.2]])).value == 1
+    assert agreement.score(pairs, np.array([1.0, 0.0]), np.array([[0.2], [0.1]])).value == 0.5
     assert agreement.judges_score("jnd", judgments) is None
 
 

@@ -87,6 +87,19 @@ def test_contrast_and_lighting_by_hand() -> None:
     assert of_pixels.contrast(pixels, Dice(0), factor=0.5).tolist() == [[[64, 191, 114], [128, 127, 96]]]
     assert of_pixels.contrast(pixels, Dice(0), factor=4.0)[0, 0].tolist() == [0, 255, 18]
     assert of_pixels.lighting(pixels, Dice(0), gamma=2.0).tolist() == [[[0, 255, 39], [64, 63, 16]]]
+    assert of_pixels.lighting(pixels, Dice(0), gain=1.5).tolist() == [[[0, 255, 150], [192, 190, 96]]]
+    assert of_pixels.lighting(pixels, Dice(0), gamma=2.0, gain=0.5)[0, 0].tolist() == [0, 128, 20]
+
+
+def test_jpeg_of_flat_colors_by_hand() -> None:
+    """Flat blocks have one cosine, 8 times the gray above 128, in steps of 16 at quality 50.
+
+    So grays lie 2 apart; those between go to the one nearer 128.
+    """
+    grays: Pixels = np.repeat(np.arange(120, 136, dtype=np.uint8), 8 * 8 * 3).reshape(16 * 8, 8, 3)
+    found = of_pixels.jpeg(grays, Dice(0), quality=50)
+    assert found[::8, 0, 0].tolist() == [120, 122, 122, 124, 124, 126, 126, 128, 128, 128, 130, 130, 132, 132, 134, 134]
+    assert (found == found[:, :1, :1]).all()
 
 
 def test_recolor_turns_red_into_green_and_leaves_grays() -> None:
@@ -210,6 +223,7 @@ def test_translate_clear_finds_a_place_of_its_own(seed: int, side: float) -> Non
     assert after.max() <= 1 + 1e-9
     assert (after - before)[:2] * 32 == pytest.approx(((after - before)[:2] * 32).round(), abs=1e-9)
     assert [moved.drawn["right"], moved.drawn["down"]] == pytest.approx((after - before)[:2], abs=1e-9)
+    assert moved.drawn["distance"] == pytest.approx(np.linalg.norm((after - before)[:2]))
 
 
 def test_translate_clear_uses_many_places() -> None:

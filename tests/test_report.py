@@ -371,6 +371,8 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     assert {"dps", "torch", "device", "threads", "seed", "command", "probes_sha256", "networks"} <= about.keys()
     assert about["command"] == "pytest suites/ -k 'a b'"
     assert about["cases"] == 1
+    rotated = {"by": "degrees", "unit": "degrees", "notice": 3.6, "source": "arXiv:2407.17927"}
+    assert about["severity"]["rotate"] == rotated
     assert about["reduction"] == "sum"
     assert "interrupted" not in about
     alexnet = about["networks"]["alexnet"]

@@ -161,7 +161,7 @@ def test_cases_are_the_beginning_of_more_cases(suite: Suite) -> None:
 def test_built_in_probes_are_asked_when_none_are_named(suite: Suite) -> None:
     done = suite("--metric=pixel", "--cases=1", "--gate=off")
     counts = Counter(row["probe"] for row in done.rows)
-    assert len(counts) == 20
+    assert len(counts) == 21
     assert {probe: count for probe, count in counts.items() if count > 1} == {"rotate": 5, "shuffle": 2}
     assert all(row["case"] in {case.id for case in probes.load([probes.BUILT_IN / f"{row['probe']}.yaml"])[0].cases}
                for row in done.rows)  # fmt: skip
@@ -394,7 +394,7 @@ def test_collecting_loads_no_network_and_draws_and_writes_nothing(
     monkeypatch.setattr(probes.Case, "draw", lambda _case: pytest.fail("a case was drawn"))
     done = suite("--collect-only", "-q")
     assert done.code == 0
-    assert f"{336 * 31} tests collected" in done.text
+    assert f"{347 * 31} tests collected" in done.text
     assert not list(done.folder.glob("*"))
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from dps.errors import DrawError
 from dps.images import Pixels
-from dps.scenes.color import Array
 from dps.scenes.dice import Dice
 
 
@@ -76,31 +75,53 @@ def noise(pixels: Pixels, dice: Dice, *, deviation: Annotated[float, Interval(gt
 def jpeg(pixels: Pixels, _dice: Dice, *, quality: Annotated[int, Interval(ge=1, le=99)]) -> Pixels:
     """Lose what JPEG loses, colors at full resolution: cosines of blocks of 8 x 8 pixels are rounded.
 
-    Written out, since libraries round differently from version to version. With the tables and the scale of
-    quality of the Independent JPEG Group (ITU-T T.81, Annex K).
+    Written out, in whole numbers alone: libraries round differently from version to version, and flat blocks lie
+    on the edge between two steps so often that sums of fractions would differ from machine to machine. With the
+    tables and the scale of quality of the Independent JPEG Group (ITU-T T.81, Annex K).
 
     Args:
         pixels: the image.
         quality: as on the usual scale.
     """
     height, width, _ = pixels.shape
-    padded = np.pad(pixels, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
-    blocks = (np.rint(padded @ _TO_YCC.T) - _MIDDLE).reshape(len(padded) // 8, 8, -1, 8, 3)
+    padded = np.pad(pixels, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge").astype(np.int64)
+    blocks = (_divided(padded @ _TO_YCC.T, _MILLION) - _MIDDLE).reshape(len(padded) // 8, 8, -1, 8, 3)
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps = np.clip((_QUANTA * percent + 50) // 100, 1, 255)[[0, 1, 1]]
     cosines = np.einsum("ui,yixjc,vj->yxcuv", _COSINES, blocks, _COSINES)
-    kept = np.rint(cosines / steps) * steps
-    restored = np.einsum("ui,yxcuv,vj->yixjc", _COSINES, kept, _COSINES).reshape(padded.shape)
-    return _rounded(np.rint(restored + _MIDDLE) @ np.linalg.inv(_TO_YCC).T)[:height, :width]
+    kept = _divided(cosines, steps * _UNIT**2) * steps
+    restored = _divided(np.einsum("ui,yxcuv,vj->yixjc", _COSINES, kept, _COSINES), _UNIT**2)
+    colors = _divided((restored.reshape(padded.shape) + _MIDDLE) @ _FROM_YCC.T, _MILLION)
+    return np.clip(colors, 0, 255).astype(np.uint8)[:height, :width]
 
 
-_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-"""RGB to luma and two differences of color (JFIF)."""
+_MILLION = 10**6
 
-_MIDDLE = np.array([128.0, 0, 0])
+_TO_YCC = np.array([[299_000, 587_000, 114_000], [-168_736, -331_264, 500_000], [500_000, -418_688, -81_312]])
+"""RGB to luma and two differences of color, in millionths (JFIF)."""
 
-_COSINES: Array = np.sqrt(2 / 8) * np.cos(np.pi / 8 * np.outer(np.arange(8), np.arange(8) + 0.5))
-_COSINES[0] /= math.sqrt(2)
+_FROM_YCC = np.array([[_MILLION, 0, 1_402_000], [_MILLION, -344_136, -714_136], [_MILLION, 1_772_000, 0]])
+
+_MIDDLE = np.array([128, 0, 0])
+"""What luma is lowered by, so that it lies about 0 as the differences of color do."""
+
+_UNIT = 2**15
+"""Cosines are whole numbers of this size."""
+
+_COSINES: NDArray[np.int64] = np.rint(
+    [
+        [_UNIT * math.sqrt((2 if u else 1) / 8) * math.cos(math.pi / 8 * u * (i + 0.5)) for i in range(8)]
+        for u in range(8)
+    ]
+).astype(np.int64)
+"""One row for each frequency; of length 1, in units of `_UNIT`."""
+
+
+def _divided(numbers: NDArray[np.int64], by: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    """Whole numbers divided and rounded, halves up."""
+    rounded: NDArray[np.int64] = (2 * numbers + by) // (2 * by)
+    return rounded
+
 
 _QUANTA = np.array(
     [
@@ -136,14 +157,21 @@ def contrast(pixels: Pixels, _dice: Dice, *, factor: Annotated[float, Interval(g
     return _rounded(127.5 + factor * (pixels - 127.5))
 
 
-def lighting(pixels: Pixels, _dice: Dice, *, gamma: Annotated[float, Interval(gt=0, le=8)]) -> Pixels:
-    """Make the picture lighter or darker; black and white stay.
+def lighting(
+    pixels: Pixels,
+    _dice: Dice,
+    *,
+    gamma: Annotated[float, Interval(gt=0, le=8)] = 1.0,
+    gain: Annotated[float, Interval(gt=0, le=8)] = 1.0,
+) -> Pixels:
+    """Make the picture lighter or darker.
 
     Args:
         pixels: the image.
-        gamma: colors in [0, 1] are raised to this power; above 1 is darker.
+        gamma: colors in [0, 1] are raised to this power; above 1 is darker, and black and white stay.
+        gain: then they are multiplied by this, and clipped; below 1 is darker, and black stays.
     """
-    return _rounded(255 * (np.arange(256) / 255) ** gamma)[pixels]
+    return _rounded(255 * gain * (np.arange(256) / 255) ** gamma)[pixels]
 
 
 def recolor(pixels: Pixels, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Pixels:

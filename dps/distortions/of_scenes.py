@@ -14,7 +14,7 @@ from dps.scenes.color import Array
 from dps.scenes.composition import GRID, GROUNDS, OneOf, coverage, hexadecimal, stands_out
 from dps.scenes.contents import CONTENTS, FILLERS
 from dps.scenes.dice import Dice
-from dps.scenes.plane import Affine, Layer, Mask, Paint, Scene, about_middle, render, scale, shift, turn
+from dps.scenes.plane import Affine, Layer, Mask, Paint, Scene, about_middle, scale, shift, turn
 
 
 def rotate(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Scene:
@@ -60,7 +60,7 @@ def translate(
         scene: the original.
         right, down: how far, as fractions of the frame; multiples of 1/32 are whole pixels at 64, 96, 128.
     """
-    return scene.moved(shift(right, down))
+    return _noting(scene.moved(shift(right, down)), distance=math.hypot(right, down))
 
 
 def translate_clear(scene: Scene, dice: Dice) -> Scene:
@@ -82,7 +82,7 @@ def translate_clear(scene: Scene, dice: Dice) -> Scene:
     if not shifts:
         raise DrawError("the object cannot be shifted clear of its old place; use place: room_to_move")
     x, y = dice.pick(shifts)
-    return _noting(scene.moved(shift(x, y)), right=x, down=y)
+    return _noting(translate(scene, dice, right=x, down=y), right=x, down=y)
 
 
 def stain(scene: Scene, dice: Dice, *, strokes: Annotated[int, Interval(ge=0, le=100)] = 0) -> Scene:
@@ -207,14 +207,16 @@ def _in_its_place(old: Layer, name: str, paint: Paint) -> Layer:
 
 
 def _differ(scene: Scene, replaced: Scene) -> bool:
-    """Whether two scenes clearly differ over the interior of the first one's object."""
-    size = 48
-    axis = (np.arange(size) + 0.5) / size
+    """Whether two scenes clearly differ over the interior of the first one's object.
+
+    Single points are compared: pixels at the edge, mixed with the ground that both share, would make all alike.
+    """
+    axis = (np.arange(48) + 0.5) / 48
     x, y = (part.ravel() for part in np.meshgrid(axis, axis))
     u, v = scene.layers[-1].place.inverse()(x, y)
     inside = np.maximum(np.abs(u), np.abs(v)) <= 1
     inside[inside] = scene.layers[-1].paint(u[inside], v[inside])[1]
-    a, b = (render(each, size).reshape(-1, 3)[inside] / 255 for each in (scene, replaced))
+    a, b = (each.colors(x[inside], y[inside]) for each in (scene, replaced))
     if np.median(color.difference(a, b)) < 30:
         return False
     light_a, light_b = a @ color.LUMA, b @ color.LUMA

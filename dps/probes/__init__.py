@@ -81,7 +81,7 @@ class Case:
             original=first,
             distorted=distorted,
             references=dict(zip(self.references, references, strict=True)),
-            drawn=drawn_of(list(made.values()), self.distorted, self.references.values()),
+            drawn=drawn_of(list(made.values()), self.original, self.distorted, self.references.values()),
         )
 
     def _common(self) -> Iterator[bool]:
@@ -98,6 +98,23 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Severity:
+    """How far a probe's cases are distorted.
+
+    Attributes:
+        by: what is drawn for each case and says so, such as ``degrees``.
+        unit: of it, in words that follow a number.
+        notice: from where on people notice the change at all; None where that is not known.
+        source: who found that.
+    """
+
+    by: str
+    unit: str
+    notice: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """A family of cases.
 
@@ -106,6 +123,7 @@ class Probe:
         asks: the question, in a sentence.
         because: why a person would agree.
         source: where the idea comes from.
+        severity: how far its cases are distorted; None where they do not differ in that.
         path: the file that declares it.
         cases: in order.
     """
@@ -114,6 +132,7 @@ class Probe:
     asks: str
     because: str
     source: str
+    severity: Severity | None = None
     path: Path
     cases: tuple[Case, ...] = field(repr=False)
 
@@ -174,6 +193,27 @@ class _Entry(_Strict):
     references: Any
 
 
+class _People(_Strict):
+    """What people notice."""
+
+    notice: Annotated[float, pydantic.Field(allow_inf_nan=False)]
+    source: Text
+
+
+class _Severity(_Strict):
+    """What says how far a case is distorted."""
+
+    by: Name
+    unit: Text
+    people: _People | None = None
+
+    def plain(self) -> Severity:
+        """The same as the rest of the program has it."""
+        if self.people is None:
+            return Severity(by=self.by, unit=self.unit)
+        return Severity(by=self.by, unit=self.unit, notice=self.people.notice, source=self.people.source)
+
+
 class _File(_Strict):
     """A probe."""
 
@@ -181,6 +221,7 @@ class _File(_Strict):
     asks: str = ""
     because: str = ""
     source: str = ""
+    severity: _Severity | None = None
     size: Annotated[int, pydantic.Field(ge=8, le=2048)] = 96
     cases: Annotated[list[_Entry], pydantic.Field(min_length=1)]
 
@@ -211,6 +252,7 @@ def _probe(document: Document, wanted: int | None) -> Probe:
         asks=file.asks,
         because=file.because,
         source=file.source,
+        severity=None if file.severity is None else file.severity.plain(),
         path=document.path,
         cases=tuple(made),
     )
@@ -244,7 +286,8 @@ def _first(error: pydantic.ValidationError, document: Document) -> ProbeError:
         case "missing":
             return document.error(loc[:-1], f"key {loc[-1]!r} is missing.")
         case "extra_forbidden":
-            fields = (_Entry if loc[0] == "cases" else _File).model_fields
+            of = {"cases": _Entry, "severity": _People if "people" in loc[:-1] else _Severity}
+            fields = of.get(str(loc[0]), _File).model_fields
             return document.error(loc, unknown("key", loc[-1], fields))
         case kind:
             what = ".".join(str(part) for part in loc if isinstance(part, str))

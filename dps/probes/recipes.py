@@ -6,6 +6,7 @@ limits are read off its signature, so that each stands in one place.
 
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,14 +128,22 @@ def pixels_of(made: Made, shape: tuple[int, int]) -> Pixels:
     return render(made, height)
 
 
-def drawn_of(made: Sequence[Made], distorted: Recipe, references: Iterable[Recipe]) -> dict[str, object]:
-    """What a case was drawn with: of its scenes, and the parameters of its distortion and of its own references."""
+def drawn_of(
+    made: Sequence[Made], original: Recipe, distorted: Recipe, references: Iterable[Recipe]
+) -> dict[str, object]:
+    """What a case was drawn with: of its scenes, and the parameters of its distortions and of its own references.
+
+    A parameter that the scene or two distortions have by the same name is noted as ``recolor_degrees``.
+    """
     drawn: dict[str, object] = {}
     for scene in made:
         if isinstance(scene, Scene):
             drawn = {**scene.drawn, **drawn}
+    steps = [original.scene, *distorted.steps] if original.scene else distorted.steps
+    shared = Counter(key for step in steps for key in step.parameters)
     for step in distorted.steps:
-        drawn.update(step.parameters)
+        for key, value in step.parameters.items():
+            drawn[f"{step.name}_{key}" if shared[key] > 1 else key] = value
     for how in references:
         for step in how.steps:
             drawn.update({f"reference_{key}": value for key, value in step.parameters.items()})

@@ -7,6 +7,8 @@ gallery.py  what the page's gallery of cases shows
 album.py    the images of a run's cases
 figures.py  plots, of each probe
 gate.py     the run against its baseline, another metric, and required floors
+severity.py how distances grow the farther images are distorted
+probe_page.py  probes/README.md
 costs.py    throughput beside the bare forward pass
 sheets.py   contact sheets of what is asked
 export.py   tables and figures as files for a paper

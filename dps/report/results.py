@@ -4,7 +4,7 @@ import json
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -152,6 +152,7 @@ def about_run(question: Question, command: str, threads: int, *, interrupted: bo
         "against": question.against,
         "cases": question.cases,
         "probes": {probe.name: probe.asks for probe in question.probes},
+        "severity": {probe.name: asdict(probe.severity) for probe in question.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in question.probes),
         "dataset": {"name": question.dataset.name, "about": question.dataset.about},
         "networks": {

@@ -1,5 +1,6 @@
 """Pass fractions by what cases were drawn with: at which angle, or on what content, a metric gives up."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,10 +14,13 @@ from dps.report.table1 import CELLS, Count, Table
 from dps.report.tables import Column, wrapped
 
 MOST_VALUES = 8
-"""Numbers of more different values than this are put into `RANGES` ranges."""
+"""Numbers of more different values than this are put into ranges."""
 
 RANGES = 4
-"""Each of about as many cases."""
+"""At most, each of about as many cases."""
+
+AT_LEAST = 5
+"""How many cases a column should rest on, or else there are fewer ranges, though no fewer than two."""
 
 
 def count(rows: Iterable[Row], drawn: Mapping[str, Row], probe: str, name: str) -> Table:
@@ -76,16 +80,36 @@ def as_text(table: Table, probe: str, name: str, width: int) -> list[str]:
     return [title, "", *tables.as_text(table.variants, columns, width), *wrapped(f"{CELLS}.", width)]
 
 
+def grouped(values: Sequence[float], at_least: int = AT_LEAST) -> list[list[float]]:
+    """Numbers in ascending groups: of one value each where there are few, else of ranges with as many cases each.
+
+    Args:
+        values: one for each case.
+        at_least: how many cases a group should have.
+
+    Returns:
+        The different values of each group.
+    """
+    different = sorted(set(values))
+    if len(different) <= 2 or (len(different) <= MOST_VALUES and len(values) >= at_least * len(different)):
+        return [[value] for value in different]
+    ranges = min(RANGES, max(2, len(values) // at_least))
+    edges = np.quantile(np.array(values, dtype=np.float64), np.linspace(0, 1, ranges + 1)[1:-1])
+    return [list(group) for _, group in itertools.groupby(different, lambda value: int(np.searchsorted(edges, value)))]
+
+
+def label(group: Sequence[float]) -> str:
+    """What a group of numbers is called: its value, or both ends."""
+    if len(group) == 1:
+        return f"{group[0]:.4g}" if isinstance(group[0], float) else str(group[0])
+    return f"{group[0]:.3g}..{group[-1]:.3g}"
+
+
 def _labels(values: Sequence[Any]) -> dict[Any, str]:
     """What each value's column is called, in the order of the columns."""
-    different = sorted(set(values)) if _are_numbers(values) else sorted(set(values), key=str)
-    if not _are_numbers(values) or len(different) <= MOST_VALUES:
-        return {value: f"{value:g}" if isinstance(value, float) else str(value) for value in different}
-    edges = np.quantile(np.array(values, dtype=np.float64), np.linspace(0, 1, RANGES + 1)[1:-1])
-    groups: dict[int, list[Any]] = {}
-    for value in different:
-        groups.setdefault(int(np.searchsorted(edges, value)), []).append(value)
-    return {value: f"{group[0]:.3g}..{group[-1]:.3g}" for group in groups.values() for value in group}
+    if not _are_numbers(values):
+        return {value: str(value) for value in sorted(set(values), key=str)}
+    return {value: label(group) for group in grouped(values) for value in group}
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

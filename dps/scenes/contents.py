@@ -139,8 +139,8 @@ def flat(dice: Dice) -> Paint:
 
 
 def _part(t: Array, parts: int) -> Indices:
-    """Which of so many equal parts of [-1, 1] a position is in."""
-    return np.clip(((t + 1) / 2 * parts).astype(np.int64), 0, parts - 1)
+    """Which of so many equal parts of [-1, 1] a position is in; on a border, and a last bit before it, the later."""
+    return np.clip(((t + 1) / 2 * parts + 1e-9).astype(np.int64), 0, parts - 1)
 
 
 # ----------------------------------------------------------------------------------------------- icons

@@ -35,7 +35,8 @@ def smooth_noise(dice: Dice, falloff: float, *, stretch: float = 1.0, coarsest: 
     down = np.fft.fftfreq(LATTICE, 1 / LATTICE)[:, None]
     frequency = np.hypot(across, down / stretch)
     frequency[0, 0] = 1  # is left out below, since it is the mean
-    strength = np.where(np.hypot(across, down) >= coarsest, frequency**-falloff, 0)
+    coarse = across**2 + down**2 < coarsest**2  # of whole numbers, so that no last bit decides
+    strength = np.where(coarse, 0, frequency**-falloff)
     white = dice.numbers(-1, 1, LATTICE, LATTICE)
     heights = np.fft.irfft2(np.fft.rfft2(white) * strength, s=(LATTICE, LATTICE))
     heights = (heights - heights.mean()) / heights.std()

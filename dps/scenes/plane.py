@@ -126,6 +126,16 @@ class Scene:
         layers = tuple(replace(layer, place=map_.after(layer.place)) for layer in self.layers)
         return replace(self, layers=layers)
 
+    def colors(self, x: Array, y: Array) -> Array:
+        """The colors of single points of the frame, ``(n,)`` both; RGB in [0, 1], ``(n, 3)``."""
+        colors = np.tile(np.array(self.ground), (len(x), 1))
+        for layer in self.layers:
+            u, v = layer.place.inverse()(x, y)
+            near = np.flatnonzero((np.abs(u) <= 1) & (np.abs(v) <= 1))
+            painted, opaque = layer.paint(u[near], v[near])
+            colors[near[opaque]] = painted[opaque]
+        return colors
+
 
 @functools.lru_cache(maxsize=4)
 def render(scene: Scene, size: int) -> Image:

@@ -1,0 +1,92 @@
+"""The page of the probes: written by its command, and as the probes are now."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+from click.testing import CliRunner
+
+from dps import probes
+from dps.cli import main
+from dps.report import probe_page
+from dps.report.results import Row
+
+PAGE = probes.BUILT_IN / "README.md"
+COMMAND = "dps probes page reports/latest/results.json --out probes/README.md"
+
+PROBE = """probe: small
+asks: Is it *so*?
+because: It is.
+source: drawn here
+severity: {by: off_black, unit: of black}
+cases:
+  - id: $family-$number
+    draw: 3
+    original: {scene: pattern, family: {cycle: [rings, dots]}, off_black: {between: [0.0, 0.2]}}
+    distorted: {invert: {}}
+    references: [{blur: {sigma: 2.0}}]
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(PROBE, encoding="utf-8")
+    (tmp_path / "results.json").write_text(json.dumps(document()), encoding="utf-8")
+    return tmp_path
+
+
+def document(**changed: Any) -> Row:
+    """A made-up run of that probe by two metrics."""
+    variants = [("pixel", None, None), ("sort", "alexnet", "none"), ("sort", "vgg16", "none")]
+    cases = [
+        {
+            "probe": "small", "case": case, "metric": metric, "network": network, "normalization": normalization,
+            "passed": network == "alexnet", "distance": 1.0, "nearest_reference_distance": 2.0,
+        }
+        for metric, network, normalization in variants
+        for case in ("rings-000", "dots-001", "rings-002")
+    ]  # fmt: skip
+    networks = {name: {"weights": "pypi", "sha256": "0123456789abcdef"} for name in ("alexnet", "vgg16")}
+    run = {"command": "pytest suites/", "dps": "0", "torch": "1", "cases": None, "networks": networks, "severity": {}}
+    return {"schema": 1, "run": run, "cases": cases, "drawn": {}, **changed}
+
+
+def test_the_command_writes_the_page_and_its_sheets(here: Path) -> None:
+    options = ["probes", "page", "results.json", "--probes", "small.yaml", "--out", "page.md"]
+    done = CliRunner().invoke(main, options)
+    assert (done.exit_code, done.output.split()) == (0, ["sheets/small.png", "page.md"])
+    text = (here / "page.md").read_text(encoding="utf-8")
+    assert text.startswith("# Probes\n\nWritten by\n\n    dps probes page results.json --out page.md\n")
+    assert "`pytest suites/`: dps 0, PyTorch 1, weights\nalexnet pypi `0123456789ab`, vgg16" in text
+    assert "## small: 3 cases\n\n*Is it \\*so\\*?*\n\n![Cases of small](sheets/small.png)\n" in text
+    assert PROBE[PROBE.index("cases:") :] in text
+    assert "| metric | normalization | alexnet | vgg16 |\n| --- | --- | ---: | ---: |" in text
+    assert "| pixel |  | 0/3 0-57 |  |\n| sort | none | 3/3 43-100 | 0/3 0-57 |" in text
+    with PIL.Image.open(here / "sheets/small.png") as sheet:
+        assert sheet.format == "PNG"
+
+
+@pytest.mark.parametrize("cases", [[], document()["cases"][:2]])
+def test_a_run_of_other_cases_is_refused_and_nothing_is_written(here: Path, cases: list[Row]) -> None:
+    (here / "results.json").write_text(json.dumps(document(cases=cases)), encoding="utf-8")
+    done = CliRunner().invoke(main, ["probes", "page", "results.json", "--probes", "small.yaml", "--out", "page.md"])
+    assert done.exit_code == 2
+    assert f"small: the run asked {len(cases)} cases, but small.yaml has 3" in done.output.replace("\n", " ")
+    assert sorted(path.name for path in here.iterdir()) == ["results.json", "small.yaml"]
+
+
+def test_the_committed_page_knows_all_probes_as_they_are_now() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    known = probes.load([probes.BUILT_IN])
+    assert f"    {COMMAND}\n" in text
+    for probe in known:
+        section = probe_page.heading(probe), probe.asks, probe.because, probe.source, probe_page.ranges(probe)
+        missing = [part for part in section if part.replace("*", "\\*") not in text and part not in text]
+        assert not missing, f"{PAGE} is not up to date; after pytest suites/test_probes.py --gate off: {COMMAND}"
+    sheets = sorted((PAGE.parent / "sheets").glob("*.png"))
+    assert [path.stem for path in sheets] == sorted(probe.name for probe in known)
+    assert max(path.stat().st_size for path in sheets) < 60_000
+    assert text.count("\n## ") == len(known) + 1  # and what was left out
