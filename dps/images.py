@@ -80,6 +80,15 @@ def read(path: Path) -> Pixels:
     return pixels
 
 
+def write(path: Path, pixels: Pixels) -> None:
+    """Write an image as PNG.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    PIL.Image.fromarray(pixels).save(path, format="PNG")
+
+
 def as_batch(images: Iterable[Pixels]) -> Tensor:
     """Images of one size as RGB in [0, 1], float32, ``(batch, 3, height, width)``."""
     stacked = torch.from_numpy(np.stack(list(images)))

@@ -4,6 +4,7 @@ results.py  results.json: rows at full precision, written atomically
 paper.py    the paper's published tables, beside which ours are shown
 gate.py     the run against its baseline, another metric, and required floors
 costs.py    throughput beside the bare forward pass
+held.py     which invariants are broken
 sheets.py   contact sheets of what is asked
 strata.py   pass fractions by what cases were drawn with
 table1.py   pass fractions by metric, network and normalization; and what to notice in them
@@ -21,7 +22,7 @@ from pathlib import Path
 import torch
 
 from dps import files
-from dps.report import costs, gate, paper, results, table1, table2, tables
+from dps.report import costs, gate, held, paper, results, table1, table2, tables
 from dps.report.results import Gathered, Row
 from dps.run import Question
 
@@ -58,6 +59,7 @@ def finish(question: Question, gathered: Gathered, command: str, *, interrupted:
         lines += [*_title_of_scores(about["dataset"], width), ""]
         lines += [*table2.as_text(document["scores"], paper.table2(), about["dataset"], width), ""]
     sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
+    sentences += held.in_words(document["invariants"])
     lines += [line for sentence in sentences for line in tables.wrapped(sentence, width)]
     lines += _remarks(document, width)
     lines += [line for note in outcome.notes for line in tables.wrapped(f"note: {note}", width)]
@@ -125,6 +127,13 @@ def as_markdown(document: Row, gated: Sequence[str] = ()) -> str:
     if document["throughput"]:
         parts += ["", "## What it costs", "", *costs.as_markdown(document["throughput"])]
         parts += ["", "Median over rounds; each ratio beside a forward pass of the same images right before it."]
+    if document["invariants"]:
+        parts += [
+            "",
+            "## Invariants",
+            "",
+            *(f"- {tables.escaped(line)}" for line in held.in_words(document["invariants"])),
+        ]
     parts += ["", "## What was asked", ""]
     parts += [f"- **{tables.escaped(name)}**: {asks}" for name, asks in run["probes"].items()]
     parts += ["", "## What was measured", ""]

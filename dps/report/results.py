@@ -65,6 +65,7 @@ class Gathered:
         scores: rows, as `score_rows` makes them.
         triplets: each triplet's 2AFC score, by what was scored and the variant; only where metrics are compared.
         throughput: rows, as `throughput.row` makes them.
+        invariants: rows, as `invariants.Finding` makes them.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -72,9 +73,10 @@ class Gathered:
     scores: list[Row] = field(default_factory=list)
     triplets: dict[Scored, Sequence[float]] = field(default_factory=dict)
     throughput: list[Row] = field(default_factory=list)
+    invariants: list[Row] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.cases or self.scores or self.throughput)
+        return bool(self.cases or self.scores or self.throughput or self.invariants)
 
 
 def score_rows(dataset: Dataset, panel: Panel, variant: Variant, score: Score) -> list[Row]:
@@ -180,6 +182,7 @@ def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]
         "cases": sorted(gathered.cases, key=_order),
         "scores": sorted(with_means(gathered.scores, groups), key=_score_order),
         "throughput": sorted(gathered.throughput, key=_throughput_order),
+        "invariants": sorted(gathered.invariants, key=_invariant_order),
         "drawn": dict(sorted(gathered.drawn.items())),
     }
 
@@ -216,6 +219,10 @@ def _order(row: Row) -> tuple[str, ...]:
 
 def _score_order(row: Row) -> tuple[str, ...]:
     return tuple(row[key] or "" for key in ("dataset", "kind", "subset", "metric", "network", "normalization"))
+
+
+def _invariant_order(row: Row) -> tuple[str, ...]:
+    return tuple(row[key] or "" for key in ("invariant", "metric", "network", "normalization"))
 
 
 def _throughput_order(row: Row) -> tuple[Any, ...]:
