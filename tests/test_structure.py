@@ -95,7 +95,7 @@ DOORS = {
     "click": {"dps.cli"},
     "safetensors": {"dps.weights", "dps.store"},
     "pickle": {"dps.weights"},
-    "hypothesis": set[str](),
+    "hypothesis": {"dps.searching", "dps.invariants.pairs", "dps.falsify"},
     "lpips": set[str](),
     "pytest": set[str](),
     "_pytest": set[str](),
