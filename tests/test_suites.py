@@ -68,7 +68,7 @@ def test_a_run_writes_results_and_a_report(suite: Suite) -> None:
     assert done.code == 0
     assert done.outcomes == {"passed": 6}
     results = done.results
-    assert set(results) == {"schema", "run", "cases", "scores", "throughput", "drawn"}
+    assert set(results) == {"schema", "run", "cases", "scores", "throughput", "invariants", "drawn"}
     assert results["schema"] == 1
     about = results["run"]
     assert about["device"] == "cpu"

@@ -21,7 +21,7 @@ from dps.metrics import Variant
 
 __all__ = ["INVARIANTS", "Bench", "Finding", "asked", "draws", "examine", "told"]
 
-BRIEF, FULL = 8, 30
+BRIEF, FULL = 8, 100
 """How many pairs each variant is asked about: where invariants are one of many suites, and where asked for by name."""
 
 

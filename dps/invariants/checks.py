@@ -258,9 +258,9 @@ def _finite(distance: float) -> float:
 
 
 def _scale(subject: Subject, image: Pixels) -> float:
-    """How large distances of an image are: the farther of black and white; 0 where it has no finite one."""
+    """How large distances of an image are: the farther of black and white; 0 where neither is above 0 and finite."""
     found = subject.distances(*((image, np.full_like(image, value)) for value in (0, 255)))
-    return max((abs(each) for each in found if math.isfinite(each)), default=0.0)
+    return max([0.0, *(each for each in found if math.isfinite(each))])
 
 
 def _alike(x: float, y: float, scale: float) -> bool:

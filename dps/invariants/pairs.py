@@ -78,15 +78,21 @@ class Pair:
         return self.text
 
 
-def pair(height: int, width: int, original: Look, other: Look | None) -> Pair:
-    """Draw two looks, or one that is compared with itself."""
+def pair(height: int, width: int, original: Look, other: Look | int) -> Pair:
+    """Draw two looks, or one that is compared with itself.
+
+    Args:
+        height, width: in pixels.
+        original: how the original looks.
+        other: how the other image looks; or the original again, with so much more contrast, in percent.
+    """
     pixels = original.draw(height, width)
-    against = "itself" if other is None else str(other)
-    return Pair(
-        original=pixels,
-        other=pixels.copy() if other is None else other.draw(height, width),
-        text=f"{width} x {height} pixels, {original} against {against}",
-    )
+    if isinstance(other, Look):
+        against, others = str(other), other.draw(height, width)
+    else:
+        against = f"itself with {other} % more contrast" if other else "itself"
+        others = np.clip(np.rint(127.5 + (1 + other / 100) * (pixels - 127.5)), 0, 255).astype(np.uint8)
+    return Pair(original=pixels, other=others, text=f"{width} x {height} pixels, {original} against {against}")
 
 
 def strategy(smallest: int) -> "SearchStrategy[Pair]":
@@ -102,7 +108,7 @@ def strategy(smallest: int) -> "SearchStrategy[Pair]":
         | st.builds(Look, color=colors, square=squares)
         | st.builds(Look, color=colors, noise=st.integers(0, 999))  # whose color makes it no smaller than a flat one
     )
-    return st.builds(pair, height=sizes, width=sizes, original=looks, other=st.none() | looks)
+    return st.builds(pair, height=sizes, width=sizes, original=looks, other=st.just(0) | looks | st.integers(0, 100))
 
 
 def _hexadecimal(color: Color) -> str:
