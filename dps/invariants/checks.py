@@ -81,7 +81,7 @@ def alone_or_in_a_batch(subject: Subject, pair: Pair) -> str:
 
     Tolerance: see `_alike`.
 
-    Source: DESIGN of this suite; a distance is of two images.
+    Source: a distance is of two images; the probes ask the same of each distorted image.
     """
     alone, together = _distance(subject, pair.original, pair.other), _finite(subject.distances(*_batch(pair))[0])
     alike = _alike(alone, together, _scale(subject, pair.original))
@@ -124,7 +124,7 @@ def finite_gradients(subject: Subject, pair: Pair) -> str:
     Flat images and an image beside itself are where a root at 0 or a division by a norm of 0 makes it none.
     Deep metrics are asked as `dps.reference` computes them.
 
-    Source: training on a distance; known of LPIPS, whose norm has a root at 0.
+    Source: what is trained on a distance needs its gradient; a square root has none at 0.
     """
     gradients = _gradients(subject, pair.original, pair.other)
     for which, gradient in zip(("original", "other image"), gradients, strict=True):
