@@ -12,6 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from dps.agreement import Panel
+    from dps.invariants import Bench
     from dps.metrics import Variant
     from dps.probes import Case
     from dps.report.album import Album
@@ -21,7 +22,7 @@ QUESTION: pytest.StashKey["Question"] = pytest.StashKey()
 MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
 UNUSED = pytest.StashKey[object]()
 ROW, DRAWN, IMAGES = "dps_row", "dps_drawn", "dps_images"
-SCORES, TRIPLETS, THROUGHPUT = "dps_scores", "dps_triplets", "dps_throughput"
+SCORES, TRIPLETS, THROUGHPUT, INVARIANT = "dps_scores", "dps_triplets", "dps_throughput", "dps_invariant"
 SUITES = Path(__file__).resolve().parent / "suites"
 
 
@@ -85,6 +86,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ("case", "variant"),
             [pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in items],
         )
+    if {"invariant", "variant"} <= set(metafunc.fixturenames):
+        from dps import invariants
+
+        pairs = list(invariants.asked(metafunc.config.stash[QUESTION].variants))
+        ids = [f"{invariant}-{variant}" for invariant, variant in pairs]
+        metafunc.parametrize(("invariant", "variant"), pairs, ids=ids)
     if {"panel", "variant"} <= set(metafunc.fixturenames):
         scores = metafunc.config.stash[QUESTION].scores()
         metafunc.parametrize(
@@ -167,6 +174,37 @@ def scored(request: pytest.FixtureRequest, measured: "Measured") -> "Callable[[P
     return look_up
 
 
+@pytest.fixture(scope="session")
+def bench(pytestconfig: pytest.Config, measured: "Measured") -> "Bench":
+    """What measures the invariants' pairs, on the networks that are loaded already."""
+    from dps.invariants import Bench
+
+    return Bench(measured.meter, pytestconfig.stash[QUESTION].variants)
+
+
+@pytest.fixture
+def hold(request: pytest.FixtureRequest, bench: "Bench") -> "Callable[[str, Variant], None]":
+    """Ask a variant about an invariant; fail where it is broken, unless the gate is off."""
+    from dps import invariants
+
+    question: Question = request.config.stash[QUESTION]
+    named = any("test_invariants" in argument for argument in request.config.args)
+    draws = invariants.draws(request.config.option, named=named)
+
+    def examine(invariant: str, variant: "Variant") -> None:
+        finding = invariants.examine(invariant, bench.subject(variant), **draws)
+        request.node.user_properties.append((INVARIANT, finding.row))
+        if finding.holds is None:
+            pytest.skip(finding.why)
+        if not finding.holds:
+            text = invariants.told(finding, question.report_dir / "invariants")
+            if question.gates(variant):
+                pytest.fail(text, pytrace=False)
+            pytest.xfail(text)
+
+    return examine
+
+
 @pytest.fixture
 def record_throughput(request: pytest.FixtureRequest) -> Callable[[dict[str, Any]], None]:
     """Put a row of throughput where reports find it."""
@@ -199,6 +237,8 @@ class Recorder:
             self.gathered.scores.extend(found.get(SCORES, ()))
             if triplets := found.get(TRIPLETS):
                 self.gathered.triplets[tuple(triplets[0])] = triplets[1]
+            if isinstance(row := found.get(INVARIANT), dict):
+                self.gathered.invariants.append(row)
             if isinstance(row := found.get(THROUGHPUT), dict):
                 self.gathered.throughput.append(row)
 
@@ -235,10 +275,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadScopeScheduling
 
+    from dps import invariants
+
     question = config.stash[QUESTION]
     units = {f"[{case.name}-{variant}]": str(unit) for unit, case, variant in question.items()}
     units |= {
         f"[{panel}-{variant}]": str((panel.measured_with, variant.network)) for panel, variant in question.scores()
+    }
+    units |= {
+        f"[{invariant}-{variant}]": str((invariant, variant.network))
+        for invariant, variant in invariants.asked(question.variants)
     }
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types

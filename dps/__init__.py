@@ -13,7 +13,8 @@ reference. Imports go down this list and never up; a test holds that:
     report
     throughput
     run
-    agreement
+    agreement, falsify, invariants
+    reference
     measure
     store
     probes, bapps
@@ -26,7 +27,7 @@ reference. Imports go down this list and never up; a test holds that:
     baseline, against
     verdicts
     images
-    errors, files, options, progress
+    errors, files, options, progress, searching
 """
 
 import importlib

@@ -413,5 +413,80 @@ def _written(
     return lines
 
 
+@main.command()
+@click.argument("name", metavar="PROBE")
+@click.option("--metric", default="sort", show_default=True, metavar="M", help="As for pytest suites/.")
+@click.option("--network", default="alexnet", show_default=True, metavar="N", help="squeezenet, alexnet or vgg16.")
+@click.option("--normalization", default="none", show_default=True, metavar="N", help="none or unit.")
+@PROBES
+@click.option(
+    "--tries", type=click.IntRange(min=1), default=300, show_default=True, help="How many cases are measured at most."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports/latest/falsified"),
+    show_default=True,
+    metavar="DIR",
+    help="Where the case is drawn, as PNG.",
+)
+@click.option("--reduction", default="sum", show_default=True, metavar="R", help="sum or mean over channels.")
+@click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or mps.")
+@FROM
+def falsify(
+    name: str,
+    places: tuple[Path, ...],
+    metric: str,
+    network: str,
+    normalization: str,
+    tries: int,
+    seed: int,
+    out: Path,
+    reduction: str,
+    device: str,
+    source: str,
+) -> None:
+    """Search PROBE's ranges for the mildest distortion that the metric still fails on.
+
+    \b
+        dps falsify rotate --metric spatial --network vgg16
+        dps falsify rotate --metric spatial >> probes/rotate.yaml
+
+    The case is printed as it stands in a probe file, ready to be added to PROBE's, and drawn into DIR; what else there
+    is to say goes to standard error. A distortion's parameters go together from the mildest to the strongest that the
+    probe declares, each toward the value that changes nothing; fractions that are listed stand for the range that they
+    span. The same seed finds the same case. Ctrl-C ends the search and keeps the best so far.
+
+    Exit code: 0 if none of the tried cases fails, 1 if one does, 2 if the question is wrong, 130 after Ctrl-C.
+    """  # noqa: D301 - \b keeps the lines below as they are
+    from dps import falsify as library
+    from dps import progress, run
+    from dps.errors import UsageError, unknown
+    from dps.report import sheets
+
+    probes = {probe.name: probe for probe in _load(places, None)}
+    if name not in probes:
+        raise UsageError(unknown("probe", name, probes))
+    variant, meter = run.single(metric, network, normalization, reduction=reduction, device=device, weights=source)
+    out.mkdir(parents=True, exist_ok=True)
+    with progress.progress(f"falsify {name}", tries, "cases") as advance:
+        search = library.search(probes[name], variant, meter, tries=tries, seed=seed, advance=advance)
+    ended = "interrupted: " if search.interrupted else ""
+    undrawn = f" ({search.refused} more could not be drawn)" if search.refused else ""
+    if search.found is None:
+        click.echo(f"{ended}{variant} fails none of {search.tried} cases of {name}{undrawn}", err=True)
+    else:
+        found = search.found
+        picture = out / f"{found.case.name.replace('/', '-')}.png"
+        sheets.sheet([found.case]).save(picture)
+        mildest = "the mildest that fails" if search.graded else "one that fails"
+        click.echo(f"{ended}{found.case.name}: {found.verdict}", err=True)
+        click.echo(f"  {library.in_words(found)}: {mildest}, of {search.tried} cases{undrawn}", err=True)
+        click.echo(f"  drawn: {picture}", err=True)
+        click.echo(library.as_yaml(found), nl=False)
+    sys.exit(130 if search.interrupted else int(search.found is not None))
+
+
 if __name__ == "__main__":
     main()

@@ -154,6 +154,18 @@ def squared_distances(pairs: Sequence[tuple[Flat, Flat]]) -> list[NDArray[np.flo
     return [(_sums_on_cpu if on_cpu else _sums)(originals, others) for originals, others in pairs]
 
 
+def distance_between(form: Tensor, other: Tensor, reduction: str = "sum") -> float:
+    """The distance of two images at one layer.
+
+    Args:
+        form, other: theirs, ``(1, channel, position)``.
+        reduction: see `averaged_over`.
+    """
+    (sums,) = squared_distances([(flat(form)[None], flat(other)[None])])
+    _, channels, positions = form.shape
+    return float(sums.item()) / averaged_over(channels, positions, reduction)
+
+
 def averaged_over(channels: int, positions: int, reduction: str) -> int:
     """What a sum of squared differences is divided by.
 

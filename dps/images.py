@@ -81,6 +81,15 @@ def read(path: Path) -> Pixels:
     return pixels
 
 
+def write(path: Path, pixels: Pixels) -> None:
+    """Write an image as PNG.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    PIL.Image.fromarray(pixels).save(path, format="PNG")
+
+
 def as_png(pixels: Pixels, most: int) -> bytes:
     """An image as a PNG file, made smaller where a side is longer than ``most`` pixels."""
     image = PIL.Image.fromarray(pixels)

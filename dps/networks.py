@@ -218,7 +218,7 @@ def check_images(images: Tensor) -> None:
         raise ImageError(
             f"images must be floating point, (batch, 3, height, width), got {images.dtype} {tuple(images.shape)}."
         )
-    low, high = (float(value) for value in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
+    low, high = (float(value) for value in torch.aminmax(images.detach())) if images.numel() else (0.0, 0.0)
     if low >= 0 and high <= 1:
         return
     guess = "They hold NaN or infinity."

@@ -449,6 +449,23 @@ def distances(
     return found
 
 
+def single(
+    metric: str, network: str, normalization: str, *, reduction: str = "sum", device: str = "cpu", weights: str = "pypi"
+) -> tuple[Variant, Meter]:
+    """One variant, by the options of those names, and what measures it; its network is loaded.
+
+    Raises:
+        DpsError: a name that does not exist, or weights that are missing or altered.
+    """
+    networks.named(network)
+    _check_name("reduction", reduction, REDUCTIONS)
+    check_device(device)
+    made = metrics.named(metric, weights=weights, device=device)
+    (variant,) = metrics.variants([made], [network], [metrics.check_normalization(normalization)])
+    found = None if variant.network is None else networks.find_weights(network, weights)
+    return variant, Meter(None if found is None else networks.load(found, device), reduction)
+
+
 def _check_name(kind: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise UsageError(unknown(kind, value, known))

@@ -17,7 +17,7 @@ from dps.comparisons import (
     COMPARISONS,
     NORMALIZATIONS,
     Comparison,
-    averaged_over,
+    distance_between,
     flat,
     form_of,
     mean,
@@ -30,19 +30,12 @@ from dps.comparisons import (
 from dps.errors import MetricError
 
 
-def subtracted(mine: Tensor, other: Tensor, reduction: str = "sum") -> float:
-    """The distance of two forms, ``(1, channel, position)``."""
-    (sums,) = squared_distances([(flat(mine)[None], flat(other)[None])])
-    _, channels, positions = mine.shape
-    return sums.item() / averaged_over(channels, positions, reduction)
-
-
 def distance(
     comparison: Comparison, a: Tensor, b: Tensor, normalization: str = "none", reduction: str = "sum"
 ) -> float:
     """Of two images by their features at one layer, ``(1, channel, height, width)``."""
     mine, other = (normalized(form_of(features, comparison, "tested"), normalization) for features in (a, b))
-    return subtracted(mine, other, reduction)
+    return distance_between(mine, other, reduction)
 
 
 def features(*channels: list[list[float]]) -> Tensor:
@@ -252,13 +245,13 @@ def test_infinite_features_give_a_distance_that_is_not_finite_and_no_warning() -
     form = torch.full((1, 2, 3), math.inf)
     for normalization in NORMALIZATIONS:
         a = normalized(form, normalization)
-        assert math.isnan(subtracted(a, a))  # infinity less itself
+        assert math.isnan(distance_between(a, a))  # infinity less itself
 
 
 def test_half_precision_is_subtracted_in_single() -> None:
     form = form_of(torch.ones(1, 2, 4, 4), lambda features: features.flatten(2).bfloat16(), "halved")
     assert form.dtype == torch.float32
-    assert subtracted(form, 3 * form) == 8.0  # two channels of (3 - 1)^2
+    assert distance_between(form, 3 * form) == 8.0  # two channels of (3 - 1)^2
 
 
 def test_all_images_have_their_channels_and_positions_in_one_order() -> None:

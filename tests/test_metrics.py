@@ -124,7 +124,8 @@ def test_normalizations_may_be_given_once_only() -> None:
 
 def test_a_metric_prints_as_its_name_and_not_as_its_functions() -> None:
     assert repr(metrics.named("pixel")) == (
-        "Metric(similarity_at_identity=None, input_range=(0.0, 1.0), name='pixel', smallest=1, made_of='')"
+        "Metric(similarity_at_identity=None, input_range=(0.0, 1.0), name='pixel', smallest=1, symmetric=True, "
+        "made_of='')"
     )
     term = Term(name="sort", comparison=COMPARISONS["sort"])
     assert repr(Variant(metric=Deep(name="sort", terms=(term,)), network="vgg16", normalization="unit")) == (

@@ -289,7 +289,7 @@ def test_rows_are_sorted_whatever_came_first() -> None:
         ("b", "case-1", "sort", "alexnet"),
     ]
     assert list(document["drawn"]) == ["a/x", "b/x"]
-    assert list(document) == ["schema", "run", "cases", "scores", "throughput", "drawn"]
+    assert list(document) == ["schema", "run", "cases", "scores", "throughput", "invariants", "drawn"]
 
 
 def no_constant(name: str) -> None:

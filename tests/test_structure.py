@@ -93,7 +93,7 @@ DOORS = {
     "torchvision": {"dps.networks", "dps.weights"},
     "jinja2": {"dps.report.page"},
     "markupsafe": {"dps.report.page"},
-    "matplotlib": {"dps.report.figures"},
+    "matplotlib": {"dps.report.figures", "dps.report.severity"},
     "PIL": {
         "dps.images",
         "dps.report.sheets",
@@ -105,7 +105,7 @@ DOORS = {
     "click": {"dps.cli"},
     "safetensors": {"dps.weights", "dps.store"},
     "pickle": {"dps.weights"},
-    "hypothesis": set[str](),
+    "hypothesis": {"dps.searching", "dps.invariants.pairs", "dps.falsify"},
     "lpips": set[str](),
     "pytest": set[str](),
     "_pytest": set[str](),

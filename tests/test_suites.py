@@ -68,7 +68,7 @@ def test_a_run_writes_results_and_a_report(suite: Suite) -> None:
     assert done.code == 0
     assert done.outcomes == {"passed": 6}
     results = done.results
-    assert set(results) == {"schema", "run", "cases", "scores", "throughput", "drawn"}
+    assert set(results) == {"schema", "run", "cases", "scores", "throughput", "invariants", "drawn"}
     assert results["schema"] == 1
     about = results["run"]
     assert about["device"] == "cpu"
@@ -440,7 +440,11 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
     assert (one.code, two.code) == (0, 0)
     missed = one.outcomes["xfailed"]  # what the committed baseline knows to be missed
     assert one.outcomes["passed"] == 30 - missed
-    assert two.outcomes == {"passed": 30 - missed + 7 * 3, "xfailed": missed, "skipped": two.outcomes["skipped"]}
+    held = two.results["invariants"]
+    assert len(held) == 3 * 9 + 3  # nine of each of three variants; of sort also ordered, wasserstein and wherever
+    assert all(row["holds"] for row in held)
+    more = 7 * 3 + len(held)  # scores and invariants
+    assert two.outcomes == {"passed": 30 - missed + more, "xfailed": missed, "skipped": two.outcomes["skipped"]}
     (line,) = [line for line in one.lines if line.startswith("against the baseline: ")]
     assert line in two.lines
     assert "created: 2/2 workers" in two.text or "2 workers" in two.text

@@ -51,6 +51,7 @@ class Metric:
         input_range: what its images range over.
         name: as written on the command line.
         smallest: height and width, in pixels, below which it cannot measure.
+        symmetric: whether the way back is meant to be as far; `suites/test_invariants.py` then asks it.
         made_of: packages and weights, with versions and digests; empty for what is told by its source.
     """
 
@@ -59,6 +60,7 @@ class Metric:
     input_range: tuple[float, float] = (0.0, 1.0)
     name: str = ""
     smallest: int = 1
+    symmetric: bool = True
     made_of: str = ""
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
@@ -78,8 +80,9 @@ class Metric:
         self.check_size(min(a.shape[-2:]))
         low, high = self.input_range
         ours = [(images * (high - low) + low).contiguous() for images in (a, b)]
-        theirs = [images.clone() for images in ours]
-        found = self.distance(*theirs)
+        with torch.inference_mode(mode=False), torch.no_grad():  # what it loads at its first call must have gradients
+            theirs = [images.clone() for images in ours]
+            found = self.distance(*theirs)
         if not isinstance(found, Tensor):
             raise MetricError(f"must return a tensor, got {type(found).__name__}")
         if found.shape != (len(a),):

@@ -50,7 +50,7 @@ class Other:
         make: makes it.
         weights: its own; None where it has none.
         network: what it builds upon, with our weights; None where it builds upon none.
-        similarity_at_identity, input_range, smallest: as `Metric` has them.
+        similarity_at_identity, input_range, smallest, symmetric: as `Metric` has them.
     """
 
     about: str
@@ -62,6 +62,7 @@ class Other:
     similarity_at_identity: float | None = None
     input_range: tuple[float, float] = (0.0, 1.0)
     smallest: int = 1
+    symmetric: bool = True
 
     @property
     def carrier(self) -> str:
@@ -100,6 +101,7 @@ def named(name: str, *, weights: str, device: str) -> Metric:
         similarity_at_identity=other.similarity_at_identity,
         input_range=other.input_range,
         smallest=other.smallest,
+        symmetric=other.symmetric,
         made_of=", ".join(made_of),
     )
 
@@ -343,6 +345,7 @@ OTHERS: dict[str, Other] = {
         make=_piq("vif_p"),
         similarity_at_identity=1.0,
         smallest=41,
+        symmetric=False,  # how much of the original's information the other image still holds
     ),
     "piq:dists": Other(
         about="DISTS, Ding et al. 2020, arXiv:2004.07728; weights of dists-pytorch.",

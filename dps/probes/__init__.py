@@ -156,6 +156,20 @@ def load(places: Sequence[str | Path], cases: int | None = None) -> list[Probe]:
     return probes
 
 
+def of_data(data: dict[str, Any], path: Path) -> Probe:
+    """Make a probe of plain data, as if it had been read from a file.
+
+    Args:
+        data: what the file would hold.
+        path: the file; images are relative to it.
+
+    Raises:
+        ProbeError: as for `load`, all on line 1.
+    """
+    lines: dict[Loc, int] = {(): 1, **{("cases", index): 1 for index in range(len(data["cases"]))}}
+    return _probe(Document(path=path, data=data, lines=lines), None)
+
+
 def _files(place: Path) -> list[Path]:
     here = Path.cwd()
     if place.is_relative_to(here):

@@ -1,5 +1,6 @@
 """YAML files as plain data that still knows its lines. Nothing in a file runs, and nothing is expanded."""
 
+import sys
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,3 +123,16 @@ def _scalar(node: yaml.ScalarNode, loader: yaml.SafeLoader, path: Path) -> objec
         kind = node.tag.rpartition(":")[2]
         line = node.start_mark.line + 1
         raise ProbeError(f"{path}:{line}: {node.value!r:.60} is no {kind}; put text in quotes.") from None
+
+
+def written(data: Any, *, flow: bool = False) -> str:
+    """Plain data as YAML, the order kept.
+
+    Args:
+        data: mappings, lists, texts and numbers.
+        flow: all on one line; else in the style of the probe files, where that is what is innermost.
+    """
+    text: str = yaml.safe_dump(
+        data, sort_keys=False, default_flow_style=flow or None, width=sys.maxsize if flow else 110, allow_unicode=True
+    )
+    return text.strip().removeprefix("{").removesuffix("}") if flow else text

@@ -10,6 +10,7 @@ gate.py     the run against its baseline, another metric, and required floors
 severity.py how distances grow the farther images are distorted
 probe_page.py  probes/README.md
 costs.py    throughput beside the bare forward pass
+held.py     which invariants are broken
 sheets.py   contact sheets of what is asked
 export.py   tables and figures as files for a paper
 latex.py    tables of variants in LaTeX
@@ -31,7 +32,7 @@ import torch
 
 from dps import files
 from dps.errors import one_line
-from dps.report import costs, gate, page, paper, results, table1, table2, tables
+from dps.report import costs, gate, held, page, paper, results, table1, table2, tables
 from dps.report.results import Gathered, Row
 from dps.run import Question
 
@@ -95,6 +96,7 @@ def as_text(document: Row, width: int) -> list[str]:
         lines += [*_title_of_scores(dataset, width), ""]
         lines += [*table2.as_text(document["scores"], paper.table2(), dataset, width), ""]
     sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
+    sentences += held.in_words(document.get("invariants", []))
     lines += [line for sentence in sentences for line in tables.wrapped(sentence, width)]
     return lines + _remarks(document, width)
 
@@ -166,6 +168,9 @@ def as_markdown(document: Row) -> str:
     if document["throughput"]:
         parts += ["", "## What it costs", "", *costs.as_markdown(document["throughput"])]
         parts += ["", costs.ABOUT]
+    if document["invariants"]:
+        broken = (f"- {tables.escaped(line)}" for line in held.in_words(document["invariants"]))
+        parts += ["", "## Invariants", "", *broken]
     parts += ["", "## What was asked", ""]
     parts += [f"- **{tables.escaped(name)}**: {asks}" for name, asks in run["probes"].items()]
     parts += ["", "## What was measured", ""]

@@ -67,6 +67,7 @@ class Gathered:
         triplets: each triplet's 2AFC score, by what was scored and the variant; only where metrics are compared.
         throughput: rows, as `throughput.row` makes them.
         album: the images of the cases.
+        invariants: rows, as `invariants.Finding` makes them.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -75,9 +76,10 @@ class Gathered:
     triplets: dict[Scored, Sequence[float]] = field(default_factory=dict)
     throughput: list[Row] = field(default_factory=list)
     album: Album = field(default_factory=Album, repr=False)
+    invariants: list[Row] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.cases or self.scores or self.throughput)
+        return bool(self.cases or self.scores or self.throughput or self.invariants)
 
 
 def score_rows(dataset: Dataset, panel: Panel, variant: Variant, score: Score) -> list[Row]:
@@ -184,6 +186,7 @@ def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]
         "cases": sorted(gathered.cases, key=_order),
         "scores": sorted(with_means(gathered.scores, groups), key=_score_order),
         "throughput": sorted(gathered.throughput, key=_throughput_order),
+        "invariants": sorted(gathered.invariants, key=_invariant_order),
         "drawn": dict(sorted(gathered.drawn.items())),
     }
 
@@ -220,6 +223,10 @@ def _order(row: Row) -> tuple[str, ...]:
 
 def _score_order(row: Row) -> tuple[str, ...]:
     return tuple(row[key] or "" for key in ("dataset", "kind", "subset", "metric", "network", "normalization"))
+
+
+def _invariant_order(row: Row) -> tuple[str, ...]:
+    return tuple(row[key] or "" for key in ("invariant", "metric", "network", "normalization"))
 
 
 def _throughput_order(row: Row) -> tuple[Any, ...]:
