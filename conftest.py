@@ -23,6 +23,7 @@ MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
 UNUSED = pytest.StashKey[object]()
 ROW, DRAWN, IMAGES = "dps_row", "dps_drawn", "dps_images"
 SCORES, TRIPLETS, THROUGHPUT, INVARIANT = "dps_scores", "dps_triplets", "dps_throughput", "dps_invariant"
+RECORDED = {ROW, DRAWN, IMAGES, SCORES, TRIPLETS, THROUGHPUT, INVARIANT}
 SUITES = Path(__file__).resolve().parent / "suites"
 
 
@@ -225,22 +226,25 @@ class Recorder:
         self.gathered = Gathered()
         self.lines: list[str] = []
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the row that a test recorded."""
-        if report.when == "call":
-            found: dict[str, Any] = dict(report.user_properties)
-            if isinstance(row := found.get(ROW), dict):
-                self.gathered.cases.append(row)
-                self.gathered.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
-            if isinstance(images := found.get(IMAGES), dict):
-                self.gathered.album.update(images)
-            self.gathered.scores.extend(found.get(SCORES, ()))
-            if triplets := found.get(TRIPLETS):
-                self.gathered.triplets[tuple(triplets[0])] = triplets[1]
-            if isinstance(row := found.get(INVARIANT), dict):
-                self.gathered.invariants.append(row)
-            if isinstance(row := found.get(THROUGHPUT), dict):
-                self.gathered.throughput.append(row)
+        """Take what a test recorded, before others write it out: a JUnit file has no use for images."""
+        found: dict[str, Any] = {name: value for name, value in report.user_properties if name in RECORDED}
+        report.user_properties = [each for each in report.user_properties if each[0] not in RECORDED]
+        if report.when != "call":
+            return
+        if isinstance(row := found.get(ROW), dict):
+            self.gathered.cases.append(row)
+            self.gathered.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
+        if isinstance(images := found.get(IMAGES), dict):
+            self.gathered.album.update(images)
+        self.gathered.scores.extend(found.get(SCORES, ()))
+        if triplets := found.get(TRIPLETS):
+            self.gathered.triplets[tuple(triplets[0])] = triplets[1]
+        if isinstance(row := found.get(INVARIANT), dict):
+            self.gathered.invariants.append(row)
+        if isinstance(row := found.get(THROUGHPUT), dict):
+            self.gathered.throughput.append(row)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:

@@ -437,3 +437,4 @@ def test_junit_xml_is_as_pytest_writes_it(suite: Suite, here: Path) -> None:
     text = (here / "report.xml").read_text(encoding="utf-8")
     assert 'name="test_probe[tiny/rings-000-pixel]"' in text
     assert "distorted at" in text
+    assert "<propert" not in text  # images and rows are for the report

@@ -93,7 +93,7 @@ DOORS = {
     "torchvision": {"dps.networks", "dps.weights"},
     "jinja2": {"dps.report.page"},
     "markupsafe": {"dps.report.page"},
-    "matplotlib": {"dps.report.figures", "dps.report.severity"},
+    "matplotlib": {"dps.report.canvas", "dps.report.figures", "dps.report.severity"},
     "PIL": {
         "dps.images",
         "dps.report.sheets",

@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dps.bapps.dataset import Content, Dataset, Labels, Shard
 
@@ -47,6 +46,8 @@ class Move:
             )
             return images[:, rows[:, None], columns]
         angle = self.degrees if number % 2 else -self.degrees
+        from scipy import ndimage  # here, since importing it takes a while, and only --steady needs it
+
         turned: Images = ndimage.rotate(images, angle, axes=(1, 2), reshape=False, order=1, mode="nearest")
         return turned
 

@@ -1,24 +1,25 @@
 """What a run found: as data, as tables, in words.
 
-results.py  results.json: rows at full precision, written atomically
-paper.py    the paper's published tables, beside which ours are shown
-page.py     report.html: one page with tables, figures and every case
-gallery.py  what the page's gallery of cases shows
-album.py    the images of a run's cases
-figures.py  plots, of each probe
-gate.py     the run against its baseline, another metric, and required floors
-severity.py how distances grow the farther images are distorted
+results.py     results.json: rows at full precision, written atomically
+paper.py       the paper's published tables, beside which ours are shown
+table1.py      pass fractions by metric, network and normalization; and what to notice in them
+table2.py      scores: agreement with people, or with what stands in for them
+strata.py      pass fractions by what cases were drawn with
+severity.py    how distances grow the farther images are distorted
+held.py        which invariants are broken
+costs.py       throughput beside the bare forward pass
+gate.py        the run against its baseline, another metric, and required floors
+two_runs.py    two runs side by side
+tables.py      how a table of variants is put on a terminal and into Markdown
+latex.py       the same in LaTeX
+canvas.py      what figures are drawn on
+figures.py     plots, of each probe
+export.py      tables and figures as files for a paper
+album.py       the images of a run's cases
+gallery.py     what the page's gallery of cases shows
+page.py        report.html: one page with tables, figures and every case
+sheets.py      contact sheets of what is asked
 probe_page.py  probes/README.md
-costs.py    throughput beside the bare forward pass
-held.py     which invariants are broken
-sheets.py   contact sheets of what is asked
-export.py   tables and figures as files for a paper
-latex.py    tables of variants in LaTeX
-two_runs.py two runs side by side
-strata.py   pass fractions by what cases were drawn with
-table1.py   pass fractions by metric, network and normalization; and what to notice in them
-table2.py   scores: agreement with people, or with what stands in for them
-tables.py   how a table of variants is put on a terminal and into Markdown
 """
 
 import os

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dps import files
-from dps.report import figures, latex, paper, table1, table2
+from dps.report import canvas, figures, latex, paper, table1, table2
 from dps.report.results import Row
 
 
@@ -36,7 +36,7 @@ def export(document: Row, folder: Path) -> Iterator[Path]:
         for name, figure in figures.of_probe(document, table, probe):
             for suffix in ("svg", "png"):
                 path = folder / f"{_file_name(probe)}-{name}.{suffix}"
-                files.write(path, figures.as_file(figure, suffix))
+                files.write(path, canvas.as_file(figure, suffix))
                 yield path
 
 

@@ -1,12 +1,13 @@
 """Figures of a run, drawn with Matplotlib: how many cases pass, and by how much."""
 
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from dps.report import severity
+from dps.report.canvas import FAILS, INK, PASSES, WIDTH, blank, plain
 from dps.report.results import Row
 from dps.report.table1 import FEWER_THAN_HALF, Table
 from dps.report.tables import Key
@@ -15,11 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, PASSES, FAILS = "#010203", "#0b6e9e", "#b3541f"
-"""Colors of text, of what passes and of what fails; on a page they become its own."""
-
-WIDTH, A_ROW, BELOW = 7.2, 0.17, 0.5
-"""Of a figure, of a variant's row, and below the rows, in inches."""
+A_ROW, BELOW = 0.17, 0.5
+"""Of a variant's row, and below the rows, in inches."""
 
 FARTHEST = 100
 """Ratios of distances are drawn from one over this to this; what lies beyond stands at the edge."""
@@ -48,11 +46,16 @@ def outcome(document: Row, table: Table, probe: str) -> "Figure":
     ratio.set_yticks([])
     for axes in (fraction, ratio):
         axes.set_ylim(len(keys), -1)
-        _plain(axes)
+        plain(axes, "x")
     return figure
 
 
-PLOTS: dict[str, Plot] = {"outcome": outcome}
+def grows(document: Row, _: Table, probe: str) -> "Figure | None":
+    """How the distance grows with how far images are distorted, see `severity.figure`."""
+    return severity.figure(document, probe)
+
+
+PLOTS: dict[str, Plot] = {"outcome": outcome, "severity": grows}
 """What is drawn of each probe, by name, in this order: on the page, and into files."""
 
 
@@ -72,30 +75,6 @@ def label(key: Key) -> str:
 
 LONGEST_LABEL = 38
 """Of a longer name, a figure shows the end."""
-
-
-def as_svg(figure: "Figure") -> str:
-    """A figure as SVG to stand inside a page: text stays text, in the page's colors; the same bytes every time."""
-    from matplotlib import rc_context
-
-    with rc_context({"svg.hashsalt": "dps", "svg.fonttype": "none"}):
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    for color, here in ((INK, "currentColor"), (PASSES, "var(--good)"), (FAILS, "var(--bad)")):
-        svg = svg.replace(color, here)
-    return svg
-
-
-def as_file(figure: "Figure", suffix: str) -> bytes:
-    """A figure as a file of its own: ``svg``, with text as outlines, or ``png``; the same bytes every time."""
-    from matplotlib import rc_context
-
-    file = io.BytesIO()
-    with rc_context({"svg.hashsalt": "dps"}):
-        figure.savefig(file, format=suffix, dpi=200, metadata={"Date": None} if suffix == "svg" else {})
-    return file.getvalue()
 
 
 def _draw_fractions(axes: "Axes", table: Table, keys: Sequence[Key], probe: str) -> None:
@@ -152,19 +131,3 @@ def _ratios(document: Row, probe: str) -> Mapping[Key, Sequence[float]]:
             key = row["metric"], row["network"], row["normalization"]
             found.setdefault(key, []).append(math.log10(min(max(1 + margin, 1 / FARTHEST), FARTHEST)))
     return found
-
-
-def _plain(axes: "Axes") -> None:
-    """No frame, small text, in the page's color."""
-    axes.tick_params(colors=INK, labelsize=7, length=0)
-    axes.xaxis.label.set(color=INK, fontsize=8)
-    axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def blank(width: float, height: float) -> "Figure":
-    """An empty figure, in inches: Matplotlib's door for other figures."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from dps.report import costs, figures, gallery, paper, table1, table2
+from dps.report import canvas, costs, figures, gallery, paper, table1, table2
 from dps.report.album import Album
 from dps.report.results import Row
 from dps.report.table1 import Table
@@ -78,7 +78,7 @@ def _figures(document: Row, table: Table, probe: str) -> list[Any]:
     from markupsafe import Markup
 
     found = figures.of_probe(document, table, probe)
-    return [Markup(figures.as_svg(figure)) for _, figure in found]  # noqa: S704 - escaped by Matplotlib
+    return [Markup(canvas.as_svg(figure)) for _, figure in found]  # noqa: S704 - escaped by Matplotlib
 
 
 def _facts(document: Row, table: Table) -> list[tuple[str, str]]:

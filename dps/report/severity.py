@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from dps.report import strata, tables
+from dps.report.canvas import INK, WIDTH, blank, plain
 from dps.report.results import Row
 from dps.report.table1 import FEWER_THAN_HALF, Table
 from dps.report.tables import Key
@@ -18,11 +19,8 @@ if TYPE_CHECKING:
 Points: TypeAlias = list[tuple[float, float]]
 """Of each case: how far it is distorted, and the distorted image's distance over the nearest reference's."""
 
-INK = "#010203"
-"""Color of text; on a page it becomes its own, see `figures`, which may draw these among others."""
-
-WIDTH, ABOVE, A_ROW, BELOW = 7.2, 0.2, 1.7, 0.85
-"""Of the figure, above the panels, of a row of them, and below, in inches."""
+ABOVE, A_ROW, BELOW = 0.2, 1.7, 0.85
+"""Above the panels, of a row of them, and below, in inches."""
 
 LEAST, MOST = 1e-3, 1e2
 """Ratios beyond are drawn there."""
@@ -113,7 +111,6 @@ def figure(document: Row, probe: str) -> "Figure | None":
     Returns:
         None where nothing says how far the probe's cases are distorted, or they all are as far.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
     found, about = curves(document, probe), of(document, probe)
@@ -122,7 +119,7 @@ def figure(document: Row, probe: str) -> "Figure | None":
     networks = list(dict.fromkeys(key[1] for key in found if key[1])) or [""]
     normalizations = list(dict.fromkeys(key[2] for key in found if key[1])) or [""]
     looks = _looks(found)
-    figure = Figure(figsize=(WIDTH, BELOW + ABOVE + A_ROW * len(normalizations)))
+    figure = blank(WIDTH, BELOW + ABOVE + A_ROW * len(normalizations))
     height = figure.get_figheight()
     panels = figure.subplots(len(normalizations), len(networks), sharex=True, sharey=True, squeeze=False)
     figure.subplots_adjust(left=0.1, right=0.99, top=1 - ABOVE / height, bottom=BELOW / height, wspace=0.06, hspace=0.2)
@@ -133,7 +130,7 @@ def figure(document: Row, probe: str) -> "Figure | None":
                     _curve(axes, points, looks[key[0]], key[0])
             axes.axhline(1, color=INK, linewidth=0.8, alpha=0.6)
             axes.set_title(", ".join(part for part in (network, normalization) if part), fontsize=8, color=INK, pad=3)
-            _plain(axes)
+            plain(axes, "both")
     panels[0][0].set_yscale("log")
     panels[0][0].yaxis.set_major_locator(LogLocator(subs=(1, 3)))
     panels[0][0].yaxis.set_major_formatter("{x:g}")
@@ -201,11 +198,3 @@ def _legend(figure: "Figure", lines: Mapping[str, "Artist"], middle: float) -> N
         frameon=False,
         labelcolor=INK,
     )
-
-
-def _plain(axes: "Axes") -> None:
-    """No frame, small text, in the page's color."""
-    axes.tick_params(colors=INK, labelsize=7, length=2)
-    axes.grid(color=INK, alpha=0.12, linewidth=0.6)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
