@@ -184,7 +184,7 @@ class Meter:
         return {variant: _joined(outcomes) for variant, outcomes in found.items()}
 
     def forward(self, images: Sequence[Pixels]) -> None:
-        """Push images through the network as for a measurement, and drop its features."""
+        """Push images through the network in the shares of a measurement, and drop its features."""
         self._run(images, [Family(images=[i]) for i in range(len(images))], {})
 
     def _measure_triples(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> list[tuple[Family, list[int]]]:

