@@ -23,7 +23,8 @@ MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
 UNUSED = pytest.StashKey[object]()
 ROW, DRAWN, IMAGES = "dps_row", "dps_drawn", "dps_images"
 SCORES, TRIPLETS, THROUGHPUT, INVARIANT = "dps_scores", "dps_triplets", "dps_throughput", "dps_invariant"
-RECORDED = {ROW, DRAWN, IMAGES, SCORES, TRIPLETS, THROUGHPUT, INVARIANT}
+BROKEN_OFF = "dps_broken_off"
+RECORDED = {ROW, DRAWN, IMAGES, SCORES, TRIPLETS, THROUGHPUT, INVARIANT, BROKEN_OFF}
 SUITES = Path(__file__).resolve().parent / "suites"
 
 
@@ -162,11 +163,16 @@ def scored(request: pytest.FixtureRequest, measured: "Measured") -> "Callable[[P
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def look_up(panel: "Panel", variant: "Variant") -> "Score":
-        try:
-            with capture.global_and_fixture_disabled():
+        score, unwritable = None, ""
+        with capture.global_and_fixture_disabled():
+            try:
                 score = measured.score(panel, variant)
-        except StoreError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+            except StoreError as error:
+                unwritable = str(error)
+        if score is None:
+            request.node.user_properties.append((BROKEN_OFF, True))
+            request.session.shouldfail = unwritable  # not pytest.exit, which xdist takes for a crash of the worker
+            pytest.fail(unwritable, pytrace=False)
         request.node.user_properties.append((SCORES, score_rows(dataset, panel, variant, score)))
         if question.against is not None and score.triplets:
             request.node.user_properties.append((TRIPLETS, [(str(panel), *variant.key), score.triplets]))
@@ -224,6 +230,7 @@ class Recorder:
 
         self.config = config
         self.gathered = Gathered()
+        self.broken_off = False
         self.lines: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -233,6 +240,7 @@ class Recorder:
         report.user_properties = [each for each in report.user_properties if each[0] not in RECORDED]
         if report.when != "call":
             return
+        self.broken_off |= BROKEN_OFF in found
         if isinstance(row := found.get(ROW), dict):
             self.gathered.cases.append(row)
             self.gathered.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
@@ -251,7 +259,7 @@ class Recorder:
         """Write the report; what is measured is kept when the run was interrupted, too."""
         from dps import report
 
-        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
         if self.gathered:
             command = shlex.join(["pytest", *self.config.invocation_params.args])
             finished = report.finish(self.config.stash[QUESTION], self.gathered, command, interrupted=interrupted)
@@ -260,6 +268,8 @@ class Recorder:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         elif interrupted:
             self.lines = report.how_to_go_on(self.config.stash[QUESTION])
+        if self.broken_off:  # xdist calls it an interruption
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -207,14 +207,15 @@ def verify(folder: Path) -> None:
     from dps.bapps import folders
 
     findings = folders.verify(folder)
-    click.echo(f"{folder}: {findings.name}")
+    if any(findings.counts.values()):
+        click.echo(f"{folder}: {findings.name}")
     for kind, subsets in findings.counts.items():
         for subset, count in subsets.items():
             click.echo(f"  {kind}/{subset}: {count}")
     for line in (*findings.remarks, *findings.faults):
         click.echo(line)
     if findings.faults:
-        raise Refused(f"{folder}: {len(findings.faults)} faults.")
+        raise Refused(f"{folder}: {len(findings.faults)} fault{'s' if len(findings.faults) > 1 else ''}.")
 
 
 @bapps.command()

@@ -14,9 +14,11 @@ import hashlib
 import inspect
 import json
 import logging
+import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -38,6 +40,12 @@ Array: TypeAlias = NDArray[np.float64]
 SCHEMA = 1
 
 ABOUT = "dps-store.json"
+
+NOTE = json.dumps({"schema": SCHEMA}).encode()
+"""What it says."""
+
+LEFT_BEHIND = 3600
+"""Seconds after which a file that is not whole belongs to a run that was killed, and not to one that is writing it."""
 
 LOG = logging.getLogger(__name__)
 """Says which files are damaged."""
@@ -202,17 +210,8 @@ def prepare(folder: Path) -> Path:
     Raises:
         StoreError: it cannot be written, holds other things, or is a store of another version.
     """
-    about = folder / ABOUT
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not about.exists():
-            strange = any(not path.name.startswith(".") and path != about for path in folder.iterdir())
-            if strange and not about.exists():  # another process may have made the store meanwhile, and filled it
-                raise StoreError(f"{folder}: holds other things, and no {ABOUT}; name a new folder for the store.")
-            files.write(about, json.dumps({"schema": SCHEMA}).encode())
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        schema = json.loads(about.read_bytes())["schema"]
+        schema = _schema_of(folder)
     except OSError as error:
         raise _unwritable(folder, error) from None
     except (ValueError, KeyError, TypeError):
@@ -273,10 +272,10 @@ def keep(folder: Path, key: Key, distances: Array) -> None:
 
     distances = np.ascontiguousarray(distances)
     header = {"dps": f"{_checksum(key.text, distances)} {key.text}"}  # one entry: several stand in any order
-    path = _place(folder, key.address)
+    path, data = _place(folder, key.address), save({"distances": distances}, metadata=header)
     try:
         path.parent.mkdir(exist_ok=True)
-        files.write(path, save({"distances": distances}, metadata=header))
+        files.write(path, data)
     except OSError as error:
         raise _unwritable(folder, error) from None
 
@@ -287,20 +286,23 @@ def kept(folder: Path) -> Iterator[Kept]:
         try:
             text, _ = _read(path)
             key = json.loads(text)
-            size = path.stat().st_size
         except FileNotFoundError:
             continue  # removed in the meantime
         except (ValueError, OSError):
-            key, size = {}, path.stat().st_size
-        yield Kept(path=path, size=size, key=key)
+            key = {}
+        if (there := _stat(path)) is not None:
+            yield Kept(path=path, size=there.st_size, key=key)
 
 
 def remove(folder: Path, selected: Callable[[Kept], bool] | None = None) -> tuple[int, int]:
-    """Remove files that a store holds, and no others.
+    """Remove files that a store holds, and no others; another process may go on writing into it.
+
+    Its folders and the note of its version stay, since removing them could spoil what another process is writing.
 
     Args:
         folder: a store of any version.
-        selected: which of them; all if None, and what broken runs left behind and the note of the version, too.
+        selected: which of them; all if None, and what broken runs left behind, too; it is a store of this
+            version then.
 
     Returns:
         How many files were removed, and how many bytes.
@@ -309,17 +311,19 @@ def remove(folder: Path, selected: Callable[[Kept], bool] | None = None) -> tupl
         StoreError: one of them cannot be removed.
     """
     removed = size = 0
-    everything = (Kept(path=path, size=path.stat().st_size, key={}) for path in _files(folder))
+    everything = (
+        Kept(path=path, size=there.st_size, key={}) for path in _files(folder) if (there := _stat(path)) is not None
+    )
     try:
         for entry in everything if selected is None else filter(selected, kept(folder)):
             entry.path.unlink(missing_ok=True)
             removed, size = removed + 1, size + entry.size
         if selected is None:
-            for path in [*folder.glob(".dps-*.part"), *folder.glob("??/.dps-*.part"), folder / ABOUT]:
-                path.unlink(missing_ok=True)
-        for place in folder.glob("[0-9a-f][0-9a-f]"):
-            if place.is_dir() and not any(place.iterdir()):
-                place.rmdir()
+            for path in [*folder.glob(".dps-*.part"), *folder.glob("??/.dps-*.part")]:
+                if (changed := _stat(path)) is not None and time.time() - changed.st_mtime > LEFT_BEHIND:
+                    path.unlink(missing_ok=True)
+            if (folder / ABOUT).exists() and (folder / ABOUT).read_bytes() != NOTE:
+                files.write(folder / ABOUT, NOTE)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be emptied ({error.strerror}).") from None
     return removed, size
@@ -328,8 +332,40 @@ def remove(folder: Path, selected: Callable[[Kept], bool] | None = None) -> tupl
 # ------------------------------------------------------------------------------------------------- files
 
 
+def _schema_of(folder: Path) -> Any:
+    """The version of a store, which is made where it is missing, and can be written.
+
+    Raises:
+        StoreError: the folder holds other things.
+        OSError: it cannot be written or read.
+        ValueError, KeyError, TypeError: the note of the version is damaged.
+    """
+    about = folder / ABOUT
+    folder.mkdir(parents=True, exist_ok=True)
+    if not about.exists():
+        if not all(_of_a_store(path) for path in folder.iterdir()):
+            raise StoreError(f"{folder}: holds other things, and no {ABOUT}; name a new folder for the store.")
+        files.write(about, NOTE)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    return json.loads(about.read_bytes())["schema"]
+
+
 def _place(folder: Path, address: str) -> Path:
     return folder / address[:2] / f"{address}.safetensors"
+
+
+def _of_a_store(path: Path) -> bool:
+    """Whether a store may hold it: its note, its folders, and hidden files; by name alone."""
+    return path.name == ABOUT or path.name.startswith(".") or re.fullmatch(r"[0-9a-f]{2}", path.name) is not None
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None if another process removed it in the meantime."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _files(folder: Path) -> list[Path]:

@@ -377,21 +377,40 @@ def test_a_metric_that_breaks_ends_measuring_in_one_line(written: Path, tmp_path
         list(run.measure(run.ask_measure(asked)))
 
 
-def test_torchrun_splits_the_work_and_suites_then_only_read(written: Path, tmp_path: Path) -> None:
-    common = ["--bapps", str(written), "--store", str(tmp_path / "store")]
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+def test_torchrun_goes_on_after_a_worker_died_and_suites_then_only_read(written: Path, tmp_path: Path) -> None:
+    """Worker 1 dies once, when it has measured the first of its three shards; the tally has a line for each call."""
+    (tmp_path / "mortal.py").write_text(
+        "import os, pathlib\n"
+        "def mortal(a, b):\n"
+        "    here, rank = pathlib.Path(__file__).parent, os.environ.get('RANK')\n"
+        "    tally, died = here / f'tally-{rank}', here / 'died'\n"
+        "    if rank == '1' and tally.exists() and not died.exists():\n"
+        "        died.touch()\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    with tally.open('a') as file:\n"
+        "        file.write('measured\\n')\n"
+        "    return (a - b).square().mean((1, 2, 3))\n",
+        encoding="utf-8",
+    )
+    common = ["--bapps", str(written), "--store", str(tmp_path / "store"), "--metric", f"{tmp_path}/mortal.py:mortal"]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2", "--master-port", "0"]
     done = subprocess.run(
-        [sys.executable, *torchrun, "-m", "dps", "measure", *common, "--metric", "pixel"],
-        capture_output=True, text=True, check=False, timeout=120,
+        [sys.executable, *torchrun, "-m", "dps", "measure", *common],
+        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for worker in (0, 1):
-        assert f"worker {worker} of 2, no network: 3 shards measured" in done.stdout
+    assert (tmp_path / "died").exists()
+    assert "worker 1 of 2, no network: 2 shards measured, 1 of 3 were in the store" in done.stdout
+    assert "worker 0 of 2: done" in done.stdout
+    assert (tmp_path / "tally-1").read_text() == "measured\n" * 3  # none twice
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
     assert len(files) == 6
-    question = question_of(written, tmp_path / "store")
+    question = run.ask_measure(
+        options(bapps=str(written), store=str(tmp_path / "store"), metric=[f"{tmp_path}/mortal.py:mortal"])
+    )
     distances = question.distances(question.variants, functools.partial(pytest.fail, "measured"))
-    assert [len(distances.of(panel, PIXEL)[0]) for panel in panels(question.dataset)] == [5, 5, 5, 5, 4, 4, 8]
+    (variant,) = question.variants
+    assert [len(distances.of(panel, variant)[0]) for panel in panels(question.dataset)] == [5, 5, 5, 5, 4, 4, 8]
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
 
 

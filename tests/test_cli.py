@@ -109,6 +109,13 @@ def test_the_stand_in_is_written_and_verified(tmp_path: Path) -> None:
     assert dps("bapps", "verify", folder).exit_code == 2
 
 
+def test_a_folder_that_is_not_there_is_named_and_nothing_else(tmp_path: Path) -> None:
+    done = dps("bapps", "verify", str(tmp_path / "none"))
+    assert done.exit_code == 2
+    assert done.stdout == f"{tmp_path / 'none'}: no such folder.\n"
+    assert done.stderr == f"Error: {tmp_path / 'none'}: 1 fault.\n"
+
+
 def test_an_empty_store_is_shown_and_removed(tmp_path: Path) -> None:
     assert "0 shards, 0 bytes" in dps("store", "--store", tmp_path / "none").output
     assert "0 files removed" in dps("store", "--store", tmp_path / "none", "remove").output

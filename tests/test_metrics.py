@@ -193,6 +193,22 @@ def cannot_be_made():
 
 def three(a, b, c):
     return a
+
+
+class Asking:
+    def __init__(self, weights, scale=1):
+        self.weights = weights
+
+    def __call__(self, a, b):
+        return absolute(a, b)
+
+
+def asking(a, b, *, weights):
+    return absolute(a, b)
+
+
+def making(*, weights):
+    return absolute
 """
 
 
@@ -262,6 +278,9 @@ def test_from_a_module(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("three", f"takes 3; {metrics.TOLD_APART}."),
         ("make_maker", f"takes 0; {metrics.TOLD_APART}."),
         ("number", f"is no callable; {metrics.TOLD_APART}."),
+        ("Asking", f"asks for weights, which nothing here gives it; {metrics.TOLD_APART}."),
+        ("asking", f"asks for weights, which nothing here gives it; {metrics.TOLD_APART}."),
+        ("making", f"asks for weights, which nothing here gives it; {metrics.TOLD_APART}."),
         ("cannot_be_made", "making it failed (ValueError: no weights here)."),
     ],
 )
@@ -272,7 +291,7 @@ def test_a_users_name_that_is_neither_comparison_nor_metric(mine: Path, name: st
 def test_a_users_name_that_is_not_there(mine: Path) -> None:
     message = refusal(lambda: metrics.named(f"{mine}:lagrest"))
     assert message.startswith(
-        f"metric '{mine}:lagrest': {mine} has no 'lagrest'. unknown name 'lagrest'. Did you mean 'largest'? Known: "
+        f"metric '{mine}:lagrest': unknown name in {mine}: 'lagrest'. Did you mean 'largest'? Known: "
     )
 
 
@@ -299,6 +318,12 @@ def test_a_file_that_cannot_be_imported_is_named_with_its_line(tmp_path: Path, t
     path = tmp_path / "broken.py"
     path.write_text(text)
     assert refusal(lambda: metrics.named(f"{path}:metric")).startswith(f"{path}:{line}: cannot be loaded: {why}")
+
+
+def test_a_file_named_from_its_folder_is_named_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.py").write_text("x = 1\ndef broken(:\n")
+    assert refusal(lambda: metrics.named("broken.py:metric")).startswith("broken.py:2: cannot be loaded: SyntaxError: ")
 
 
 def test_a_file_that_imports_one_with_a_syntax_error_is_named_with_its_own_line(

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,14 @@ def test_a_store_of_another_version(kept: Path) -> None:
         store.prepare(kept)
 
 
+def test_a_store_that_lost_its_note_is_still_a_store(kept: Path) -> None:
+    """So is one that another process is just making."""
+    store.keep(kept, key_of(), distances())
+    (kept / "dps-store.json").unlink()
+    assert store.prepare(kept) == kept
+    assert store.look_up(kept, key_of()) is not None
+
+
 def test_a_folder_of_other_things_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UsageError, match=r"holds other things, and no dps-store\.json; name a new folder"):
@@ -312,6 +321,38 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("**/*.part"))
 
 
+def keep_much(folder: Path) -> None:
+    """Write many files, which may go away at any time."""
+    for i in range(80):
+        store.prepare(folder)
+        store.keep(folder, key_of().of(f"{i % 40:064d}"), distances(i % 40))
+
+
+def remove_much(folder: Path, done: Any) -> None:
+    """Empty a store again and again, and list it, until told to stop."""
+    while not done.is_set():
+        list(store.kept(folder))
+        store.remove(folder)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_processes_write_while_others_remove(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    done = context.Event()
+    writers = [context.Process(target=keep_much, args=(tmp_path / "store",)) for _ in range(2)]
+    removers = [context.Process(target=remove_much, args=(tmp_path / "store", done)) for _ in range(2)]
+    for process in (*writers, *removers):
+        process.start()
+    for process in writers:
+        process.join()
+    done.set()
+    for process in removers:
+        process.join()
+    assert [process.exitcode for process in (*writers, *removers)] == [0, 0, 0, 0]
+    keep_many(tmp_path / "store", 0)  # and it is as good as new
+    assert len(list(store.kept(tmp_path / "store"))) == 40
+
+
 # ------------------------------------------------------------------------------------ list and remove
 
 
@@ -335,19 +376,25 @@ def test_removing_some(kept: Path) -> None:
 
 def test_removing_all_leaves_what_is_not_the_stores(kept: Path) -> None:
     store.keep(kept, key_of(), distances())
-    the_file(kept).with_name(".dps-killed.part").touch()
+    killed, written = (the_file(kept).with_name(f".dps-{name}.part") for name in ("killed", "written"))
+    killed.touch()
+    written.touch()
+    os.utime(killed, (0, time.time() - 4000))  # an hour is 3600 seconds
     (kept / "ab").mkdir(exist_ok=True)
     (kept / "ab/notes.txt").touch()
     (kept / "dps-store.json").write_text('{"schema": 2}')  # of any version
     assert store.remove(kept)[0] == 1
-    assert sorted(path.name for path in kept.glob("**/*")) == ["ab", "notes.txt"]
+    found = sorted(path.name for path in kept.glob("**/*") if path.is_file())
+    assert found == [".dps-written.part", "dps-store.json", "notes.txt"]
+    assert store.prepare(kept) == kept
 
 
 def test_an_emptied_store_can_be_used_again(kept: Path) -> None:
     store.keep(kept, key_of(), distances())
     store.remove(kept)
-    assert list(kept.iterdir()) == []
+    assert list(store.kept(kept)) == []
     store.prepare(kept)
+    assert store.look_up(kept, key_of()) is None
     assert store.remove(kept / "none") == (0, 0)
 
 

@@ -1,13 +1,15 @@
 """The suites as a user runs them: exit codes, ids, what is written, and what is never done."""
 
 import math
+import os
 from collections import Counter
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from dps import networks, probes, report, run
+from dps import networks, probes, report, run, store
+from dps.bapps import folders, synthetic
 from tests.running import ROOT, SUITES, TINY, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
@@ -47,6 +49,22 @@ def comparison_throws(features):
 
 def two_axes(features):
     return features.mean((2, 3))
+"""
+
+FULL = """
+import errno, os, pathlib
+
+calls, sync = 0, os.fsync
+
+def full(a, b):
+    global calls
+    calls += 1
+    os.fsync = no_room if calls > 2 and not pathlib.Path("room").exists() else sync
+    return (a - b).square().mean((1, 2, 3))
+
+def no_room(_file):
+    os.fsync = sync  # the report goes to another disk
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 """
 
 
@@ -360,6 +378,32 @@ def test_an_interrupted_run_keeps_what_was_measured(suite: Suite) -> None:
     assert [row["metric"] for row in done.rows] == ["sort"] * 3
     assert "interrupted" in (done.folder / "report.md").read_text(encoding="utf-8")
     assert sorted(path.name for path in done.folder.iterdir()) == ["report.html", "report.md", "results.json"]
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_full_disk_ends_the_run_with_exit_code_1_and_keeps_what_was_measured(
+    suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: str
+) -> None:
+    """Of four families of triplets the third finds no room, on both workers if there are two."""
+    folders.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "synthetic")
+    (pytester.path / "full.py").write_text(FULL, encoding="utf-8")
+    monkeypatch.setattr(os, "fsync", os.fsync)  # put back what the metric puts in its place
+    options = ["--bapps=synthetic", "--store=store", "--metric=full.py:full"]
+    broken_off = suite(*options, "-n", processes, paths=(str(SUITES / "test_bapps.py"),))
+    assert broken_off.code == 1
+    assert broken_off.results["run"]["interrupted"] is True
+    assert "store: the store cannot be written (No space left on device); what is in it is kept." in broken_off.text
+    assert "interrupted: what was measured of synthetic is kept in store; the same" in broken_off.text
+    assert "Traceback" not in broken_off.text
+    assert "During handling" not in broken_off.text
+    kept = len(list(store.kept(pytester.path / "store")))
+    assert kept >= 2
+    assert len(broken_off.results["scores"]) < 15
+    (pytester.path / "room").touch()
+    done = suite(*options, paths=(str(SUITES / "test_bapps.py"),))
+    assert (done.code, done.outcomes["passed"]) == (0, 7)
+    assert len(list(store.kept(pytester.path / "store"))) == 6 > kept
+    assert "interrupted" not in done.results["run"]
 
 
 # ----------------------------------------------------------------------------------------- what is not done

@@ -360,7 +360,10 @@ OTHERS: dict[str, Other] = {
         network="vgg16",
     ),
 }
-"""All that can be named. torchmetrics is left out: what it has of these is the same, without a distance per pair."""
+"""All that can be named. torchmetrics is left out: its SSIM, MS-SSIM, VIF, LPIPS and DISTS are these, and what it has
+beside them (spectral angle, ERGAS and the like) was made for satellite images. ``torchmetrics.functional.image:NAME``
+names one all the same, if it gives each pair a distance.
+"""
 
 PREFIXES = frozenset(name.partition(":")[0] for name in OTHERS)
 """What their names begin with: what stands under these is never a module of a user's."""

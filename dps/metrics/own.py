@@ -35,7 +35,7 @@ def load(text: str) -> Comparison | Metric:
         found = getattr(source, name)
     except AttributeError:
         public = [key for key in vars(source) if not key.startswith("_")]
-        raise UsageError(f"metric {text!r}: {place} has no {name!r}. {unknown('name', name, public)}") from None
+        raise UsageError(f"metric {text!r}: {unknown(f'name in {place}:', name, public)}") from None
     return _told_apart(found, text)
 
 
@@ -60,6 +60,8 @@ def load_registered(name: str) -> Comparison | Metric:
 
 def _told_apart(found: Any, name: str) -> Comparison | Metric:
     """A comparison or a metric, made if it is a class or factory."""
+    if asked := _asked_in_vain(found):
+        raise UsageError(f"metric {name!r}: asks for {', '.join(asked)}, which nothing here gives it; {TOLD_APART}.")
     if _required(found) == 0 and not isinstance(found, Metric):
         try:
             found = found()
@@ -80,14 +82,26 @@ def _told_apart(found: Any, name: str) -> Comparison | Metric:
 
 def _required(thing: object) -> int | None:
     """How many positional parameters without a default it takes; for a module, its ``forward``."""
+    needed = _needed(thing)
+    return None if needed is None else sum(p.kind is not p.KEYWORD_ONLY for p in needed)
+
+
+def _asked_in_vain(thing: object) -> list[str]:
+    """Parameters that nothing is given for: of a class all that it needs, and keywords of anything."""
+    needed = _needed(thing) or []
+    return [p.name for p in needed if inspect.isclass(thing) or p.kind is p.KEYWORD_ONLY]
+
+
+def _needed(thing: object) -> list[inspect.Parameter] | None:
+    """The parameters without a default; None of what cannot be called, or does not say."""
     if not callable(thing):
         return None
     try:
         signature = inspect.signature(thing.forward if isinstance(thing, nn.Module) else thing)
     except (TypeError, ValueError):
         return None
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is p.empty for p in signature.parameters.values())
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p for p in signature.parameters.values() if p.kind not in several and p.default is p.empty]
 
 
 def _load_module(name: str) -> object:
@@ -115,7 +129,7 @@ def _load_file(place: str) -> object:
 
 def _line_in(error: BaseException, path: Path) -> str:
     """``:line`` where a user's file raised, as deep as it is still that file."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == path.resolve():
         return f":{error.lineno}"
     lines = []
     trace = error.__traceback__
