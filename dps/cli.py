@@ -1,6 +1,7 @@
 """The ``dps`` command: what is there, what is asked, and one pair at a time. The suites are pytest's."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -274,38 +275,110 @@ def measure(source: str, **options: Any) -> None:
     click.echo(f"worker {worker} of {workers}: done, kept in {question.store}")
 
 
+METRIC = click.option(
+    "--metric", default="sort", show_default=True, metavar="M", help="Any that dps metrics lists, or a sum of them."
+)
+NETWORK = click.option(
+    "--network", default="alexnet", show_default=True, metavar="N", help="squeezenet, alexnet or vgg16."
+)
+NORMALIZATION = click.option("--normalization", default="none", show_default=True, metavar="N", help="none or unit.")
+REDUCTION = click.option(
+    "--reduction", default="sum", show_default=True, metavar="R", help="sum or mean over channels."
+)
+DEVICE = click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or mps.")
+
+
+def _variant(command: Any) -> Any:
+    """The options that name one variant."""
+    for option in (FROM, DEVICE, REDUCTION, NORMALIZATION, NETWORK, METRIC):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("others", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--metric", default="sort", show_default=True, metavar="M", help="As for pytest suites/.")
-@click.option("--network", default="alexnet", show_default=True, metavar="N", help="squeezenet, alexnet or vgg16.")
-@click.option("--normalization", default="none", show_default=True, metavar="N", help="none or unit.")
-@click.option("--reduction", default="sum", show_default=True, metavar="R", help="sum or mean over channels.")
-@click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or mps.")
-@click.option("--per-layer", is_flag=True, help="Show each layer's contribution, too.")
-@FROM
-def distance(
-    original: Path,
-    others: tuple[Path, ...],
-    metric: str,
-    network: str,
-    normalization: str,
-    reduction: str,
-    device: str,
-    per_layer: bool,
-    source: str,
-) -> None:
-    """Measure how far OTHERS are from ORIGINAL: image files of one size, lower is more similar."""
-    from dps import run
+@_variant
+@click.option("--per-layer", is_flag=True, help="Show each layer's part, too, and its share in percent.")
+def distance(original: Path, others: tuple[Path, ...], per_layer: bool, source: str, **options: str) -> None:
+    """Measure how far OTHERS are from ORIGINAL: image files of one size.
 
-    found = run.distances(
-        original, others, metric, network, normalization, reduction=reduction, device=device, weights=source
-    )
-    for path, (total, layers) in zip(others, found, strict=True):
+    \b
+        dps distance dog.png dog_45.png gray.png --metric spatial+sort --network vgg16 --per-layer
+
+    One line each, distance and file; lower is more similar, 0 is the same. Distances of different metrics and networks
+    have no common scale.
+    """  # noqa: D301 - \b keeps the lines below as they are
+    from dps import explain, pairs
+    from dps.report.insides import percent, share
+
+    asked = pairs.ask(**options, weights=source)
+    for path, (total, layers) in zip(others, pairs.distances(asked, original, others), strict=True):
         click.echo(f"{total:.6g}\t{path}")
         if per_layer:
-            for number, contribution in enumerate(layers, start=1):
-                click.echo(f"  layer {number}: {contribution:.6g}")
+            if not layers:
+                click.echo(f"  {asked.variant} has no layers")
+            for number, part in enumerate(layers, start=1):
+                name = explain.layer_name(asked.variant.network, number)
+                click.echo(f"  {name}: {part:.6g} ({percent(share(part, total))})")
+
+
+def _numbers(option: str, text: str | None) -> list[int]:
+    """``2,4`` as numbers; none where the option is not given."""
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise click.UsageError(f"{option} takes numbers with commas between, as in 2,4; found {text!r}.") from None
+
+
+@main.command(name="explain")
+@click.argument("what", nargs=-1, required=True, metavar="CASE | ORIGINAL DISTORTED [REFERENCE]...")
+@_variant
+@click.option("--layers", metavar="L", help="Whose channels are shown, as in 2,4. Default: the two that give most.")
+@PROBES
+@CASES
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where explain.html and PNGs go."
+)
+def explain_(
+    what: tuple[str, ...],
+    layers: str | None,
+    places: tuple[Path, ...],
+    cases: int | None,
+    out: Path,
+    source: str,
+    **options: str,
+) -> None:
+    """Show what a distance is made of: which layers and channels, and where in the image.
+
+    \b
+        dps explain translate/face-005 --metric spatial --out look
+        dps explain dog.png dog_45.png gray.png --metric sort --out look
+
+    CASE is one of dps probes list --ids; or else name image files of one size.
+    """  # noqa: D301 - \b keeps the lines below as they are
+    import shutil
+
+    from dps import explain, pairs
+    from dps.report import explained, tables
+
+    numbers = _numbers("--layers", layers)
+    asked = pairs.ask(**options, weights=source)
+    if len(what) == 1 and Path(what[0]).is_file():
+        raise click.UsageError(f"{what[0]} is an image file; name the distorted one, too.")
+    if len(what) == 1:
+        name, triple = what[0], explain.find(_load(places, cases), what[0]).draw()
+    else:
+        name, triple = " and ".join(what[:2]), pairs.as_triple([Path(path) for path in what])
+    asked.check_size(triple.original.pixels.shape)
+    found = explain.explain(name, triple, asked.variant, asked.meter())
+    given = [f"--{option}={value}" for option, value in sorted(options.items())]
+    command = shlex.join(["dps", "explain", *what, *given, *(f"--probes={place}" for place in places)])
+    written = explained.write(found, numbers, command, asked.made_of, out)
+    for sentence in explained.in_words(found):
+        for line in tables.wrapped(sentence, shutil.get_terminal_size().columns):
+            click.echo(line)
+    click.echo(f"written: {written[0]} and {len(written) - 1} PNGs")
 
 
 @main.command()

@@ -117,3 +117,10 @@ def _plain(axes: object) -> None:
     axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)  # type: ignore[attr-defined]
     for spine in axes.spines.values():  # type: ignore[attr-defined]
         spine.set_visible(False)
+
+
+def blank(width: float, height: float) -> "Figure":
+    """An empty figure, in inches: Matplotlib's door for other figures."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))

@@ -42,7 +42,7 @@ def render(document: Row, cases: Mapping[str, Case], gated: Sequence[str]) -> st
     """
     table = table1.count(document["cases"])
     about = document["run"]
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     html: str = template.render(
         run=about,
         gated=gated,
@@ -59,14 +59,15 @@ def render(document: Row, cases: Mapping[str, Case], gated: Sequence[str]) -> st
         throughput=document["throughput"],
         costs=costs.in_words(document["throughput"]),
         data=_as_script(_data(document, table, cases)),
-        css=_asset("page.css"),
-        js=_asset("page.js"),
+        css=asset("page.css"),
+        js=asset("page.js"),
     )
     return html
 
 
 @functools.cache
-def _environment() -> Any:
+def environment() -> Any:
+    """Where our templates are found; what they are filled with is escaped."""
     import jinja2
 
     return jinja2.Environment(
@@ -78,7 +79,7 @@ def _environment() -> Any:
     )
 
 
-def _asset(name: str) -> Any:
+def asset(name: str) -> Any:
     """A file of ours that stands in the page as it is."""
     from markupsafe import Markup
 
