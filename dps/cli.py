@@ -156,6 +156,49 @@ def draw(names: tuple[str, ...], places: tuple[Path, ...], cases: int | None, ou
             click.echo(path)
 
 
+@probes.command()
+@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@CASES
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="sheets",
+    show_default=True,
+    metavar="DIR",
+    help="Where contact sheets are written.",
+)
+def check(places: tuple[Path, ...], cases: int | None, out: Path) -> None:
+    """Validate probe files or folders of them, draw every case, and say what comes how often.
+
+    Exit code 2 where something is wrong: a line of a file, or a case that cannot be drawn or asks nothing.
+    """
+    import shutil
+
+    from dps.report import sheets, tables
+
+    faults = []
+    for probe in _load(places, cases):
+        click.echo(f"{probe.name}: {len(probe.cases)} cases, {probe.path}")
+        triples = []
+        for case in probe.cases:
+            try:
+                triples.append(case.draw())
+            except DpsError as error:
+                faults.append(str(error))
+        for name, counts in sheets.counted(triples).items():
+            line = f"  {name}: {', '.join(f'{value} {count}' for value, count in counts.items())}"
+            for part in tables.wrapped(line, shutil.get_terminal_size().columns):
+                click.echo(part)
+        if len(triples) == len(probe.cases):
+            out.mkdir(parents=True, exist_ok=True)
+            for path in sheets.draw(probe, out):
+                click.echo(f"  drawn: {path}")
+    for fault in faults:
+        click.echo(fault)
+    if faults:
+        raise Refused(f"{len(faults)} cases cannot be asked.")
+
+
 def _load(places: tuple[Path, ...], cases: int | None) -> Any:
     from dps import probes as library
 

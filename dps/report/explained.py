@@ -217,7 +217,7 @@ def _places(explained: Explained) -> Iterator[str]:
 
 
 def _by_image(explained: Explained, parts: Sequence[tuple[str, Sequence[float]]]) -> str:
-    """``Layer 2 gives 61 % of the distance to the distorted image, layer 3 20 %; to the reference, 12 % and 40 %.``"""
+    """Layer 2 gives 61 % of the distance to the distorted image, layer 3 20 %; to the reference, 12 % and 40 %."""
     shares = [
         [percent(share(each[image], explained.distances[image])) for _, each in parts] for image in _images(explained)
     ]
