@@ -11,7 +11,7 @@ reference. Imports go down this list and never up; a test holds that:
 
     cli
     report
-    throughput
+    throughput, explain, pairs
     run
     agreement, falsify, invariants
     reference

@@ -70,6 +70,8 @@ def read(path: Path) -> Pixels:
                 pixels = np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise ImageError(f"{path}: no such image file.") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path}: a folder, not an image file.") from None
     except PIL.UnidentifiedImageError:
         raise ImageError(f"{path}: not an image that can be read; {', '.join(FORMATS)} can.") from None
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):

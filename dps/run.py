@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from dps import agreement, baseline, images, metrics, networks, probes, store, verdicts
+from dps import agreement, baseline, metrics, networks, probes, store, verdicts
 from dps.agreement import Distances, Panel
 from dps.bapps import folders, moved, synthetic
 from dps.bapps.dataset import Dataset
@@ -161,7 +161,7 @@ def ask(options: Any) -> Question:
     """
     question = ask_measure(options)
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
-    _check_name("gate", gate, GATES)
+    check_name("gate", gate, GATES)
     asked = tuple(probes.load(options.probes or [probes.BUILT_IN], options.cases))
     _check_sizes(asked, question)
     known = [*(probe.name for probe in asked), *agreement.scored_names(question.dataset)]
@@ -218,7 +218,7 @@ def ask_measure(options: Any) -> Question:
         networks.named(name)
     normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
     variants = metrics.variants(chosen, names, normalizations)
-    _check_name("reduction", options.reduction, REDUCTIONS)
+    check_name("reduction", options.reduction, REDUCTIONS)
     dataset = synthetic.synthesize() if options.bapps is None else folders.read(Path(options.bapps))
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
     weights = {name: networks.find_weights(name, options.weights) for name in needed}
@@ -397,76 +397,12 @@ def measure(question: Question, worker: int = 0, workers: int = 1) -> Iterator[s
         )
 
 
-def distances(
-    original: Path,
-    others: Sequence[Path],
-    metric: str,
-    network: str,
-    normalization: str,
-    *,
-    reduction: str = "sum",
-    device: str = "cpu",
-    weights: str = "pypi",
-) -> list[tuple[float, tuple[float, ...]]]:
-    """Measure image files against one of them.
-
-    Args:
-        original: an image file.
-        others: at least one file of the same size.
-        metric, network, normalization, reduction, device, weights: as the options of those names.
-
-    Returns:
-        For each of the others its distance and each layer's contribution, in order.
+def check_name(kind: str, value: str, known: Sequence[str]) -> None:
+    """See that a value is one of a list.
 
     Raises:
-        DpsError: a name that does not exist, a file that is no image or of another size, a metric that broke.
+        UsageError: it is not; the message names all that are.
     """
-    networks.named(network)
-    _check_name("reduction", reduction, REDUCTIONS)
-    check_device(device)
-    made = metrics.named(metric, weights=weights, device=device)
-    (variant,) = metrics.variants([made], [network], [metrics.check_normalization(normalization)])
-    first, *rest = (images.read(path) for path in (original, *others))
-    for path, pixels in zip(others, rest, strict=True):
-        if pixels.shape != first.shape:
-            sizes = " and ".join(f"{shape[1]} x {shape[0]}" for shape in (first.shape, pixels.shape))
-            raise ImageError(f"{original} and {path} measure {sizes} pixels; they must have one size.")
-    if variant.network is not None:
-        networks.check_size(network, min(first.shape[:2]))
-    extractor = None
-    if variant.network is not None:
-        extractor = networks.load(networks.find_weights(network, weights), device)
-    meter = Meter(extractor, reduction)
-    mine = images.picture(first)
-    pairs = [Triple(original=mine, distorted=images.picture(pixels), references={}) for pixels in rest]
-    found = []
-    for start in range(0, len(pairs), IMAGES_AT_ONCE):  # a batch has the original once, whatever its pairs
-        for by_variant in meter.measure(pairs[start : start + IMAGES_AT_ONCE], [variant]):
-            outcome = by_variant[variant]
-            if isinstance(outcome, DpsError):
-                raise outcome
-            found.append((outcome.distorted, outcome.distorted_layers))
-    return found
-
-
-def single(
-    metric: str, network: str, normalization: str, *, reduction: str = "sum", device: str = "cpu", weights: str = "pypi"
-) -> tuple[Variant, Meter]:
-    """One variant, by the options of those names, and what measures it; its network is loaded.
-
-    Raises:
-        DpsError: a name that does not exist, or weights that are missing or altered.
-    """
-    networks.named(network)
-    _check_name("reduction", reduction, REDUCTIONS)
-    check_device(device)
-    made = metrics.named(metric, weights=weights, device=device)
-    (variant,) = metrics.variants([made], [network], [metrics.check_normalization(normalization)])
-    found = None if variant.network is None else networks.find_weights(network, weights)
-    return variant, Meter(None if found is None else networks.load(found, device), reduction)
-
-
-def _check_name(kind: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise UsageError(unknown(kind, value, known))
 

@@ -48,7 +48,9 @@ def test_layers_add_up_to_the_distance(images: list[Path]) -> None:
     result = dps("distance", images[0], images[1], "--per-layer")
     total, *layers = result.output.splitlines()
     assert len(layers) == 5
-    assert sum(float(line.split(": ")[1]) for line in layers) == pytest.approx(float(total.split("\t")[0]), rel=1e-4)
+    assert sum(float(line.split(": ")[1].split()[0]) for line in layers) == pytest.approx(
+        float(total.split("\t")[0]), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_contact_sheets_show_the_drawn_cases(tmp_path: Path) -> None:
     assert result.output.split() == [str(tmp_path / "sheets" / "invert.png")]
     with PIL.Image.open(tmp_path / "sheets" / "invert.png") as sheet:
         size = sheet.size
-    assert size == (2 * (96 + 2 + 96 + 6) + 6, 96 + 16 + 6 + 6)  # two cases of two images, with gaps and ids
+    assert size == (2 * (96 + 2 + 96 + 10) + 10, 16 + 96 + 14 + 10 + 10)  # two cases of two images, gaps, ids, captions
 
 
 def test_an_unknown_probe_is_refused(tmp_path: Path) -> None:

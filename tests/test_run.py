@@ -382,22 +382,3 @@ def test_options_of_the_command_line_are_those_that_ask_reads() -> None:
     for wrong in ("0", "-1", "many", "1.5"):
         with pytest.raises(SystemExit):
             Group.parser.parse_args(["--cases", wrong])
-
-
-def test_distances_of_files_by_hand() -> None:
-    for name, value in {"a": 100, "b": 110, "c": 100}.items():
-        PIL.Image.fromarray(np.full((40, 40, 3), value, dtype=np.uint8)).save(f"{name}.png")
-    files = Path("a.png"), [Path("b.png"), Path("c.png")]
-    assert run.distances(*files, "pixel", "alexnet", "none") == [(pytest.approx((10 / 255) ** 2), ()), (0, ())]
-    (far, layers), (near, none) = run.distances(*files, "spatial", "alexnet", "none")
-    assert far == pytest.approx(sum(layers), rel=1e-12)
-    assert (len(layers), near, none) == (5, 0, (0,) * 5)
-
-
-def test_distances_of_files_of_two_sizes_are_refused() -> None:
-    for name, side in {"a": 40, "b": 41}.items():
-        PIL.Image.fromarray(np.full((40, side, 3), 9, dtype=np.uint8)).save(f"{name}.png")
-    with pytest.raises(
-        DpsError, match=r"^a\.png and b\.png measure 40 x 40 and 41 x 40 pixels; they must have one size"
-    ):
-        run.distances(Path("a.png"), [Path("b.png")], "pixel", "alexnet", "none")

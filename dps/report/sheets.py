@@ -1,7 +1,8 @@
 """Contact sheets: what a probe asks, as pictures in rows with the cases' ids."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import PIL.Image
@@ -12,11 +13,14 @@ from dps.errors import DrawError
 from dps.images import Triple
 from dps.probes import Case, Probe
 
-GAP, TITLE = 6, 16
-BACKDROP, INK = (110, 110, 118), (255, 255, 255)
-"""A gray that none of the references has, so that their edges show."""
+GAP, TITLE, CAPTION = 10, 16, 14
+BACKDROP, INK, FAINT = (92, 92, 100), (255, 255, 255), (214, 214, 220)
+"""A gray that none of the references has, so that their edges show; ids; what each image is."""
 
 CASES_A_SHEET = 60
+
+MOST_STRATA = 16
+"""Of a value with more different ones than this, no counts are shown."""
 
 
 def draw(probe: Probe, folder: Path) -> Iterator[Path]:
@@ -42,6 +46,20 @@ def draw(probe: Probe, folder: Path) -> Iterator[Path]:
         yield path
 
 
+def counted(triples: Iterable[Triple]) -> dict[str, dict[str, int]]:
+    """How often each value was drawn that few different ones are drawn of: contents, grounds, angles, ...
+
+    Returns:
+        By name of the value, each value's count, in order of appearance.
+    """
+    values: dict[str, Counter[str]] = {}
+    for triple in triples:
+        for key, value in triple.drawn.items():
+            if not isinstance(value, dict | list | tuple):
+                values.setdefault(key, Counter())[f"{value:g}" if isinstance(value, float) else str(value)] += 1
+    return {key: dict(count) for key, count in values.items() if len(count) <= MOST_STRATA}
+
+
 def sheet(cases: Sequence[Case]) -> PIL.Image.Image:
     """One picture of cases in columns, each below its id."""
     if not cases:
@@ -65,11 +83,12 @@ def _cell(title: str, triple: Triple, references: Sequence[str]) -> PIL.Image.Im
     pictures = [triple.original, triple.distorted, *(triple.references[name] for name in references)]
     images = [PIL.Image.fromarray(picture.pixels) for picture in pictures]
     width = sum(image.width for image in images) + 2 * (len(images) - 1)
-    cell = PIL.Image.new("RGB", (width, TITLE + max(image.height for image in images)), BACKDROP)
-    text = textwrap.shorten(title, max(8, width // 6), placeholder="..")
-    PIL.ImageDraw.Draw(cell).text((0, 2), text, fill=INK, font=PIL.ImageFont.load_default())
+    cell = PIL.Image.new("RGB", (width, TITLE + max(image.height for image in images) + CAPTION), BACKDROP)
+    pen, font = PIL.ImageDraw.Draw(cell), PIL.ImageFont.load_default()
+    pen.text((0, 2), textwrap.shorten(title, max(8, width // 6), placeholder=".."), fill=INK, font=font)
     left = 0
-    for image in images:
+    for name, image in zip(["original", "distorted", *references], images, strict=True):
         cell.paste(image, (left, TITLE))
+        pen.text((left, TITLE + image.height + 1), name[: max(1, image.width // 6)], fill=FAINT, font=font)
         left += image.width + 2
     return cell

@@ -234,7 +234,7 @@ def resume(_rounds: int, *, brief: bool) -> None:
         distances = agreement.Distances(dataset, chosen, no_network, folder, keys)
         for panel in agreement.panels(dataset):
             for variant in chosen:
-                agreement.score(panel.kind, *distances.of(panel, variant))
+                agreement.score(panel, *distances.of(panel, variant))
         seconds = time.process_time() - start
     total = sum(counts.values())
     say(

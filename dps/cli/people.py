@@ -1,0 +1,125 @@
+"""Data with people's judgments, and what is kept of it: ``dps bapps``, ``dps measure`` and ``dps store``."""
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+from dps.cli.shared import FROM, Refused, main
+
+
+@main.group()
+def bapps() -> None:
+    """Get and check the BAPPS data set of human judgments (Zhang et al. 2018, arXiv:1801.03924)."""
+
+
+FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+
+
+@bapps.command()
+@FOLDER
+def fetch(folder: Path) -> None:
+    """Download the validation archives into DIR (1.3 GB) and unpack them; goes on where it broke off."""
+    from dps.bapps import fetching
+
+    fetched = fetching.fetch(folder)
+    click.echo(f"{folder}: {', '.join(fetched)} fetched" if fetched else f"{folder}: all is there already")
+    click.echo(f"check every file with: dps bapps verify {folder}")
+
+
+@bapps.command()
+@FOLDER
+def verify(folder: Path) -> None:
+    """Count triplets and pairs, open every image, check every judgment, and name each file that is wrong."""
+    from dps.bapps import folders
+
+    findings = folders.verify(folder)
+    if any(findings.counts.values()):
+        click.echo(f"{folder}: {findings.name}")
+    for kind, subsets in findings.counts.items():
+        for subset, count in subsets.items():
+            click.echo(f"  {kind}/{subset}: {count}")
+    for line in (*findings.remarks, *findings.faults):
+        click.echo(line)
+    if findings.faults:
+        raise Refused(f"{folder}: {len(findings.faults)} fault{'s' if len(findings.faults) > 1 else ''}.")
+
+
+@bapps.command()
+@FOLDER
+@click.option("--triplets", type=click.IntRange(min=1), default=64, show_default=True, help="Of each family.")
+@click.option("--pairs", type=click.IntRange(min=1), default=64, show_default=True, help="Of each JND family.")
+def synthesize(folder: Path, triplets: int, pairs: int) -> None:
+    """Write the synthetic stand-in as a folder of the same form; its judges are simulated, not people."""
+    from dps.bapps import folders, synthetic
+
+    folders.write(synthetic.synthesize(triplets, pairs), folder)
+    click.echo(f"{folder}: synthetic, {triplets} triplets and {pairs} pairs of each family")
+
+
+STORE = click.option(
+    "--store", "place", type=click.Path(path_type=Path), metavar="DIR", help="Default: in your cache directory."
+)
+
+
+@main.group(invoke_without_command=True)
+@STORE
+@click.pass_context
+def store(ctx: click.Context, place: Path | None) -> None:
+    """Show the measured distances that are kept, and how large they are."""
+    from dps import store as library
+
+    ctx.obj = place or library.default_folder()
+    if ctx.invoked_subcommand is None:
+        kept = list(library.kept(ctx.obj)) if ctx.obj.is_dir() else []
+        click.echo(f"{ctx.obj}: {len(kept)} shards, {sum(each.size for each in kept):,} bytes")
+
+
+@store.command()
+@click.pass_obj
+def remove(place: Path) -> None:
+    """Remove all that is kept."""
+    from dps import store as library
+
+    files, size = library.remove(place) if place.is_dir() else (0, 0)
+    click.echo(f"{place}: {files} files removed, {size:,} bytes")
+
+
+@main.command()
+@click.option("--bapps", required=True, metavar="DIR", help="The folder that holds 2afc/ and jnd/.")
+@click.option("--store", metavar="DIR", help="Where distances are kept. Default: in your cache directory.")
+@click.option("--steady", is_flag=True, help="Also with the distorted images moved a little: six times the images.")
+@click.option("--metric", multiple=True, metavar="M", help="As for pytest suites/. Default: the six of the paper.")
+@click.option("--network", multiple=True, metavar="N", help="Default: all three.")
+@click.option("--normalization", multiple=True, metavar="N", help="Default: both.")
+@click.option("--reduction", default="sum", show_default=True, metavar="R", help="sum or mean over channels.")
+@click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or mps.")
+@FROM
+def measure(source: str, **options: Any) -> None:
+    """Measure BAPPS into the store, alone or as one of many workers.
+
+    \b
+        dps measure --bapps DIR
+        torchrun --nproc-per-node 4 --max-restarts 3 -m dps measure --bapps DIR --store STORE --device cuda
+
+    Under torchrun each worker takes its share of the shards, on the GPU of its local rank, and writes them to the
+    store; on many machines, let the store be a folder that all of them see. What is there is never measured again, so
+    a run that was broken off goes on. Then "pytest suites/ --bapps DIR --store STORE" only reads.
+    """  # noqa: D301 - \b keeps the lines below as they are
+    from dps import run
+
+    worker, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    device = options.pop("device")
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    question = run.ask_measure(SimpleNamespace(**options, device=device, weights=source))
+    try:
+        for line in run.measure(question, worker, workers):
+            click.echo(line)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: what was measured is in {question.store}; the same command goes on from there.")
+        sys.exit(130)
+    click.echo(f"worker {worker} of {workers}: done, kept in {question.store}")

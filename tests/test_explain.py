@@ -1,0 +1,186 @@
+"""What a distance is made of: parts that add up, worked by hand on a tiny case, and the page that shows them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor
+
+from dps import explain, images, metrics, pairs, probes
+from dps.errors import MetricError, UsageError
+from dps.explain import Explained
+from dps.images import Triple
+from dps.measure import Meter
+from dps.networks import Extractor
+from dps.report import explained as report
+
+CASES = {case.name: case for probe in probes.load([probes.BUILT_IN], 6) for case in probe.cases}
+
+
+class TwoPositions:
+    """A network double: one layer of two channels and 1 x 2 positions, of numbers one can follow."""
+
+    def __init__(self, features: list[list[list[float]]]) -> None:
+        self.device = torch.device("cpu")
+        self.features = torch.tensor(features).unsqueeze(2)
+
+    def layers(self, _images: Tensor) -> Iterator[Tensor]:
+        yield self.features[: len(_images)]
+
+
+def by_hand(metric: str, normalization: str = "none", reduction: str = "sum") -> Explained:
+    """Original (1, 2 | 0, 0), distorted (3, 2 | 0, 4): squared gaps (4, 0 | 0, 16)."""
+    features = [[[1.0, 2.0], [0.0, 0.0]], [[3.0, 2.0], [0.0, 4.0]]]
+    black, white = (images.picture(np.full((2, 4, 3), value, dtype=np.uint8)) for value in (0, 255))
+    (variant,) = metrics.variants([metrics.named(metric)], ["alexnet"], [normalization])
+    meter = Meter(cast(Extractor, TwoPositions(features)), reduction)
+    return explain.explain("by hand", Triple(original=black, distorted=white, references={}), variant, meter)
+
+
+def test_parts_of_spatial_by_hand() -> None:
+    found = by_hand("spatial")
+    (part,) = found.views[0].parts
+    assert found.distances == (10.0,)  # (4 + 16) / 2 positions
+    assert part.channels.tolist() == [2.0, 8.0]
+    assert part.positions.tolist() == [2.0, 8.0]
+    spread = found.map(0)
+    assert spread is not None
+    assert spread.tolist() == [[0.5, 0.5, 2.0, 2.0]] * 2  # each position stands for 2 x 2 of the pixels
+
+
+def test_parts_of_sort_and_mean_by_hand() -> None:
+    (sort,) = by_hand("sort").views[0].parts  # (1, 2) and (2, 3): gaps 1, 1; (0, 0) and (0, 4): 0, 16
+    assert (sort.channels.tolist(), sort.positions.tolist()) == ([1.0, 8.0], [0.5, 8.5])
+    (mean,) = by_hand("mean").views[0].parts  # 1.5 and 2.5; 0 and 2
+    assert (mean.channels.tolist(), mean.positions.tolist()) == ([1.0, 4.0], [5.0])
+
+
+def test_weights_and_reduction_are_in_the_parts() -> None:
+    found = by_hand("spatial+0.5*mean", reduction="mean")
+    spatial, mean = (view.parts[0].channels.tolist() for view in found.views)
+    assert (spatial, mean) == ([1.0, 4.0], [0.25, 1.0])  # by two channels, and mean by half again
+    assert found.distances == (6.25,)
+
+
+def test_sort_and_mean_have_no_places_and_sort_ascends() -> None:
+    kinds = {name: by_hand(name).views[0] for name in ("spatial", "sort", "mean")}
+    assert {name: view.placed for name, view in kinds.items()} == {"spatial": True, "sort": False, "mean": False}
+    assert {name: view.ascending for name, view in kinds.items()} == {"spatial": False, "sort": True, "mean": False}
+    assert by_hand("sort").map(0) is None
+
+
+@pytest.mark.parametrize("normalization", ["none", "unit"])
+@pytest.mark.parametrize("metric", ["spatial", "sort", "mean", "spatial+0.5*sort"])
+def test_parts_add_up_to_what_results_give(alexnet: Extractor, metric: str, normalization: str) -> None:
+    (variant,) = metrics.variants([metrics.named(metric)], ["alexnet"], [normalization])
+    triple = CASES["translate/mosaic-000"].draw()
+    found = explain.explain("case", triple, variant, Meter(alexnet))
+    outcome = Meter(alexnet).measure([triple], [variant])[0][variant]
+    assert found.layers[0] == getattr(outcome, "distorted_layers")  # noqa: B009 - an error has none
+    for image, layers in enumerate(found.layers):
+        for number, distance in enumerate(layers, start=1):
+            views = [view for view in found.views if view.layer == number]
+            for parts in ("channels", "positions"):
+                total = sum(float(getattr(view.parts[image], parts).sum()) for view in views)
+                assert total == pytest.approx(distance, rel=1e-5)
+
+
+def test_the_map_of_pixels_is_of_squared_differences() -> None:
+    (variant,) = metrics.variants([metrics.named("pixel")], [], [])
+    pixels = np.zeros((2, 2, 3), dtype=np.uint8)
+    other = pixels.copy()
+    other[0, 1] = (255, 0, 51)
+    triple = Triple(original=images.picture(pixels), distorted=images.picture(other), references={})
+    found = explain.explain("two", triple, variant, Meter())
+    parts = found.map(0)
+    assert parts is not None
+    assert parts == pytest.approx(np.array([[0, 1.04 / 12], [0, 0]]), rel=1e-6)  # (1 + 0.2^2) / 12 numbers
+    assert found.distances[0] == pytest.approx(1.04 / 12)
+
+
+def test_spreading_keeps_the_sum() -> None:
+    parts = np.arange(6.0).reshape(2, 3)
+    spread = explain.spread(parts, 5, 7)
+    assert spread.shape == (5, 7)
+    assert spread.sum() == pytest.approx(15)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.5, 1), (0.8, 2), (1.0, 3)])
+def test_fewest_by_hand(share: float, count: int) -> None:
+    assert explain.fewest([2.0, 5.0, 0.0, 3.0], share) == count  # 5, 8, 10 of 10
+    assert explain.fewest([0.0, 0.0], share) == 0
+
+
+def test_a_metric_of_images_has_nothing_inside() -> None:
+    black = images.picture(np.zeros((8, 8, 3), dtype=np.uint8))
+    metric = metrics.Metric(name="own.py:mine", distance=lambda a, _b: a.new_zeros(len(a)))
+    (variant,) = metrics.variants([metric], [], [])
+    with pytest.raises(UsageError, match=r"^metric 'own.py:mine' gives one number .* nothing to look inside"):
+        explain.explain("x", Triple(original=black, distorted=black, references={}), variant, Meter())
+
+
+def test_an_own_comparison_without_channels_and_places_is_shown_without_them(
+    alexnet: Extractor, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text("def halves(f):\n    return f.flatten(2)[:, :7, ::2]\n")
+    (variant,) = metrics.variants([metrics.named(f"{tmp_path}/own.py:halves")], ["alexnet"], ["none"])
+    found = explain.explain("case", CASES["invert/rings-003"].draw(), variant, Meter(alexnet))
+    words = " ".join(report.in_words(found))
+    assert "has no map" in words
+    assert "has no feature maps" in words
+    written = report.write(found, [2], "dps", "", tmp_path / "out")
+    assert sum("values" in path.name for path in written) == 1
+
+
+def test_a_distance_that_is_not_finite_is_refused(alexnet: Extractor) -> None:
+    own = metrics.Deep(name="nan", terms=(metrics.Term(name="nan", comparison=lambda f: f.flatten(2) * torch.nan),))
+    (variant,) = metrics.variants([own], ["alexnet"], ["none"])
+    with pytest.raises(MetricError, match="not finite"):
+        explain.explain("case", CASES["invert/rings-003"].draw(), variant, Meter(alexnet))
+
+
+def test_an_unknown_case_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"^unknown case 'rotate/mosaic-45'\. Did you mean rotate/mosaic-0"):
+        explain.find(probes.load([probes.BUILT_IN]), "rotate/mosaic-45")
+
+
+def test_the_page_has_everything_in_it_and_runs_nothing(alexnet: Extractor, tmp_path: Path) -> None:
+    (variant,) = metrics.variants([metrics.named("spatial+sort")], ["alexnet"], ["none"])
+    name = "<script>alert(1)</script>"
+    found = explain.explain(name, CASES["translate/mosaic-000"].draw(), variant, Meter(alexnet))
+    page, *pngs = report.write(found, [], name, "", tmp_path)
+    html = page.read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert html.count("<svg") == len(pngs)
+    assert "src=" not in html
+    for path in pngs:
+        with PIL.Image.open(path) as image:
+            assert image.width > 500
+    shares = [view.parts[0].distance / found.distances[0] for view in found.views]
+    assert sum(shares) == pytest.approx(1, rel=1e-5)
+    with pytest.raises(UsageError, match=r"^--layers 6: alexnet has layers 1 to 5\.$"):
+        report.write(found, [6], "", "", tmp_path)
+
+
+def pair(**given: Any) -> pairs.Asked:
+    return pairs.ask(**{"metric": "pixel", "network": "alexnet", "normalization": "none", **given})
+
+
+def test_distances_of_files_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"a": 100, "b": 110, "c": 100}.items():
+        PIL.Image.fromarray(np.full((40, 40, 3), value, dtype=np.uint8)).save(f"{name}.png")
+    files = Path("a.png"), [Path("b.png"), Path("c.png")]
+    images.read.cache_clear()
+    assert pairs.distances(pair(), *files) == [(pytest.approx((10 / 255) ** 2), ()), (0, ())]
+    (far, layers), (near, none) = pairs.distances(pair(metric="spatial"), *files)
+    assert far == pytest.approx(sum(layers), rel=1e-12)
+    assert (len(layers), near, none) == (5, 0, (0,) * 5)
+    (tmp_path / "own.py").write_text("def nan(a, b):\n    return (a - b).mean((1, 2, 3)) * float('nan')\n")
+    with pytest.raises(MetricError, match=r"the distance of a.png to b.png is nan: not finite, so not a distance"):
+        pairs.distances(pair(metric="own.py:nan"), *files)
