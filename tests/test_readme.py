@@ -3,13 +3,14 @@
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from dps import metrics, probes, run
+from dps import baseline, metrics, probes, run
 from dps.comparisons import form_of
 from dps.metrics import Deep, Metric
 
@@ -42,14 +43,33 @@ def test_the_example_of_a_drawn_probe_is_drawn(tmp_path: Path) -> None:
     assert probe.cases[0].draw().references.keys() == {"rotate"}
 
 
-def test_the_table_is_of_the_built_in_probes() -> None:
+def cells_of_the_table() -> Iterator[tuple[tuple[str, str | None, str | None], str, str, str]]:
+    """Variant, probe, passed and cases of each cell that the README shows of ``make bench``."""
+    table = example("text", "pixel   ")
+    variant: tuple[str, str | None] = ("", None)
+    for line in table.partition("\n\npassed/cases")[0].splitlines():
+        if line.strip().startswith(("invert", "color_stain")):
+            names = line.replace("paper", "").split()
+        elif "," in line:
+            metric, normalization = line.split(", ")
+            variant = metric, normalization
+        elif line:
+            name, *_ = line.split()
+            key = ("pixel", None, None) if name == "pixel" else (variant[0], name, variant[1])
+            found = re.findall(r"(\d+)/(\d+) \d+-\d+", line)
+            for probe, (passed, cases) in zip(names, found, strict=True):
+                yield key, probe, passed, cases
+
+
+def test_the_table_is_what_the_baseline_has() -> None:
     cases = {probe.name: len(probe.cases) for probe in probes.load([probes.BUILT_IN])}
     assert f"{sum(cases.values())} drawn questions" in README
-    row = re.search(r"^pixel +(.*)$", README, re.MULTILINE)
-    assert row is not None
-    assert re.findall(r"\d+/(\d+)", row[1])[::2] == [
-        str(cases[name]) for name in ("invert", "rotate", "translate", "color_stain")
-    ]
+    margins = baseline.read(run.BUILT_IN_BASELINE).margins
+    shown = list(cells_of_the_table())
+    assert {probe for _, probe, _, _ in shown} == {"invert", "rotate", "translate", "color_stain"}
+    for key, probe, passed, count in shown:
+        known = [margin for each, margin in margins.items() if each.probe == probe and each[2:] == key]
+        assert (len(known), sum(margin > 0 for margin in known)) == (int(count), int(passed)), (key, probe)
 
 
 def test_the_files_that_it_names_are_there() -> None:
