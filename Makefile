@@ -22,7 +22,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The README's pictures, of the last `make bench`; needs Chromium.
+# The README's pictures: of cases, a failure, and the last `make bench`; the last one needs Chromium.
 pictures: $(READY)
 	$(BIN)/python -m tests.record_pictures
 

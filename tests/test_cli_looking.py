@@ -7,8 +7,9 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
-from dps import images
+from dps import explain, images, probes
 from dps.cli import main
+from dps.report import sheets
 
 PROBE = """
 probe: mine
@@ -103,3 +104,11 @@ def test_a_case_that_asks_nothing_is_named(here: Path) -> None:
     assert result.exit_code == 2
     assert "case 'rings-000': the distorted image equals the original" in result.output
     assert not (here / "sheets").exists()
+
+
+def test_a_sheet_of_several_probes_is_as_wide_as_asked() -> None:
+    asked = probes.load([probes.BUILT_IN], 1)
+    cases = [explain.find(asked, name) for name in ("invert/checkerboard-000", "color_stain/mosaic-000")]
+    wide = 3 * 96 + 2 * 2 + 10  # three images, two slits, a gap
+    assert sheets.sheet(cases, 2 * wide + 10).width == 2 * wide + 10
+    assert sheets.sheet(cases, 2 * wide + 9).width == wide + 10  # one below the other

@@ -147,7 +147,7 @@ def curves(explained: Explained, view: View) -> "Figure | None":
     figure = blank(WIDTH, 0.55 + 1.5 * -(-len(view.shown) // 3))
     grid = figure.subplots(-(-len(view.shown) // 3), 3, squeeze=False, sharex=True)
     bottom, top = 0.42 / figure.get_figheight(), 1 - 0.42 / figure.get_figheight()
-    figure.subplots_adjust(left=0.07, right=0.99, top=top, bottom=bottom, wspace=0.25, hspace=0.42)
+    figure.subplots_adjust(left=0.07, right=0.99, top=top, bottom=bottom, wspace=0.25, hspace=0.5)
     for axes in grid.flat[len(view.shown) :]:
         axes.axis("off")
     at = np.arange(view.positions)
@@ -157,6 +157,7 @@ def curves(explained: Explained, view: View) -> "Figure | None":
             axes.plot(at, values, color=color, linewidth=1.1, label=name)
         _title(axes, channel_title(view, channel).replace("\n", ": "))
         _plain(axes)
+        axes.tick_params(labelbottom=True)
     order = "positions in ascending order of activation" if view.ascending else "the form's values, in its order"
     figure.supxlabel(order, color=INK, fontsize=7, y=0.01)
     handles, labels = grid[0, 0].get_legend_handles_labels()

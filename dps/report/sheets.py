@@ -17,7 +17,8 @@ GAP, TITLE, CAPTION = 10, 16, 14
 BACKDROP, INK, FAINT = (92, 92, 100), (255, 255, 255), (214, 214, 220)
 """A gray that none of the references has, so that their edges show; ids; what each image is."""
 
-CASES_A_SHEET = 60
+CASES_A_SHEET, WIDTH = 60, 1600
+"""How much stands on one sheet: cases, and pixels across."""
 
 MOST_STRATA = 16
 """Of a value with more different ones than this, no counts are shown."""
@@ -60,17 +61,26 @@ def counted(triples: Iterable[Triple]) -> dict[str, dict[str, int]]:
     return {key: dict(count) for key, count in values.items() if len(count) <= MOST_STRATA}
 
 
-def sheet(cases: Sequence[Case]) -> PIL.Image.Image:
-    """One picture of cases in columns, each below its id."""
+def sheet(cases: Sequence[Case], width: int = WIDTH) -> PIL.Image.Image:
+    """One picture of cases in columns, each below its id; below its name where they are of several probes.
+
+    Args:
+        cases: at least one.
+        width: of the picture, in pixels, at most; one column is never narrower than its cases.
+
+    Raises:
+        DrawError: there is none, or one cannot be drawn.
+    """
     if not cases:
         raise DrawError("a sheet needs at least one case")
-    cells = [_cell(case.id, case.draw(), list(_own(case))) for case in cases]
-    width, height = max(cell.width for cell in cells) + GAP, max(cell.height for cell in cells) + GAP
-    columns = max(1, min(len(cells), 1600 // width))
+    of_one = len({case.probe for case in cases}) == 1
+    cells = [_cell(case.id if of_one else case.name, case.draw(), list(_own(case))) for case in cases]
+    wide, high = max(cell.width for cell in cells) + GAP, max(cell.height for cell in cells) + GAP
+    columns = max(1, min(len(cells), (width - GAP) // wide))
     rows = -(-len(cells) // columns)
-    page = PIL.Image.new("RGB", (columns * width + GAP, rows * height + GAP), BACKDROP)
+    page = PIL.Image.new("RGB", (columns * wide + GAP, rows * high + GAP), BACKDROP)
     for index, cell in enumerate(cells):
-        page.paste(cell, (GAP + index % columns * width, GAP + index // columns * height))
+        page.paste(cell, (GAP + index % columns * wide, GAP + index // columns * high))
     return page
 
 
