@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from dps.report import canvas, costs, figures, gallery, paper, table1, table2
+from dps.report import canvas, costs, figures, gallery, held, paper, table1, table2
 from dps.report.album import Album
 from dps.report.results import Row
 from dps.report.table1 import Table
@@ -38,6 +38,7 @@ def render(document: Row, album: Album) -> str:
         ],
         scores=_table2(document),
         costs=_costs(document),
+        invariants=held.in_words(document.get("invariants", [])),
         data=_as_script(gallery.data(document, table, album)),
         css=asset("page.css"),
         js=asset("page.js"),
