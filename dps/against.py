@@ -400,7 +400,8 @@ class _Null:
         significant = np.flatnonzero(self.tail <= level)
         if not len(significant):
             return None
-        return (2 * int(significant[0]) - (len(self.tail) - 1)) * self.unit
+        at_least = np.flatnonzero(self.tail == self.tail[significant[0]])[-1]  # what lies before cannot be lost
+        return (2 * int(at_least) - (len(self.tail) - 1)) * self.unit
 
 
 def _comparison(pair: Pair, test: _Test, adjusted_p_value: float) -> Comparison:

@@ -3,7 +3,9 @@
 Distances are measured shard by shard, all variants of a network at once, while the next shard's images are read.
 """
 
+import multiprocessing
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -259,11 +261,24 @@ def _read(dataset: Dataset, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Co
         num_workers=workers,
         prefetch_factor=1 if workers else None,
         collate_fn=_as_it_is,
+        worker_init_fn=_end_with_its_run,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         contents: Iterator[Any] = iter(loader)
     yield from zip(shards, contents, strict=True)
+
+
+def _end_with_its_run(_reader: int) -> None:
+    """End a reading process when its run is killed: with a shard on its way it would wait forever to hand it over."""
+    run = multiprocessing.parent_process()
+    assert run is not None
+
+    def wait() -> None:
+        run.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _as_it_is(content: object) -> object:

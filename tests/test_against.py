@@ -207,6 +207,7 @@ def test_answers_by_hand(asked: Pair, answer: Answer) -> None:
         (pair([0.0] * 4 + [1.0] * 4, [1.0] * 4 + [0.0] * 4), 6 / 8),  # 7 of 8 lost: 9/256; 6 of 8: 37/256
         (pair([0.4] * 8 + [1.0] * 12, [0.6] * 8 + [1.0] * 12), 0.2 * 6 / 20),
         (pair([0.4] * 4, [0.6] * 4), None),  # all 4 lost: 1/16
+        (pair([0.2] * 3 + [0.4] * 2, [0.8] * 5), 2.6 / 5),  # all lost: 1/32; the next, 2.6 - 2 * 0.4: 3/32
         (pair([1.0] * 9, [1.0] * 9), None),
         (pair([], []), None),
     ],

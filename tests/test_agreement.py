@@ -1,9 +1,11 @@
 """Scores on a data set: distances against measuring pair by pair, each shard once, resumed, and split over workers."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -412,6 +414,22 @@ def test_torchrun_goes_on_after_a_worker_died_and_suites_then_only_read(written:
     (variant,) = question.variants
     assert [len(distances.of(panel, variant)[0]) for panel in panels(question.dataset)] == [5, 5, 5, 5, 4, 4, 8]
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
+
+
+def test_readers_end_with_a_run_that_is_killed(written: Path, tmp_path: Path) -> None:
+    """The metric is killed while shards wait to be handed over; its readers hold the pipe open until they end."""
+    (tmp_path / "dies.py").write_text(
+        "import os, time\ndef dies(a, b):\n    time.sleep(1)\n    os.kill(os.getpid(), 9)\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "dps", "measure", "--bapps", str(written), "--store", str(tmp_path / "store"),
+               "--metric", f"{tmp_path / 'dies.py'}:dies"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as killed:
+        try:
+            killed.communicate(timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
 
 
 def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path: Path) -> None:
