@@ -30,7 +30,7 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from dps import agreement, metrics, networks, store
+from dps import agreement, metrics, networks, store, throughput
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Content, Dataset, Digest, Labels, Shard, spans
 from dps.images import as_batch
@@ -84,6 +84,7 @@ def take_turns(rounds: int, *sides: Callable[[], object]) -> list[list[float]]:
     seconds: list[list[float]] = [[] for _ in sides]
     for number in range(rounds + 1):
         for place, side in enumerate(sides):
+            throughput.settle()
             start = time.perf_counter()
             side()
             if number:
@@ -339,9 +340,15 @@ FIGURES = {"variants": variants, "lpips": lpips, "resume": resume, "memory": mem
 @click.command(help=__doc__.partition("\n")[0] if __doc__ else "")
 @click.argument("figures", nargs=-1, type=click.Choice(list(FIGURES)))
 @click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="PyTorch's; default: its own choice.")
 @click.option("--brief", is_flag=True, help="Small sizes and two rounds: whether it works.")
-def main(figures: tuple[str, ...], rounds: int, brief: bool) -> None:
+def main(figures: tuple[str, ...], rounds: int, threads: int | None, brief: bool) -> None:
     """Measure and say what came out."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    busy = os.getloadavg()[0]
+    if busy > 0.5:
+        click.echo(f"this machine is busy (load {busy:.1f}): ratios with more than one thread will mean little")
     click.echo(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores")
     for name in figures or FIGURES:
         FIGURES[name](2 if brief else rounds, brief=brief)
