@@ -214,7 +214,7 @@ def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
         (["--probes=image.yaml"], "image.yaml:5: nothing.png: no such image file."),
         (["--probes=small.yaml", "--network=alexnet"], "small.yaml:5: case 'rings-000': images of 30 pixels are too"),
         (["--metric=srot"], "unknown metric 'srot'. Did you mean 'sort'? Known: "),
-        (["--metric=mine.py:throw"], "metric 'mine.py:throw': mine.py has no 'throw'. unknown name 'throw'. Did you"),
+        (["--metric=mine.py:throw"], "metric 'mine.py:throw': unknown name in mine.py: 'throw'. Did you"),
         (["--network=alexnt"], "unknown network 'alexnt'. Did you mean 'alexnet'? Known: "),
         (["--normalization=uint"], "unknown normalization 'uint'. Did you mean 'unit'? Known: none, unit."),
         (["--weights=nowhere"], "--weights nowhere: no such folder. Use pypi, torchvision or a folder of weights."),
