@@ -1,5 +1,6 @@
 """Fixtures and thin hooks of the suites; the library does the work. Without a suite, nothing happens here."""
 
+import gc
 import os
 import shlex
 import sys
@@ -110,6 +111,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         selected = [(params["case"], params["variant"]) for params in calls if "case" in params]
         scored = dict.fromkeys(params["variant"] for params in calls if "panel" in params)
         session.config.stash[MEASURED] = Measured(question, selected, list(scored))
+        gc.freeze()  # modules and items stay to the end: looking through them again and again costs 0.2 ms an item
 
 
 @pytest.fixture(scope="session")

@@ -172,7 +172,7 @@ def _curve(axes: "Axes", points: Points, look: tuple[str, str, str], name: str) 
     color, marker, line = look
     far, ratios = np.array(points).T
     ratios = np.clip(ratios, LEAST, MOST)
-    axes.scatter(far, ratios, s=5, c=color, marker=marker, alpha=0.3, linewidths=0)
+    axes.plot(far, ratios, linestyle="none", color=color, marker=marker, markersize=2.2, markeredgewidth=0, alpha=0.3)
     groups = [np.isin(far, group) for group in strata.grouped(far.tolist(), at_least=2)]
     middles = [(np.median(far[group]), np.median(ratios[group])) for group in groups]
     axes.plot(

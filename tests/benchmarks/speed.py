@@ -28,7 +28,7 @@ from dps.networks import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEP = ("spatial", "sort", "mean", "spatial+sort", "spatial+mean")
-IMPORTS = "import torch, torchvision.models, pytest, dps.report, dps.run"
+IMPORTS = "import torch, torchvision.models, pytest, jinja2, matplotlib.figure, dps.report"
 
 
 class Cost(NamedTuple):
