@@ -188,21 +188,27 @@ def _sums(originals: Flat, others: Flat) -> NDArray[np.float64]:
     return sums
 
 
-BLOCK = 2**13
-"""How many numbers of each pair are subtracted at once on a CPU: few enough to stay in a core's cache until they are
-squared and added, and for NumPy's BLAS to start no threads of its own."""
+ROW = 2**13
+"""How many squares a CPU adds in single precision: few enough for NumPy's BLAS to start no threads of its own."""
+
+ROWS = 2**7
+"""How many rows are subtracted at once, of all pairs: bounds the memory."""
 
 
 def _sums_on_cpu(originals: Flat, others: Flat) -> NDArray[np.float64]:
-    """The same with NumPy, block by block: a pair's sum is the same whatever is subtracted beside."""
+    """The same with NumPy, row by row: a pair's sum is the same whatever is subtracted beside."""
     size = originals.shape[-1]
     sums = np.zeros((len(originals), others.shape[1]))
-    difference = np.empty((*sums.shape, min(BLOCK, size)), np.result_type(originals, others))
+    block = ROW * min(max(1, ROWS // sums.size), -(-size // ROW))
+    difference = np.empty((*sums.shape, block), np.result_type(originals, others))
     with np.errstate(all="ignore"):  # what is not finite is judged as such, later
-        for start in range(0, size, BLOCK):
+        for start in range(0, size, block):
             some = difference[..., : size - start]
-            np.subtract(others[..., start : start + BLOCK], originals[..., start : start + BLOCK], out=some)
-            sums += np.vecdot(some, some)
+            np.subtract(others[..., start : start + block], originals[..., start : start + block], out=some)
+            difference[..., size - start :] = 0
+            rows = difference.reshape(*sums.shape, -1, ROW)
+            for squares in np.moveaxis(np.vecdot(rows, rows), -1, 0):
+                sums += squares
     return sums
 
 
@@ -228,5 +234,8 @@ def _ascending(rows: Tensor) -> Tensor:
         ordered = torch.empty(rows.shape, dtype=rows.dtype)
         for own, given in zip(ordered, rows, strict=True):
             own.copy_(given)  # image by image: PyTorch transposes matrices fast, batches of them slowly
-    ordered.numpy().sort(axis=-1)
+    numbers = ordered.numpy()
+    if numbers.dtype == np.float32 and (bits := numbers.view(np.int32)).min() >= 0:
+        numbers = bits  # of numbers that are not negative the bits have the same order, and are sorted faster
+    numbers.sort(axis=-1)
     return ordered

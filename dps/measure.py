@@ -3,7 +3,8 @@
 A network runs layer by layer. At each layer every comparison puts the images into its form once, each
 normalization of it is made once, the pairs are subtracted, and the layer is dropped. A sum of comparisons is
 the sum of distances that are there already, so it costs nothing. On a CPU each core takes its share of the
-images through all of this, since sorting and subtracting run on one core each.
+images through all of this, since sorting and subtracting run on one core each. What is the same for a share of
+any size, many short steps that Python takes one at a time, is worth it for a few dozen images.
 """
 
 import functools
@@ -40,12 +41,11 @@ Part: TypeAlias = tuple[str, str]
 Outcome: TypeAlias = Distances | DpsError
 """What measuring one case with one variant gave: distances, or why there are none."""
 
-IMAGES_AT_ONCE = 16
+IMAGES_AT_ONCE = 48
 """How many images of 96 x 96, or as many pixels, to measure at once: bounds the memory."""
 
-IMAGES_PER_SHARE = 8
-"""How many images of 96 x 96, or as many pixels, a CPU's core takes through the network at once: with more, the
-memory for features is given back to the system and fetched again at every layer, which costs a third of SqueezeNet."""
+IMAGES_PER_SHARE = 24
+"""How many of them a CPU's core takes through the network at once."""
 
 IN_CACHE = 2**19
 """How many features are put into a form at once: few enough to stay in a core's cache from step to step."""
@@ -250,20 +250,34 @@ class Meter:
             threads, at_most = torch.get_num_threads(), max(1, IMAGES_PER_SHARE * 3 * 96**2 // images[0].size)
         shares = _shares(families, threads, at_most)
         if threads > 1 and len(shares) > 1 and _are_ours(parts.values()):
-            list(_pool(threads).map(measure, shares))  # the list raises what a share did
+            list(_pool(threads).map(measure, shares, itertools.cycle([False, True])))  # raises what a share did
         else:
             for share in shares:
                 measure(share)
 
     @torch.inference_mode()
     def _measure_share(
-        self, images: Sequence[Pixels], families: Sequence[Family], parts: dict[Part, Term], kept: Kept
+        self,
+        images: Sequence[Pixels],
+        families: Sequence[Family],
+        afterwards: bool = False,
+        *,
+        parts: dict[Part, Term],
+        kept: Kept,
     ) -> None:
-        """Run the network on the images of some families, and measure these layer by layer."""
+        """Run the network on the images of some families, and measure these layer by layer.
+
+        Args:
+            images, parts, kept: see `_run`.
+            families: whose images lie in one row.
+            afterwards: run the whole network first. Where every other share does, two cores seldom take the short
+                steps of measuring at the same time, for which they would wait for each other.
+        """
         assert self.extractor is not None
         first = min(min(family.images) for family in families)
         last = max(max(family.images) for family in families)
-        for layer, features in enumerate(self.extractor.layers(as_batch(images[first : last + 1]))):
+        layers = self.extractor.layers(as_batch(images[first : last + 1]))
+        for layer, features in enumerate(list(layers) if afterwards else layers):
             for group in _groups(families, IN_CACHE // features[0].numel()) if parts else ():
                 places = [place - first for family in group for place in family.images]
                 in_row = places == list(range(places[0], places[-1] + 1))

@@ -1,6 +1,7 @@
 """Comparisons: worked by hand, by what must hold for all features, and against optimal transport."""
 
 import math
+from collections.abc import Callable
 from random import Random
 
 import hypothesis.extra.numpy
@@ -179,8 +180,11 @@ def test_distances_are_symmetric_never_negative_and_zero_to_itself(
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_sorting_in_numpy_gives_what_sorting_in_torch_gives(layout: torch.memory_format) -> None:
-    given_ = torch.randn((3, 5, 7, 6), generator=torch.manual_seed(0)).relu().to(memory_format=layout)
+@pytest.mark.parametrize("change", [torch.relu, torch.neg, torch.Tensor.double])
+def test_sorting_in_numpy_gives_what_sorting_in_torch_gives(
+    layout: torch.memory_format, change: Callable[[Tensor], Tensor]
+) -> None:
+    given_ = change(torch.randn((3, 5, 7, 6), generator=torch.manual_seed(0))).to(memory_format=layout)
     expected = given_.reshape(3, 5, 42).sort(dim=-1).values
     assert torch.equal(sort(given_), expected)
     assert torch.equal(sort(given_.requires_grad_()).detach(), expected)  # NumPy carries no gradient
@@ -268,10 +272,21 @@ def test_each_original_is_compared_with_its_own_or_with_what_all_have_in_common(
     assert by_common.tolist() == [[1.0, 1.0], [2.0, 4.0]]
 
 
-def test_blocks_and_devices_make_no_difference() -> None:
+def test_what_is_subtracted_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    a, b = (rng.random((2, many, 50_001), np.float32) for many in (1, 4))
+    (at_once,) = squared_distances([(a, b)])
+    (alone,) = squared_distances([(a[1:], b[1:, 2:3])])
+    monkeypatch.setattr("dps.comparisons.ROWS", 1)
+    (row_by_row,) = squared_distances([(a, b)])
+    assert at_once.tolist() == row_by_row.tolist()
+    assert at_once[1, 2] == alone.item()
+
+
+def test_rows_and_devices_make_no_difference() -> None:
     rng = np.random.default_rng(1)
     pairs = [(rng.random((2, 1, 20_001)), rng.random((2, 3, 20_001))) for _ in range(3)]
     on_other_devices = squared_distances([(torch.from_numpy(a), torch.from_numpy(b)) for a, b in pairs])
-    for (a, b), blocks, whole in zip(pairs, squared_distances(pairs), on_other_devices, strict=True):
-        np.testing.assert_allclose(blocks, ((a - b) ** 2).sum(axis=-1), rtol=1e-12)
-        np.testing.assert_allclose(whole, blocks, rtol=1e-12)
+    for (a, b), rows, whole in zip(pairs, squared_distances(pairs), on_other_devices, strict=True):
+        np.testing.assert_allclose(rows, ((a - b) ** 2).sum(axis=-1), rtol=1e-12)
+        np.testing.assert_allclose(whole, rows, rtol=1e-12)

@@ -213,7 +213,8 @@ def test_items_are_every_case_with_every_variant_each_unit_in_one_piece() -> Non
     assert {network for _, network in units} == {"alexnet", "vgg16", None}
 
 
-def test_a_batch_has_one_size_and_at_most_so_many_images() -> None:
+def test_a_batch_has_one_size_and_at_most_so_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dps.run.IMAGES_AT_ONCE", 16)
     question = ask(metric=["pixel"], probes=[tiny("a", 96, 20), tiny("b", 48, 40), tiny("c", 96, 3)])
     batches = question.batches()
     assert [case.name for batch in batches for case in batch] == [

@@ -42,9 +42,10 @@ def outcome(document: Row, table: Table, probe: str) -> "Figure":
     )
     _draw_fractions(fraction, table, keys, probe)
     _draw_ratios(ratio, _ratios(document, probe), keys)
-    fraction.set_yticks(range(len(keys)), names)
-    ratio.set_yticks([])
+    for place, name in enumerate(names):  # as texts: ticks take three times as long
+        fraction.text(-4.5, place, name, ha="right", va="center", fontsize=7, color=INK)
     for axes in (fraction, ratio):
+        axes.set_yticks([])
         axes.set_ylim(len(keys), -1)
         plain(axes, "x")
     return figure

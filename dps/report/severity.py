@@ -129,7 +129,8 @@ def figure(document: Row, probe: str) -> "Figure | None":
                 if key[1:] in ((network, normalization), (None, None)):
                     _curve(axes, points, looks[key[0]], key[0])
             axes.axhline(1, color=INK, linewidth=0.8, alpha=0.6)
-            axes.set_title(", ".join(part for part in (network, normalization) if part), fontsize=8, color=INK, pad=3)
+            title = ", ".join(part for part in (network, normalization) if part)
+            axes.set_title(title, fontsize=8, color=INK, pad=3, y=1)  # without y its place is searched for, slowly
             plain(axes, "both")
     panels[0][0].set_yscale("log")
     panels[0][0].yaxis.set_major_locator(LogLocator(subs=(1, 3)))

