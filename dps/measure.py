@@ -72,7 +72,7 @@ class Forms:
         return Forms(flat=join([self.flat, others.flat]), shape=self.shape, broken={**self.broken, **moved})
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Family:
     """An original and all that it is compared with.
 
@@ -88,17 +88,21 @@ class Family:
     distances: dict[Part, list[NDArray[np.float64]]] = field(default_factory=dict)
     broken: dict[Part, dict[int, DpsError]] = field(default_factory=dict)
 
+    @functools.cached_property
+    def by_layer(self) -> dict[Part, NDArray[np.float64]]:
+        """By part, ``(layer, compared)``; asked for when all layers are there."""
+        return {part: np.array(layers) for part, layers in self.distances.items()}
+
     def add_up(self, variant: Variant, columns: Sequence[int]) -> NDArray[np.float64] | DpsError:
         """Add the weighted distances of a sum's terms, ``(layer, compared)``, for some of what is compared."""
         assert isinstance(variant.metric, Deep)
         assert variant.normalization is not None
-        total: NDArray[np.float64] = np.zeros(1)
-        for term in variant.metric.terms:
-            part = term.name, variant.normalization
-            broken = self.broken.get(part, {})
-            if found := [broken[column] for column in columns if column in broken]:
+        parts = [(term.name, variant.normalization) for term in variant.metric.terms]
+        for part in parts if self.broken else ():
+            if found := [self.broken[part][column] for column in columns if column in self.broken.get(part, {})]:
                 return found[0]
-            total = total + term.weight * np.array(self.distances[part])[:, columns]
+        weighted = [term.weight * self.by_layer[part] for term, part in zip(variant.metric.terms, parts, strict=True)]
+        total: NDArray[np.float64] = sum(weighted[1:], weighted[0])[:, columns]
         return total
 
 

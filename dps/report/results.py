@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -240,11 +241,13 @@ def finite(number: float | None) -> float | None:
 
 
 def strict(value: Any) -> Any:
-    """Data with None for every number that is not finite."""
+    """Data with None for every number that is not finite; the same object where there is none, as there are many."""
     if isinstance(value, float):
         return finite(value)
     if isinstance(value, dict):
-        return {key: strict(each) for key, each in value.items()}
+        made = {key: strict(each) for key, each in value.items()}
+        return value if all(map(operator.is_, made.values(), value.values())) else made
     if isinstance(value, list | tuple):
-        return [strict(each) for each in value]
+        listed = [strict(each) for each in value]
+        return value if isinstance(value, list) and all(map(operator.is_, listed, value)) else listed
     return value

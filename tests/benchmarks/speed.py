@@ -39,15 +39,24 @@ class Cost(NamedTuple):
     peak: float
 
 
+MEASURED = """
+import os, subprocess, sys, time
+start = time.perf_counter()
+_, status, usage = os.wait4(subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL).pid, 0)
+wall = time.perf_counter() - start
+print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 2**20)
+"""
+"""Runs a command from a small process: Linux counts the memory of who starts a process as the process's own."""
+
+
 def cost_of(*command: str, **environment: str) -> Cost:
     """Run a command, which must not fail."""
-    start = time.perf_counter()
-    child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - start
+    launcher = [sys.executable, "-S", "-c", MEASURED, *command]
+    found = subprocess.run(launcher, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True)
+    status, *figures = map(float, found.stdout.split())
     if status:
-        sys.exit(f"{' '.join(command)}: exit status {os.waitstatus_to_exitcode(status)}")
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 2**20)
+        sys.exit(f"{' '.join(command)}: exit status {status:g}")
+    return Cost(*figures)
 
 
 def python(code: str) -> Cost:
@@ -157,13 +166,15 @@ def small() -> Iterator[str]:
 
 
 def memory() -> Iterator[str]:
-    """Peak memory over importing torch; of the full run, and with 10 and 200 cases a probe."""
+    """Peak memory over importing torch; of the full run, and with 10 and 200 cases a probe, of which pytest's part."""
     bare = python("import torch").peak
     yield "peak memory over importing torch, GiB"
     yield f"  full probe run {suite('suites/test_probes.py').peak - bare:.2f}"
     for cases in (10, 200):
         peak = suite("suites/test_probes.py", "--network=alexnet", f"--cases={cases}").peak
-        yield f"  alexnet, {cases} cases a probe {peak - bare:.2f}"
+        items = 11 * cases * len(probes.load([probes.BUILT_IN]))
+        empty = _empty_items(items).peak
+        yield f"  alexnet, {cases} cases a probe {peak - bare:.2f}; as many empty items, without PyTorch, {empty:.2f}"
 
 
 def harness() -> Iterator[str]:
