@@ -322,6 +322,22 @@ def test_what_else_is_in_the_batch_does_not_matter(alexnet: Extractor) -> None:
             assert numbers(b[variant]) == pytest.approx(numbers(c[variant]), rel=1e-5)
 
 
+def test_shares_on_two_cores_find_what_one_share_finds(alexnet: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
+    triples = [case(seed) for seed in range(6)]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        whole = Meter(alexnet).measure(triples, ALL_TEN)
+        torch.set_num_threads(2)
+        monkeypatch.setattr("dps.measure.IMAGES_PER_SHARE", 1)  # of 96 x 96: four of 48 x 48, of one case and a third
+        shares = Meter(alexnet).measure(triples, ALL_TEN)
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(whole, shares, strict=True):
+        for variant in ALL_TEN:
+            assert numbers(two[variant]) == pytest.approx(numbers(one[variant]), rel=1e-5)
+
+
 def test_without_variants_there_is_nothing_to_measure(counting: Counting) -> None:
     assert Meter(counting).measure([case(1)], []) == [{}]
     assert counting.images == 0
