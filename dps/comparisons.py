@@ -199,15 +199,16 @@ def _sums_on_cpu(originals: Flat, others: Flat) -> NDArray[np.float64]:
     """The same with NumPy, row by row: a pair's sum is the same whatever is subtracted beside."""
     size = originals.shape[-1]
     sums = np.zeros((len(originals), others.shape[1]))
-    block = ROW * min(max(1, ROWS // sums.size), -(-size // ROW))
+    row = min(ROW, size)
+    block = row * min(max(1, ROWS // sums.size), -(-size // row))
     difference = np.empty((*sums.shape, block), np.result_type(originals, others))
     with np.errstate(all="ignore"):  # what is not finite is judged as such, later
         for start in range(0, size, block):
             some = difference[..., : size - start]
             np.subtract(others[..., start : start + block], originals[..., start : start + block], out=some)
             difference[..., size - start :] = 0
-            rows = difference.reshape(*sums.shape, -1, ROW)
-            for squares in np.moveaxis(np.vecdot(rows, rows), -1, 0):
+            rows = difference.reshape(*sums.shape, -1, row)
+            for squares in np.vecdot(rows, rows).transpose(2, 0, 1):
                 sums += squares
     return sums
 
