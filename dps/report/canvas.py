@@ -23,7 +23,7 @@ def blank(width: float, height: float) -> "Figure":
 
 def plain(axes: "Axes", grid: str) -> None:
     """No frame, small text, in the page's color; a grid across ``x``, ``y`` or ``both``."""
-    axes.tick_params(colors=INK, labelsize=7, length=0, bottom=False, left=False)
+    axes.tick_params(colors=INK, labelsize=7, length=0)
     axes.xaxis.label.set(color=INK, fontsize=8)
     axes.grid(axis=grid, color=INK, alpha=0.15, linewidth=0.6)  # type: ignore[arg-type]  # one of three words
     for spine in axes.spines.values():

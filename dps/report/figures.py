@@ -43,7 +43,8 @@ def outcome(document: Row, table: Table, probe: str) -> "Figure":
     _draw_fractions(fraction, table, keys, probe)
     _draw_ratios(ratio, _ratios(document, probe), keys)
     for place, name in enumerate(names):  # as texts: ticks take three times as long
-        fraction.text(-4.5, place, name, ha="right", va="center", fontsize=7, color=INK)
+        beside = fraction.get_yaxis_transform()
+        fraction.text(-0.015, place, name, transform=beside, ha="right", va="center", fontsize=7, color=INK)
     for axes in (fraction, ratio):
         axes.set_yticks([])
         axes.set_ylim(len(keys), -1)

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -30,13 +30,14 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from dps import agreement, metrics, networks, store, throughput
+from dps import agreement, metrics, networks, store
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Content, Dataset, Digest, Labels, Shard, spans
 from dps.images import as_batch
 from dps.measure import Meter
 from dps.metrics import Variant
 from dps.store import Key
+from tests.benchmarks.turns import take_turns
 
 AT_MOST = {"squeezenet": 3.0, "alexnet": 1.7, "vgg16": 1.7}
 """Times the bare forward pass that all variants of a network may take."""
@@ -77,19 +78,6 @@ def triplets(count: int) -> Stacks:
 def judgments(numbers: Sequence[int]) -> NDArray[np.float64]:
     """Of five judges, by the triplets' numbers."""
     return np.array([np.random.default_rng(number).integers(0, 6) / 5 for number in numbers])
-
-
-def take_turns(rounds: int, *sides: Callable[[], object]) -> list[list[float]]:
-    """Seconds of each side in each round, after one round that does not count."""
-    seconds: list[list[float]] = [[] for _ in sides]
-    for number in range(rounds + 1):
-        for place, side in enumerate(sides):
-            throughput.settle()
-            start = time.perf_counter()
-            side()
-            if number:
-                seconds[place].append(time.perf_counter() - start)
-    return seconds
 
 
 def over_rounds(numbers: Sequence[float]) -> str:

@@ -25,6 +25,7 @@ from dps import metrics, networks, probes, throughput
 from dps.comparisons import NORMALIZATIONS
 from dps.measure import IMAGES_AT_ONCE, Meter
 from dps.networks import NETWORKS
+from tests.benchmarks.turns import take_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEP = ("spatial", "sort", "mean", "spatial+sort", "spatial+mean")
@@ -88,7 +89,7 @@ def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Ite
             "ten": partial(meter.measure, triples, ten),
             **{metric: partial(meter.measure, triples, [plain[metric]]) for metric in ("spatial", "sort")},
         }
-        taken = _interleaved(steps, rounds)
+        taken = dict(zip(steps, take_turns(rounds, *steps.values()), strict=True))
         for what, over in (
             ("ten", "forward"),
             ("sort", "spatial"),
@@ -97,19 +98,6 @@ def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Ite
         ):
             pairs = zip(taken[what], taken[over], strict=True)
             yield f"  {name}: {what} over {over} {statistics.median(a / b for a, b in pairs):.2f}"
-
-
-def _interleaved(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each step, all steps in each round."""
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds + 2):
-        for name, step in steps.items():
-            throughput.settle()
-            start = time.perf_counter()
-            step()
-            if number >= 2:
-                taken[name].append(time.perf_counter() - start)
-    return taken
 
 
 # ------------------------------------------------------------------------------------------- whole processes
