@@ -31,8 +31,17 @@ SUITES = Path(__file__).resolve().parent / "suites"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check all that options, files and weights can tell, before anything is measured."""
-    if not _asks_suites(config) or config.option.help:
-        return
+    if _asks_suites(config) and not _has_workers(config):
+        _ask(config)
+
+
+def _has_workers(config: pytest.Config) -> bool:
+    """Whether this process has pytest-xdist run the tests in others."""
+    return bool(config.getoption("dist", "no") != "no")
+
+
+def _ask(config: pytest.Config) -> None:
+    """Turn the options into the run's question."""
     from dps import run
     from dps.errors import DpsError
 
@@ -53,16 +62,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _asks_suites(config: pytest.Config) -> bool:
     """Whether the run is one of the suites, or of a folder that holds them."""
+    if config.option.help:
+        return False
     where = config.invocation_params.dir
     paths = [(where / argument.partition("::")[0]).resolve() for argument in config.args]
     return any(path.is_relative_to(SUITES) or SUITES.is_relative_to(path) for path in paths)
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Capture no logs in the suites: with PyTorch's many loggers that takes 1 ms an item, as long as all else."""
-    plugins = session.config.pluginmanager
-    if QUESTION in session.config.stash and plugins.has_plugin("logging-plugin"):
-        session.config.stash[UNUSED] = plugins.unregister(name="logging-plugin")
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
+    """Ask beside pytest-xdist's workers, which are started by now: each takes seconds to import PyTorch.
+
+    Then capture no logs in the suites: with PyTorch's many loggers that takes 1 ms an item, as long as all else.
+    """
+    yield
+    config, plugins = session.config, session.config.pluginmanager
+    if _asks_suites(config) and _has_workers(config):
+        _ask(config)
+    if QUESTION in config.stash and plugins.has_plugin("logging-plugin"):
+        config.stash[UNUSED] = plugins.unregister(name="logging-plugin")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -282,6 +300,15 @@ class Recorder:
             terminalreporter.section("verdicts")
             for line in self.lines:
                 terminalreporter.line(line)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Have a worker that is done exit, and get ready for the report, while the others still measure."""
+    from dps.report import page
+
+    node.gateway.exit()
+    page.prepare()
 
 
 @pytest.hookimpl(optionalhook=True)

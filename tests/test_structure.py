@@ -22,9 +22,10 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """All that a file imports, wherever in it: ``dps.images`` also for ``from dps import images``."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path: Path, *, at_once: bool = False) -> Iterator[str]:
+    """All that a file imports, wherever in it, or at once: ``dps.images`` also for ``from dps import images``."""
+    file = ast.parse(path.read_text(encoding="utf-8"))
+    for node in file.body if at_once else ast.walk(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -116,6 +117,12 @@ DOORS = {
 def test_each_outside_dependency_has_its_doors(outside: str) -> None:
     through = {module_of(path) for path in FILES if outside in {name.split(".")[0] for name in imports(path)}}
     assert through <= DOORS[outside]
+
+
+@pytest.mark.parametrize("slow", ["scipy", "matplotlib", "torchvision", "jinja2", "hypothesis"])
+def test_what_takes_long_to_import_is_imported_where_it_is_used(slow: str) -> None:
+    files = [*FILES, ROOT / "conftest.py"]
+    assert not [path for path in files if slow in {name.split(".")[0] for name in imports(path, at_once=True)}]
 
 
 def test_what_is_imported_is_declared() -> None:

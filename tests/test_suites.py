@@ -474,6 +474,14 @@ def test_own_tests_and_suites_can_be_collected_in_one_run(suite: Suite) -> None:
 # ----------------------------------------------------------------------------------------------- processes
 
 
+def test_what_is_wrong_is_said_once_when_workers_are_started_already(suite: Suite) -> None:
+    done = suite("--metric=srt", "-n", "2")
+    assert done.code == 4
+    (line,) = [line for line in done.lines + done.errors if "srt" in line]
+    assert line.startswith("ERROR: unknown metric 'srt'. Did you mean 'sort'?")
+    assert not done.folder.exists()
+
+
 def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     options = [f"--probes={probes.BUILT_IN / 'invert.yaml'}", "--network=alexnet", "--metric=spatial,sort,pixel",
                "--normalization=none", "--cases=10"]  # fmt: skip

@@ -12,7 +12,6 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from dps.comparisons import COMPARISONS, distance_between, normalized
@@ -239,6 +238,8 @@ def _rows(features: Tensor) -> NDArray[np.float64]:
 
 def _transport(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """The squared Wasserstein-2 distance of two samples of one size: the best of all ways to pair them."""
+    from scipy.optimize import linear_sum_assignment  # a second, which only this invariant is worth
+
     cost = np.subtract.outer(a, b) ** 2
     return float(cost[linear_sum_assignment(cost)].mean())
 

@@ -46,6 +46,12 @@ def render(document: Row, album: Album) -> str:
     return html
 
 
+def prepare() -> None:
+    """Import and load what pages are made with: a second that may pass while somebody else measures."""
+    environment().get_template("page.html.j2")
+    canvas.as_svg(canvas.blank(1, 1))
+
+
 @functools.cache
 def environment() -> Any:
     """Where our templates are found; what they are filled with is escaped."""

@@ -178,9 +178,10 @@ def harness() -> Iterator[str]:
 def workers() -> Iterator[str]:
     """Two processes against two threads of one, on VGG-16 with 200 cases: wall seconds."""
     asked = ("suites/test_probes.py", "--network=vgg16", "--cases=10", "--metric=" + ",".join(DEEP))
-    one, two = ([suite(*asked, *more).wall for _ in range(3)] for more in ((), ("-n", "2")))
-    yield "VGG-16, 200 cases and more (10 of each probe); wall seconds"
+    one, two = take_turns(5, partial(suite, *asked), partial(suite, *asked, "-n", "2"))
+    yield "VGG-16, 200 cases and more (10 of each probe); wall seconds, by turns"
     yield f"  one process {statistics.median(one):.1f}, -n 2 {statistics.median(two):.1f}"
+    yield f"  -n 2 over one process {statistics.median(b / a for a, b in zip(one, two, strict=True)):.2f}"
 
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
