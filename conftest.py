@@ -1,5 +1,6 @@
 """Fixtures and thin hooks of the suites; the library does the work. Without a suite, nothing happens here."""
 
+import functools
 import gc
 import os
 import shlex
@@ -7,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from dps.invariants import Bench
     from dps.metrics import Variant
     from dps.probes import Case
-    from dps.report.album import Album
     from dps.run import Answer, Measured, Question, Score
 
 QUESTION: pytest.StashKey["Question"] = pytest.StashKey()
@@ -138,27 +138,47 @@ def measured(pytestconfig: pytest.Config) -> "Measured":
     return pytestconfig.stash[MEASURED]
 
 
-@pytest.fixture(scope="session")
-def album() -> "Album":
-    """The images that this process has drawn so far."""
-    from dps.report.album import Album
-
-    return Album()
+Record: TypeAlias = Callable[[str, object], None]
 
 
 @pytest.fixture
-def gate(request: pytest.FixtureRequest, album: "Album") -> "Callable[[Case, Variant, Answer], None]":
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """Put plain data into the report of a test's call, with which it travels to where reports are gathered.
+
+    The item itself, which stays to the end, does not keep it.
+    """
+    properties = request.node.user_properties
+    yield lambda name, value: properties.append((name, value))
+    properties[:] = [each for each in properties if each[0] not in RECORDED]
+
+
+@pytest.fixture(scope="session")
+def recorded() -> set[str]:
+    """Names of the cases and digests of the images that this process has recorded so far."""
+    return set()
+
+
+@pytest.fixture
+def gate(
+    request: pytest.FixtureRequest, record: Record, recorded: set[str]
+) -> "Callable[[Case, Variant, Answer], None]":
     """Record an answer, and fail where it counts as failing: see ``--gate``."""
     from dps import baseline
+    from dps.report import album
     from dps.report.results import case_row
 
     question: Question = request.config.stash[QUESTION]
 
     def judge(case: "Case", variant: "Variant", answer: "Answer") -> None:
-        row = case_row(case, variant, answer)  # with xdist, it travels with the test's report
-        request.node.user_properties += [(ROW, row), (DRAWN, answer.drawn)]
-        if answer.triple is not None and case.name not in album.cases:
-            request.node.user_properties.append((IMAGES, album.add(case.name, answer.triple)))
+        row = case_row(case, variant, answer)
+        record(ROW, row)
+        if case.name not in recorded:
+            recorded.add(case.name)
+            record(DRAWN, (case.name, answer.drawn))
+            if answer.triple is not None:
+                entry = album.entry(case.name, answer.triple, recorded)
+                recorded.update(entry["images"])
+                record(IMAGES, entry)
         if answer.drawing_failed:
             pytest.fail(f"{case.name}: {answer.verdict}", pytrace=False)
         if not question.gates(variant):
@@ -173,7 +193,7 @@ def gate(request: pytest.FixtureRequest, album: "Album") -> "Callable[[Case, Var
 
 
 @pytest.fixture
-def scored(request: pytest.FixtureRequest, measured: "Measured") -> "Callable[[Panel, Variant], Score]":
+def scored(request: pytest.FixtureRequest, measured: "Measured", record: Record) -> "Callable[[Panel, Variant], Score]":
     """Look a score up, with progress on the terminal, and put its rows where reports find them."""
     from dps.errors import StoreError
     from dps.report.results import score_rows
@@ -190,12 +210,12 @@ def scored(request: pytest.FixtureRequest, measured: "Measured") -> "Callable[[P
             except StoreError as error:
                 unwritable = str(error)
         if score is None:
-            request.node.user_properties.append((BROKEN_OFF, True))
+            record(BROKEN_OFF, True)
             request.session.shouldfail = unwritable  # not pytest.exit, which xdist takes for a crash of the worker
             pytest.fail(unwritable, pytrace=False)
-        request.node.user_properties.append((SCORES, score_rows(dataset, panel, variant, score)))
+        record(SCORES, score_rows(dataset, panel, variant, score))
         if question.against is not None and score.triplets:
-            request.node.user_properties.append((TRIPLETS, [(str(panel), *variant.key), score.triplets]))
+            record(TRIPLETS, [(str(panel), *variant.key), score.triplets])
         return score
 
     return look_up
@@ -210,7 +230,7 @@ def bench(pytestconfig: pytest.Config, measured: "Measured") -> "Bench":
 
 
 @pytest.fixture
-def hold(request: pytest.FixtureRequest, bench: "Bench") -> "Callable[[str, Variant], None]":
+def hold(request: pytest.FixtureRequest, bench: "Bench", record: Record) -> "Callable[[str, Variant], None]":
     """Ask a variant about an invariant; fail where it is broken, unless the gate is off."""
     from dps import invariants
 
@@ -220,7 +240,7 @@ def hold(request: pytest.FixtureRequest, bench: "Bench") -> "Callable[[str, Vari
 
     def examine(invariant: str, variant: "Variant") -> None:
         finding = invariants.examine(invariant, bench.subject(variant), **draws)
-        request.node.user_properties.append((INVARIANT, finding.row))
+        record(INVARIANT, finding.row)
         if finding.holds is None:
             pytest.skip(finding.why)
         if not finding.holds:
@@ -233,13 +253,9 @@ def hold(request: pytest.FixtureRequest, bench: "Bench") -> "Callable[[str, Vari
 
 
 @pytest.fixture
-def record_throughput(request: pytest.FixtureRequest) -> Callable[[dict[str, Any]], None]:
+def record_throughput(record: Record) -> Callable[[dict[str, Any]], None]:
     """Put a row of throughput where reports find it."""
-
-    def record(row: dict[str, Any]) -> None:
-        request.node.user_properties.append((THROUGHPUT, row))
-
-    return record
+    return functools.partial(record, THROUGHPUT)
 
 
 class Recorder:
@@ -263,7 +279,8 @@ class Recorder:
         self.broken_off |= BROKEN_OFF in found
         if isinstance(row := found.get(ROW), dict):
             self.gathered.cases.append(row)
-            self.gathered.drawn.setdefault(f"{row['probe']}/{row['case']}", found[DRAWN])
+        if drawn := found.get(DRAWN):
+            self.gathered.drawn.setdefault(*drawn)
         if isinstance(images := found.get(IMAGES), dict):
             self.gathered.album.update(images)
         self.gathered.scores.extend(found.get(SCORES, ()))
@@ -277,9 +294,12 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
         """Write the report; what is measured is kept when the run was interrupted, too."""
-        from dps import report
+        from dps import memory, report
 
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
+        if MEASURED in self.config.stash:
+            del self.config.stash[MEASURED]  # the networks, and what they keep
+            memory.give_back()
         if self.gathered:
             command = shlex.join(["pytest", *self.config.invocation_params.args])
             finished = report.finish(self.config.stash[QUESTION], self.gathered, command, interrupted=interrupted)

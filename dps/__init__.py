@@ -27,7 +27,7 @@ reference. Imports go down this list and never up; a test holds that:
     baseline, against
     verdicts
     images
-    errors, files, options, progress, searching
+    errors, files, memory, options, progress, searching
 """
 
 import importlib

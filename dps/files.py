@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -11,10 +12,23 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; what stood there before still does.
     """
+    _write(path, [data])
+
+
+def write_text(path: Path, pieces: Iterable[str]) -> None:
+    """Write UTF-8 as `write` does, piece by piece, so that it need not be in memory at once.
+
+    Raises:
+        OSError: as `write`. What goes wrong with a piece leaves what stood there before, too.
+    """
+    _write(path, (piece.encode() for piece in pieces))
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".dps-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

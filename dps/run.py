@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from dps import agreement, baseline, metrics, networks, probes, store, verdicts
+from dps import agreement, baseline, memory, metrics, networks, probes, store, verdicts
 from dps.agreement import Distances, Panel
 from dps.bapps import folders, moved, synthetic
 from dps.bapps.dataset import Dataset
@@ -33,6 +33,9 @@ GATES = ("baseline", "strict", "off")
 
 BUILT_IN_BASELINE = Path(__file__).resolve().parents[1] / "reports" / "baselines" / "built-in.json"
 """What the built-in metrics came to on the built-in probes."""
+
+UNITS_BETWEEN = 20
+"""How many units are measured before free memory is given back, which takes about 0.1 s of CPU."""
 
 Unit: TypeAlias = tuple[int, str | None]
 """What is measured at once: a batch of cases, by number, on one network or none."""
@@ -285,13 +288,13 @@ class Measured:
         wanted = {(case.name, variant) for case, variant in selected}
         self._cases: dict[Unit, dict[str, Case]] = {}
         self._variants: dict[Unit, dict[Variant, None]] = {}
-        self._unit_of: dict[tuple[str, Variant], Unit] = {}
+        self._batch_of: dict[str, int] = {}
         for unit, case, variant in question.items():
             if (case.name, variant) not in wanted:
                 continue
             self._cases.setdefault(unit, {})[case.name] = case
             self._variants.setdefault(unit, {})[variant] = None
-            self._unit_of[case.name, variant] = unit
+            self._batch_of[case.name] = unit[0]
         self._meters: dict[str | None, Meter] = {}
         self._drawn: dict[str, Triple | DpsError] = {}
         self._answers: dict[Unit, dict[tuple[str, Variant], Answer]] = {}
@@ -323,9 +326,11 @@ class Measured:
 
     def __getitem__(self, asked: tuple[Case, Variant]) -> Answer:
         case, variant = asked
-        unit = self._unit_of[case.name, variant]
+        unit = self._batch_of[case.name], variant.network
         if unit not in self._answers:
             self._answers[unit] = self._measure(unit)
+            if len(self._answers) % UNITS_BETWEEN == 0:
+                memory.give_back()
         return self._answers[unit].pop((case.name, variant))
 
     def _measure(self, unit: Unit) -> dict[tuple[str, Variant], Answer]:

@@ -35,7 +35,7 @@ def run_of(*cases: list[Row], **about: Any) -> Row:
 
 
 def saved(document: Row, path: Path) -> Path:
-    path.write_text(results.as_json(document), encoding="utf-8")
+    path.write_text("".join(results.as_json(document)), encoding="utf-8")
     return path
 
 

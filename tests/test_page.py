@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dps import probes, report, run
+from dps import files, probes, report, run
 from dps.report import gallery, page, results
 from dps.report.album import Album
 from dps.report.results import Gathered, Row
@@ -280,7 +280,7 @@ def renamed(document: Row) -> Row:
 
 
 def test_names_are_text_wherever_they_stand(opened: Open, document: Row, tmp_path: Path) -> None:
-    html = page.render(renamed(document), Album())
+    html = "".join(page.render(renamed(document), Album()))
     assert html.lower().count("<script") == 2
     assert "<img" not in html
     path = tmp_path / "hostile.html"
@@ -299,7 +299,7 @@ def test_the_same_run_gives_the_same_page(folder: Path, document: Row) -> None:
         (loaded,) = probes.load([probes.BUILT_IN / f"{probe}.yaml"], 4)
         for case in loaded.cases:
             album.add(case.name, case.draw())
-    assert page.render(document, album) == text
+    assert "".join(page.render(document, album)) == text
 
 
 def many(document: Row, cases: int, variants: int) -> Row:
@@ -316,7 +316,7 @@ def many(document: Row, cases: int, variants: int) -> Row:
 
 def test_five_thousand_cases_by_31_variants_are_less_than_25_mib(opened: Open, document: Row, tmp_path: Path) -> None:
     path = tmp_path / "many.html"
-    path.write_text(page.render(many(document, 5000, 31), Album()), encoding="utf-8")
+    files.write_text(path, page.render(many(document, 5000, 31), Album()))
     assert path.stat().st_size + gallery.MOST_IMAGES < 25 * 2**20
     shown = opened(path)
     assert texts(shown, "#count")[0].startswith("5000 cases, ")
@@ -332,9 +332,9 @@ def test_too_many_images_become_smaller_and_then_fewer(
     (loaded,) = probes.load([probes.BUILT_IN / "translate.yaml"], 4)
     for case in loaded.cases:
         album.add(case.name, case.draw())
-    whole = page.render(document, album)
+    whole = "".join(page.render(document, album))
     monkeypatch.setattr(gallery, "MOST_IMAGES", 5000)
-    less = page.render(document, album)
+    less = "".join(page.render(document, album))
     assert whole.count("data:image/png") > less.count("data:image/webp") > 0
     assert "data:image/png" not in less
     assert '"lossy":true' in less

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -297,12 +297,15 @@ def no_constant(name: str) -> None:
 
 
 def test_json_is_strict_utf_8_and_at_full_precision() -> None:
-    text = results.as_json({"a": math.nan, "b": [math.inf, -math.inf, (0.1 + 0.2,)], "ä": {"c": 1e-300}, "n": 3})
+    data = {"a": math.nan, "b": [math.inf, -math.inf, (0.1 + 0.2,)], "ä": {"c": 1e-300}, "n": 3, "e": [], "f": {}}
+    text = "".join(results.as_json(data))
     assert json.loads(text, parse_constant=no_constant) == {
         "a": None,
         "b": [None, None, [0.30000000000000004]],
         "ä": {"c": 1e-300},
         "n": 3,
+        "e": [],
+        "f": {},
     }
     assert "ä" in text
     assert text.endswith("}\n")
@@ -326,6 +329,19 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_a_text_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
+    def breaks_off() -> Iterator[str]:
+        yield "new"
+        raise ValueError("no more")
+
+    path = tmp_path / "report.html"
+    files.write_text(path, iter(["ä", "b"]))
+    with pytest.raises(ValueError, match="no more"):
+        files.write_text(path, breaks_off())
+    assert path.read_text(encoding="utf-8") == "äb"
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_reading_results_refuses_what_is_none(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     with pytest.raises(UsageError, match=r"results\.json: cannot be read \(No such file"):
@@ -336,7 +352,9 @@ def test_reading_results_refuses_what_is_none(tmp_path: Path) -> None:
     path.write_text('{"schema": 7}', encoding="utf-8")
     with pytest.raises(UsageError, match=r"not a results\.json of schema 1"):
         results.read(path)
-    path.write_text(results.as_json(results.document({}, Gathered(cases=rows("a", "+")), {})), encoding="utf-8")
+    text = "".join(results.as_json(results.document({}, Gathered(cases=rows("a", "+")), {})))
+    assert len([line for line in text.splitlines() if '"case": ' in line]) == 1  # so that a diff shows what changed
+    path.write_text(text, encoding="utf-8")
     assert results.read(path)["cases"] == rows("a", "+")
 
 
@@ -385,6 +403,14 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     assert "`pytest suites/ -k 'a b'`" in text
     assert f"SHA-256 `{alexnet['sha256'][:12]}`" in text
     assert "interrupted" not in text
+
+
+def test_images_that_found_no_room_are_said_to_be_missing(question: run.Question) -> None:
+    gathered = Gathered(cases=rows("invert", "+"))
+    gathered.album.fault = "images of cases cannot be kept in /tmp (No space left on device)"
+    finished = report.finish(question, gathered, "pytest")
+    assert finished.lines[-1] == f"report.html lacks images: {gathered.album.fault}."
+    assert not finished.failed
 
 
 def test_a_remark_on_weights_is_shown_in_both(question: run.Question) -> None:

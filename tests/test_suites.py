@@ -371,6 +371,15 @@ def test_image_files_of_mixed_formats_are_measured(suite: Suite, pytester: pytes
     assert done.results["drawn"] == {"mine/dog": {}, "mine/dog-2": {}}
 
 
+def test_items_which_stay_to_the_end_keep_no_rows_or_images(suite: Suite, pytester: pytest.Pytester) -> None:
+    looks = "def pytest_sessionfinish(session):\n    print(*[item.user_properties for item in session.items])"
+    pytester.syspathinsert()
+    (pytester.path / "looks.py").write_text(looks, encoding="utf-8")
+    done = suite(*ALEXNET, "--metric=sort", "-p", "looks")
+    assert len(done.rows) == 3
+    assert "[] [] []" in done.text
+
+
 def test_an_interrupted_run_keeps_what_was_measured(suite: Suite) -> None:
     done = suite(*ALEXNET, "--metric=sort,mine.py:gives_up")
     assert done.code == 2

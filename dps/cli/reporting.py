@@ -87,7 +87,7 @@ def _written(
     if html is not None:
         asked = (case for probe in load(places, cases or document["run"]["cases"]) for case in probe.cases)
         drawn = album.drawn_again(document["cases"], asked)
-        files.write(html, page.render(document, drawn).encode())
+        files.write_text(html, page.render(document, drawn))
         named = {f"{row['probe']}/{row['case']}" for row in document["cases"]}
         lines.append(f"{html}, with the images of {len(drawn.cases)} of {len(named)} cases")
     return lines

@@ -26,7 +26,7 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,13 +74,15 @@ def finish(question: Question, gathered: Gathered, command: str, *, interrupted:
     written, faults = write(
         {
             question.report_dir / "results.json": lambda: results.as_json(document),
-            question.report_dir / "report.md": lambda: as_markdown(document),
+            question.report_dir / "report.md": lambda: [as_markdown(document)],
             question.report_dir / "report.html": lambda: page.render(document, gathered.album),
         }
     )
     if written:
         lines.append(f"written: {question.report_dir}: {', '.join(path.name for path in written)}")
     lines += faults
+    if gathered.album.fault:
+        lines.append(f"report.html lacks images: {gathered.album.fault}.")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(summary).open("a", encoding="utf-8") as file:
@@ -104,11 +106,11 @@ def as_text(document: Row, width: int) -> list[str]:
     return lines + _remarks(document, width)
 
 
-def write(files_of: Mapping[Path, Callable[[], str]]) -> tuple[list[Path], list[str]]:
+def write(files_of: Mapping[Path, Callable[[], Iterable[str]]]) -> tuple[list[Path], list[str]]:
     """Write files, each whole or not at all; what goes wrong with one is said, and the others are still written.
 
     Args:
-        files_of: what makes the text of each file.
+        files_of: what makes the text of each file, piece by piece.
 
     Returns:
         Paths that were written, and a line for each that was not.
@@ -116,7 +118,7 @@ def write(files_of: Mapping[Path, Callable[[], str]]) -> tuple[list[Path], list[
     written, faults = [], []
     for path, made in files_of.items():
         try:
-            files.write(path, made().encode())
+            files.write_text(path, made())
         except OSError as error:
             faults.append(f"{path} was not written: {error.strerror or error}.")
         except Exception as error:  # noqa: BLE001 - a run's verdicts are not lost to a report that cannot be made

@@ -1,56 +1,90 @@
-"""The images of a run's cases, each once, as plain data that travels from worker to worker with a test's report."""
+"""The images of a run's cases, each once: on the disk, since there may be many, and as plain data between processes."""
 
-import base64
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import tempfile
+import weakref
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from dps import images
 from dps.errors import DpsError
-from dps.images import Picture, Triple
+from dps.images import Triple
 from dps.probes import Case
 
 LONGEST_SIDE = 256
 """Of an image in the report, in pixels; a larger one is shown smaller."""
 
+IN_MEMORY = 2**20
+"""Bytes of images up to which nothing is written to the disk."""
 
-@dataclass(frozen=True, slots=True)
+
 class Album:
     """Images by what they are, and which of them each case has.
 
     Attributes:
         cases: by ``probe/case``: the digests of its ``original`` and ``distorted`` image, and of its ``references``
             by name.
-        images: base64 of a PNG file, by digest of the image.
+        fault: why images are missing; empty if none is.
     """
 
-    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
-    images: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.cases: dict[str, dict[str, Any]] = {}
+        self.fault = ""
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - as long as the album
+        self._places: dict[str, tuple[int, int]] = {}
+        weakref.finalize(self, self._file.close)
 
-    def add(self, name: str, triple: Triple) -> dict[str, Any]:
-        """Take in a case.
+    def __contains__(self, digest: object) -> bool:
+        return digest in self._places
 
-        Returns:
-            What is new because of it, as `update` takes it.
-        """
-        digests = {
-            "original": triple.original.digest,
-            "distorted": triple.distorted.digest,
-            "references": {reference: picture.digest for reference, picture in triple.references.items()},
-        }
-        new = {
-            picture.digest: _encoded(picture)
-            for picture in (triple.original, *triple.compared)
-            if picture.digest not in self.images
-        }
-        news = {"cases": {name: digests}, "images": new}
-        self.update(news)
-        return news
+    def size(self, digest: str) -> int:
+        """Bytes of an image's file."""
+        return self._places[digest][1]
 
-    def update(self, news: dict[str, Any]) -> None:
-        """Take in what another album has found new."""
-        self.cases.update(news["cases"])
-        self.images.update(news["images"])
+    def png(self, digest: str) -> bytes:
+        """An image as a PNG file."""
+        start, size = self._places[digest]
+        self._file.seek(start)
+        return self._file.read(size)
+
+    def add(self, name: str, triple: Triple) -> None:
+        """Take in a case."""
+        self.update(entry(name, triple, self))
+
+    def update(self, new: Mapping[str, Any]) -> None:
+        """Take in an `entry`; where the disk has no room for its images, the case goes without."""
+        self.cases.update(new["cases"])
+        try:
+            for digest, png in new["images"].items():
+                start = self._file.seek(0, 2)
+                self._file.write(png)
+                self._file.flush()
+                self._places[digest] = start, len(png)
+        except OSError as error:
+            self.fault = f"images of cases cannot be kept in {tempfile.gettempdir()} ({error.strerror or error})"
+
+
+def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
+    """What an album has to be told of a case, as plain data.
+
+    Args:
+        name: ``probe/case``.
+        triple: its images.
+        known: digests of images that need not be told again.
+
+    Returns:
+        ``cases``, as an album has them, and ``images``: PNG files by digest.
+    """
+    digests = {
+        "original": triple.original.digest,
+        "distorted": triple.distorted.digest,
+        "references": {reference: picture.digest for reference, picture in triple.references.items()},
+    }
+    new = {
+        picture.digest: images.as_png(picture.pixels, LONGEST_SIDE)
+        for picture in (triple.original, *triple.compared)
+        if picture.digest not in known
+    }
+    return {"cases": {name: digests}, "images": new}
 
 
 def drawn_again(rows: Iterable[Mapping[str, Any]], cases: Iterable[Case]) -> Album:
@@ -71,7 +105,3 @@ def drawn_again(rows: Iterable[Mapping[str, Any]], cases: Iterable[Case]) -> Alb
             if triple.digest == digests[case.name]:
                 album.add(case.name, triple)
     return album
-
-
-def _encoded(picture: Picture) -> str:
-    return base64.b64encode(images.as_png(picture.pixels, LONGEST_SIDE)).decode("ascii")

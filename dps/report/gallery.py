@@ -23,7 +23,7 @@ SHARES = 1000
 
 
 def data(document: Row, table: Table, album: Album) -> Row:
-    """Everything the gallery needs, as plain data.
+    """Everything the gallery needs, as `results.as_json` takes it.
 
     Args:
         document: results.json.
@@ -57,7 +57,7 @@ def data(document: Row, table: Table, album: Album) -> Row:
             }
             for name in order
         ],
-        "rows": [[_verdict(by_case[name].get(key), references) for key in table.variants] for name in order],
+        "rows": ([_verdict(by_case[name].get(key), references) for key in table.variants] for name in order),
         "images": list(uris.values()),
         "lossy": lossy,
     }
@@ -74,15 +74,14 @@ def _shown(rows: Iterable[Row], pictures: Mapping[str, Any] | None) -> dict[str,
 
 def _images(digests: Iterable[str], album: Album) -> tuple[dict[str, str], bool]:
     """Data URIs by digest, as many as there is room for, and whether they are WebP."""
-    found = {digest: album.images[digest] for digest in digests if digest in album.images}
-    lossy = sum(map(len, found.values())) > MOST_IMAGES
+    found = [digest for digest in digests if digest in album]
+    lossy = sum(map(album.size, found)) * 4 / 3 > MOST_IMAGES
     uris: dict[str, str] = {}
     room = MOST_IMAGES
-    for digest, png in found.items():
-        if lossy:
-            uri = "data:image/webp;base64," + base64.b64encode(images.as_webp(base64.b64decode(png))).decode("ascii")
-        else:
-            uri = "data:image/png;base64," + png
+    for digest in found:
+        png = album.png(digest)
+        kind, file = ("webp", images.as_webp(png)) if lossy else ("png", png)
+        uri = f"data:image/{kind};base64,{base64.b64encode(file).decode('ascii')}"
         room -= len(uri)
         if room < 0:
             break

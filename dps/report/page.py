@@ -1,19 +1,18 @@
 """report.html: the run as one page that asks nothing of any other address, with the images of its cases."""
 
 import functools
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
-from dps.report import canvas, costs, figures, gallery, held, paper, table1, table2
+from dps.report import canvas, costs, figures, gallery, held, paper, results, table1, table2
 from dps.report.album import Album
 from dps.report.results import Row
 from dps.report.table1 import Table
 from dps.report.tables import Column, Key
 
 
-def render(document: Row, album: Album) -> str:
+def render(document: Row, album: Album) -> Iterator[str]:
     """Make the page.
 
     Args:
@@ -21,11 +20,11 @@ def render(document: Row, album: Album) -> str:
         album: images of its cases; those that it lacks are shown by their numbers alone.
 
     Returns:
-        HTML with everything in it. The same for the same input.
+        HTML with everything in it, piece by piece. The same for the same input.
     """
     table = table1.count(document["cases"])
     about = document["run"]
-    html: str = environment().get_template("page.html.j2").render(
+    pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
         run=about,
         facts=_facts(document, table),
         words=table1.in_words(table),
@@ -43,7 +42,7 @@ def render(document: Row, album: Album) -> str:
         css=asset("page.css"),
         js=asset("page.js"),
     )  # fmt: skip
-    return html
+    return pieces
 
 
 def prepare() -> None:
@@ -73,12 +72,12 @@ def asset(name: str) -> Any:
     return Markup(resources.files("dps.report").joinpath(name).read_text(encoding="utf-8"))  # noqa: S704 - our own
 
 
-def _as_script(data: Any) -> Any:
-    """Data as JSON inside a script element, which nothing in it can end."""
+def _as_script(data: Row) -> Iterator[Any]:
+    """Data as JSON inside a script element, which nothing in it can end; piece by piece."""
     from markupsafe import Markup
 
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - with no < left
+    for piece in results.as_json(data, separators=(",", ":")):
+        yield Markup(piece.replace("<", "\\u003c"))  # noqa: S704 - with no < left
 
 
 def _figures(document: Row, table: Table, probe: str) -> list[Any]:

@@ -1,10 +1,11 @@
 """results.json: what a run measured, at full precision, in strict JSON with sorted rows."""
 
+import functools
 import json
 import math
 import operator
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -192,9 +193,35 @@ def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]
     }
 
 
-def as_json(data: Row) -> str:
-    """Strict JSON: a number that is not finite becomes null."""
-    return json.dumps(strict(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def as_json(data: Row, separators: tuple[str, str] = (", ", ": ")) -> Iterator[str]:
+    """Strict JSON, piece by piece and a row a line: a number that is not finite becomes null.
+
+    Args:
+        data: by name, what may be lists, iterators or dictionaries of rows.
+        separators: of what stands on a line.
+    """
+    one_line = functools.partial(_one_line, separators=separators)
+    yield "{"
+    for number, (key, value) in enumerate(data.items()):
+        yield f"{',' if number else ''}\n{one_line(key)}{separators[1]}"
+        if isinstance(value, list | Iterator):
+            yield from _lines("[]", map(one_line, value))
+        elif isinstance(value, dict):
+            yield from _lines("{}", (one_line(name) + separators[1] + one_line(each) for name, each in value.items()))
+        else:
+            yield one_line(value)
+    yield "\n}\n"
+
+
+def _lines(brackets: str, rows: Iterable[str]) -> Iterator[str]:
+    yield brackets[0]
+    for number, row in enumerate(rows):
+        yield f"{',' if number else ''}\n {row}"
+    yield f"\n{brackets[1]}"
+
+
+def _one_line(value: Any, separators: tuple[str, str]) -> str:
+    return json.dumps(strict(value), ensure_ascii=False, allow_nan=False, separators=separators)
 
 
 def read(path: Path) -> Row:

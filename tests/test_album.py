@@ -1,0 +1,79 @@
+"""The images of a run's cases: each once, on the disk, and without them where it is full."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from dps.images import Picture, Triple, picture
+from dps.report import album
+from dps.report.album import Album
+
+
+def triple(seed: int, side: int = 8) -> Triple:
+    """Noise, and black as its only reference."""
+    noise = np.random.default_rng(seed).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    black = picture(np.zeros((side, side, 3), dtype=np.uint8))
+    return Triple(original=picture(noise[0]), distorted=picture(noise[1]), references={"black": black})
+
+
+def shown(kept: Album, of: Picture) -> Any:
+    with PIL.Image.open(io.BytesIO(kept.png(of.digest))) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture(params=[2**20, 1], ids=["in memory", "on the disk"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Album:
+    monkeypatch.setattr(album, "IN_MEMORY", request.param)
+    return Album()
+
+
+def test_images_come_back_as_they_were(kept: Album) -> None:
+    triples = [triple(0), triple(1)]
+    for number, each in enumerate(triples):
+        kept.add(f"probe/{number}", each)
+        assert np.array_equal(shown(kept, triples[0].original), triples[0].original.pixels)  # read between two writes
+    for each in triples:
+        for one in (each.original, *each.compared):
+            assert np.array_equal(shown(kept, one), one.pixels)
+            assert kept.size(one.digest) == len(kept.png(one.digest))
+    assert kept.cases["probe/1"] == {
+        "original": triples[1].original.digest,
+        "distorted": triples[1].distorted.digest,
+        "references": {"black": triples[1].references["black"].digest},
+    }
+    assert "0" * 64 not in kept
+    assert kept.fault == ""
+
+
+def test_what_is_known_is_not_told_again() -> None:
+    first = album.entry("probe/0", triple(0), set())
+    assert len(first["images"]) == 3
+    other = replace(triple(1), distorted=triple(0).distorted)
+    second = album.entry("probe/1", other, first["images"].keys())
+    assert second["images"].keys() == {other.original.digest}
+
+
+def test_a_large_image_is_shown_smaller() -> None:
+    kept, large = Album(), triple(0, side=300)
+    kept.add("probe/0", large)
+    assert shown(kept, large.original).shape == (256, 256, 3)
+
+
+def test_a_full_disk_costs_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Album()
+    kept.add("probe/0", triple(0))
+
+    def full(_data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept._file, "write", full)
+    kept.add("probe/1", triple(1))
+    assert kept.fault.startswith("images of cases cannot be kept in ")
+    assert kept.fault.endswith(" (No space left on device)")
+    assert triple(1).original.digest not in kept
+    assert np.array_equal(shown(kept, triple(0).original), triple(0).original.pixels)
+    assert kept.cases.keys() == {"probe/0", "probe/1"}
