@@ -1,5 +1,6 @@
 """Fixtures and thin hooks of the suites; the library does the work. Without a suite, nothing happens here."""
 
+import contextlib
 import functools
 import gc
 import os
@@ -7,6 +8,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -36,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _has_workers(config: pytest.Config) -> bool:
-    """Whether this process has pytest-xdist run the tests in others."""
+    """Whether pytest-xdist is asked to run the tests in other processes, and this is not one of them."""
     return bool(config.getoption("dist", "no") != "no")
 
 
@@ -78,9 +80,27 @@ def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
     yield
     config, plugins = session.config, session.config.pluginmanager
     if _asks_suites(config) and _has_workers(config):
-        _ask(config)
+        try:
+            _ask(config)
+        except pytest.UsageError:
+            if workers := plugins.getplugin("dsession"):
+                workers.pytest_sessionfinish()  # pytest itself ends only sessions that started
+            raise
     if QUESTION in config.stash and plugins.has_plugin("logging-plugin"):
         config.stash[UNUSED] = plugins.unregister(name="logging-plugin")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    """Give up the networks, and what they keep, when all is measured: the report can use their memory."""
+    try:
+        return (yield)
+    finally:
+        if MEASURED in session.config.stash:
+            from dps import memory
+
+            del session.config.stash[MEASURED]
+            memory.give_back()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -291,15 +311,31 @@ class Recorder:
         if isinstance(row := found.get(THROUGHPUT), dict):
             self.gathered.throughput.append(row)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, error: object) -> None:
+        """Get ready for the report when a worker is done, while the others still measure."""
+        from dps.report import page
+
+        if error is None:
+            with contextlib.suppress(Exception):  # which is said when the report is written
+                page.prepare()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
-        """Write the report; what is measured is kept when the run was interrupted, too."""
-        from dps import memory, report
+        """Write the report while workers exit; what is measured is kept when the run was interrupted, too."""
+        with ThreadPoolExecutor(1) as beside:
+            if workers := self.config.pluginmanager.getplugin("dsession"):
+                beside.submit(
+                    workers.pytest_sessionfinish
+                )  # half a second; when it is pytest-xdist's turn, all are gone
+            self.finish(session, exitstatus)
+        return (yield)
+
+    def finish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the report, and have its faults fail the run."""
+        from dps import report
 
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
-        if MEASURED in self.config.stash:
-            del self.config.stash[MEASURED]  # the networks, and what they keep
-            memory.give_back()
         if self.gathered:
             command = shlex.join(["pytest", *self.config.invocation_params.args])
             finished = report.finish(self.config.stash[QUESTION], self.gathered, command, interrupted=interrupted)
@@ -310,7 +346,6 @@ class Recorder:
             self.lines = report.how_to_go_on(self.config.stash[QUESTION])
         if self.broken_off:  # xdist calls it an interruption
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
@@ -320,15 +355,6 @@ class Recorder:
             terminalreporter.section("verdicts")
             for line in self.lines:
                 terminalreporter.line(line)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Have a worker that is done exit, and get ready for the report, while the others still measure."""
-    from dps.report import page
-
-    node.gateway.exit()
-    page.prepare()
 
 
 @pytest.hookimpl(optionalhook=True)

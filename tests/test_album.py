@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,8 @@ def shown(kept: Album, of: Picture) -> Any:
         return np.asarray(image)
 
 
-@pytest.fixture(params=[2**20, 1], ids=["in memory", "on the disk"])
-def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Album:
-    monkeypatch.setattr(album, "IN_MEMORY", request.param)
-    return Album()
-
-
-def test_images_come_back_as_they_were(kept: Album) -> None:
-    triples = [triple(0), triple(1)]
+def test_images_come_back_as_they_were() -> None:
+    kept, triples = Album(), [triple(0), triple(1)]
     for number, each in enumerate(triples):
         kept.add(f"probe/{number}", each)
         assert np.array_equal(shown(kept, triples[0].original), triples[0].original.pixels)  # read between two writes
@@ -63,17 +58,52 @@ def test_a_large_image_is_shown_smaller() -> None:
     assert shown(kept, large.original).shape == (256, 256, 3)
 
 
-def test_a_full_disk_costs_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+class FullAfter(io.FileIO):
+    """A file on a disk with room for so many more bytes, which takes what fits before it fails."""
+
+    room = 0
+
+    def write(self, data: Any, /) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        written = super().write(bytes(data[: self.room]))
+        self.room -= written
+        return written
+
+
+@pytest.mark.parametrize("room", [0, 1, 150, 300])
+def test_a_full_disk_costs_images_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    disk = FullAfter(tmp_path / "disk", "w+")
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_options: disk)
+    disk.room = 10_000
     kept = Album()
     kept.add("probe/0", triple(0))
-
-    def full(_data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(kept._file, "write", full)
+    disk.room = room
     kept.add("probe/1", triple(1))
-    assert kept.fault.startswith("images of cases cannot be kept in ")
-    assert kept.fault.endswith(" (No space left on device)")
-    assert triple(1).original.digest not in kept
+    disk.room = 10_000
+    kept.add("probe/2", triple(2))  # nothing more is tried
+    assert kept.fault == "images of cases cannot be kept on the disk (No space left on device)"
     assert np.array_equal(shown(kept, triple(0).original), triple(0).original.pixels)
+    assert kept.cases.keys() == {"probe/0"}
+    assert triple(1).distorted.digest not in kept
+    assert triple(2).original.digest not in kept
+
+
+def test_no_place_for_temporary_files_costs_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(**_options: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", none)
+    kept = Album()
+    kept.add("probe/0", triple(0))
+    assert kept.fault.endswith("(No usable temporary directory found in ['/tmp'])")
+    assert not kept.cases
+
+
+def test_two_workers_that_tell_the_same_image_cost_one() -> None:
+    kept = Album()
+    kept.update(album.entry("probe/0", triple(0), set()))
+    size = kept._end
+    kept.update(album.entry("probe/1", triple(0), set()))
+    assert kept._end == size
     assert kept.cases.keys() == {"probe/0", "probe/1"}

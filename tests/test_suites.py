@@ -3,6 +3,7 @@
 import math
 import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -483,8 +484,15 @@ def test_own_tests_and_suites_can_be_collected_in_one_run(suite: Suite) -> None:
 # ----------------------------------------------------------------------------------------------- processes
 
 
+def children() -> set[str]:
+    """Processes that this one has started, where Linux tells."""
+    return {each for file in Path("/proc/self/task").glob("*/children") for each in file.read_text().split()}
+
+
 def test_what_is_wrong_is_said_once_when_workers_are_started_already(suite: Suite) -> None:
+    before = children()
     done = suite("--metric=srt", "-n", "2")
+    assert children() == before  # none is left behind
     assert done.code == 4
     (line,) = [line for line in done.lines + done.errors if "srt" in line]
     assert line.startswith("ERROR: unknown metric 'srt'. Did you mean 'sort'?")

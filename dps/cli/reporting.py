@@ -90,4 +90,6 @@ def _written(
         files.write_text(html, page.render(document, drawn))
         named = {f"{row['probe']}/{row['case']}" for row in document["cases"]}
         lines.append(f"{html}, with the images of {len(drawn.cases)} of {len(named)} cases")
+        if drawn.fault:
+            lines.append(f"{html} lacks images: {drawn.fault}.")
     return lines

@@ -1,5 +1,7 @@
 """The images of a run's cases, each once: on the disk, since there may be many, and as plain data between processes."""
 
+import functools
+import io
 import tempfile
 import weakref
 from collections.abc import Container, Iterable, Mapping
@@ -12,9 +14,6 @@ from dps.probes import Case
 
 LONGEST_SIDE = 256
 """Of an image in the report, in pixels; a larger one is shown smaller."""
-
-IN_MEMORY = 2**20
-"""Bytes of images up to which nothing is written to the disk."""
 
 
 class Album:
@@ -29,12 +28,17 @@ class Album:
     def __init__(self) -> None:
         self.cases: dict[str, dict[str, Any]] = {}
         self.fault = ""
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - as long as the album
         self._places: dict[str, tuple[int, int]] = {}
-        weakref.finalize(self, self._file.close)
+        self._end = 0
 
     def __contains__(self, digest: object) -> bool:
         return digest in self._places
+
+    @functools.cached_property
+    def _file(self) -> io.FileIO:
+        file: io.FileIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as long as the album
+        weakref.finalize(self, file.close)
+        return file
 
     def size(self, digest: str) -> int:
         """Bytes of an image's file."""
@@ -51,16 +55,25 @@ class Album:
         self.update(entry(name, triple, self))
 
     def update(self, new: Mapping[str, Any]) -> None:
-        """Take in an `entry`; where the disk has no room for its images, the case goes without."""
-        self.cases.update(new["cases"])
+        """Take in an `entry`; once the disk has no room for images, cases go without."""
+        if self.fault:
+            return
         try:
             for digest, png in new["images"].items():
-                start = self._file.seek(0, 2)
-                self._file.write(png)
-                self._file.flush()
-                self._places[digest] = start, len(png)
+                if digest not in self._places:
+                    self._keep(digest, png)
         except OSError as error:
-            self.fault = f"images of cases cannot be kept in {tempfile.gettempdir()} ({error.strerror or error})"
+            self.fault = f"images of cases cannot be kept on the disk ({error.strerror or error})"
+        else:
+            self.cases.update(new["cases"])
+
+    def _keep(self, digest: str, png: bytes) -> None:
+        self._file.seek(self._end)
+        rest = memoryview(png)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._places[digest] = self._end, len(png)
+        self._end += len(png)
 
 
 def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:

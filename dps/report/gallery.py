@@ -75,7 +75,7 @@ def _shown(rows: Iterable[Row], pictures: Mapping[str, Any] | None) -> dict[str,
 def _images(digests: Iterable[str], album: Album) -> tuple[dict[str, str], bool]:
     """Data URIs by digest, as many as there is room for, and whether they are WebP."""
     found = [digest for digest in digests if digest in album]
-    lossy = sum(map(album.size, found)) * 4 / 3 > MOST_IMAGES
+    lossy = sum(4 * -(-album.size(digest) // 3) for digest in found) > MOST_IMAGES
     uris: dict[str, str] = {}
     room = MOST_IMAGES
     for digest in found:
