@@ -35,11 +35,13 @@ def always_zero(a, b):
 def always_nan(a, b):
     return torch.full((len(a),), float("nan"))
 
+DICE = torch.Generator().manual_seed(0)  # by chance, one in some thousand draws would be what is right
+
 def random(a, b):
-    return torch.rand(len(a))
+    return torch.rand(len(a), generator=DICE)
 
 def random_but_for_itself(a, b):
-    return torch.rand(len(a)) * (a != b).any(1).any(1).any(1)
+    return torch.rand(len(a), generator=DICE) * (a != b).any(1).any(1).any(1)
 
 def minus_l2(a, b):
     return -(a - b).square().mean((1, 2, 3)).sqrt()
