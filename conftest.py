@@ -42,6 +42,12 @@ def _has_workers(config: pytest.Config) -> bool:
     return bool(config.getoption("dist", "no") != "no")
 
 
+def _end_workers(config: pytest.Config) -> None:
+    """Have pytest-xdist end its workers now, where it has any; when it is its turn, all are gone."""
+    if workers := config.pluginmanager.getplugin("dsession"):
+        workers.pytest_sessionfinish()
+
+
 def _ask(config: pytest.Config) -> None:
     """Turn the options into the run's question."""
     from dps import run
@@ -83,8 +89,7 @@ def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
         try:
             _ask(config)
         except pytest.UsageError:
-            if workers := plugins.getplugin("dsession"):
-                workers.pytest_sessionfinish()  # pytest itself ends only sessions that started
+            _end_workers(config)  # pytest itself ends only sessions that started
             raise
     if QUESTION in config.stash and plugins.has_plugin("logging-plugin"):
         config.stash[UNUSED] = plugins.unregister(name="logging-plugin")
@@ -324,10 +329,7 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
         """Write the report while workers exit; what is measured is kept when the run was interrupted, too."""
         with ThreadPoolExecutor(1) as beside:
-            if workers := self.config.pluginmanager.getplugin("dsession"):
-                beside.submit(
-                    workers.pytest_sessionfinish
-                )  # half a second; when it is pytest-xdist's turn, all are gone
+            beside.submit(_end_workers, self.config)  # half a second
             self.finish(session, exitstatus)
         return (yield)
 
