@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 if TYPE_CHECKING:
-    from dps.agreement import Panel
+    from dps.agreement import Subset
     from dps.invariants import Bench
     from dps.metrics import Variant
     from dps.probes import Case
-    from dps.run import Answer, Measured, Question, Score
+    from dps.session.configuration import RunConfiguration
+from dps.session.session import CaseResult, ScoreResult, Session
 
-QUESTION: pytest.StashKey["Question"] = pytest.StashKey()
-MEASURED: pytest.StashKey["Measured"] = pytest.StashKey()
+QUESTION: pytest.StashKey["RunConfiguration"] = pytest.StashKey()
+MEASURED: pytest.StashKey["Session"] = pytest.StashKey()
 UNUSED = pytest.StashKey[object]()
 ROW, DRAWN, IMAGES = "dps_row", "dps_drawn", "dps_images"
 SCORES, TRIPLETS, THROUGHPUT, INVARIANT = "dps_scores", "dps_triplets", "dps_throughput", "dps_invariant"
@@ -49,15 +50,15 @@ def _end_workers(config: pytest.Config) -> None:
 
 
 def _ask(config: pytest.Config) -> None:
-    """Turn the options into the run's question."""
-    from dps import run
+    """Turn the options into the run's configuration."""
     from dps.errors import DpsError
+    from dps.session.configuration import configure
 
     config.addinivalue_line("filterwarnings", "default")  # ours are errors; a metric under test may warn
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            config.stash[QUESTION] = run.ask(config.option)
+            config.stash[QUESTION] = configure(config.option)
     except DpsError as error:
         raise pytest.UsageError(str(error)) from None
     if (worker := getattr(config, "workerinput", None)) is not None:
@@ -138,27 +139,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pairs = list(invariants.asked(metafunc.config.stash[QUESTION].variants))
         ids = [f"{invariant}-{variant}" for invariant, variant in pairs]
         metafunc.parametrize(("invariant", "variant"), pairs, ids=ids)
-    if {"panel", "variant"} <= set(metafunc.fixturenames):
+    if {"subset", "variant"} <= set(metafunc.fixturenames):
         scores = metafunc.config.stash[QUESTION].scores()
         metafunc.parametrize(
-            ("panel", "variant"), [pytest.param(panel, variant, id=f"{panel}-{variant}") for panel, variant in scores]
+            ("subset", "variant"),
+            [pytest.param(subset, variant, id=f"{subset}-{variant}") for subset, variant in scores],
         )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Only what is selected is drawn and measured."""
-    if (question := session.config.stash.get(QUESTION, None)) is not None:
-        from dps.run import Measured
+    if (configuration := session.config.stash.get(QUESTION, None)) is not None:
+        from dps.session.session import Session
 
         calls = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
         selected = [(params["case"], params["variant"]) for params in calls if "case" in params]
-        scored = dict.fromkeys(params["variant"] for params in calls if "panel" in params)
-        session.config.stash[MEASURED] = Measured(question, selected, list(scored))
+        scored = dict.fromkeys(params["variant"] for params in calls if "subset" in params)
+        session.config.stash[MEASURED] = Session(configuration, selected, list(scored))
         gc.freeze()  # modules and items stay to the end: looking through them again and again costs 0.2 ms an item
 
 
 @pytest.fixture(scope="session")
-def measured(pytestconfig: pytest.Config) -> "Measured":
+def measured(pytestconfig: pytest.Config) -> "Session":
     """All answers of this run, by case and variant; the first look-up measures a batch."""
     return pytestconfig.stash[MEASURED]
 
@@ -186,15 +188,15 @@ def recorded() -> set[str]:
 @pytest.fixture
 def gate(
     request: pytest.FixtureRequest, record: Record, recorded: set[str]
-) -> "Callable[[Case, Variant, Answer], None]":
+) -> "Callable[[Case, Variant, CaseResult], None]":
     """Record an answer, and fail where it counts as failing: see ``--gate``."""
     from dps import baseline
     from dps.report import album
     from dps.report.results import case_row
 
-    question: Question = request.config.stash[QUESTION]
+    configuration: RunConfiguration = request.config.stash[QUESTION]
 
-    def judge(case: "Case", variant: "Variant", answer: "Answer") -> None:
+    def judge(case: "Case", variant: "Variant", answer: "CaseResult") -> None:
         row = case_row(case, variant, answer)
         record(ROW, row)
         if case.name not in recorded:
@@ -206,9 +208,9 @@ def gate(
                 record(IMAGES, entry)
         if answer.drawing_failed:
             pytest.fail(f"{case.name}: {answer.verdict}", pytrace=False)
-        if not question.gates(variant):
+        if not configuration.gates(variant):
             return
-        finding = baseline.compare(question.baseline, row)
+        finding = baseline.compare(configuration.baseline, row)
         if finding.failed:
             pytest.fail(finding.text, pytrace=False)
         if finding.standing is baseline.Standing.EXPECTED:
@@ -218,40 +220,42 @@ def gate(
 
 
 @pytest.fixture
-def scored(request: pytest.FixtureRequest, measured: "Measured", record: Record) -> "Callable[[Panel, Variant], Score]":
+def scored(
+    request: pytest.FixtureRequest, measured: "Session", record: Record
+) -> "Callable[[Subset, Variant], ScoreResult]":
     """Look a score up, with progress on the terminal, and put its rows where reports find them."""
     from dps.errors import StoreError
     from dps.report.results import score_rows
 
-    question: Question = request.config.stash[QUESTION]
-    dataset = question.dataset
+    configuration: RunConfiguration = request.config.stash[QUESTION]
+    dataset = configuration.dataset
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
-    def look_up(panel: "Panel", variant: "Variant") -> "Score":
+    def look_up(subset: "Subset", variant: "Variant") -> "ScoreResult":
         score, unwritable = None, ""
         with capture.global_and_fixture_disabled():
             try:
-                score = measured.score(panel, variant)
+                score = measured.score(subset, variant)
             except StoreError as error:
                 unwritable = str(error)
         if score is None:
             record(BROKEN_OFF, True)
             request.session.shouldfail = unwritable  # not pytest.exit, which xdist takes for a crash of the worker
             pytest.fail(unwritable, pytrace=False)
-        record(SCORES, score_rows(dataset, panel, variant, score))
-        if question.against is not None and score.triplets:
-            record(TRIPLETS, [(str(panel), *variant.key), score.triplets])
+        record(SCORES, score_rows(dataset, subset, variant, score))
+        if configuration.against is not None and score.triplets:
+            record(TRIPLETS, [(str(subset), *variant.key), score.triplets])
         return score
 
     return look_up
 
 
 @pytest.fixture(scope="session")
-def bench(pytestconfig: pytest.Config, measured: "Measured") -> "Bench":
+def bench(pytestconfig: pytest.Config, measured: "Session") -> "Bench":
     """What measures the invariants' pairs, on the networks that are loaded already."""
     from dps.invariants import Bench
 
-    return Bench(measured.meter, pytestconfig.stash[QUESTION].variants)
+    return Bench(measured.engine, pytestconfig.stash[QUESTION].variants)
 
 
 @pytest.fixture
@@ -259,7 +263,7 @@ def hold(request: pytest.FixtureRequest, bench: "Bench", record: Record) -> "Cal
     """Ask a variant about an invariant; fail where it is broken, unless the gate is off."""
     from dps import invariants
 
-    question: Question = request.config.stash[QUESTION]
+    configuration: RunConfiguration = request.config.stash[QUESTION]
     named = any("test_invariants" in argument for argument in request.config.args)
     draws = invariants.draws(request.config.option, named=named)
 
@@ -269,8 +273,8 @@ def hold(request: pytest.FixtureRequest, bench: "Bench", record: Record) -> "Cal
         if finding.holds is None:
             pytest.skip(finding.why)
         if not finding.holds:
-            text = invariants.told(finding, question.report_dir / "invariants")
-            if question.gates(variant):
+            text = invariants.told(finding, configuration.report_dir / "invariants")
+            if configuration.gates(variant):
                 pytest.fail(text, pytrace=False)
             pytest.xfail(text)
 
@@ -368,14 +372,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     from dps import invariants
 
-    question = config.stash[QUESTION]
-    units = {f"[{case.name}-{variant}]": str(unit) for unit, case, variant in question.items()}
+    configuration = config.stash[QUESTION]
+    units = {f"[{case.name}-{variant}]": str(unit) for unit, case, variant in configuration.items()}
     units |= {
-        f"[{panel}-{variant}]": str((panel.measured_with, variant.network)) for panel, variant in question.scores()
+        f"[{subset}-{variant}]": str((subset.measured_with, variant.network))
+        for subset, variant in configuration.scores()
     }
     units |= {
         f"[{invariant}-{variant}]": str((invariant, variant.network))
-        for invariant, variant in invariants.asked(question.variants)
+        for invariant, variant in invariants.asked(configuration.variants)
     }
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types

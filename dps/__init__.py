@@ -1,7 +1,7 @@
 """dps: a test suite for deep perceptual similarity metrics.
 
     probes/*.yaml --> probes --> scenes + distortions --.
-                                                         >--> measure --> verdicts --> report
+                                                         >--> measurement --> verdicts --> report
     image files   --> images ---------------------------'        |
     BAPPS folder  --> bapps --> agreement (+ store) -------------'
                                metrics = networks (weights) + comparisons
@@ -12,10 +12,10 @@ reference. Imports go down this list and never up; a test holds that:
     cli
     report
     throughput, explain, pairs
-    run
+    session
     agreement, falsify, invariants
     reference
-    measure
+    measurement
     store
     probes, bapps
     distortions
@@ -27,7 +27,7 @@ reference. Imports go down this list and never up; a test holds that:
     baseline, against
     verdicts
     images
-    errors, files, memory, options, progress, searching
+    errors, files, locations, memory, options, progress, rows, searching
 """
 
 import importlib
@@ -39,7 +39,7 @@ _PUBLIC = {  # name: module. Imported when asked for, since most need PyTorch an
     "NETWORKS": "dps.networks",
     "DpsError": "dps.errors",
     "Extractor": "dps.networks",
-    "Meter": "dps.measure",
+    "Engine": "dps.measurement",
     "Metric": "dps.metrics",
     "judge": "dps.verdicts",
 }

@@ -1,6 +1,6 @@
 """Agreement with people: a data set's distances, measured once and kept, and the scores that they give.
 
-Distances are measured shard by shard, all variants of a network at once, while the next shard's images are read.
+DatasetDistances are measured shard by shard, all variants of a network at once, while the next shard's images are read.
 """
 
 import multiprocessing
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dps import store, verdicts
 from dps.bapps.dataset import KINDS, Content, Dataset, Labels, Shard
 from dps.errors import BappsError, DpsError
-from dps.measure import Meter
+from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.progress import progress
 from dps.store import Key
@@ -35,7 +35,7 @@ STEADY = "steady"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
+class Subset:
     """What one score rests on: a subset of triplets or pairs, or all pairs pooled.
 
     Attributes:
@@ -50,34 +50,34 @@ class Panel:
 
     @property
     def measured_with(self) -> str:
-        """The same for all panels that share shards: pairs are scored by subset and pooled."""
+        """The same for all subsets_of that share shards: pairs are scored by subset and pooled."""
         return self.kind if self.kind == "jnd" else str(self)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.subset}"
 
 
-def panels(dataset: Dataset) -> tuple[Panel, ...]:
+def subsets_of(dataset: Dataset) -> tuple[Subset, ...]:
     """Everything of a data set that has a score: each subset, and the pairs pooled."""
     found = [
-        Panel(kind=kind, subset=subset, shards=shards)
+        Subset(kind=kind, subset=subset, shards=shards)
         for kind in KINDS
         for subset, shards in dataset.subsets(kind).items()
     ]
     pairs = tuple(shard for shard in dataset.shards if shard.kind == "jnd")
     if pairs:
-        found.append(Panel(kind="jnd", subset=POOLED, shards=pairs))
+        found.append(Subset(kind="jnd", subset=POOLED, shards=pairs))
     triplets = tuple(shard for shard in dataset.shards if shard.kind == "2afc")
     as_they_are = tuple(shard for shard in triplets if not shard.move)
     for move in dict.fromkeys(shard.move for shard in triplets if shard.move):
         moved = tuple(shard for shard in triplets if shard.move == move)
-        found.append(Panel(kind=STEADY, subset=move, shards=(*as_they_are, *moved)))
+        found.append(Subset(kind=STEADY, subset=move, shards=(*as_they_are, *moved)))
     return tuple(found)
 
 
 def scored_names(dataset: Dataset) -> list[str]:
-    """Everything that a floor can be set on, as ``2afc/cnn``: panels and means of subsets."""
-    return [*map(str, panels(dataset)), *(f"2afc/{group}" for group in dataset.groups)]
+    """Everything that a floor can be set on, as ``2afc/cnn``: subsets_of and means of subsets."""
+    return [*map(str, subsets_of(dataset)), *(f"2afc/{group}" for group in dataset.groups)]
 
 
 def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | None:
@@ -95,21 +95,21 @@ def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | Non
     return verdicts.two_afc(distances[:, 0], distances[:, 1], judgments) if kind == "2afc" else None
 
 
-def score(panel: Panel, judgments: Array, distances: Array) -> Estimate:
+def score(subset: Subset, judgments: Array, distances: Array) -> Estimate:
     """The 2AFC score, the share of triplets that keep their answer, or JND's average precision.
 
     What keeps its answer is a mean over subsets, each counting as much, as arXiv:2207.13686 has it.
 
     Args:
-        panel: what the score rests on.
+        subset: what the score rests on.
         judgments, distances: as for `triplet_scores`.
     """
-    each = triplet_scores(panel.kind, judgments, distances)
+    each = triplet_scores(subset.kind, judgments, distances)
     if each is None:
         return verdicts.jnd_average_precision(distances[:, 0], judgments)
-    if panel.kind != STEADY:
+    if subset.kind != STEADY:
         return verdicts.mean_score(each)
-    shards = [shard for shard in panel.shards if not shard.move]
+    shards = [shard for shard in subset.shards if not shard.move]
     subset_of = np.repeat([shard.subset for shard in shards], [shard.count for shard in shards])
     return verdicts.mean_of_subsets([verdicts.mean_score(each[subset_of == name]) for name in dict.fromkeys(subset_of)])
 
@@ -119,13 +119,13 @@ def judges_score(kind: str, judgments: Array) -> Estimate | None:
     return verdicts.mean_score(verdicts.human_two_afc(judgments)) if kind == "2afc" else None
 
 
-class Distances:
+class DatasetDistances:
     """The distances of a data set by all variants: looked up in a store, or measured at the first look-up.
 
     Args:
         dataset: what is measured.
         variants: by which; the first look-up of one measures all of its network.
-        meter: gives what measures on a network, or without one; asked only where something has to be measured.
+        engine: gives what measures on a network, or without one; asked only where something has to be measured.
         folder: the store; None to keep nothing.
         keys: of each variant, what its distances depend on; not needed where nothing is kept.
         shown: whether progress is shown.
@@ -135,14 +135,14 @@ class Distances:
         self,
         dataset: Dataset,
         variants: Sequence[Variant],
-        meter: Callable[[str | None], Meter],
+        engine: Callable[[str | None], Engine],
         folder: Path | None = None,
         keys: Mapping[Variant, Key] | None = None,
         *,
         shown: bool = True,
     ) -> None:
         self._dataset = dataset
-        self._meter = meter
+        self._engine = engine
         self._variants = variants
         self._keys = keys or {}
         self._folder = folder
@@ -150,18 +150,18 @@ class Distances:
         self._labels: dict[Shard, Labels] = {}
         self._found: dict[tuple[Shard, Variant], Array | DpsError] = {}
 
-    def of(self, panel: Panel, variant: Variant) -> tuple[Array, Array]:
+    def of(self, subset: Subset, variant: Variant) -> tuple[Array, Array]:
         """Judgments ``(n,)`` and distances ``(n, compared)``; what is missing is measured.
 
         Raises:
             DpsError: a metric broke, images cannot be read, or the store cannot be written.
         """
-        self.measure(panel.shards, variant.network, str(panel))
-        found = [self._found[shard, variant] for shard in panel.shards]
+        self.measure(subset.shards, variant.network, str(subset))
+        found = [self._found[shard, variant] for shard in subset.shards]
         for each in found:
             if isinstance(each, DpsError):
                 raise each
-        judgments = np.concatenate([self._labels[shard].judgments for shard in panel.shards])
+        judgments = np.concatenate([self._labels[shard].judgments for shard in subset.shards])
         return judgments, np.concatenate([each for each in found if not isinstance(each, DpsError)])
 
     def check(self, shards: Sequence[Shard], network: str | None) -> None:
@@ -221,7 +221,7 @@ class Distances:
             self._found |= dict.fromkeys([(shard, variant) for variant in variants], content)
             return
         self._labels[shard] = content.labels
-        for variant, distances in self._meter(variants[0].network).measure_stack(content.images, variants).items():
+        for variant, distances in self._engine(variants[0].network).measure_stack(content.images, variants).items():
             if self._folder is not None and not isinstance(distances, DpsError):
                 store.keep(self._folder, self._keys[variant].of(content.labels.digest), distances)
             self._found[shard, variant] = distances

@@ -20,7 +20,7 @@ Comparison: TypeAlias = Callable[[Tensor], Tensor]
 ``(batch, channel, position)``, any number of positions."""
 
 Flat: TypeAlias = Any
-"""Forms with their channels and positions in one axis: an array of NumPy's on a CPU, else a tensor."""
+"""Representations with their channels and positions in one axis: an array of NumPy's on a CPU, else a tensor."""
 
 NORMALIZATIONS = ("none", "unit")
 REDUCTIONS = ("sum", "mean")

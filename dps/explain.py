@@ -17,9 +17,9 @@ from torch import Tensor
 from dps import metrics
 from dps.comparisons import form_of, normalized, spatial
 from dps.errors import DpsError, MetricError, UsageError, one_line
-from dps.images import Picture, Triple, as_batch
-from dps.measure import Meter
-from dps.metrics import Deep, Term, Variant
+from dps.images import Image, Triple, as_batch
+from dps.measurement import Engine
+from dps.metrics import FeatureMetric, Term, Variant
 from dps.networks import NETWORKS
 from dps.probes import Case, Probe
 from dps.verdicts import Verdict, judge
@@ -93,7 +93,7 @@ class Explained:
         variant: what measured it.
         names: of the images that are compared with the original: the distorted one and, if any, the nearest reference.
         pictures: the original, and these.
-        distances: of these to the original, as `Meter` measures them.
+        distances: of these to the original, as `Engine` measures them.
         layers: the same layer by layer.
         verdict: None where there is no reference.
         views: of every layer, by every term.
@@ -102,7 +102,7 @@ class Explained:
     name: str
     variant: Variant
     names: tuple[str, ...]
-    pictures: tuple[Picture, ...] = field(repr=False)
+    pictures: tuple[Image, ...] = field(repr=False)
     distances: tuple[float, ...]
     layers: tuple[tuple[float, ...], ...]
     verdict: Verdict | None
@@ -169,21 +169,21 @@ def find(asked: Iterable[Probe], name: str) -> Case:
     raise UsageError(f"unknown case {name!r}.{meant} All {len(known):,}: dps probes list --ids")
 
 
-def explain(name: str, triple: Triple, variant: Variant, meter: Meter) -> Explained:
+def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Explained:
     """Measure one case and take the distances apart.
 
     Args:
         name: what it is called.
         triple: with any number of references, also none.
         variant: what measures it.
-        meter: with the variant's network, or without one.
+        engine: with the variant's network, or without one.
 
     Raises:
         UsageError: the metric has no parts that could be looked at.
         MetricError: it broke, or a distance is not finite.
     """
     _check(variant)
-    (measured,) = meter.measure([triple], [variant])
+    (measured,) = engine.measure([triple], [variant])
     outcome = measured[variant]
     if isinstance(outcome, DpsError):
         raise outcome
@@ -201,7 +201,7 @@ def explain(name: str, triple: Triple, variant: Variant, meter: Meter) -> Explai
         raise MetricError(f"{name}, {variant}: the distance is {distances[0]}, so there is nothing to take apart.")
     pictures = (triple.original, *compared.values())
     with torch.inference_mode():
-        views = tuple(_views(pictures, variant, meter))
+        views = tuple(_views(pictures, variant, engine))
     return Explained(
         name=name,
         variant=variant,
@@ -252,7 +252,7 @@ def _check(variant: Variant) -> None:
     Raises:
         UsageError: it is not.
     """
-    if isinstance(variant.metric, Deep) or variant.metric.distance is metrics.pixel_distance:
+    if isinstance(variant.metric, FeatureMetric) or variant.metric.distance is metrics.pixel_distance:
         return
     raise UsageError(
         f"metric {variant.metric.name!r} gives one number for two images: there is nothing to look inside. "
@@ -260,17 +260,17 @@ def _check(variant: Variant) -> None:
     )
 
 
-def _views(pictures: Sequence[Picture], variant: Variant, meter: Meter) -> Iterator[View]:
+def _views(pictures: Sequence[Image], variant: Variant, engine: Engine) -> Iterator[View]:
     """Run the network once more, and keep of each layer what the largest parts need."""
     batch = as_batch(picture.pixels for picture in pictures)
-    if not isinstance(variant.metric, Deep):
+    if not isinstance(variant.metric, FeatureMetric):
         yield _view(batch.double(), COLORS, 0, "none", "mean")
         return
-    assert meter.extractor is not None
+    assert engine.extractor is not None
     assert variant.normalization is not None
-    for layer, features in enumerate(meter.extractor.layers(batch), start=1):
+    for layer, features in enumerate(engine.extractor.layers(batch), start=1):
         for term in _each_once(variant.metric.terms):
-            yield _view(features, term, layer, variant.normalization, meter.reduction)
+            yield _view(features, term, layer, variant.normalization, engine.reduction)
 
 
 def _each_once(terms: Iterable[Term]) -> list[Term]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dps import probes, searching
-from dps.distortions import UNCHANGED
+from dps.distortions import IDENTITY_PARAMETERS
 from dps.errors import DpsError, DrawError, UsageError
-from dps.measure import Meter
+from dps.measurement import Engine
 from dps.metrics import Variant
-from dps.probes import Case, Probe, ranges, reading
-from dps.probes.reading import Loc
+from dps.probes import Case, Probe, ranges, yaml_files
+from dps.probes.yaml_files import Loc
 from dps.verdicts import Verdict, judge
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _SpentError(BaseException):
 def search(
     probe: Probe,
     variant: Variant,
-    meter: Meter,
+    engine: Engine,
     *,
     tries: int,
     seed: int = 0,
@@ -97,7 +97,7 @@ def search(
     Args:
         probe: what is asked.
         variant: whose failure is searched for.
-        meter: with the variant's network.
+        engine: with the variant's network.
         tries: how many cases are measured at most.
         seed: of the draws.
         advance: is called with how many more cases were measured.
@@ -109,7 +109,7 @@ def search(
         UsageError: the probe has nothing that could be searched.
         DpsError: the metric broke.
     """
-    data = reading.read(probe.path).data
+    data = yaml_files.read(probe.path).data
     entries = [entry for entry in data["cases"] if "image" not in entry["distorted"]]
     if not entries:
         raise UsageError(f"{probe.path}: nothing to search; all distorted images are files.")
@@ -127,7 +127,7 @@ def search(
             state.refused += 1
             return False
         state.tried += 1
-        outcome = meter.measure([triple], [variant])[0][variant]
+        outcome = engine.measure([triple], [variant])[0][variant]
         if isinstance(outcome, DpsError):
             raise outcome
         verdict = judge(outcome)
@@ -195,7 +195,7 @@ def _scales(place: Loc, value: Any) -> list[Scale]:
     if len(place) != 3 or place[0] != "distorted" or not ranges.is_drawn(value):
         return []
     _, distortion, parameter = place
-    unchanged = UNCHANGED.get(str(distortion), {}).get(str(parameter))
+    unchanged = IDENTITY_PARAMETERS.get(str(distortion), {}).get(str(parameter))
     if unchanged is None:
         return []
 
@@ -264,10 +264,10 @@ def _children(data: Any) -> list[tuple[Any, Any]]:
 
 def in_words(failure: Failure) -> str:
     """The distortion that fails, as a probe file has it on one line: ``rotate: {degrees: 22.5}``."""
-    return reading.written(failure.candidate.declared["distorted"], flow=True)
+    return yaml_files.written(failure.candidate.declared["distorted"], flow=True)
 
 
 def as_yaml(failure: Failure) -> str:
     """The case as it stands under ``cases:`` in a probe file."""
-    lines = reading.written([failure.candidate.declared]).splitlines()
+    lines = yaml_files.written([failure.candidate.declared]).splitlines()
     return "".join(f"  {line}\n" for line in lines)

@@ -24,7 +24,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class Image:
     """One image.
 
     Attributes:
@@ -38,9 +38,9 @@ class Picture:
     common: bool = False
 
 
-def picture(pixels: Pixels, *, common: bool = False) -> Picture:
+def make_image(pixels: Pixels, *, common: bool = False) -> Image:
     """Make a picture of pixels."""
-    return Picture(pixels=pixels, digest=digest([pixels]), common=common)
+    return Image(pixels=pixels, digest=digest([pixels]), common=common)
 
 
 def digest(images: Iterable[Pixels]) -> str:
@@ -125,13 +125,13 @@ class Triple:
         drawn: what it was drawn with, for the report.
     """
 
-    original: Picture
-    distorted: Picture
-    references: dict[str, Picture]
+    original: Image
+    distorted: Image
+    references: dict[str, Image]
     drawn: dict[str, object] = field(default_factory=dict)
 
     @property
-    def compared(self) -> list[Picture]:
+    def compared(self) -> list[Image]:
         """All that the original is compared with: the distorted image, then the references."""
         return [self.distorted, *self.references.values()]
 

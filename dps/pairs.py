@@ -8,10 +8,10 @@ from pathlib import Path
 from dps import images, metrics, networks
 from dps.comparisons import REDUCTIONS
 from dps.errors import DpsError, ImageError, MetricError
-from dps.images import Picture, Triple
-from dps.measure import IMAGES_AT_ONCE, Meter
+from dps.images import Image, Triple
+from dps.measurement import IMAGES_AT_ONCE, Engine
 from dps.metrics import Metric, Variant
-from dps.run import check_device, check_name
+from dps.session.configuration import check_device, check_name
 from dps.weights import Weights
 
 
@@ -30,10 +30,10 @@ class Asked:
     reduction: str
     device: str
 
-    def meter(self) -> Meter:
+    def engine(self) -> Engine:
         """What measures; loads the network."""
         extractor = None if self.weights is None else networks.load(self.weights, self.device)
-        return Meter(extractor, self.reduction)
+        return Engine(extractor, self.reduction)
 
     @property
     def made_of(self) -> str:
@@ -83,13 +83,13 @@ def ask(
     return Asked(variant=variant, weights=found, reduction=reduction, device=device)
 
 
-def read(paths: Sequence[Path]) -> list[Picture]:
+def read(paths: Sequence[Path]) -> list[Image]:
     """Read image files of one size.
 
     Raises:
         ImageError: one is no image, or of another size than the first.
     """
-    pictures = [images.picture(images.read(path)) for path in paths]
+    pictures = [images.make_image(images.read(path)) for path in paths]
     for path, each in zip(paths, pictures, strict=True):
         if each.pixels.shape != pictures[0].pixels.shape:
             sizes = " and ".join(
@@ -132,11 +132,11 @@ def distances(asked: Asked, original: Path, others: Sequence[Path]) -> list[tupl
     """
     mine, *rest = read([original, *others])
     asked.check_size(mine.pixels.shape)
-    meter = asked.meter()
+    engine = asked.engine()
     pairs = [Triple(original=mine, distorted=each, references={}) for each in rest]
     found: list[tuple[float, tuple[float, ...]]] = []
     for start in range(0, len(pairs), IMAGES_AT_ONCE):  # a batch has the original once, whatever its pairs
-        for by_variant in meter.measure(pairs[start : start + IMAGES_AT_ONCE], [asked.variant]):
+        for by_variant in engine.measure(pairs[start : start + IMAGES_AT_ONCE], [asked.variant]):
             outcome = by_variant[asked.variant]
             if isinstance(outcome, DpsError):
                 raise outcome

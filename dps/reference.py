@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dps.comparisons import COMPARISONS, SHORTEST, Comparison
-from dps.metrics import Deep, Term
+from dps.metrics import FeatureMetric, Term
 
 PLAIN: dict[str, Comparison] = {
     "spatial": lambda features: features.flatten(start_dim=2),
@@ -20,7 +20,7 @@ PLAIN: dict[str, Comparison] = {
 
 
 def distances(
-    a: Iterable[Tensor], b: Iterable[Tensor], metric: Deep, normalization: str, reduction: str = "sum"
+    a: Iterable[Tensor], b: Iterable[Tensor], metric: FeatureMetric, normalization: str, reduction: str = "sum"
 ) -> Tensor:
     """The distances of pairs of images.
 

@@ -1,4 +1,4 @@
-"""Measured distances on disk, so that nothing is measured twice.
+"""Session distances on disk, so that nothing is measured twice.
 
 One file holds the distances of one shard by one variant. Its name is the digest of everything that they depend on, so
 that a file is never out of date: what depends on something else has another name. A file appears whole, under its
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from dps import files
 from dps.errors import StoreError, UsageError, one_line
-from dps.metrics import Deep, Metric, Variant
+from dps.metrics import FeatureMetric, Metric, Variant
 from dps.networks import NETWORKS
 
 Array: TypeAlias = NDArray[np.float64]
@@ -148,7 +148,7 @@ def key_of(
     )
 
 
-def definition(metric: Deep | Metric) -> str:
+def definition(metric: FeatureMetric | Metric) -> str:
     """Say what a metric does, so that two metrics with one definition measure the same.
 
     Args:
@@ -161,7 +161,7 @@ def definition(metric: Deep | Metric) -> str:
     Raises:
         UsageError: the source of a user's metric cannot be found.
     """
-    if isinstance(metric, Deep):
+    if isinstance(metric, FeatureMetric):
         return " + ".join(
             f"{term.weight!r} * {getattr(term.comparison, '__qualname__', type(term.comparison).__qualname__)} "
             f"{source_digest(term.comparison, term.name)}"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
-from dps.images import Triple, as_batch, picture
-from dps.measure import Meter
+from dps.images import Triple, as_batch, make_image
+from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.scenes.composition import patch
 from dps.scenes.contents import CONTENTS
-from dps.scenes.dice import Dice
 from dps.scenes.plane import render
+from dps.scenes.rng import Rng
 
 BRIEF = ((64, 3),)
 """Image size and batch size where throughput is one of many suites."""
@@ -78,7 +78,7 @@ def triples(size: int, batch: int) -> list[Triple]:
     """Drawn images in memory: as many triples, of one reference each, as a batch holds."""
     contents = list(CONTENTS)
     drawn = [
-        picture(render(patch(Dice(9, i), content=contents[i % len(contents)], side=0.6, ground="other"), size))
+        make_image(render(patch(Rng(9, i), content=contents[i % len(contents)], side=0.6, ground="other"), size))
         for i in range(batch)
     ]
     return [
@@ -87,24 +87,24 @@ def triples(size: int, batch: int) -> list[Triple]:
     ]
 
 
-def run(load: Load, meter: Meter, images: Sequence[Triple]) -> None:
+def run(load: Load, engine: Engine, images: Sequence[Triple]) -> None:
     """Measure a batch once, and wait until the device is done."""
     if load.variants:
-        meter.measure(images, load.variants)
+        engine.measure(images, load.variants)
     else:
-        forward(meter, images)
-    _wait(meter)
+        forward(engine, images)
+    _wait(engine)
 
 
-def forward(meter: Meter, images: Sequence[Triple]) -> None:
+def forward(engine: Engine, images: Sequence[Triple]) -> None:
     """Push the images of triples through the network in one batch, and drop its features."""
-    if meter.extractor is None:
+    if engine.extractor is None:
         return
     batch = as_batch(picture.pixels for triple in images for picture in [triple.original, *triple.compared])
     with torch.inference_mode():
-        for _ in meter.extractor.layers(batch):
+        for _ in engine.extractor.layers(batch):
             pass
-    _wait(meter)
+    _wait(engine)
 
 
 def settle() -> None:
@@ -134,8 +134,8 @@ def row(load: Load, seconds: Sequence[float], forwards: Sequence[float]) -> dict
     }
 
 
-def _wait(meter: Meter) -> None:
-    kind = "cpu" if meter.extractor is None else meter.extractor.device.type
+def _wait(engine: Engine) -> None:
+    kind = "cpu" if engine.extractor is None else engine.extractor.device.type
     if kind == "cuda":
         torch.cuda.synchronize()
     elif kind == "mps":

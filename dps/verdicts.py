@@ -14,7 +14,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Distances:
+class CaseDistances:
     """How far one metric finds the images of one case from its original.
 
     Attributes:
@@ -79,7 +79,7 @@ ALIKE = 1e-4
 """How much what is computed of an image may differ alone and in a batch, as a share of the largest of its kind."""
 
 
-def judge(distances: Distances) -> Verdict:
+def judge(distances: CaseDistances) -> Verdict:
     """Apply the strict rule.
 
     A case passes when the distorted image is strictly closer to the original than every reference, every
@@ -153,7 +153,7 @@ def _first_fault(named: Mapping[str, float]) -> str:
     return ""
 
 
-def _self_distance_fault(distances: Distances) -> str:
+def _self_distance_fault(distances: CaseDistances) -> str:
     largest = max(distances.references.values())
     if not abs(distances.itself) <= SELF_TOLERANCE * largest:
         return (
@@ -163,7 +163,7 @@ def _self_distance_fault(distances: Distances) -> str:
     return ""
 
 
-def _alone_fault(distances: Distances) -> str:
+def _alone_fault(distances: CaseDistances) -> str:
     alone, together = distances.alone, distances.distorted
     if alone is None or abs(alone - together) <= ALIKE * max(together, *distances.references.values()):
         return ""

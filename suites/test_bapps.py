@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from dps.agreement import Panel
+from dps.agreement import Subset
 from dps.metrics import Variant
-from dps.run import Score
+from dps.session.session import ScoreResult
 
 
-def test_score(panel: Panel, variant: Variant, scored: Callable[[Panel, Variant], Score]) -> None:
+def test_score(subset: Subset, variant: Variant, scored: Callable[[Subset, Variant], ScoreResult]) -> None:
     """Every triplet or pair has a distance; what the score must be, ``--require`` says."""
-    score = scored(panel, variant)  # the first look-up measures a subset, all of a network's variants at once
+    score = scored(subset, variant)  # the first look-up measures a subset, all of a network's variants at once
     if score.error:
-        pytest.fail(f"{panel}: {score.error}", pytrace=False)
+        pytest.fail(f"{subset}: {score.error}", pytrace=False)

@@ -8,7 +8,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from dps import throughput
-from dps.run import Measured
+from dps.session.session import Session
 from dps.throughput import Load
 
 ROUNDS = 5
@@ -16,27 +16,27 @@ ROUNDS = 5
 
 def test_throughput(
     load: Load,
-    measured: Measured,
+    measured: Session,
     benchmark: BenchmarkFixture,
     record_throughput: Callable[[dict[str, Any]], None],
 ) -> None:
     """The ratio is the median over rounds, each beside a forward pass of its own."""
     if benchmark.disabled:
         pytest.skip("not measured: benchmarks are disabled here (pytest-xdist does that, or --benchmark-disable)")
-    meter = measured.meter(load.network)
+    engine = measured.engine(load.network)
     images = throughput.triples(load.image_size, load.batch_size)
     forwards: list[float] = []
 
     def time_forward() -> None:
         throughput.settle()
         start = time.perf_counter()
-        throughput.forward(meter, images)
+        throughput.forward(engine, images)
         forwards.append(time.perf_counter() - start)
         throughput.settle()
 
     benchmark.group = f"{load.network or 'no network'}, {load.image_size} pixels, {load.batch_size} images"
     benchmark.name = f"{load.normalization or ''} {load.metric}".strip()
-    setup: dict[str, Any] = {"args": (load, meter, images), "setup": time_forward}
+    setup: dict[str, Any] = {"args": (load, engine, images), "setup": time_forward}
     benchmark.pedantic(throughput.run, **setup, rounds=ROUNDS, warmup_rounds=1)  # type: ignore[no-untyped-call]
     assert benchmark.stats is not None
     seconds = benchmark.stats.stats.data

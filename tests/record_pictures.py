@@ -11,7 +11,7 @@ import PIL.Image
 from playwright.sync_api import sync_playwright
 
 from dps import explain, pairs, probes
-from dps.report import explained, sheets
+from dps.report import explain_page, sheets
 from tests.test_page import CHROMIUM, QUIET
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,9 +63,9 @@ def failure(asked: list[probes.Probe]) -> PIL.Image.Image:
     """dps explain translate/rings-022 --network vgg16 --metric spatial --layers 3 --out DIR: layer-3-spatial.png"""
     variant = pairs.ask("spatial", "vgg16", "none")
     case = explain.find(asked, "translate/rings-022")
-    found = explain.explain(case.name, case.draw(), variant.variant, variant.meter())
+    found = explain.explain(case.name, case.draw(), variant.variant, variant.engine())
     with tempfile.TemporaryDirectory() as folder:
-        explained.write(found, [3], "", "", Path(folder))
+        explain_page.write(found, [3], "", "", Path(folder))
         with PIL.Image.open(Path(folder) / "layer-3-spatial.png") as image:
             return image.convert("RGB").resize(
                 (ACROSS, round(image.height * ACROSS / image.width)), PIL.Image.Resampling.LANCZOS

@@ -18,20 +18,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import agreement, metrics, run, store
-from dps.agreement import Distances, Panel, panels
+from dps import agreement, metrics, store
+from dps.agreement import DatasetDistances, Subset, subsets_of
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Dataset
-from dps.bapps.moved import MOVES, Move, with_moves
+from dps.bapps.rank_flips import MOVES, Move, with_moves
 from dps.comparisons import NORMALIZATIONS
 from dps.errors import BappsError, DpsError, MetricError
-from dps.images import Triple, picture
-from dps.measure import Meter
+from dps.images import Triple, make_image
+from dps.measurement import Engine
 from dps.metrics import Metric, Variant, named, variants
 from dps.networks import Extractor
-from dps.report import paper, results, table2
-from dps.run import Question, Score
-from dps.verdicts import Distances as Of
+from dps.report import published, results, table2
+from dps.session.configuration import RunConfiguration, configure_measurement
+from dps.session.session import ScoreResult, Session
+from dps.session.worker import measure_shards
+from dps.verdicts import CaseDistances as Of
 from dps.verdicts import Estimate
 
 PIXEL = Variant(metric=named("pixel"), network=None, normalization=None)
@@ -85,7 +87,9 @@ def test_moved_triplets_stand_beside_those_as_they_are_and_change_no_other_score
     more = with_moves(small)
     assert list(MOVES) == ["1px", "2px", "3px", "1deg", "2deg", "3deg"]
     assert more.counts == small.counts
-    assert [str(panel) for panel in panels(more)][len(panels(small)) :] == [f"steady/{move}" for move in MOVES]
+    assert [str(subset) for subset in subsets_of(more)][len(subsets_of(small)) :] == [
+        f"steady/{move}" for move in MOVES
+    ]
     moved = next(shard for shard in more.shards if shard.move == "1px")
     before, after = small[0], moved.read()
     assert (after.originals == before.originals).all()
@@ -100,10 +104,10 @@ def test_how_steady_answers_are_by_hand(small: Dataset) -> None:
     shard = dataclasses.replace(small.shards[0], subset="large", count=3)
     other = dataclasses.replace(shard, subset="small", count=1)
     moved = tuple(dataclasses.replace(each, move="1px") for each in (shard, other))
-    panel = Panel(kind="steady", subset="1px", shards=(shard, other, *moved))
+    subset = Subset(kind="steady", subset="1px", shards=(shard, other, *moved))
     before = [[1.0, 2.0], [1.0, 2.0], [1.0, 1.0], [2.0, 1.0]]
     after = [[3.0, 4.0], [4.0, 3.0], [1.0, 1.0], [2.0, 1.0]]  # kept, turned round, a tie again; kept
-    found = agreement.score(panel, np.zeros(8), np.array(before + after))
+    found = agreement.score(subset, np.zeros(8), np.array(before + after))
     assert found.value == pytest.approx((2 / 3 + 1) / 2)
     assert found.count == 4
     assert agreement.triplet_scores("steady", np.zeros(2), np.array([[1.0, 1.0], [1.0, 2.0]])) == [0]  # no tie now
@@ -118,10 +122,10 @@ def test_a_metric_of_the_mean_color_is_steady_under_shifts(small: Dataset) -> No
         normalization=None,
     )
     more = with_moves(small)
-    question = dataclasses.replace(run.ask_measure(options()), dataset=more)
-    measured = run.Measured(question, [], [PIXEL, mean])
-    panel = {str(panel): panel for panel in panels(more)}["steady/1px"]
-    found = measured.score(panel, mean)
+    configuration = dataclasses.replace(configure_measurement(options()), dataset=more)
+    measured = Session(configuration, [], [PIXEL, mean])
+    subset = {str(subset): subset for subset in subsets_of(more)}["steady/1px"]
+    found = measured.score(subset, mean)
     assert found.estimate is not None
     assert found.estimate.value >= 0.9
     assert found.estimate.count == len(found.triplets) == 20
@@ -133,12 +137,13 @@ def test_a_metric_of_the_mean_color_is_steady_under_shifts(small: Dataset) -> No
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small: Dataset, reduction: str) -> None:
     images = small[0].images
-    meter = Meter(alexnet, reduction)
-    found = meter.measure_stack(images, ALL_TEN)
+    engine = Engine(alexnet, reduction)
+    found = engine.measure_stack(images, ALL_TEN)
     triples = [
-        Triple(original=picture(o), distorted=picture(a), references={"b": picture(b)}) for o, a, b in images.copy()
+        Triple(original=make_image(o), distorted=make_image(a), references={"b": make_image(b)})
+        for o, a, b in images.copy()
     ]
-    for row, outcomes in enumerate(meter.measure(triples, ALL_TEN)):
+    for row, outcomes in enumerate(engine.measure(triples, ALL_TEN)):
         for variant, outcome in outcomes.items():
             distances = found[variant]
             assert isinstance(outcome, Of)
@@ -149,14 +154,14 @@ def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small:
 
 def test_a_stack_by_pixels_is_the_mean_squared_difference(small: Dataset) -> None:
     images = small[0].images
-    found = Meter().measure_stack(images, [PIXEL])[PIXEL]
+    found = Engine().measure_stack(images, [PIXEL])[PIXEL]
     expected = np.square((images[:, 1:] / 255.0) - (images[:, :1] / 255.0)).mean(axis=(2, 3, 4))
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_distances_do_not_depend_on_what_is_measured_beside(alexnet: Extractor, small: Dataset) -> None:
-    alone = Meter(alexnet).measure_stack(small[0].images, ALL_TEN[:1])[ALL_TEN[0]]
-    beside = Meter(alexnet).measure_stack(small[0].images, ALL_TEN)[ALL_TEN[0]]
+    alone = Engine(alexnet).measure_stack(small[0].images, ALL_TEN[:1])[ALL_TEN[0]]
+    beside = Engine(alexnet).measure_stack(small[0].images, ALL_TEN)[ALL_TEN[0]]
     assert not isinstance(alone, DpsError)
     assert alone.tobytes() == beside.tobytes()  # type: ignore[union-attr]
 
@@ -167,8 +172,10 @@ def throws(_features: Tensor) -> Tensor:
 
 def test_a_metric_that_breaks_takes_no_other_with_it(alexnet: Extractor, small: Dataset) -> None:
     term = metrics.Term(name="throws", comparison=throws)
-    broken = Variant(metric=metrics.Deep(name="throws", terms=(term,)), network="alexnet", normalization="none")
-    found = Meter(alexnet).measure_stack(small[0].images, [broken, ALL_TEN[0]])
+    broken = Variant(
+        metric=metrics.FeatureMetric(name="throws", terms=(term,)), network="alexnet", normalization="none"
+    )
+    found = Engine(alexnet).measure_stack(small[0].images, [broken, ALL_TEN[0]])
     assert isinstance(found[broken], MetricError)
     assert "no such layer" in str(found[broken])
     assert isinstance(found[ALL_TEN[0]], np.ndarray)
@@ -177,12 +184,12 @@ def test_a_metric_that_breaks_takes_no_other_with_it(alexnet: Extractor, small: 
 # ------------------------------------------------------------------------------------- measured and kept
 
 
-def counting(calls: list[str | None]) -> Callable[[str | None], Meter]:
-    def meter(network: str | None) -> Meter:
+def counting(calls: list[str | None]) -> Callable[[str | None], Engine]:
+    def engine(network: str | None) -> Engine:
         calls.append(network)
-        return Meter()
+        return Engine()
 
-    return meter
+    return engine
 
 
 def keys(chosen: list[Variant]) -> dict[Variant, store.Key]:
@@ -195,13 +202,13 @@ def test_what_is_kept_is_not_measured_again(written: Path, tmp_path: Path) -> No
     dataset = folders.read(written)
     folder = store.prepare(tmp_path / "store")
     calls: list[str | None] = []
-    first = Distances(dataset, [PIXEL], counting(calls), folder, keys([PIXEL]))
+    first = DatasetDistances(dataset, [PIXEL], counting(calls), folder, keys([PIXEL]))
     assert first.measure(dataset.shards, None, "first") == 6
     assert len(calls) == 6
     never = functools.partial(pytest.fail, "measured again")
-    second = Distances(folders.read(written), [PIXEL], never, folder, keys([PIXEL]))
-    for panel in panels(dataset):
-        for mine, theirs in zip(first.of(panel, PIXEL), second.of(panel, PIXEL), strict=True):
+    second = DatasetDistances(folders.read(written), [PIXEL], never, folder, keys([PIXEL]))
+    for subset in subsets_of(dataset):
+        for mine, theirs in zip(first.of(subset, PIXEL), second.of(subset, PIXEL), strict=True):
             assert mine.tobytes() == theirs.tobytes()
 
 
@@ -209,15 +216,15 @@ def test_a_run_that_breaks_off_keeps_what_it_has_and_the_next_one_goes_on(writte
     folder = store.prepare(tmp_path / "store")
     calls: list[str | None] = []
 
-    def gives_up(network: str | None) -> Meter:
+    def gives_up(network: str | None) -> Engine:
         if len(calls) == 3:
             raise KeyboardInterrupt
         return counting(calls)(network)
 
     dataset = folders.read(written)
     with pytest.raises(KeyboardInterrupt):
-        Distances(dataset, [PIXEL], gives_up, folder, keys([PIXEL])).measure(dataset.shards, None, "first")
-    rest = Distances(dataset, [PIXEL], counting([]), folder, keys([PIXEL]))
+        DatasetDistances(dataset, [PIXEL], gives_up, folder, keys([PIXEL])).measure(dataset.shards, None, "first")
+    rest = DatasetDistances(dataset, [PIXEL], counting([]), folder, keys([PIXEL]))
     assert rest.measure(dataset.shards, None, "rest") == 3
 
 
@@ -228,16 +235,16 @@ def test_a_second_metric_measures_only_itself(written: Path, tmp_path: Path, mon
     second = Variant(metric=Metric(name="blue", distance=blue), network=None, normalization=None)
     dataset = folders.read(written)
     folder = store.prepare(tmp_path / "store")
-    Distances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "one")
+    DatasetDistances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "one")
     asked: list[list[str]] = []
-    real = Meter.measure_stack
+    real = Engine.measure_stack
 
-    def watched(self: Meter, images: Any, chosen: Any) -> Any:
+    def watched(self: Engine, images: Any, chosen: Any) -> Any:
         asked.append([variant.metric.name for variant in chosen])
         return real(self, images, chosen)
 
-    monkeypatch.setattr(Meter, "measure_stack", watched)
-    both = Distances(dataset, [PIXEL, second], counting([]), folder, keys([PIXEL, second]))
+    monkeypatch.setattr(Engine, "measure_stack", watched)
+    both = DatasetDistances(dataset, [PIXEL, second], counting([]), folder, keys([PIXEL, second]))
     assert both.measure(dataset.shards, None, "two") == 6
     assert asked == [["blue"]] * 6
 
@@ -245,10 +252,13 @@ def test_a_second_metric_measures_only_itself(written: Path, tmp_path: Path, mon
 def test_a_damaged_file_is_measured_again(written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = folders.read(written)
     folder = store.prepare(tmp_path / "store")
-    Distances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "one")
+    DatasetDistances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "one")
     file = next(folder.glob("??/*.safetensors"))
     file.write_bytes(file.read_bytes()[:-3])
-    assert Distances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "two") == 1
+    assert (
+        DatasetDistances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "two")
+        == 1
+    )
     assert "damaged" in caplog.text
 
 
@@ -260,8 +270,8 @@ def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp
     dataset = folders.read(folder)
     image = next((folder / "2afc" / "val" / "blur" / "p1").iterdir())
     image.write_bytes(image.read_bytes()[:100])
-    distances = Distances(dataset, [PIXEL], counting([]))
-    by_name = {str(panel): panel for panel in panels(dataset)}
+    distances = DatasetDistances(dataset, [PIXEL], counting([]))
+    by_name = {str(subset): subset for subset in subsets_of(dataset)}
     with pytest.raises(BappsError, match=image.name):
         distances.of(by_name["2afc/blur"], PIXEL)
     judgments, found = distances.of(by_name["2afc/noise"], PIXEL)
@@ -274,16 +284,16 @@ def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp
 
 def test_pairs_are_scored_by_subset_and_pooled(small: Dataset) -> None:
     names = ["2afc/noise", "2afc/blur", "2afc/shift", "2afc/contrast", "jnd/noise", "jnd/blur", "jnd/pooled"]
-    assert [str(panel) for panel in panels(small)] == names
-    distances = Distances(small, [PIXEL], counting([]))
-    by_name = {str(panel): distances.of(panel, PIXEL) for panel in panels(small)}
+    assert [str(subset) for subset in subsets_of(small)] == names
+    distances = DatasetDistances(small, [PIXEL], counting([]))
+    by_name = {str(subset): distances.of(subset, PIXEL) for subset in subsets_of(small)}
     pooled = np.concatenate([by_name["jnd/noise"][1], by_name["jnd/blur"][1]])
     assert by_name["jnd/pooled"][1].tolist() == pooled.tolist()
     assert agreement.scored_names(small) == [*names, "2afc/all"]
 
 
 def test_scores_by_hand() -> None:
-    triplets, pairs = (Panel(kind=kind, subset="any", shards=()) for kind in ("2afc", "jnd"))
+    triplets, pairs = (Subset(kind=kind, subset="any", shards=()) for kind in ("2afc", "jnd"))
     judgments, distances = np.array([0.2, 1.0, 0.4]), np.array([[1.0, 2.0], [3.0, 1.0], [1.0, 1.0]])
     found = agreement.score(triplets, judgments, distances)
     assert found.value == pytest.approx((0.8 + 1.0 + 0.5) / 3)
@@ -300,8 +310,8 @@ def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> 
     bad = Variant(
         metric=Metric(name="bad", distance=lambda a, _b: torch.full((len(a),), value)), network=None, normalization=None
     )
-    question = dataclasses.replace(run.ask_measure(options()), dataset=small, variants=(bad,))
-    score = run.Measured(question, [], [bad]).score(panels(small)[0], bad)
+    configuration = dataclasses.replace(configure_measurement(options()), dataset=small, variants=(bad,))
+    score = Session(configuration, [], [bad]).score(subsets_of(small)[0], bad)
     assert score.estimate is None
     assert score.error == f"10 of 10 distances are none, the first is {value}"
 
@@ -315,18 +325,18 @@ def bapps_rows() -> list[results.Row]:
     variant = variants([named("spatial")], ["alexnet"], ["unit"])[0]
     rows = []
     for number, subset in enumerate(folders.TRIPLETS):
-        score = Score(
+        score = ScoreResult(
             estimate=Estimate(value=0.6 + number / 100, standard_error=0.006, count=10),
             judges=Estimate(value=0.8, standard_error=0.003, count=10),
         )
-        rows += results.score_rows(dataset, agreement.Panel(kind="2afc", subset=subset, shards=()), variant, score)
-    pooled = Score(estimate=Estimate(value=0.5, standard_error=0.01, count=20))
-    rows += results.score_rows(dataset, agreement.Panel(kind="jnd", subset="pooled", shards=()), variant, pooled)
+        rows += results.score_rows(dataset, agreement.Subset(kind="2afc", subset=subset, shards=()), variant, score)
+    pooled = ScoreResult(estimate=Estimate(value=0.5, standard_error=0.01, count=20))
+    rows += results.score_rows(dataset, agreement.Subset(kind="jnd", subset="pooled", shards=()), variant, pooled)
     return results.with_means(rows, folders.GROUPS)
 
 
 def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
-    lines = table2.as_markdown(bapps_rows(), paper.table2(), {"name": "bapps", "about": "people"})
+    lines = table2.as_markdown(bapps_rows(), published.table2(), {"name": "bapps", "about": "people"})
     heads = [cell.strip() for cell in lines[0].split("|")[4:-1]]
     assert [head for head in heads if head != "paper"] == [
         "traditional", "cnn", "distortions", "superres", "deblur", "color", "frameinterp", "real", "all", "jnd/pooled",
@@ -336,13 +346,13 @@ def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
     assert human[:6] == ["80.0 ±0.3", "*80.8*", "80.0 ±0.3", "*84.4*", "80.0 ±0.2", "*82.6*"]
     assert spatial[:6] == ["60.0 ±0.6", "*70.6*", "61.0 ±0.6", "*83.1*", "60.5 ±0.4", "*76.8*"]
     assert spatial[-4:] == ["62.5 ±0.2", "*68.9*", "50.0 ±1.0", "*57.6*"]
-    text = table2.as_text(bapps_rows(), paper.table2(), {"name": "bapps", "about": "people"}, 80)
+    text = table2.as_text(bapps_rows(), published.table2(), {"name": "bapps", "about": "people"}, 80)
     assert max(map(len, text)) <= 80
 
 
 def test_what_is_synthetic_never_stands_beside_the_papers() -> None:
     rows = [{**row, "dataset": "synthetic"} for row in bapps_rows()]
-    text = "\n".join(table2.as_markdown(rows, paper.table2(), {"name": "synthetic", "about": "drawn"}))
+    text = "\n".join(table2.as_markdown(rows, published.table2(), {"name": "synthetic", "about": "drawn"}))
     assert "paper" not in text
     assert "synthetic: drawn." in text
     assert "people" not in text
@@ -360,23 +370,25 @@ def test_the_means_over_subsets_by_hand() -> None:
 # ----------------------------------------------------------------------------------------------- workers
 
 
-def question_of(written: Path, folder: Path) -> Question:
-    return run.ask_measure(options(bapps=str(written), store=str(folder)))
+def question_of(written: Path, folder: Path) -> RunConfiguration:
+    return configure_measurement(options(bapps=str(written), store=str(folder)))
 
 
 def test_workers_share_the_shards_and_measure_none_twice(written: Path, tmp_path: Path) -> None:
-    question = question_of(written, tmp_path / "store")
-    lines = [line for worker in range(4) for line in run.measure(question, worker, 4)]
+    configuration = question_of(written, tmp_path / "store")
+    lines = [line for worker in range(4) for line in measure_shards(configuration, worker, 4)]
     assert lines[0] == "worker 0 of 4, no network: 2 shards measured, 0 of 2 were in the store"
     assert [line.split(": ")[1].split()[0] for line in lines] == ["2", "2", "1", "1"]
-    assert list(run.measure(question)) == ["worker 0 of 1, no network: 0 shards measured, 6 of 6 were in the store"]
+    assert list(measure_shards(configuration)) == [
+        "worker 0 of 1, no network: 0 shards measured, 6 of 6 were in the store"
+    ]
 
 
 def test_a_metric_that_breaks_ends_measuring_in_one_line(written: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def boom(a, b):\n    raise ValueError('boom')\n", encoding="utf-8")
     asked = options(bapps=str(written), store=str(tmp_path / "s"), metric=[f"{tmp_path / 'mine.py'}:boom"])
     with pytest.raises(MetricError, match="boom"):
-        list(run.measure(run.ask_measure(asked)))
+        list(measure_shards(configure_measurement(asked)))
 
 
 def test_torchrun_goes_on_after_a_worker_died_and_suites_then_only_read(written: Path, tmp_path: Path) -> None:
@@ -407,12 +419,20 @@ def test_torchrun_goes_on_after_a_worker_died_and_suites_then_only_read(written:
     assert (tmp_path / "tally-1").read_text() == "measured\n" * 3  # none twice
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
     assert len(files) == 6
-    question = run.ask_measure(
+    configuration = configure_measurement(
         options(bapps=str(written), store=str(tmp_path / "store"), metric=[f"{tmp_path}/mortal.py:mortal"])
     )
-    distances = question.distances(question.variants, functools.partial(pytest.fail, "measured"))
-    (variant,) = question.variants
-    assert [len(distances.of(panel, variant)[0]) for panel in panels(question.dataset)] == [5, 5, 5, 5, 4, 4, 8]
+    distances = configuration.distances(configuration.variants, functools.partial(pytest.fail, "measured"))
+    (variant,) = configuration.variants
+    assert [len(distances.of(subset, variant)[0]) for subset in subsets_of(configuration.dataset)] == [
+        5,
+        5,
+        5,
+        5,
+        4,
+        4,
+        8,
+    ]
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
 
 
@@ -457,4 +477,4 @@ def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path
     store.remove(tmp_path / "store")
     subprocess.run(command, cwd=root, capture_output=True, check=True)
     assert (tmp_path / "report" / "results.json").read_bytes() == resumed
-    assert len(json.loads(resumed)["scores"]) == 7 + 4 + 2  # panels, the judges', and the means of both
+    assert len(json.loads(resumed)["scores"]) == 7 + 4 + 2  # subsets_of, the judges', and the means of both

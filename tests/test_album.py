@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from dps.images import Picture, Triple, picture
+from dps.images import Image, Triple, make_image
 from dps.report import album
 from dps.report.album import Album
 
@@ -17,11 +17,11 @@ from dps.report.album import Album
 def triple(seed: int, side: int = 8) -> Triple:
     """Noise, and black as its only reference."""
     noise = np.random.default_rng(seed).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
-    black = picture(np.zeros((side, side, 3), dtype=np.uint8))
-    return Triple(original=picture(noise[0]), distorted=picture(noise[1]), references={"black": black})
+    black = make_image(np.zeros((side, side, 3), dtype=np.uint8))
+    return Triple(original=make_image(noise[0]), distorted=make_image(noise[1]), references={"black": black})
 
 
-def shown(kept: Album, of: Picture) -> Any:
+def shown(kept: Album, of: Image) -> Any:
     with PIL.Image.open(io.BytesIO(kept.png(of.digest))) as image:
         return np.asarray(image)
 

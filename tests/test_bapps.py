@@ -24,7 +24,7 @@ from dps.bapps import dataset, fetching, folders, synthetic
 from dps.bapps.dataset import Dataset, Digest, spans
 from dps.errors import BappsError
 from dps.images import digest
-from dps.scenes.dice import Dice
+from dps.scenes.rng import Rng
 
 TRIPLETS, PAIRS = 3, 2
 
@@ -94,17 +94,17 @@ def test_a_shard_is_what_it_says(small: Dataset) -> None:
 def test_every_level_of_a_distortion_differs_and_none_is_none(family: str) -> None:
     original = synthetic.synthesize(triplets=1)[0].originals[0]
     distort = synthetic.FAMILIES[family]
-    images = [distort(original, level / 16, Dice(1)) for level in range(1, 17)]
+    images = [distort(original, level / 16, Rng(1)) for level in range(1, 17)]
     assert len({digest([image]) for image in [original, *images]}) == 17
     assert all(image.shape == original.shape and image.dtype == np.uint8 for image in images)
-    assert distort(original, 0, Dice(1)).tolist() == original.tolist()
+    assert distort(original, 0, Rng(1)).tolist() == original.tolist()
 
 
 @pytest.mark.parametrize("family", ["noise", "blur", "contrast"])
 def test_a_milder_distortion_changes_less(family: str) -> None:
     """Except for the shift, where a pattern may meet itself again."""
     original = synthetic.synthesize(triplets=1)[0].originals[0]
-    levels = [synthetic.FAMILIES[family](original, level / 16, Dice(1)) for level in range(1, 17)]
+    levels = [synthetic.FAMILIES[family](original, level / 16, Rng(1)) for level in range(1, 17)]
     changed = [float(np.square(image.astype(float) - original).mean()) for image in levels]
     assert changed == sorted(changed)
 
@@ -113,14 +113,14 @@ def test_a_shift_moves_by_whole_pixels() -> None:
     dot = np.zeros((64, 64, 3), dtype=np.uint8)
     dot[32, 32] = 255
     for seed in range(8):
-        y, x, _ = np.argwhere(synthetic.displace(dot, 0.25, Dice(seed)))[0]
+        y, x, _ = np.argwhere(synthetic.displace(dot, 0.25, Rng(seed)))[0]
         assert {abs(y - 32), abs(x - 32)} <= {0, 4}  # a quarter of a quarter of 64
         assert (y, x) != (32, 32)
 
 
 def test_judges_prefer_the_milder_one_and_err_near_the_threshold() -> None:
     def mean(kind: str, *compared: float) -> float:
-        judgments = [synthetic.judged(kind, compared, Dice(i, kind)) for i in range(400)]
+        judgments = [synthetic.judged(kind, compared, Rng(i, kind)) for i in range(400)]
         steps = synthetic.JUDGES[kind]
         assert all(round(judgment * steps) / steps == judgment for judgment in judgments)
         return float(np.mean(judgments))

@@ -14,9 +14,9 @@ from dps import explain, images, metrics, pairs, probes
 from dps.errors import MetricError, UsageError
 from dps.explain import Explained
 from dps.images import Triple
-from dps.measure import Meter
+from dps.measurement import Engine
 from dps.networks import Extractor
-from dps.report import explained as report
+from dps.report import explain_page as report
 
 CASES = {case.name: case for probe in probes.load([probes.BUILT_IN], 6) for case in probe.cases}
 
@@ -35,10 +35,10 @@ class TwoPositions:
 def by_hand(metric: str, normalization: str = "none", reduction: str = "sum") -> Explained:
     """Original (1, 2 | 0, 0), distorted (3, 2 | 0, 4): squared gaps (4, 0 | 0, 16)."""
     features = [[[1.0, 2.0], [0.0, 0.0]], [[3.0, 2.0], [0.0, 4.0]]]
-    black, white = (images.picture(np.full((2, 4, 3), value, dtype=np.uint8)) for value in (0, 255))
+    black, white = (images.make_image(np.full((2, 4, 3), value, dtype=np.uint8)) for value in (0, 255))
     (variant,) = metrics.variants([metrics.named(metric)], ["alexnet"], [normalization])
-    meter = Meter(cast(Extractor, TwoPositions(features)), reduction)
-    return explain.explain("by hand", Triple(original=black, distorted=white, references={}), variant, meter)
+    engine = Engine(cast(Extractor, TwoPositions(features)), reduction)
+    return explain.explain("by hand", Triple(original=black, distorted=white, references={}), variant, engine)
 
 
 def test_parts_of_spatial_by_hand() -> None:
@@ -78,8 +78,8 @@ def test_sort_and_mean_have_no_places_and_sort_ascends() -> None:
 def test_parts_add_up_to_what_results_give(alexnet: Extractor, metric: str, normalization: str) -> None:
     (variant,) = metrics.variants([metrics.named(metric)], ["alexnet"], [normalization])
     triple = CASES["translate/mosaic-000"].draw()
-    found = explain.explain("case", triple, variant, Meter(alexnet))
-    outcome = Meter(alexnet).measure([triple], [variant])[0][variant]
+    found = explain.explain("case", triple, variant, Engine(alexnet))
+    outcome = Engine(alexnet).measure([triple], [variant])[0][variant]
     assert found.layers[0] == getattr(outcome, "distorted_layers")  # noqa: B009 - an error has none
     for image, layers in enumerate(found.layers):
         for number, distance in enumerate(layers, start=1):
@@ -94,8 +94,8 @@ def test_the_map_of_pixels_is_of_squared_differences() -> None:
     pixels = np.zeros((2, 2, 3), dtype=np.uint8)
     other = pixels.copy()
     other[0, 1] = (255, 0, 51)
-    triple = Triple(original=images.picture(pixels), distorted=images.picture(other), references={})
-    found = explain.explain("two", triple, variant, Meter())
+    triple = Triple(original=images.make_image(pixels), distorted=images.make_image(other), references={})
+    found = explain.explain("two", triple, variant, Engine())
     parts = found.map(0)
     assert parts is not None
     assert parts == pytest.approx(np.array([[0, 1.04 / 12], [0, 0]]), rel=1e-6)  # (1 + 0.2^2) / 12 numbers
@@ -116,11 +116,11 @@ def test_fewest_by_hand(share: float, count: int) -> None:
 
 
 def test_a_metric_of_images_has_nothing_inside() -> None:
-    black = images.picture(np.zeros((8, 8, 3), dtype=np.uint8))
+    black = images.make_image(np.zeros((8, 8, 3), dtype=np.uint8))
     metric = metrics.Metric(name="own.py:mine", distance=lambda a, _b: a.new_zeros(len(a)))
     (variant,) = metrics.variants([metric], [], [])
     with pytest.raises(UsageError, match=r"^metric 'own.py:mine' gives one number .* nothing to look inside"):
-        explain.explain("x", Triple(original=black, distorted=black, references={}), variant, Meter())
+        explain.explain("x", Triple(original=black, distorted=black, references={}), variant, Engine())
 
 
 def test_an_own_comparison_without_channels_and_places_is_shown_without_them(
@@ -128,7 +128,7 @@ def test_an_own_comparison_without_channels_and_places_is_shown_without_them(
 ) -> None:
     (tmp_path / "own.py").write_text("def halves(f):\n    return f.flatten(2)[:, :7, ::2]\n")
     (variant,) = metrics.variants([metrics.named(f"{tmp_path}/own.py:halves")], ["alexnet"], ["none"])
-    found = explain.explain("case", CASES["invert/rings-003"].draw(), variant, Meter(alexnet))
+    found = explain.explain("case", CASES["invert/rings-003"].draw(), variant, Engine(alexnet))
     words = " ".join(report.in_words(found))
     assert "has no map" in words
     assert "has no feature maps" in words
@@ -137,10 +137,12 @@ def test_an_own_comparison_without_channels_and_places_is_shown_without_them(
 
 
 def test_a_distance_that_is_not_finite_is_refused(alexnet: Extractor) -> None:
-    own = metrics.Deep(name="nan", terms=(metrics.Term(name="nan", comparison=lambda f: f.flatten(2) * torch.nan),))
+    own = metrics.FeatureMetric(
+        name="nan", terms=(metrics.Term(name="nan", comparison=lambda f: f.flatten(2) * torch.nan),)
+    )
     (variant,) = metrics.variants([own], ["alexnet"], ["none"])
     with pytest.raises(MetricError, match="not finite"):
-        explain.explain("case", CASES["invert/rings-003"].draw(), variant, Meter(alexnet))
+        explain.explain("case", CASES["invert/rings-003"].draw(), variant, Engine(alexnet))
 
 
 def test_an_unknown_case_names_the_nearest() -> None:
@@ -151,7 +153,7 @@ def test_an_unknown_case_names_the_nearest() -> None:
 def test_the_page_has_everything_in_it_and_runs_nothing(alexnet: Extractor, tmp_path: Path) -> None:
     (variant,) = metrics.variants([metrics.named("spatial+sort")], ["alexnet"], ["none"])
     name = "<script>alert(1)</script>"
-    found = explain.explain(name, CASES["translate/mosaic-000"].draw(), variant, Meter(alexnet))
+    found = explain.explain(name, CASES["translate/mosaic-000"].draw(), variant, Engine(alexnet))
     page, *pngs = report.write(found, [], name, "", tmp_path)
     html = page.read_text(encoding="utf-8")
     assert "<script" not in html

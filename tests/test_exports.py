@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from dps import probes
 from dps.cli import main
-from dps.report import costs, latex, results, two_runs
+from dps.report import costs, latex, results, run_comparison
 from dps.report.results import Row
 from dps.report.tables import Column
 from tests.test_report import rows
@@ -180,14 +180,14 @@ def test_two_runs_by_hand(tmp_path: Path) -> None:
 
 def test_a_run_beside_itself_has_not_changed() -> None:
     document = run_of(rows("invert", "+-"))
-    assert two_runs.changes(document, document) == []
-    assert two_runs.differences(document, document) == []
-    assert "0 verdicts differ." in two_runs.as_text(document, document, 80)
+    assert run_comparison.changes(document, document) == []
+    assert run_comparison.differences(document, document) == []
+    assert "0 verdicts differ." in run_comparison.as_text(document, document, 80)
 
 
 def test_many_changes_fit_the_terminal() -> None:
     first, second = (run_of(rows("invert", sign * 40, "a/long/path/to/my_own_metric.py:distance")) for sign in "+-")
-    lines = two_runs.as_text(first, second, 80)
+    lines = run_comparison.as_text(first, second, 80)
     assert max(map(len, lines)) <= 80
     assert "... and 20 more" in lines
 

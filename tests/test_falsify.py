@@ -11,13 +11,13 @@ from torch import Tensor
 
 from dps import falsify, images, metrics, probes
 from dps.cli import main
-from dps.distortions import PIXEL_DISTORTIONS, SCENE_DISTORTIONS, UNCHANGED
+from dps.distortions import IDENTITY_PARAMETERS, PIXEL_DISTORTIONS, SCENE_DISTORTIONS
 from dps.errors import MetricError, UsageError
 from dps.falsify import Search, search
-from dps.measure import Meter
+from dps.measurement import Engine
 from dps.metrics import Metric, Variant
 from dps.probes import Probe
-from dps.verdicts import Distances, judge
+from dps.verdicts import CaseDistances, judge
 
 CONTRAST = """
 probe: contrast
@@ -42,7 +42,7 @@ def probe_of(text: str, folder: Path, name: str = "asked.yaml") -> Probe:
 
 
 def searched(text: str, folder: Path, variant: Variant = PIXEL, **more: Any) -> Search:
-    return search(probe_of(text, folder), variant, Meter(), **{"tries": 150, **more})
+    return search(probe_of(text, folder), variant, Engine(), **{"tries": 150, **more})
 
 
 def test_the_mildest_that_fails_is_found(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_the_printed_case_draws_the_same_pixels_and_fails_again(tmp_path: Path) 
     assert again.id == "pixel-0"
     triple = again.draw()
     assert triple.digest == found.case.draw().digest
-    outcome = Meter().measure([triple], [PIXEL])[0][PIXEL]
-    assert isinstance(outcome, Distances)
+    outcome = Engine().measure([triple], [PIXEL])[0][PIXEL]
+    assert isinstance(outcome, CaseDistances)
     assert judge(outcome) == found.verdict
     assert not judge(outcome).passed
 
@@ -150,7 +150,7 @@ def test_a_probe_of_files_has_nothing_to_search(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("probe", probes.load([probes.BUILT_IN], 1), ids=lambda probe: probe.name)
 def test_every_built_in_probe_can_be_searched(probe: Probe) -> None:
-    found = search(probe, PIXEL, Meter(), tries=2)
+    found = search(probe, PIXEL, Engine(), tries=2)
     assert found.tried + found.refused in (1, 2)
 
 
@@ -186,7 +186,7 @@ def test_every_number_that_a_distortion_takes_has_a_value_that_changes_nothing()
     for name, distortion in {**SCENE_DISTORTIONS, **PIXEL_DISTORTIONS}.items():
         for key, parameter in inspect.signature(distortion, eval_str=True).parameters.items():
             if parameter.kind is parameter.KEYWORD_ONLY and parameter.annotation.__origin__ in (int, float):
-                assert key in UNCHANGED[name], f"{name}: {key}"
+                assert key in IDENTITY_PARAMETERS[name], f"{name}: {key}"
 
 
 # ------------------------------------------------------------------------------------------- as users run it

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from dps import probes, run
+from dps import probes
 from dps.baseline import Key
 from dps.report import gate
 from dps.report.results import Gathered
+from dps.session.configuration import configure
 from tests.running import ROOT, SUITES, TINY, Run, Suite, suite  # noqa: F401 - a fixture
 from tests.test_run import DEFAULTS
 
@@ -269,7 +270,7 @@ def test_a_case_that_a_full_run_lacks_is_missing(here: Path, monkeypatch: pytest
     monkeypatch.chdir(here)
     Path("tiny.yaml").write_text(TINY, encoding="utf-8")
     options = {**DEFAULTS, "report_dir": "report", "metric": ["pixel"], "probes": ["tiny.yaml"], "gate": "strict"}
-    asked = run.ask(SimpleNamespace(**options))
+    asked = configure(SimpleNamespace(**options))
     row = {
         "probe": "tiny", "metric": "pixel", "network": None, "normalization": None, "passed": True, "distance": 1.0,
         "nearest_reference": "gray", "nearest_reference_distance": 1.5, "margin": 0.5, "images_sha256": "a" * 64,
@@ -292,7 +293,7 @@ def test_a_case_that_a_full_run_lacks_is_missing(here: Path, monkeypatch: pytest
 
 def test_what_is_recorded_of_a_gate_by_hand(tmp_path: Path) -> None:
     options = DEFAULTS | {"metric": ["pixel"], "cases": 1, "gate": "strict", "report_dir": str(tmp_path)}
-    strict = run.ask(SimpleNamespace(**options))
+    strict = configure(SimpleNamespace(**options))
     row = {"probe": "tiny", "metric": "pixel", "network": None, "normalization": None, "images_sha256": "a" * 64}
     made = [
         {**row, "case": "a", "passed": True, "distance": 1.0, "nearest_reference_distance": 1.5, "margin": 0.5},
@@ -310,7 +311,7 @@ def test_the_committed_baseline_is_that_of_all_built_in_cases_and_variants(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(here)
-    asked = run.ask(SimpleNamespace(**{**DEFAULTS, "report_dir": "report"}))
+    asked = configure(SimpleNamespace(**{**DEFAULTS, "report_dir": "report"}))
     known = {(f"{key.probe}/{key.case}", key.metric, key.network, key.normalization) for key in asked.baseline.margins}
     assert known == {(case.name, *variant.key) for _, case, variant in asked.items()}
 

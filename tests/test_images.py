@@ -11,7 +11,7 @@ import torch
 
 from dps import images
 from dps.errors import ImageError
-from dps.images import FORMATS, Pixels, Triple, picture
+from dps.images import FORMATS, Pixels, Triple, make_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -177,13 +177,13 @@ def test_a_digest_tells_shapes_apart_that_have_the_same_bytes() -> None:
 def test_pictures_are_equal_when_their_pixels_are() -> None:
     changed = NOISE.copy()
     changed[47, 63, 2] ^= 1
-    assert picture(NOISE) == picture(NOISE.copy())
-    assert picture(NOISE) != picture(changed)
-    assert "pixels" not in repr(picture(NOISE))
+    assert make_image(NOISE) == make_image(NOISE.copy())
+    assert make_image(NOISE) != make_image(changed)
+    assert "pixels" not in repr(make_image(NOISE))
 
 
 def test_a_triple_is_digested_original_first_then_distorted_then_references() -> None:
-    a, b, c, d = (picture(NOISE[i : i + 8]) for i in range(4))
+    a, b, c, d = (make_image(NOISE[i : i + 8]) for i in range(4))
     triple = Triple(original=a, distorted=b, references={"z": c, "y": d})
     assert triple.compared == [b, c, d]
     assert triple.digest == images.digest([a.pixels, b.pixels, c.pixels, d.pixels])

@@ -16,8 +16,8 @@ from dps import images, invariants, metrics, networks
 from dps.comparisons import COMPARISONS, NORMALIZATIONS, mean, spatial
 from dps.invariants import INVARIANTS, Bench, Finding, checks, examine
 from dps.invariants.pairs import Look, Square, pair
-from dps.measure import Meter
-from dps.metrics import Deep, Metric, Term, Variant
+from dps.measurement import Engine
+from dps.metrics import FeatureMetric, Metric, Term, Variant
 from dps.networks import Extractor
 from tests.running import SUITES, Run, Suite, suite  # noqa: F401 - a fixture
 
@@ -94,7 +94,7 @@ def plain(distance: Callable[[Tensor, Tensor], Tensor], **declared: object) -> V
 
 
 def ask(variant: Variant, *names: str, extractor: Extractor | None = None) -> dict[str, Finding]:
-    bench = Bench(lambda _network: Meter(extractor), [variant])
+    bench = Bench(lambda _network: Engine(extractor), [variant])
     return {name: examine(name, bench.subject(variant), tries=30) for name in names or GENERAL}
 
 
@@ -130,7 +130,7 @@ def test_the_smallest_pair_is_found() -> None:
         return l1(a, b) * (1 + (flat & (red[:, 0] > 0.5) & (red[:, 0] < 0.9)))
 
     finding = examine(
-        "symmetric", Bench(lambda _network: Meter(), [plain(half_red)]).subject(plain(half_red)), tries=99
+        "symmetric", Bench(lambda _network: Engine(), [plain(half_red)]).subject(plain(half_red)), tries=99
     )
     assert str(finding.pair) == "64 x 64 pixels, flat #000000 against flat #800000"
     # 128 / 255 in one of three channels is 0.16732; twice that is 0.33464
@@ -211,7 +211,7 @@ def test_images_are_as_small_as_a_metric_can_take() -> None:
 
 
 def deep(name: str, comparison: Callable[[Tensor], Tensor]) -> Variant:
-    metric = Deep(name=name, terms=(Term(name=name, comparison=comparison),))
+    metric = FeatureMetric(name=name, terms=(Term(name=name, comparison=comparison),))
     return Variant(metric=metric, network="alexnet", normalization="none")
 
 

@@ -14,11 +14,11 @@ from torchvision.models import get_model
 from dps import metrics, networks
 from dps.comparisons import NORMALIZATIONS, Comparison
 from dps.errors import DpsError
-from dps.images import Picture, Pixels, Triple, as_batch, picture
-from dps.measure import Meter, Outcome
-from dps.metrics import AnyMetric, Deep, Metric, Term, Variant
+from dps.images import Image, Pixels, Triple, as_batch, make_image
+from dps.measurement import Engine, Outcome
+from dps.metrics import AnyMetric, FeatureMetric, Metric, Term, Variant
 from dps.networks import NETWORKS, Extractor
-from dps.verdicts import Distances, judge
+from dps.verdicts import CaseDistances, judge
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def flat(*rgb: int) -> Pixels:
 
 
 COMMON = {
-    name: picture(pixels, common=True)
+    name: make_image(pixels, common=True)
     for name, pixels in {"black": flat(0, 0, 0), "red": flat(255, 0, 0), "random": noise(99)}.items()
 }
 
@@ -54,14 +54,14 @@ COMMON = {
 def case(seed: int) -> Triple:
     """An original, a distorted image, a reference of its own, and those that all cases share."""
     return Triple(
-        original=picture(squares(seed)),
-        distorted=picture(squares(seed + 100)),
-        references={"own": picture(noise(seed)), **COMMON},
+        original=make_image(squares(seed)),
+        distorted=make_image(squares(seed + 100)),
+        references={"own": make_image(noise(seed)), **COMMON},
     )
 
 
-def distances(outcome: Outcome) -> Distances:
-    assert isinstance(outcome, Distances), str(outcome)
+def distances(outcome: Outcome) -> CaseDistances:
+    assert isinstance(outcome, CaseDistances), str(outcome)
     return outcome
 
 
@@ -174,7 +174,7 @@ def test_all_ten_variants_agree_with_a_slow_reference_in_double_precision(
     triples = [case(1), case(2)]
     features = {p.digest: exact_alexnet(p.pixels) for t in triples for p in [t.original, *t.compared]}
     assert len(ALL_TEN) == 10
-    for triple, found in zip(triples, Meter(alexnet).measure(triples, ALL_TEN), strict=True):
+    for triple, found in zip(triples, Engine(alexnet).measure(triples, ALL_TEN), strict=True):
         for variant in ALL_TEN:
             assert variant.normalization is not None
             expected = [
@@ -190,8 +190,8 @@ def test_distances_by_hand() -> None:
     black, gray = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 51, np.uint8)  # 51 / 255 = 0.2
     corner = black.copy()
     corner[0, 0, 0] = 255
-    triple = Triple(original=picture(black), distorted=picture(gray), references={"corner": picture(corner)})
-    (found,) = Meter(ImagesAsFeatures()).measure([triple], ALL_TEN)
+    triple = Triple(original=make_image(black), distorted=make_image(gray), references={"corner": make_image(corner)})
+    (found,) = Engine(ImagesAsFeatures()).measure([triple], ALL_TEN)
     by_name = {str(variant): found[variant] for variant in ALL_TEN}
     # the second layer is half the first: a quarter of the squared distance
     spatial = distances(by_name["alexnet-none-spatial"])
@@ -208,7 +208,7 @@ def test_distances_by_hand() -> None:
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_reduction_mean_divides_each_layer_by_its_channels(alexnet: Extractor, normalization: str) -> None:
     variant = on_alexnet(metrics.named("spatial+sort"), normalization)
-    (by_sum,), (by_mean,) = (Meter(alexnet, reduction).measure([case(1)], [variant]) for reduction in ("sum", "mean"))
+    (by_sum,), (by_mean,) = (Engine(alexnet, reduction).measure([case(1)], [variant]) for reduction in ("sum", "mean"))
     layers = np.array(distances(by_sum[variant]).distorted_layers) / [64, 192, 384, 256, 256]
     assert distances(by_mean[variant]).distorted_layers == pytest.approx(layers.tolist(), rel=1e-6)
 
@@ -217,24 +217,24 @@ def test_reduction_mean_divides_each_layer_by_its_channels(alexnet: Extractor, n
 
 
 def test_each_image_goes_through_the_network_once_whatever_the_variants(counting: Counting) -> None:
-    Meter(counting).measure([case(1), case(2)], ALL_TEN)
+    Engine(counting).measure([case(1), case(2)], ALL_TEN)
     assert counting.images == 2 * 3 + 3  # original, distorted, own reference; the three shared ones
 
 
 def test_the_same_picture_in_two_cases_goes_through_the_network_once(counting: Counting) -> None:
     first = case(1)
     second = dataclasses.replace(first, distorted=first.references["own"], references={"was": first.distorted})
-    Meter(counting).measure([first, second], ALL_TEN)
+    Engine(counting).measure([first, second], ALL_TEN)
     assert counting.images == 3 + 3
 
 
 def test_what_cases_share_is_measured_once_over_several_calls(counting: Counting, alexnet: Extractor) -> None:
-    meter = Meter(counting)
-    meter.measure([case(1)], ALL_TEN)
+    engine = Engine(counting)
+    engine.measure([case(1)], ALL_TEN)
     counting.images = 0
-    (again,) = meter.measure([case(2)], ALL_TEN)
+    (again,) = engine.measure([case(2)], ALL_TEN)
     assert counting.images == 3
-    (fresh,) = Meter(alexnet).measure([case(2)], ALL_TEN)
+    (fresh,) = Engine(alexnet).measure([case(2)], ALL_TEN)
     for variant in ALL_TEN:
         assert numbers(again[variant]) == pytest.approx(numbers(fresh[variant]), rel=1e-5)
 
@@ -242,10 +242,10 @@ def test_what_cases_share_is_measured_once_over_several_calls(counting: Counting
 def test_a_variant_that_comes_later_finds_what_cases_share_measured_for_it(
     counting: Counting, alexnet: Extractor
 ) -> None:
-    meter = Meter(counting)
-    meter.measure([case(1)], ALL_TEN[:1])
-    (later,) = meter.measure([case(1)], ALL_TEN)
-    (fresh,) = Meter(alexnet).measure([case(1)], ALL_TEN)
+    engine = Engine(counting)
+    engine.measure([case(1)], ALL_TEN[:1])
+    (later,) = engine.measure([case(1)], ALL_TEN)
+    (fresh,) = Engine(alexnet).measure([case(1)], ALL_TEN)
     for variant in ALL_TEN:
         assert numbers(later[variant]) == pytest.approx(numbers(fresh[variant]), rel=1e-5)
 
@@ -253,7 +253,7 @@ def test_a_variant_that_comes_later_finds_what_cases_share_measured_for_it(
 def test_a_shared_picture_may_be_an_original_or_a_distorted_image_too(alexnet: Extractor) -> None:
     plain = case(1)
     odd = Triple(original=COMMON["red"], distorted=COMMON["random"], references={"a": plain.original, **COMMON})
-    found = Meter(alexnet).measure([plain, odd], ALL_TEN)[1]
+    found = Engine(alexnet).measure([plain, odd], ALL_TEN)[1]
     for variant in ALL_TEN:
         distorted, _, _, red, random = numbers(found[variant])
         assert red == pytest.approx(0, abs=1e-6 * random)  # measured in another batch
@@ -268,9 +268,9 @@ def test_a_comparison_is_called_once_a_layer_for_both_normalizations_and_all_sum
         return features.flatten(2)
 
     term = Term(name="counted", comparison=counted)
-    sums = [Deep(name=name, terms=(term,) * count) for name, count in [("one", 1), ("two", 2)]]
-    own = dataclasses.replace(case(1), references={"own": picture(noise(1))})
-    found = Meter(ImagesAsFeatures()).measure([own], metrics.variants(sums, ["alexnet"], NORMALIZATIONS))[0]
+    sums = [FeatureMetric(name=name, terms=(term,) * count) for name, count in [("one", 1), ("two", 2)]]
+    own = dataclasses.replace(case(1), references={"own": make_image(noise(1))})
+    found = Engine(ImagesAsFeatures()).measure([own], metrics.variants(sums, ["alexnet"], NORMALIZATIONS))[0]
     assert calls == [3, 1, 3, 1]  # two layers of three images, and the first of them alone
     one, two = (numbers(found[on_alexnet(metric, "unit")]) for metric in sums)
     assert two == [2 * distance for distance in one]
@@ -282,7 +282,7 @@ def test_a_comparison_is_called_once_a_layer_for_both_normalizations_and_all_sum
 def test_sums_are_the_weighted_sums_of_their_parts(alexnet: Extractor) -> None:
     names = ["spatial", "sort", "mean", "spatial+sort", "0.5*spatial+3*mean"]
     chosen = metrics.variants([metrics.named(name) for name in names], ["alexnet"], NORMALIZATIONS)
-    (found,) = Meter(alexnet).measure([case(3)], chosen)
+    (found,) = Engine(alexnet).measure([case(3)], chosen)
     for normalization in NORMALIZATIONS:
         spatial, sort, mean, both, weighted = (
             np.array(numbers(found[variant])) for variant in chosen if variant.normalization == normalization
@@ -292,7 +292,7 @@ def test_sums_are_the_weighted_sums_of_their_parts(alexnet: Extractor) -> None:
 
 
 def test_layers_add_up_to_the_distance(alexnet: Extractor) -> None:
-    (found,) = Meter(alexnet).measure([case(4)], ALL_TEN)
+    (found,) = Engine(alexnet).measure([case(4)], ALL_TEN)
     for variant in ALL_TEN:
         of = distances(found[variant])
         assert len(of.distorted_layers) == 5
@@ -303,7 +303,7 @@ def test_layers_add_up_to_the_distance(alexnet: Extractor) -> None:
 
 
 def test_mean_is_at_most_sort_and_sort_at_most_spatial_at_every_layer(alexnet: Extractor) -> None:
-    (found,) = Meter(alexnet).measure([case(5)], ALL_TEN)
+    (found,) = Engine(alexnet).measure([case(5)], ALL_TEN)
     by_name = {v.metric.name: distances(found[v]) for v in ALL_TEN if v.normalization == "none"}
     for mean, sort, spatial in zip(
         *(by_name[name].distorted_layers for name in ("mean", "sort", "spatial")), strict=True
@@ -313,9 +313,9 @@ def test_mean_is_at_most_sort_and_sort_at_most_spatial_at_every_layer(alexnet: E
 
 def test_what_else_is_in_the_batch_does_not_matter(alexnet: Extractor) -> None:
     triples = [case(seed) for seed in (1, 2, 3)]
-    together = Meter(alexnet).measure(triples, ALL_TEN)
-    backwards = Meter(alexnet).measure(triples[::-1], ALL_TEN)[::-1]
-    alone = [Meter(alexnet).measure([triple], ALL_TEN)[0] for triple in triples]
+    together = Engine(alexnet).measure(triples, ALL_TEN)
+    backwards = Engine(alexnet).measure(triples[::-1], ALL_TEN)[::-1]
+    alone = [Engine(alexnet).measure([triple], ALL_TEN)[0] for triple in triples]
     for a, b, c in zip(together, backwards, alone, strict=True):
         for variant in ALL_TEN:
             assert numbers(a[variant]) == pytest.approx(numbers(c[variant]), rel=1e-5)
@@ -327,10 +327,12 @@ def test_shares_on_two_cores_find_what_one_share_finds(alexnet: Extractor, monke
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        whole = Meter(alexnet).measure(triples, ALL_TEN)
+        whole = Engine(alexnet).measure(triples, ALL_TEN)
         torch.set_num_threads(2)
-        monkeypatch.setattr("dps.measure.IMAGES_PER_SHARE", 1)  # of 96 x 96: four of 48 x 48, of one case and a third
-        shares = Meter(alexnet).measure(triples, ALL_TEN)
+        monkeypatch.setattr(
+            "dps.measurement.IMAGES_PER_SHARE", 1
+        )  # of 96 x 96: four of 48 x 48, of one case and a third
+        shares = Engine(alexnet).measure(triples, ALL_TEN)
     finally:
         torch.set_num_threads(before)
     for one, two in zip(whole, shares, strict=True):
@@ -339,19 +341,19 @@ def test_shares_on_two_cores_find_what_one_share_finds(alexnet: Extractor, monke
 
 
 def test_without_variants_there_is_nothing_to_measure(counting: Counting) -> None:
-    assert Meter(counting).measure([case(1)], []) == [{}]
+    assert Engine(counting).measure([case(1)], []) == [{}]
     assert counting.images == 0
 
 
 # ------------------------------------------------------------------------------------------- metrics that break
 
-WHITE = picture(flat(255, 255, 255))
+WHITE = make_image(flat(255, 255, 255))
 FINE = on_alexnet(metrics.named("spatial"))
 
 
-def own_case(original: Picture, seed: int) -> Triple:
+def own_case(original: Image, seed: int) -> Triple:
     return Triple(
-        original=original, distorted=picture(noise(seed)), references={"own": picture(noise(seed + 1)), **COMMON}
+        original=original, distorted=make_image(noise(seed)), references={"own": make_image(noise(seed + 1)), **COMMON}
     )
 
 
@@ -359,9 +361,9 @@ def measured_beside_a_fine_one(
     comparison: Comparison, triples: Sequence[Triple]
 ) -> tuple[list[Outcome], list[Mapping[Variant, Outcome]]]:
     """What a comparison named ``flawed`` gives, having checked that it does nothing to another."""
-    flawed = on_alexnet(Deep(name="flawed", terms=(Term(name="flawed", comparison=comparison),)))
-    found = Meter(ImagesAsFeatures()).measure(triples, [flawed, FINE])
-    without = Meter(ImagesAsFeatures()).measure(triples, [FINE])
+    flawed = on_alexnet(FeatureMetric(name="flawed", terms=(Term(name="flawed", comparison=comparison),)))
+    found = Engine(ImagesAsFeatures()).measure(triples, [flawed, FINE])
+    without = Engine(ImagesAsFeatures()).measure(triples, [FINE])
     assert [outcome[FINE] for outcome in found] == [outcome[FINE] for outcome in without]
     return [outcome[flawed] for outcome in found], list(found)
 
@@ -373,7 +375,7 @@ def throws_at_white(features: Tensor) -> Tensor:
 
 
 def test_a_comparison_that_throws_at_one_image_fails_its_case_alone() -> None:
-    triples = [own_case(picture(noise(1)), 10), own_case(WHITE, 20), own_case(picture(noise(2)), 30)]
+    triples = [own_case(make_image(noise(1)), 10), own_case(WHITE, 20), own_case(make_image(noise(2)), 30)]
     (first, second, third), found = measured_beside_a_fine_one(throws_at_white, triples)
     assert error(second) == "metric 'flawed': ValueError: too bright for me"
     assert numbers(first) == pytest.approx(numbers(found[0][FINE]), rel=1e-6)
@@ -381,7 +383,7 @@ def test_a_comparison_that_throws_at_one_image_fails_its_case_alone() -> None:
 
 
 def test_a_comparison_that_throws_at_one_image_fails_every_case_with_it() -> None:
-    triples = [own_case(picture(noise(seed)), 10 * seed) for seed in (1, 2)]
+    triples = [own_case(make_image(noise(seed)), 10 * seed) for seed in (1, 2)]
     triples[1] = dataclasses.replace(triples[1], references={**triples[1].references, "white": WHITE})
     (first, second), _ = measured_beside_a_fine_one(throws_at_white, triples)
     distances(first)
@@ -394,7 +396,7 @@ def test_a_comparison_that_throws_at_a_shared_reference_fails_the_cases_that_hav
             raise ValueError("too dark")
         return features.flatten(2)
 
-    triples = [own_case(picture(noise(seed)), 10 * seed) for seed in (1, 2)]
+    triples = [own_case(make_image(noise(seed)), 10 * seed) for seed in (1, 2)]
     others = {name: reference for name, reference in triples[0].references.items() if name != "black"}
     triples[0] = dataclasses.replace(triples[0], references=others)
     (first, second), _ = measured_beside_a_fine_one(throws_at_black, triples)
@@ -411,7 +413,7 @@ def test_a_comparison_that_throws_once_and_then_no_more_fails_the_batch() -> Non
         return features.flatten(2)
 
     triples = [
-        dataclasses.replace(own_case(picture(noise(seed)), 10 * seed), references={"own": picture(noise(7))})
+        dataclasses.replace(own_case(make_image(noise(seed)), 10 * seed), references={"own": make_image(noise(7))})
         for seed in (1, 2)
     ]
     outcomes, _ = measured_beside_a_fine_one(throws_once, triples)
@@ -429,20 +431,20 @@ def test_a_comparison_that_throws_once_and_then_no_more_fails_the_batch() -> Non
     ],
 )
 def test_a_comparison_that_breaks_its_contract(comparison: Comparison, message: str) -> None:
-    (outcome,), _ = measured_beside_a_fine_one(comparison, [own_case(picture(noise(1)), 10)])
+    (outcome,), _ = measured_beside_a_fine_one(comparison, [own_case(make_image(noise(1)), 10)])
     assert error(outcome).startswith(f"metric 'flawed': comparison 'flawed' {message}")
 
 
 def test_a_comparison_whose_positions_depend_on_the_batch() -> None:
     (outcome,), _ = measured_beside_a_fine_one(
-        lambda f: f.flatten(2)[:, :, : int((f > 0).float().mean() * 1000)], [own_case(picture(noise(1)), 10)]
+        lambda f: f.flatten(2)[:, :, : int((f > 0).float().mean() * 1000)], [own_case(make_image(noise(1)), 10)]
     )
     assert "features must have the same shape, got (3, " in error(outcome)
 
 
 def test_a_comparison_that_gives_nan_never_passes() -> None:
     (outcome,), _ = measured_beside_a_fine_one(
-        lambda features: torch.nan * features.flatten(2), [own_case(picture(noise(1)), 10)]
+        lambda features: torch.nan * features.flatten(2), [own_case(make_image(noise(1)), 10)]
     )
     verdict = judge(distances(outcome))
     assert not verdict.passed
@@ -459,7 +461,7 @@ def on_images(*chosen: Metric) -> list[Variant]:
 def test_pixel_agrees_with_plain_arithmetic() -> None:
     triple = case(1)
     (variant,) = on_images(metrics.IMAGE_METRICS["pixel"])
-    (found,) = Meter().measure([triple], [variant])
+    (found,) = Engine().measure([triple], [variant])
     original = triple.original.pixels / 255
     expected = [np.mean((original - other.pixels / 255) ** 2) for other in triple.compared]
     assert numbers(found[variant]) == pytest.approx(expected, rel=1e-6)
@@ -470,7 +472,7 @@ def test_pixel_agrees_with_plain_arithmetic() -> None:
 def test_the_original_is_compared_with_itself() -> None:
     always_one = Metric(name="always_one", distance=lambda a, _b: torch.ones(len(a)))
     (variant,) = on_images(always_one)
-    (found,) = Meter().measure([case(1)], [variant])
+    (found,) = Engine().measure([case(1)], [variant])
     assert distances(found[variant]).itself == 1
     assert "the distance of the original to itself is 1, not 0" in judge(distances(found[variant])).error
 
@@ -484,8 +486,8 @@ def throws_at_white_images(a: Tensor, _b: Tensor) -> Tensor:
 def test_a_metric_that_throws_at_one_case_leaves_the_others() -> None:
     throws = Metric(name="throws", distance=throws_at_white_images)
     flawed, pixel = on_images(throws, metrics.IMAGE_METRICS["pixel"])
-    triples = [own_case(picture(noise(1)), 10), own_case(WHITE, 20), own_case(picture(noise(2)), 30)]
-    found = Meter().measure(triples, [flawed, pixel])
+    triples = [own_case(make_image(noise(1)), 10), own_case(WHITE, 20), own_case(make_image(noise(2)), 30)]
+    found = Engine().measure(triples, [flawed, pixel])
     assert error(found[1][flawed]) == "metric 'throws': ValueError: too bright"
     assert numbers(found[0][flawed]) == numbers(found[2][flawed]) == [0] * 5
     for outcome in found:
@@ -507,13 +509,13 @@ def test_a_metric_of_images_that_breaks_its_contract(
     distance: Callable[[Tensor, Tensor], Tensor], message: str
 ) -> None:
     (variant,) = on_images(Metric(name="mine", distance=distance))
-    (found,) = Meter().measure([case(1)], [variant])
+    (found,) = Engine().measure([case(1)], [variant])
     assert error(found[variant]) == f"metric 'mine': {message}"
 
 
 def test_a_metric_of_images_that_gives_nan_never_passes() -> None:
     (variant,) = on_images(Metric(name="nan", distance=lambda a, _b: torch.full((len(a),), torch.nan)))
-    (found,) = Meter().measure([case(1)], [variant])
+    (found,) = Engine().measure([case(1)], [variant])
     verdict = judge(distances(found[variant]))
     assert (verdict.passed, verdict.distance) == (False, None)
     assert verdict.error == "the distance of the original to the distorted image is nan: not finite, so not a distance"
@@ -528,12 +530,12 @@ def test_the_other_networks_agree_with_the_reference_on_their_own_features(
 ) -> None:
     extractor: Extractor = request.getfixturevalue(name)
     variants = metrics.variants(DEEP, [name], NORMALIZATIONS)
-    pictures = [picture(noise(seed, size=24)) for seed in range(3)]
+    pictures = [make_image(noise(seed, size=24)) for seed in range(3)]
     triple = Triple(original=pictures[0], distorted=pictures[1], references={"own": pictures[2]})
     with torch.inference_mode():
         features = [[layer[0].double().numpy() for layer in extractor.layers(as_batch([p.pixels]))] for p in pictures]
     assert all(len(layers) == len(NETWORKS[name].layers) for layers in features)
-    (found,) = Meter(extractor).measure([triple], variants)
+    (found,) = Engine(extractor).measure([triple], variants)
     for variant in variants:
         assert variant.normalization is not None
         expected = [

@@ -11,7 +11,7 @@ from torch import Tensor
 from dps import comparisons, metrics
 from dps.comparisons import COMPARISONS
 from dps.errors import DpsError, MetricError, UsageError
-from dps.metrics import Deep, Metric, Term, Variant
+from dps.metrics import FeatureMetric, Metric, Term, Variant
 
 
 def refusal(call: Callable[[], object], error: type[DpsError] = UsageError) -> str:
@@ -24,7 +24,7 @@ def refusal(call: Callable[[], object], error: type[DpsError] = UsageError) -> s
 
 def terms(name: str) -> list[tuple[str, float]]:
     metric = metrics.named(name)
-    assert isinstance(metric, Deep)
+    assert isinstance(metric, FeatureMetric)
     assert metric.name == name
     return [(term.name, term.weight) for term in metric.terms]
 
@@ -49,7 +49,7 @@ def test_a_sum_by_name(name: str, expected: list[tuple[str, float]]) -> None:
 
 def test_names_stand_for_the_comparisons_of_the_table() -> None:
     metric = metrics.named("spatial+sort+mean")
-    assert isinstance(metric, Deep)
+    assert isinstance(metric, FeatureMetric)
     assert [term.comparison for term in metric.terms] == [comparisons.spatial, comparisons.sort, comparisons.mean]
 
 
@@ -128,8 +128,8 @@ def test_a_metric_prints_as_its_name_and_not_as_its_functions() -> None:
         "made_of='')"
     )
     term = Term(name="sort", comparison=COMPARISONS["sort"])
-    assert repr(Variant(metric=Deep(name="sort", terms=(term,)), network="vgg16", normalization="unit")) == (
-        "Variant(metric=Deep(name='sort', terms=(Term(name='sort', weight=1.0),)), "
+    assert repr(Variant(metric=FeatureMetric(name="sort", terms=(term,)), network="vgg16", normalization="unit")) == (
+        "Variant(metric=FeatureMetric(name='sort', terms=(Term(name='sort', weight=1.0),)), "
         "network='vgg16', normalization='unit')"
     )
 
@@ -246,7 +246,7 @@ def test_a_users_metric_from_a_file(mine: Path, name: str, distance: float) -> N
 )
 def test_a_users_comparison_from_a_file(mine: Path, name: str, value: list[list[float]]) -> None:
     metric = metrics.named(f"{mine}:{name}")
-    assert isinstance(metric, Deep)
+    assert isinstance(metric, FeatureMetric)
     (term,) = metric.terms
     assert (metric.name, term.name, term.weight) == (f"{mine}:{name}", f"{mine}:{name}", 1.0)
     assert term.comparison(torch.tensor([[[[5.0, 2.0]]]]))[0].tolist() == value
@@ -268,7 +268,7 @@ def test_from_a_module(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine.rename(mine.with_name("module_of_a_user.py"))
     monkeypatch.syspath_prepend(mine.parent)
     assert isinstance(metrics.named("module_of_a_user:absolute"), Metric)
-    assert isinstance(metrics.named("module_of_a_user:largest"), Deep)
+    assert isinstance(metrics.named("module_of_a_user:largest"), FeatureMetric)
     del sys.modules["module_of_a_user"]
 
 

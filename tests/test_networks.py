@@ -11,11 +11,11 @@ from torchvision.transforms import functional
 
 from dps import metrics, networks
 from dps.errors import ImageError, UsageError
-from dps.images import Triple, as_batch, picture
-from dps.measure import Meter
+from dps.images import Triple, as_batch, make_image
+from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.networks import NETWORKS, Extractor
-from dps.verdicts import Distances
+from dps.verdicts import CaseDistances
 
 Images = NDArray[np.uint8]
 
@@ -237,11 +237,14 @@ PAIRS = [
 def test_spatial_with_unit_normalization_is_uncalibrated_lpips(extractor: Extractor) -> None:
     theirs = their_baseline(extractor)
     spatial = Variant(metric=metrics.named("spatial"), network=extractor.name, normalization="unit")
-    triples = [Triple(original=picture(a), distorted=picture(b), references={"a": picture(noise(9))}) for a, b in PAIRS]
-    measured = Meter(extractor).measure(triples, [spatial])
+    triples = [
+        Triple(original=make_image(a), distorted=make_image(b), references={"a": make_image(noise(9))})
+        for a, b in PAIRS
+    ]
+    measured = Engine(extractor).measure(triples, [spatial])
     with torch.inference_mode():
         expected = theirs(*(as_batch(images) * 2 - 1 for images in zip(*PAIRS, strict=True))).flatten().tolist()
     for outcome, value in zip(measured, expected, strict=True):
         distances = outcome[spatial]
-        assert isinstance(distances, Distances)
+        assert isinstance(distances, CaseDistances)
         assert distances.distorted == pytest.approx(value, rel=1e-5)

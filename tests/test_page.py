@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from dps import files, probes, report, run
+from dps import files, probes, report
 from dps.report import gallery, page, results
 from dps.report.album import Album
 from dps.report.results import Gathered, Row
+from dps.session.configuration import configure
+from dps.session.session import Session
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
@@ -41,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights="pypi", gate="strict", baseline=None, update_baseline=None, against=None, report_dir=str(place),
         bapps=None, store=None, steady=False,
     )  # fmt: skip
-    question = run.ask(options)
-    asked = [(case, variant) for _, case, variant in question.items()]
-    measured = run.Measured(question, asked)
+    configuration = configure(options)
+    asked = [(case, variant) for _, case, variant in configuration.items()]
+    measured = Session(configuration, asked)
     gathered = Gathered()
     for case, variant in asked:
         answer = measured[case, variant]
@@ -51,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         gathered.drawn.setdefault(case.name, dict(answer.drawn))
         if answer.triple is not None and case.name not in gathered.album.cases:
             gathered.album.add(case.name, answer.triple)
-    assert not report.finish(question, gathered, "pytest suites/").failed
+    assert not report.finish(configuration, gathered, "pytest suites/").failed
     return place
 
 

@@ -19,8 +19,8 @@ from dps import images, probes
 from dps.errors import DrawError, ProbeError, UsageError
 from dps.images import Pixels, Triple
 from dps.probes import Case, ranges
-from dps.probes.reading import read
 from dps.probes.recipes import _scene
+from dps.probes.yaml_files import read
 from dps.scenes import color
 from dps.scenes.plane import Scene, render
 from tests.record_digests import COMMAND, digests, drawn, recorded

@@ -10,9 +10,10 @@ import pytest
 import torch
 import yaml
 
-from dps import baseline, metrics, probes, run
+from dps import baseline, metrics, probes
 from dps.comparisons import form_of
-from dps.metrics import Deep, Metric
+from dps.metrics import FeatureMetric, Metric
+from dps.session.configuration import BUILT_IN_BASELINE, configure
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +29,7 @@ def test_the_example_of_a_comparison_gives_quartiles(tmp_path: Path) -> None:
     path = tmp_path / "my_variant.py"
     path.write_text(example("python", "def quantiles"), encoding="utf-8")
     metric = metrics.named(f"spatial+0.5*{path}:quantiles")
-    assert isinstance(metric, Deep)
+    assert isinstance(metric, FeatureMetric)
     comparison = metric.terms[1].comparison
     form = form_of(torch.arange(10.0).view(1, 2, 5, 1), comparison, "quantiles")
     assert form.tolist() == [[[0.0, 1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0, 9.0]]]  # of five numbers: themselves
@@ -64,7 +65,7 @@ def cells_of_the_table() -> Iterator[tuple[tuple[str, str | None, str | None], s
 def test_the_table_is_what_the_baseline_has() -> None:
     cases = {probe.name: len(probe.cases) for probe in probes.load([probes.BUILT_IN])}
     assert f"{sum(cases.values())} drawn questions" in README
-    margins = baseline.read(run.BUILT_IN_BASELINE).margins
+    margins = baseline.read(BUILT_IN_BASELINE).margins
     shown = list(cells_of_the_table())
     assert {probe for _, probe, _, _ in shown} == {"invert", "rotate", "translate", "color_stain"}
     for key, probe, passed, count in shown:
@@ -95,7 +96,7 @@ def test_the_workflow_is_the_file_and_its_commands_are_understood(
     text = example("yaml", "on: pull_request")
     assert text == (ROOT / ".github" / "gate-a-metric.yml").read_text(encoding="utf-8")
     (tmp_path / "my_variant.py").write_text(example("python", "def quantiles"), encoding="utf-8")
-    shutil.copy(run.BUILT_IN_BASELINE, tmp_path / "my_baseline.json")
+    shutil.copy(BUILT_IN_BASELINE, tmp_path / "my_baseline.json")
     (tmp_path / "dps").mkdir()
     monkeypatch.chdir(tmp_path / "dps")
     steps = [step["run"] for step in yaml.safe_load(text)["jobs"]["dps"]["steps"] if "run" in step]
@@ -103,5 +104,5 @@ def test_the_workflow_is_the_file_and_its_commands_are_understood(
     assert len(commands) == 2
     for command in commands:
         config = pytest.Config.fromdictargs({}, ["-p", "dps.options", *command[2:]])
-        question = run.ask(config.option)
-        assert {variant.metric.name for variant in question.variants} >= {"../my_variant.py:quantiles"}
+        configuration = configure(config.option)
+        assert {variant.metric.name for variant in configuration.variants} >= {"../my_variant.py:quantiles"}

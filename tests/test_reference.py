@@ -9,11 +9,11 @@ from torch import Tensor
 
 from dps import metrics, networks, probes, reference
 from dps.comparisons import NORMALIZATIONS
-from dps.images import Picture, Triple, picture
-from dps.measure import Meter
-from dps.metrics import Deep, Term, Variant
+from dps.images import Image, Triple, make_image
+from dps.measurement import Engine
+from dps.metrics import FeatureMetric, Term, Variant
 from dps.networks import NETWORKS, Extractor
-from dps.verdicts import Distances, judge
+from dps.verdicts import CaseDistances, judge
 
 DEEP = [metrics.named(name) for name in metrics.DEFAULT_METRICS if name != "pixel"]
 
@@ -40,7 +40,7 @@ class Exact:
         of_each = [self.features(each) for each in [triple.original, *triple.compared]]
         return [torch.cat(layer) for layer in zip(*of_each, strict=True)]
 
-    def features(self, image: Picture) -> list[Tensor]:
+    def features(self, image: Image) -> list[Tensor]:
         if image.digest not in self.known:
             rgb = torch.from_numpy(image.pixels / 255.0).permute(2, 0, 1).unsqueeze(0)
             mean, std = (torch.tensor(each).double().view(1, 3, 1, 1) for each in (self.network.mean, self.network.std))
@@ -54,25 +54,25 @@ class Exact:
         return self.known[image.digest]
 
 
-def slow(features: Sequence[Tensor], variant: Variant, names: Sequence[str]) -> Distances:
+def slow(features: Sequence[Tensor], variant: Variant, names: Sequence[str]) -> CaseDistances:
     """A case's distances by the reference."""
-    assert isinstance(variant.metric, Deep)
+    assert isinstance(variant.metric, FeatureMetric)
     assert variant.normalization is not None
     originals = [layer[:1].expand(len(layer) - 1, -1, -1, -1) for layer in features]
     others = [layer[1:] for layer in features]
     distorted, *rest = reference.distances(originals, others, variant.metric, variant.normalization).tolist()
-    return Distances(itself=0.0, distorted=distorted, references=dict(zip(names, rest, strict=True)))
+    return CaseDistances(itself=0.0, distorted=distorted, references=dict(zip(names, rest, strict=True)))
 
 
 def assert_agree(triples: Sequence[Triple], extractor: Extractor) -> int:
     """Every distance to 1e-5, every verdict; says how many distances."""
     network, count = Exact(extractor.name), 0
     variants = metrics.variants(DEEP, [extractor.name], NORMALIZATIONS)
-    for triple, found in zip(triples, Meter(extractor).measure(triples, variants), strict=True):
+    for triple, found in zip(triples, Engine(extractor).measure(triples, variants), strict=True):
         features = network.layers(triple)
         for variant in variants:
             fast, expected = found[variant], slow(features, variant, list(triple.references))
-            assert isinstance(fast, Distances)
+            assert isinstance(fast, CaseDistances)
             assert [fast.distorted, *fast.references.values()] == pytest.approx(
                 [expected.distorted, *expected.references.values()], rel=1e-5
             ), variant
@@ -88,7 +88,7 @@ def noise(seed: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_fast_path_agrees_on_random_images(name: str, request: pytest.FixtureRequest) -> None:
     extractor: Extractor = request.getfixturevalue(name)
-    pictures = [picture(noise(seed, 40)) for seed in range(4)]
+    pictures = [make_image(noise(seed, 40)) for seed in range(4)]
     references = {"one": pictures[2], "two": pictures[3]}
     triple = Triple(original=pictures[0], distorted=pictures[1], references=references)
     assert assert_agree([triple], extractor) == 3 * 10
@@ -104,20 +104,20 @@ def test_by_hand() -> None:
     a = torch.tensor([[[[3.0, 3.0]], [[4.0, 0.0]]]])  # two channels of two positions: (3, 4) and (3, 0)
     b = torch.zeros(1, 2, 1, 2)
     by_position, by_mean = metrics.named("spatial"), metrics.named("mean")
-    assert isinstance(by_position, Deep)
-    assert isinstance(by_mean, Deep)
+    assert isinstance(by_position, FeatureMetric)
+    assert isinstance(by_mean, FeatureMetric)
     assert reference.distances([a], [b], by_position, "none").tolist() == [17]  # (9 + 16 + 9) / 2
     assert reference.distances([a], [b], by_position, "none", "mean").tolist() == [8.5]
     assert reference.distances([a], [b], by_position, "unit").tolist() == [1]  # each position has a direction
     assert reference.distances([a], [b], by_mean, "none").tolist() == [13]  # 3^2 + 2^2
     assert reference.distances([a, a], [b, b], by_mean, "none").tolist() == [26]  # two layers
     both = metrics.named("spatial+0.5*mean")
-    assert isinstance(both, Deep)
+    assert isinstance(both, FeatureMetric)
     assert reference.distances([a], [b], both, "none").tolist() == [23.5]  # 17 + 13 / 2
 
 
 def test_a_users_comparison_is_called_as_it_is() -> None:
-    metric = Deep(name="mine", terms=(Term(name="sort", comparison=lambda features: 2 * features.flatten(2)),))
+    metric = FeatureMetric(name="mine", terms=(Term(name="sort", comparison=lambda features: 2 * features.flatten(2)),))
     assert reference.distances([torch.ones(1, 1, 1, 2)], [torch.zeros(1, 1, 1, 2)], metric, "none").tolist() == [4]
 
 
@@ -126,5 +126,5 @@ def test_gradients_flow_and_are_right(normalization: str) -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.rand(1, 3, 2, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2))
     for metric in DEEP:
-        assert isinstance(metric, Deep)
+        assert isinstance(metric, FeatureMetric)
         assert torch.autograd.gradcheck(lambda a, b: reference.distances([a], [b], metric, normalization), (a, b))  # noqa: B023

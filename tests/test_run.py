@@ -14,12 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import images, networks, probes, run
+from dps import images, networks, probes
 from dps.errors import DpsError, ProbeError, WeightsError
 from dps.images import Triple
 from dps.metrics import Metric, Variant
 from dps.probes import Case
-from dps.run import Floor, Measured, Question
+from dps.session.configuration import BUILT_IN_BASELINE, Floor, RunConfiguration, configure
+from dps.session.session import CaseResult, Session
 
 DEFAULTS: dict[str, Any] = {
     "metric": None,
@@ -59,9 +60,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def ask(**options: Any) -> Question:
-    """A question of options, with what is not given as by default."""
-    return run.ask(SimpleNamespace(**{**DEFAULTS, "report_dir": "report", **options}))
+def ask(**options: Any) -> RunConfiguration:
+    """A configuration of options, with what is not given as by default."""
+    return configure(SimpleNamespace(**{**DEFAULTS, "report_dir": "report", **options}))
 
 
 def tiny(name: str = "tiny", size: int = 32, draw: int = 3) -> str:
@@ -83,8 +84,8 @@ def why(**options: Any) -> str:
 
 
 def test_no_option_asks_for_everything() -> None:
-    question = ask()
-    assert [str(variant) for variant in question.variants][:6] == [
+    configuration = ask()
+    assert [str(variant) for variant in configuration.variants][:6] == [
         "squeezenet-none-spatial",
         "squeezenet-none-sort",
         "squeezenet-none-mean",
@@ -92,22 +93,29 @@ def test_no_option_asks_for_everything() -> None:
         "squeezenet-none-spatial+mean",
         "squeezenet-unit-spatial",
     ]
-    assert len(question.variants) == 5 * 3 * 2 + 1
-    assert str(question.variants[-1]) == "pixel"
-    assert [probe.name for probe in question.probes] == sorted(path.stem for path in probes.BUILT_IN.glob("*.yaml"))
-    assert list(question.weights) == ["squeezenet", "alexnet", "vgg16"]
-    assert (question.gate, question.reduction, question.device, question.floors) == ("baseline", "sum", "cpu", ())
-    assert Path(question.baseline.where) == run.BUILT_IN_BASELINE
-    assert (question.narrowed, question.update, question.against) == (False, None, None)
+    assert len(configuration.variants) == 5 * 3 * 2 + 1
+    assert str(configuration.variants[-1]) == "pixel"
+    assert [probe.name for probe in configuration.probes] == sorted(
+        path.stem for path in probes.BUILT_IN.glob("*.yaml")
+    )
+    assert list(configuration.weights) == ["squeezenet", "alexnet", "vgg16"]
+    assert (configuration.gate, configuration.reduction, configuration.device, configuration.floors) == (
+        "baseline",
+        "sum",
+        "cpu",
+        (),
+    )
+    assert Path(configuration.baseline.where) == BUILT_IN_BASELINE
+    assert (configuration.narrowed, configuration.update, configuration.against) == (False, None, None)
 
 
 def test_lists_may_be_repeated_and_name_a_thing_twice() -> None:
-    question = ask(
+    configuration = ask(
         metric=["sort, mean", "sort"], network=["alexnet"], normalization=["unit,none"], probes=[tiny()], cases=2
     )
     expected = ["alexnet-unit-sort", "alexnet-unit-mean", "alexnet-none-sort", "alexnet-none-mean"]
-    assert [str(variant) for variant in question.variants] == expected
-    assert [case.name for case in question.probes[0].cases] == ["tiny/rings-000", "tiny/dots-001"]
+    assert [str(variant) for variant in configuration.variants] == expected
+    assert [case.name for case in configuration.probes[0].cases] == ["tiny/rings-000", "tiny/dots-001"]
 
 
 def test_a_metric_of_images_needs_no_weights() -> None:
@@ -119,13 +127,13 @@ def test_the_report_folder_is_made() -> None:
 
 
 def test_floors_are_read() -> None:
-    question = ask(metric=["pixel"], require=["translate>=0.9, invert>=1", "rotate >= .5"])
-    assert question.floors == (
+    configuration = ask(metric=["pixel"], require=["translate>=0.9, invert>=1", "rotate >= .5"])
+    assert configuration.floors == (
         Floor(of="translate", at_least=0.9),
         Floor(of="invert", at_least=1),
         Floor(of="rotate", at_least=0.5),
     )
-    assert [str(floor) for floor in question.floors] == ["translate>=0.9", "invert>=1", "rotate>=0.5"]
+    assert [str(floor) for floor in configuration.floors] == ["translate>=0.9", "invert>=1", "rotate>=0.5"]
 
 
 # -------------------------------------------------------------------------------------------- bad questions
@@ -202,10 +210,13 @@ def test_images_too_small_for_a_network_are_refused_with_their_line(here: Path) 
 
 
 def test_items_are_every_case_with_every_variant_each_unit_in_one_piece() -> None:
-    question = ask(metric=["pixel,sort,mean"], network=["alexnet,vgg16"], normalization=["none"], cases=7)
-    items = list(question.items())
+    configuration = ask(metric=["pixel,sort,mean"], network=["alexnet,vgg16"], normalization=["none"], cases=7)
+    items = list(configuration.items())
     assert Counter((case.name, str(variant)) for _, case, variant in items) == Counter(
-        (case.name, str(variant)) for probe in question.probes for case in probe.cases for variant in question.variants
+        (case.name, str(variant))
+        for probe in configuration.probes
+        for case in probe.cases
+        for variant in configuration.variants
     )
     units = [unit for unit, _, _ in items]
     changes = 1 + sum(a != b for a, b in itertools.pairwise(units))
@@ -214,11 +225,11 @@ def test_items_are_every_case_with_every_variant_each_unit_in_one_piece() -> Non
 
 
 def test_a_batch_has_one_size_and_at_most_so_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dps.run.IMAGES_AT_ONCE", 16)
-    question = ask(metric=["pixel"], probes=[tiny("a", 96, 20), tiny("b", 48, 40), tiny("c", 96, 3)])
-    batches = question.batches()
+    monkeypatch.setattr("dps.session.configuration.IMAGES_AT_ONCE", 16)
+    configuration = ask(metric=["pixel"], probes=[tiny("a", 96, 20), tiny("b", 48, 40), tiny("c", 96, 3)])
+    batches = configuration.batches()
     assert [case.name for batch in batches for case in batch] == [
-        case.name for probe in question.probes for case in probe.cases
+        case.name for probe in configuration.probes for case in probe.cases
     ]
     assert all(len({case.shape for case in batch}) == 1 for batch in batches)
     # own images of a case are the original and the distorted one: 8 cases of 96 x 96, 32 of 48 x 48
@@ -226,10 +237,10 @@ def test_a_batch_has_one_size_and_at_most_so_many_images(monkeypatch: pytest.Mon
 
 
 def test_all_turns_of_a_scene_are_in_one_batch() -> None:
-    question = ask(metric=["pixel"], probes=[probes.BUILT_IN / "rotate.yaml"])
-    for batch in question.batches():
+    configuration = ask(metric=["pixel"], probes=[probes.BUILT_IN / "rotate.yaml"])
+    for batch in configuration.batches():
         assert set(Counter(case.id.rpartition("-")[0] for case in batch).values()) == {5}
-    assert sum(len(batch) for batch in question.batches()) == 60
+    assert sum(len(batch) for batch in configuration.batches()) == 60
 
 
 # ----------------------------------------------------------------------------------------------- measuring
@@ -254,9 +265,9 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Drawings]:
     return counted  # type: ignore[return-value]
 
 
-def answers(question: Question) -> dict[tuple[str, str], run.Answer]:
-    selected = [(case, variant) for _, case, variant in question.items()]
-    measured = Measured(question, selected)
+def answers(configuration: RunConfiguration) -> dict[tuple[str, str], CaseResult]:
+    selected = [(case, variant) for _, case, variant in configuration.items()]
+    measured = Session(configuration, selected)
     return {(case.name, str(variant)): measured[case, variant] for case, variant in selected}
 
 
@@ -283,9 +294,9 @@ def test_pixel_answers_by_hand(here: Path) -> None:
 
 
 def test_only_what_is_selected_is_drawn(drawings: Drawings) -> None:
-    question = ask(metric=["pixel"], probes=[tiny(draw=6)])
-    items = [(case, variant) for _, case, variant in question.items()]
-    measured = Measured(question, [items[1], items[4]])
+    configuration = ask(metric=["pixel"], probes=[tiny(draw=6)])
+    items = [(case, variant) for _, case, variant in configuration.items()]
+    measured = Session(configuration, [items[1], items[4]])
     assert not drawings.of  # nothing before the first look-up
     assert measured[items[4]].verdict.distance is not None
     assert measured[items[1]].verdict.distance is not None
@@ -301,10 +312,10 @@ def test_a_case_is_drawn_once_for_all_networks_and_metrics(drawings: Drawings, m
         return load(found, device)
 
     monkeypatch.setattr(networks, "load", counting)
-    question = ask(
+    configuration = ask(
         metric=["pixel,sort,mean"], network=["alexnet,squeezenet"], normalization=["none"], probes=[tiny(draw=4)]
     )
-    found = answers(question)
+    found = answers(configuration)
     assert len(found) == 4 * 5
     assert set(drawings.of.values()) == {1}
     assert loaded == {"alexnet": 1, "squeezenet": 1}
@@ -341,10 +352,10 @@ def test_a_metric_that_breaks_leaves_the_others_alone() -> None:
 def test_answers_do_not_depend_on_what_else_is_asked() -> None:
     options = {"network": ["alexnet"], "normalization": ["none"], "probes": [tiny(draw=5)]}
     everything = answers(ask(metric=["spatial,sort,spatial+sort"], **options))
-    question = ask(metric=["sort"], **options)
-    (case,) = [case for case in question.probes[0].cases if case.id == "stripes-002"]
-    (variant,) = question.variants
-    alone = Measured(question, [(case, variant)])[case, variant].verdict
+    configuration = ask(metric=["sort"], **options)
+    (case,) = [case for case in configuration.probes[0].cases if case.id == "stripes-002"]
+    (variant,) = configuration.variants
+    alone = Session(configuration, [(case, variant)])[case, variant].verdict
     together = everything[case.name, str(variant)].verdict
     assert alone.distance == pytest.approx(together.distance, rel=1e-5)
     assert alone.nearest_reference == together.nearest_reference
@@ -354,13 +365,13 @@ def test_answers_do_not_depend_on_what_else_is_asked() -> None:
 
 
 def test_an_unknown_case_is_no_answer() -> None:
-    question = ask(metric=["pixel"], probes=[tiny()])
-    case = question.probes[0].cases[0]
+    configuration = ask(metric=["pixel"], probes=[tiny()])
+    case = configuration.probes[0].cases[0]
     other = Variant(metric=Metric(name="other", distance=lambda a, _b: a), network=None, normalization=None)
     with pytest.raises(KeyError):
-        Measured(question, [])[case, question.variants[0]]
+        Session(configuration, [])[case, configuration.variants[0]]
     with pytest.raises(KeyError):
-        Measured(question, [(case, question.variants[0])])[case, other]
+        Session(configuration, [(case, configuration.variants[0])])[case, other]
 
 
 def test_options_of_the_command_line_are_those_that_ask_reads() -> None:
@@ -379,7 +390,7 @@ def test_options_of_the_command_line_are_those_that_ask_reads() -> None:
     options.pytest_addoption(SimpleNamespace(getgroup=lambda *_names: Group()))
     parsed = Group.parser.parse_args(shlex.split("--metric pixel --cases 3 --report-dir report"))
     assert {**DEFAULTS, "metric": ["pixel"], "cases": 3, "report_dir": "report"}.items() <= vars(parsed).items()
-    assert run.ask(parsed).cases == 3
+    assert configure(parsed).cases == 3
     for wrong in ("0", "-1", "many", "1.5"):
         with pytest.raises(SystemExit):
             Group.parser.parse_args(["--cases", wrong])

@@ -9,10 +9,10 @@ from dps.errors import DrawError
 from dps.scenes import color
 from dps.scenes.color import Array
 from dps.scenes.contents import CONTENTS, FILLERS, ICONS
-from dps.scenes.dice import Dice
 from dps.scenes.noise import LATTICE, Field, cells, smooth_noise
 from dps.scenes.patterns import PATTERNS, wavy
 from dps.scenes.plane import Affine, Layer, Paint, Scene, about_middle, render, scale, shift, turn
+from dps.scenes.rng import Rng
 
 ALL = {**CONTENTS, **FILLERS}
 SEEDS = range(5)
@@ -47,59 +47,59 @@ def scene_of(
     return Scene(ground=ground, layers=(Layer(name="object", paint=paint, place=place),))
 
 
-# ------------------------------------------------------------------------------------------------ dice
+# ------------------------------------------------------------------------------------------------ rng
 
 
 def test_dice_fall_the_same_way_everywhere() -> None:
-    dice = Dice(7, "a")  # recorded with NumPy 2.4.6 on x86-64
-    assert dice.between(0, 1) == 0.6172647474519394
-    assert dice.numbers(-1, 1, 2).round(8).tolist() == [-0.17544671, -0.41386796]
-    assert dice.whole(1, 6) == 1
-    assert dice.wholes(0, 9, 5).tolist() == [2, 2, 4, 4, 1]
-    assert dice.pick("abcde") == "c"
-    assert dice.shuffled("abcde") == list("ecbad")
-    assert dice.chance(0.5) is False
+    rng = Rng(7, "a")  # recorded with NumPy 2.4.6 on x86-64
+    assert rng.uniform(0, 1) == 0.6172647474519394
+    assert rng.uniforms(-1, 1, 2).round(8).tolist() == [-0.17544671, -0.41386796]
+    assert rng.integer(1, 6) == 1
+    assert rng.integers(0, 9, 5).tolist() == [2, 2, 4, 4, 1]
+    assert rng.choice("abcde") == "c"
+    assert rng.shuffled("abcde") == list("ecbad")
+    assert rng.bernoulli(0.5) is False
 
 
 def test_a_name_counts_as_its_checksum() -> None:
-    assert Dice("a").between(0, 1) == Dice(0xE8B7BE43).between(0, 1)  # CRC-32 of "a"
+    assert Rng("a").uniform(0, 1) == Rng(0xE8B7BE43).uniform(0, 1)  # CRC-32 of "a"
 
 
 def test_streams_under_a_seed_are_independent_of_it_and_of_each_other() -> None:
-    fresh, used = Dice(3), Dice(3)
-    used.numbers(0, 1, 100)
-    used.under("other").numbers(0, 1, 100)
-    assert used.under("side").between(0, 1) == fresh.under("side").between(0, 1)
-    assert used.under("side").between(0, 1) == Dice(3, "side").between(0, 1)
-    fresh.under("side").between(0, 1)
-    assert fresh.between(0, 1) == Dice(3).between(0, 1)
-    assert len({Dice(3, name).between(0, 1) for name in ("a", "b", 1, 2)}) == 4
+    fresh, used = Rng(3), Rng(3)
+    used.uniforms(0, 1, 100)
+    used.child("other").uniforms(0, 1, 100)
+    assert used.child("side").uniform(0, 1) == fresh.child("side").uniform(0, 1)
+    assert used.child("side").uniform(0, 1) == Rng(3, "side").uniform(0, 1)
+    fresh.child("side").uniform(0, 1)
+    assert fresh.uniform(0, 1) == Rng(3).uniform(0, 1)
+    assert len({Rng(3, name).uniform(0, 1) for name in ("a", "b", 1, 2)}) == 4
 
 
 def test_dice_keep_their_ranges() -> None:
-    dice = Dice(5)
-    numbers = dice.numbers(-2, 3, 1000)
+    rng = Rng(5)
+    numbers = rng.uniforms(-2, 3, 1000)
     assert -2 <= numbers.min() < -1.9
     assert 2.9 < numbers.max() < 3
-    assert set(dice.wholes(2, 4, 100).tolist()) == {2, 3, 4}
-    assert {dice.whole(2, 4) for _ in range(100)} == {2, 3, 4}
-    assert {dice.pick("abc") for _ in range(100)} == set("abc")
-    assert sorted(dice.shuffled(range(20))) == list(range(20))
-    assert 4 <= dice.between(4, 4.5) < 4.5
-    assert 200 < sum(dice.chance(0.25) for _ in range(1000)) < 300
-    assert not any(dice.chance(0) for _ in range(100))
-    assert all(dice.chance(1) for _ in range(100))
+    assert set(rng.integers(2, 4, 100).tolist()) == {2, 3, 4}
+    assert {rng.integer(2, 4) for _ in range(100)} == {2, 3, 4}
+    assert {rng.choice("abc") for _ in range(100)} == set("abc")
+    assert sorted(rng.shuffled(range(20))) == list(range(20))
+    assert 4 <= rng.uniform(4, 4.5) < 4.5
+    assert 200 < sum(rng.bernoulli(0.25) for _ in range(1000)) < 300
+    assert not any(rng.bernoulli(0) for _ in range(100))
+    assert all(rng.bernoulli(1) for _ in range(100))
 
 
 def test_until_takes_the_first_acceptable_one() -> None:
-    again = Dice(5)
-    first = next(n for n in iter(lambda: again.whole(1, 6), None) if n > 4)
-    assert Dice(5).until(lambda dice: dice.whole(1, 6), lambda n: n > 4, "a high number") == first
+    again = Rng(5)
+    first = next(n for n in iter(lambda: again.integer(1, 6), None) if n > 4)
+    assert Rng(5).rejection_sample(lambda rng: rng.integer(1, 6), lambda n: n > 4, "a high number") == first
 
 
 def test_until_gives_up_and_says_on_what() -> None:
     with pytest.raises(DrawError, match="in 200 tries the seed gave no acceptable drawing: a seven"):
-        Dice(5).until(lambda dice: dice.whole(1, 6), lambda n: n == 7, "a seven")
+        Rng(5).rejection_sample(lambda rng: rng.integer(1, 6), lambda n: n == 7, "a seven")
 
 
 # ---------------------------------------------------------------------------------------------- colors
@@ -152,7 +152,7 @@ def test_mix_by_hand() -> None:
 
 def test_distinct_hues_are_far_apart() -> None:
     for seed in SEEDS:
-        colors = color.distinct_hues(Dice(seed), 4)
+        colors = color.distinct_hues(Rng(seed), 4)
         apart = [float(color.difference(a, b)) for i, a in enumerate(colors) for b in colors[:i]]
         assert min(apart) > 25
 
@@ -229,7 +229,7 @@ def test_layers_outside_the_frame_are_not_seen() -> None:
 
 @pytest.mark.parametrize(("falloff", "stretch", "coarsest"), [(0, 1, 1), (1, 0.4, 1), (2.2, 3, 1), (4, 1, 3)])
 def test_noise_has_mean_0_and_deviation_1_on_its_lattice(falloff: float, stretch: float, coarsest: float) -> None:
-    noise = smooth_noise(Dice(1), falloff, stretch=stretch, coarsest=coarsest)
+    noise = smooth_noise(Rng(1), falloff, stretch=stretch, coarsest=coarsest)
     line = np.arange(LATTICE) / LATTICE * 2 - 1
     u, v = np.meshgrid(line, line)
     heights = noise(u.ravel(), v.ravel())
@@ -238,8 +238,8 @@ def test_noise_has_mean_0_and_deviation_1_on_its_lattice(falloff: float, stretch
 
 
 def test_noise_repeats_every_frame() -> None:
-    noise = smooth_noise(Dice(1), 1.5)
-    u, v = Dice(2).numbers(-1, 1, 2, 500)
+    noise = smooth_noise(Rng(1), 1.5)
+    u, v = Rng(2).uniforms(-1, 1, 2, 500)
     for right, down in ((2, 0), (0, 2), (-2, -4)):
         assert noise(u + right, v + down) == pytest.approx(noise(u, v), abs=1e-9)
     inner, edge = np.array([1 - 1e-9]), np.array([-1.0])
@@ -247,7 +247,7 @@ def test_noise_repeats_every_frame() -> None:
 
 
 def test_noise_between_lattice_points_is_their_weighted_average() -> None:
-    noise = smooth_noise(Dice(1), 1)
+    noise = smooth_noise(Rng(1), 1)
     step = 2 / LATTICE
     across = noise(np.array([0.0, 0.25, 1.0]) * step, np.zeros(3))
     assert across[1] == pytest.approx(0.75 * across[0] + 0.25 * across[2])
@@ -262,24 +262,24 @@ def test_noise_is_rougher_with_less_falloff_and_longer_where_stretched() -> None
         across, down = noise(u + step, v) - noise(u, v), noise(u, v + step) - noise(u, v)
         return across.std(), down.std()
 
-    assert roughness(smooth_noise(Dice(1), 1))[0] > 2 * roughness(smooth_noise(Dice(1), 2))[0]
-    across, down = roughness(smooth_noise(Dice(1), 1.5, stretch=4))
+    assert roughness(smooth_noise(Rng(1), 1))[0] > 2 * roughness(smooth_noise(Rng(1), 2))[0]
+    across, down = roughness(smooth_noise(Rng(1), 1.5, stretch=4))
     assert down > 1.5 * across
 
 
 def test_noise_leaves_out_coarse_waves() -> None:
     line = np.arange(LATTICE) / LATTICE * 2 - 1
     u, v = np.meshgrid(line, line)
-    heights = smooth_noise(Dice(1), 2, coarsest=3)(u.ravel(), v.ravel()).reshape(u.shape)
+    heights = smooth_noise(Rng(1), 2, coarsest=3)(u.ravel(), v.ravel()).reshape(u.shape)
     waves = np.abs(np.fft.fft2(heights))
     assert waves[:3, 0] == pytest.approx(0, abs=1e-9)
     assert waves[3, 0] > 1
 
 
 def test_cells_are_the_nearest_points() -> None:
-    nearby, cell = cells(Dice(1), 50)
+    nearby, cell = cells(Rng(1), 50)
     assert nearby.shape == (64, 2)  # 8 x 8, the first square number from 50
-    u, v = Dice(2).numbers(-1, 1, 2, 300)
+    u, v = Rng(2).uniforms(-1, 1, 2, 300)
     squared = (u[:, None] - nearby[:, 0]) ** 2 + (v[:, None] - nearby[:, 1]) ** 2
     assert cell(u, v).tolist() == squared.argmin(axis=1).tolist()
 
@@ -290,7 +290,7 @@ def test_cells_are_the_nearest_points() -> None:
 @pytest.mark.parametrize("family", PATTERNS)
 def test_pattern_is_a_quarter_to_three_quarters_black(family: str) -> None:
     u, v = points(48)
-    shares = [PATTERNS[family](Dice(seed, "pattern"))(u, v).mean() for seed in range(40)]
+    shares = [PATTERNS[family](Rng(seed, "pattern"))(u, v).mean() for seed in range(40)]
     balanced = [0.25 <= share <= 0.75 for share in shares]
     assert np.mean(balanced) >= 0.9  # the rest are drawn anew
 
@@ -299,19 +299,19 @@ def test_pattern_is_a_quarter_to_three_quarters_black(family: str) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_pattern_depends_on_its_dice_and_place_only(family: str, seed: int) -> None:
     u, v = points(48)
-    ink = PATTERNS[family](Dice(seed))
+    ink = PATTERNS[family](Rng(seed))
     black = ink(u, v)
     assert black.shape == u.shape
     assert black.dtype == bool
-    assert (PATTERNS[family](Dice(seed))(u, v) == black).all()
-    assert (PATTERNS[family](Dice(seed + 100))(u, v) != black).any()
+    assert (PATTERNS[family](Rng(seed))(u, v) == black).all()
+    assert (PATTERNS[family](Rng(seed + 100))(u, v) != black).any()
     assert (ink(u[::7], v[::7]) == black[::7]).all()  # nothing is drawn by lot when it is evaluated
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_lone_shape_covers_26_to_35_percent_and_is_whole(seed: int) -> None:
     u, v = points(256)
-    black = PATTERNS["shape"](Dice(seed))(u, v)
+    black = PATTERNS["shape"](Rng(seed))(u, v)
     assert 0.255 < black.mean() < 0.355
     assert not black[np.maximum(np.abs(u), np.abs(v)) > 0.99].any()
 
@@ -319,7 +319,7 @@ def test_lone_shape_covers_26_to_35_percent_and_is_whole(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_yin_yang_has_an_outline_and_a_plain_ground(seed: int) -> None:
     u, v = points(256)
-    black = PATTERNS["yin_yang"](Dice(seed))(u, v)
+    black = PATTERNS["yin_yang"](Rng(seed))(u, v)
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     outermost = radius[black].max()
     assert 0.84 < outermost < 0.98
@@ -334,8 +334,8 @@ def test_wavy_disc_just_touches_the_unit_circle() -> None:
     u, v = points(512)
     radius = np.hypot(u, v)
     for seed in SEEDS:
-        assert 0.985 < radius[wavy(Dice(seed), 0.1, 0.25)(u, v)].max() <= 1
-    assert (wavy(Dice(1), 0, 0)(u, v) == (radius < 1)).all()  # no waves
+        assert 0.985 < radius[wavy(Rng(seed), 0.1, 0.25)(u, v)].max() <= 1
+    assert (wavy(Rng(1), 0, 0)(u, v) == (radius < 1)).all()  # no waves
 
 
 # -------------------------------------------------------------------------------------------- contents
@@ -346,7 +346,7 @@ def test_wavy_disc_just_touches_the_unit_circle() -> None:
 @settings(max_examples=5, deadline=None, derandomize=True, database=None)
 def test_content_paints_valid_colors(name: str, seed: int) -> None:
     u, v = points(40)
-    rgb, opaque = ALL[name](Dice(seed))(u, v)
+    rgb, opaque = ALL[name](Rng(seed))(u, v)
     assert rgb.shape == (1600, 3)
     assert rgb.dtype == np.float64
     assert opaque.shape == (1600,)
@@ -358,7 +358,7 @@ def test_content_paints_valid_colors(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_content_of_no_points_is_empty(name: str) -> None:
-    rgb, opaque = ALL[name](Dice(0))(np.empty(0), np.empty(0))
+    rgb, opaque = ALL[name](Rng(0))(np.empty(0), np.empty(0))
     assert rgb.shape == (0, 3)
     assert opaque.shape == (0,)
 
@@ -367,12 +367,12 @@ def test_content_of_no_points_is_empty(name: str) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_content_depends_on_its_dice_and_place_only(name: str, seed: int) -> None:
     u, v = points(40)
-    paint = ALL[name](Dice(seed))
+    paint = ALL[name](Rng(seed))
     rgb, opaque = paint(u, v)
-    again = ALL[name](Dice(seed))(u, v)
+    again = ALL[name](Rng(seed))(u, v)
     assert (again[0] == rgb).all()
     assert (again[1] == opaque).all()
-    assert (ALL[name](Dice(seed + 100))(u, v)[0] != rgb).any()
+    assert (ALL[name](Rng(seed + 100))(u, v)[0] != rgb).any()
     some_rgb, some_opaque = paint(u[::7], v[::7])
     assert (some_rgb == rgb[::7]).all()
     assert (some_opaque == opaque[::7]).all()
@@ -381,8 +381,8 @@ def test_content_depends_on_its_dice_and_place_only(name: str, seed: int) -> Non
 @pytest.mark.parametrize("name", ALL)
 def test_shift_by_a_32nd_of_the_frame_moves_whole_pixels(name: str) -> None:
     for seed in SEEDS:
-        side = Dice(seed, "side").between(0.3, 0.48)
-        scene = scene_of(ALL[name](Dice(seed)), left=2 / 32, top=9 / 32, side=side, ground=(0.9, 0.8, 1))
+        side = Rng(seed, "side").uniform(0.3, 0.48)
+        scene = scene_of(ALL[name](Rng(seed)), left=2 / 32, top=9 / 32, side=side, ground=(0.9, 0.8, 1))
         shifted = scene.moved(shift(14 / 32, -5 / 32))
         assert (render(shifted, 96) == np.roll(render(scene, 96), (-15, 42), axis=(0, 1))).all()
 
@@ -390,7 +390,7 @@ def test_shift_by_a_32nd_of_the_frame_moves_whole_pixels(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_quarter_turn_turns_the_pixels_clockwise(name: str) -> None:
     for seed in SEEDS:
-        scene = scene_of(ALL[name](Dice(seed)), left=0.11, top=0.23, side=0.6, ground=(0.9, 0.8, 1))
+        scene = scene_of(ALL[name](Rng(seed)), left=0.11, top=0.23, side=0.6, ground=(0.9, 0.8, 1))
         upright = render(scene, 96)
         turned = render(scene.moved(about_middle(turn(90))), 96)
         apart = np.abs(turned.astype(int) - np.rot90(upright, k=-1))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dps import metrics, store
 from dps.errors import UsageError
-from dps.metrics import Deep, Metric, Term, Variant, pixel_distance
+from dps.metrics import FeatureMetric, Metric, Term, Variant, pixel_distance
 from dps.store import Key
 
 CONTENT = "5ea857013cc9" * 5 + "0000"
@@ -113,7 +113,7 @@ def test_a_slice_is_kept_as_what_it_shows(kept: Path) -> None:
 # ------------------------------------------------------------------------------- what a metric does
 
 
-def as_user_metric(folder: Path, source: str, name: str = "mine") -> Deep | Metric:
+def as_user_metric(folder: Path, source: str, name: str = "mine") -> FeatureMetric | Metric:
     (folder / "mine.py").write_text(source)
     return metrics.named(f"{folder / 'mine.py'}:{name}")
 
@@ -180,7 +180,7 @@ def test_how_a_metric_of_images_is_read_counts() -> None:
 
 def test_a_metric_without_source_cannot_be_kept() -> None:
     with pytest.raises(UsageError, match="metric 'size': no file holds its source, so its distances cannot be kept"):
-        store.definition(Deep(name="size", terms=(Term(name="size", comparison=len),)))  # type: ignore[arg-type]
+        store.definition(FeatureMetric(name="size", terms=(Term(name="size", comparison=len),)))  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------------------- damage, versions

@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "dps").rglob("*.py"))
 
 
 def module_of(path: Path) -> str:
-    """``dps.probes.reading`` of its file."""
+    """``dps.probes.yaml_files`` of its file."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -39,7 +39,7 @@ MODULES = {module_of(path) for path in FILES}
 
 
 def part_of(module: str) -> str:
-    """``probes`` of ``dps.probes.reading``."""
+    """``probes`` of ``dps.probes.yaml_files``."""
     return module.split(".")[1]
 
 
@@ -89,12 +89,14 @@ def test_imports_inside_a_part_make_no_circle() -> None:
 
 
 DOORS = {
-    "yaml": {"dps.probes.reading", "dps.report.paper"},
+    "yaml": {"dps.probes.yaml_files", "dps.report.published"},
     "pydantic": {"dps.baseline", "dps.probes", "dps.probes.recipes", "dps.bapps.folders"},
     "torchvision": {"dps.networks", "dps.weights"},
     "jinja2": {"dps.report.page"},
-    "markupsafe": {"dps.report.page", "dps.report.explained"},
-    "matplotlib": {f"dps.report.{name}" for name in ("canvas", "figures", "severity", "explained", "insides")},
+    "markupsafe": {"dps.report.page", "dps.report.explain_page"},
+    "matplotlib": {
+        f"dps.report.{name}" for name in ("figure_style", "figures", "severity", "explain_page", "explain_figures")
+    },
     "PIL": {
         "dps.images",
         "dps.report.sheets",

@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from dps import networks, probes, report, run, store
+from dps import networks, probes, report, store
 from dps.bapps import folders, synthetic
 from tests.running import ROOT, SUITES, TINY, Suite, suite  # noqa: F401 - a fixture
 
@@ -455,7 +455,7 @@ def test_collecting_loads_no_network_and_draws_and_writes_nothing(
 def test_help_asks_nothing_and_names_all_options(
     suite: Suite, no_network: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "ask", lambda _options: pytest.fail("something was asked"))
+    monkeypatch.setattr("dps.session.configuration.configure", lambda _options: pytest.fail("something was asked"))
     done = suite("--help")
     assert done.code == 0
     for option in ("--metric", "--network", "--normalization", "--reduction", "--probes", "--cases", "--require",
@@ -467,7 +467,7 @@ def test_help_asks_nothing_and_names_all_options(
 
 
 def test_without_a_suite_nothing_is_asked(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "ask", lambda _options: pytest.fail("something was asked"))
+    monkeypatch.setattr("dps.session.configuration.configure", lambda _options: pytest.fail("something was asked"))
     monkeypatch.setattr(report, "finish", lambda *_args, **_more: pytest.fail("a report was written"))
     done = suite("--weights=nowhere", "-q", "--collect-only", paths=(str(ROOT / "tests" / "test_structure.py"),))
     assert done.code == 0

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from dps import verdicts
-from dps.verdicts import Distances, Verdict, judge
+from dps.verdicts import CaseDistances, Verdict, judge
 
 NAN, INFINITY = math.nan, math.inf
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
 
-def case(distorted: float, *references: float, itself: float = 0.0) -> Distances:
+def case(distorted: float, *references: float, itself: float = 0.0) -> CaseDistances:
     """References are named a, b, c in order."""
-    return Distances(itself=itself, distorted=distorted, references=dict(zip("abc", references, strict=False)))
+    return CaseDistances(itself=itself, distorted=distorted, references=dict(zip("abc", references, strict=False)))
 
 
 # ------------------------------------------------------------------------------------------- by hand
@@ -61,7 +61,7 @@ def test_of_equally_near_references_the_first_is_named() -> None:
 
 def test_each_layers_contribution_is_passed_on() -> None:
     verdict = judge(
-        Distances(
+        CaseDistances(
             itself=0.0,
             distorted=3.0,
             references={"a": 9.0, "b": 7.0},
@@ -88,7 +88,7 @@ def test_each_layers_contribution_is_passed_on() -> None:
         (case(1.0, 2.0, -3.0), "b is -3: negative, so not a distance"),
     ],
 )
-def test_what_is_no_distance_never_passes_and_is_named(distances: Distances, error: str) -> None:
+def test_what_is_no_distance_never_passes_and_is_named(distances: CaseDistances, error: str) -> None:
     verdict = judge(distances)
     assert not verdict.passed
     assert verdict.margin is None
@@ -198,7 +198,7 @@ def test_wilson_by_hand() -> None:
         (case(0.0, 0.0), "distorted at 0, but reference 'a' at 0 (no margin)"),
     ],
 )
-def test_a_verdict_in_one_line(distances: Distances, text: str) -> None:
+def test_a_verdict_in_one_line(distances: CaseDistances, text: str) -> None:
     assert str(judge(distances)) == text
 
 

@@ -18,11 +18,11 @@ from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Digest, Labels, Sha
 from dps.images import Pixels
 from dps.scenes.composition import patch
 from dps.scenes.contents import CONTENTS
-from dps.scenes.dice import Dice
 from dps.scenes.plane import render
+from dps.scenes.rng import Rng
 
-Family: TypeAlias = Callable[[Pixels, float, Dice], Pixels]
-"""An image, how strongly to distort it from 0 (not at all) to 1, and dice that fall the same way for each strength;
+Family: TypeAlias = Callable[[Pixels, float, Rng], Pixels]
+"""An image, how strongly to distort it from 0 (not at all) to 1, and rng that fall the same way for each strength;
 to the distorted image."""
 
 NAME = "synthetic"
@@ -45,26 +45,26 @@ NOTICEABLE = 4 / LEVELS
 """The strength at which half of the judges notice a distortion."""
 
 
-def noise(pixels: Pixels, strength: float, dice: Dice) -> Pixels:
+def noise(pixels: Pixels, strength: float, rng: Rng) -> Pixels:
     """Add uniform noise of up to a third of the range."""
-    return _rounded(pixels + 85 * strength * dice.numbers(-1, 1, *pixels.shape))
+    return _rounded(pixels + 85 * strength * rng.uniforms(-1, 1, *pixels.shape))
 
 
-def blur(pixels: Pixels, strength: float, _dice: Dice) -> Pixels:
+def blur(pixels: Pixels, strength: float, _rng: Rng) -> Pixels:
     """Blur with a Gaussian of up to 5 pixels."""
     return np.asarray(PIL.Image.fromarray(pixels).filter(PIL.ImageFilter.GaussianBlur(5 * strength)))
 
 
-def displace(pixels: Pixels, strength: float, dice: Dice) -> Pixels:
+def displace(pixels: Pixels, strength: float, rng: Rng) -> Pixels:
     """Shift to one of eight sides by up to a quarter of the frame; the plain ground fills what it leaves."""
     steps = round(strength * SIZE / 4)
-    right, down = dice.pick([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)])
+    right, down = rng.choice([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)])
     top, left = steps * (1 - down), steps * (1 - right)
     wide = np.pad(pixels, ((steps, steps), (steps, steps), (0, 0)), mode="edge")
     return wide[top : top + SIZE, left : left + SIZE]
 
 
-def fade(pixels: Pixels, strength: float, _dice: Dice) -> Pixels:
+def fade(pixels: Pixels, strength: float, _rng: Rng) -> Pixels:
     """Take away up to 80 % of the contrast to the image's mean color."""
     mean = pixels.mean(axis=(0, 1))
     return _rounded(mean + (1 - 0.8 * strength) * (pixels - mean))
@@ -110,23 +110,23 @@ def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
 
 def strengths(kind: str, family: str, number: int, seed: int = 0) -> tuple[float, ...]:
     """How strongly each compared image of a triplet or pair is distorted, from 0 to 1."""
-    dice = Dice(seed, NAME, kind, family, number, "strengths")
+    rng = Rng(seed, NAME, kind, family, number, "strengths")
     if kind == "jnd":
-        return (dice.whole(0, LEVELS // 2) / LEVELS,)
-    return tuple(level / LEVELS for level in dice.shuffled(range(1, LEVELS + 1))[:2])
+        return (rng.integer(0, LEVELS // 2) / LEVELS,)
+    return tuple(level / LEVELS for level in rng.shuffled(range(1, LEVELS + 1))[:2])
 
 
-def judged(kind: str, compared: tuple[float, ...], dice: Dice) -> float:
+def judged(kind: str, compared: tuple[float, ...], rng: Rng) -> float:
     """Which part of the simulated judges chose the second image, or said "same".
 
     Args:
         kind: decides which of the two is asked.
         compared: the strengths of the distortions.
-        dice: one throw a judge.
+        rng: one throw a judge.
     """
     advantage = compared[0] - compared[1] if kind == "2afc" else NOTICEABLE - compared[0]
     likely = 1 / (1 + math.exp(-advantage / UNSURE))
-    return sum(dice.chance(likely) for _ in range(JUDGES[kind])) / JUDGES[kind]
+    return sum(rng.bernoulli(likely) for _ in range(JUDGES[kind])) / JUDGES[kind]
 
 
 def _look(kind: str, family: str, span: range, seed: int) -> Labels:
@@ -142,9 +142,9 @@ def _draw(kind: str, family: str, span: range, seed: int) -> Content:
         compared = strengths(kind, family, number, seed)
         images[row, 0] = original = _original(number, seed)
         for place, strength in enumerate(compared, start=1):
-            how = Dice(seed, NAME, kind, family, number, "how")
+            how = Rng(seed, NAME, kind, family, number, "how")
             images[row, place] = FAMILIES[family](original, strength, how) if strength else original
-        judgments[row] = judged(kind, compared, Dice(seed, NAME, kind, family, number, "judges"))
+        judgments[row] = judged(kind, compared, Rng(seed, NAME, kind, family, number, "judges"))
         digest.add(images[row].tobytes())
         digest.add(judgments[row].tobytes())
     for array in (images, judgments):
@@ -155,9 +155,9 @@ def _draw(kind: str, family: str, span: range, seed: int) -> Content:
 @functools.lru_cache(maxsize=512)
 def _original(number: int, seed: int) -> Pixels:
     """An object on a plain ground, ``(SIZE, SIZE, 3)``; every family distorts the same ones."""
-    dice = Dice(seed, NAME, number)
-    content = dice.pick([name for name in CONTENTS if name != "mosaic"])  # drawing one takes ten times as long
-    pixels = render(patch(dice, content=content, side=0.6, ground="other"), SIZE)
+    rng = Rng(seed, NAME, number)
+    content = rng.choice([name for name in CONTENTS if name != "mosaic"])  # drawing one takes ten times as long
+    pixels = render(patch(rng, content=content, side=0.6, ground="other"), SIZE)
     pixels.setflags(write=False)
     return pixels
 

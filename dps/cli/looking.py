@@ -15,7 +15,7 @@ from dps.cli.shared import CASES, PROBES, load, main, variant
 @variant
 @click.option("--per-layer", is_flag=True, help="Show each layer's part, too, and its share in percent.")
 def distance(original: Path, others: tuple[Path, ...], per_layer: bool, source: str, **options: str) -> None:
-    """Measure how far OTHERS are from ORIGINAL: image files of one size.
+    """Measure how far THIRD_PARTY_METRICS are from ORIGINAL: image files of one size.
 
     \b
         dps distance dog.png dog_45.png gray.png --metric spatial+sort --network vgg16 --per-layer
@@ -24,7 +24,7 @@ def distance(original: Path, others: tuple[Path, ...], per_layer: bool, source: 
     have no common scale.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps import explain, pairs
-    from dps.report.insides import percent, share
+    from dps.report.explain_figures import percent, share
 
     asked = pairs.ask(**options, weights=source)
     for path, (total, layers) in zip(others, pairs.distances(asked, original, others), strict=True):
@@ -74,7 +74,7 @@ def explain_(
     import shutil
 
     from dps import explain, pairs
-    from dps.report import explained, tables
+    from dps.report import explain_page, tables
 
     numbers = _numbers("--layers", layers)
     asked = pairs.ask(**options, weights=source)
@@ -85,11 +85,11 @@ def explain_(
     else:
         name, triple = " and ".join(what[:2]), pairs.as_triple([Path(path) for path in what])
     asked.check_size(triple.original.pixels.shape)
-    found = explain.explain(name, triple, asked.variant, asked.meter())
+    found = explain.explain(name, triple, asked.variant, asked.engine())
     given = [f"--{option}={value}" for option, value in sorted(options.items())]
     command = shlex.join(["dps", "explain", *what, *given, *(f"--probes={place}" for place in places)])
-    written = explained.write(found, numbers, command, asked.made_of, out)
-    for sentence in explained.in_words(found):
+    written = explain_page.write(found, numbers, command, asked.made_of, out)
+    for sentence in explain_page.in_words(found):
         for line in tables.wrapped(sentence, shutil.get_terminal_size().columns):
             click.echo(line)
     click.echo(f"written: {written[0]} and {len(written) - 1} PNGs")
@@ -144,7 +144,7 @@ def falsify(
     asked = pairs.ask(**options, weights=source)
     out.mkdir(parents=True, exist_ok=True)
     with progress.progress(f"falsify {name}", tries, "cases") as advance:
-        search = library.search(probes[name], asked.variant, asked.meter(), tries=tries, seed=seed, advance=advance)
+        search = library.search(probes[name], asked.variant, asked.engine(), tries=tries, seed=seed, advance=advance)
     ended = "interrupted: " if search.interrupted else ""
     undrawn = f" ({search.refused} more could not be drawn)" if search.refused else ""
     if search.found is None:

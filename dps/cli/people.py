@@ -109,17 +109,18 @@ def measure(source: str, **options: Any) -> None:
     store; on many machines, let the store be a folder that all of them see. What is there is never measured again, so
     a run that was broken off goes on. Then "pytest suites/ --bapps DIR --store STORE" only reads.
     """  # noqa: D301 - \b keeps the lines below as they are
-    from dps import run
+    from dps.session.configuration import configure_measurement
+    from dps.session.worker import measure_shards
 
     worker, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = options.pop("device")
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-    question = run.ask_measure(SimpleNamespace(**options, device=device, weights=source))
+    configuration = configure_measurement(SimpleNamespace(**options, device=device, weights=source))
     try:
-        for line in run.measure(question, worker, workers):
+        for line in measure_shards(configuration, worker, workers):
             click.echo(line)
     except KeyboardInterrupt:
-        click.echo(f"interrupted: what was measured is in {question.store}; the same command goes on from there.")
+        click.echo(f"interrupted: what was measured is in {configuration.store}; the same command goes on from there.")
         sys.exit(130)
-    click.echo(f"worker {worker} of {workers}: done, kept in {question.store}")
+    click.echo(f"worker {worker} of {workers}: done, kept in {configuration.store}")

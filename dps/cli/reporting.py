@@ -52,7 +52,7 @@ def report(
     import shutil
 
     from dps import report as library
-    from dps.report import strata, two_runs
+    from dps.report import run_comparison, strata
     from dps.report.results import read
 
     if len(results) > 2 or (len(results) == 2 and (by or probe or figures or html)):
@@ -62,7 +62,7 @@ def report(
     documents = [read(path) for path in results]
     width = shutil.get_terminal_size().columns
     if len(documents) == 2:
-        lines = two_runs.as_text(documents[0], documents[1], width)
+        lines = run_comparison.as_text(documents[0], documents[1], width)
     elif by is not None and probe is not None:
         counted = strata.count(documents[0]["cases"], documents[0]["drawn"], probe, by)
         lines = strata.as_text(counted, probe, by, width)

@@ -1,17 +1,17 @@
 """Distortions: what is done to an original. Each is a function with its parameters as keywords and an entry in a table.
 
-of_scenes.py  change where or on what a scene is drawn, so they are exact
-of_pixels.py  change an image, and work on files, too
+scene_distortions.py  change where or on what a scene is drawn, so they are exact
+pixel_distortions.py  change an image, and work on files, too
 """
 
 from collections.abc import Mapping
 
-from dps.distortions.of_pixels import PIXEL_DISTORTIONS
-from dps.distortions.of_scenes import SCENE_DISTORTIONS
+from dps.distortions.pixel_distortions import PIXEL_DISTORTIONS
+from dps.distortions.scene_distortions import SCENE_DISTORTIONS
 
-__all__ = ["PIXEL_DISTORTIONS", "SCENE_DISTORTIONS", "UNCHANGED"]
+__all__ = ["IDENTITY_PARAMETERS", "PIXEL_DISTORTIONS", "SCENE_DISTORTIONS"]
 
-UNCHANGED: Mapping[str, Mapping[str, float]] = {
+IDENTITY_PARAMETERS: Mapping[str, Mapping[str, float]] = {
     "rotate": {"degrees": 0},
     "zoom": {"factor": 1},
     "shear": {"degrees": 0},

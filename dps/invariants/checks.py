@@ -18,8 +18,8 @@ from dps.comparisons import COMPARISONS, distance_between, normalized
 from dps.images import Pixels, as_batch
 from dps.invariants.pairs import Look, Pair
 from dps.invariants.subjects import Subject, threads
-from dps.metrics import Deep, Metric, Variant
-from dps.scenes.dice import Dice
+from dps.metrics import FeatureMetric, Metric, Variant
+from dps.scenes.rng import Rng
 from dps.verdicts import ALIKE, SELF_TOLERANCE
 
 Check: TypeAlias = Callable[[Subject, Pair], str]
@@ -121,7 +121,7 @@ def finite_gradients(subject: Subject, pair: Pair) -> str:
     """The distance's gradient at each pixel of both images is a finite number.
 
     Flat images and an image beside itself are where a root at 0 or a division by a norm of 0 makes it none.
-    Deep metrics are asked as `dps.reference` computes them.
+    FeatureMetric metrics are asked as `dps.reference` computes them.
 
     Source: what is trained on a distance needs its gradient; a square root has none at 0.
     """
@@ -201,11 +201,11 @@ def wherever(subject: Subject, pair: Pair) -> str:
 
     Source: both are functions of a channel's activations as a set (Sjögren et al. 2022, arXiv:2207.02512).
     """
-    assert isinstance(subject.variant.metric, Deep)
+    assert isinstance(subject.variant.metric, FeatureMetric)
     name, normalization = subject.variant.metric.name, subject.variant.normalization
     assert normalization is not None
     for layer, (a, b) in _layers(subject, pair):
-        order = Dice(layer, "order").shuffled(range(a[0, 0].numel()))
+        order = Rng(layer, "order").shuffled(range(a[0, 0].numel()))
         moved = a.flatten(2)[:, :, order].view_as(a)
         found, after = (_of_features(name, features, b, normalization) for features in (a, moved))
         rounding = 1e-6 if normalization == "unit" else _rounding(a, b)
@@ -221,7 +221,7 @@ def _layers(subject: Subject, pair: Pair) -> "enumerate[tuple[Tensor, Tensor]]":
 
 
 def _of_features(name: str, a: Tensor, b: Tensor, normalization: str) -> float:
-    """Of two images at one layer, by the same steps as `Meter`."""
+    """Of two images at one layer, by the same steps as `Engine`."""
     form, other = (normalized(COMPARISONS[name](features), normalization) for features in (a, b))
     return distance_between(form, other)
 
@@ -283,7 +283,7 @@ def _of(*names: str, normalizations: tuple[str, ...] = ("none", "unit")) -> Call
     """Whether a variant is one of these built-in comparisons with one of these normalizations."""
 
     def concerns(variant: Variant) -> bool:
-        built_in = isinstance(variant.metric, Deep) and variant.metric.name in names
+        built_in = isinstance(variant.metric, FeatureMetric) and variant.metric.name in names
         return built_in and variant.normalization in normalizations
 
     return concerns

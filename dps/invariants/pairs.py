@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from dps.images import Pixels
-from dps.scenes.dice import Dice
+from dps.scenes.rng import Rng
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -48,7 +48,7 @@ class Look:
     def draw(self, height: int, width: int) -> Pixels:
         """Make its pixels."""
         if self.noise is not None:
-            return Dice(self.noise, "noise").wholes(0, 255, height, width, 3).astype(np.uint8)
+            return Rng(self.noise, "noise").integers(0, 255, height, width, 3).astype(np.uint8)
         pixels = np.full((height, width, 3), self.color, np.uint8)
         if (square := self.square) is not None:
             pixels[square.top : square.top + square.side, square.left : square.left + square.side] = square.color

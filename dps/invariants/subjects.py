@@ -15,8 +15,8 @@ from dps import reference
 from dps.comparisons import COMPARISONS, Comparison
 from dps.errors import DpsError
 from dps.images import Pixels, as_batch
-from dps.measure import Meter
-from dps.metrics import Deep, Metric, Variant
+from dps.measurement import Engine
+from dps.metrics import FeatureMetric, Metric, Variant
 from dps.networks import NETWORKS, Extractor
 
 Distances: TypeAlias = NDArray[np.float64]
@@ -32,12 +32,12 @@ class Bench:
     """Measures pairs of images. All variants of a network are measured at once, since each is asked the same.
 
     Args:
-        meter: what measures on a network, or without one.
+        engine: what measures on a network, or without one.
         variants: what will be measured.
     """
 
-    def __init__(self, meter: Callable[[str | None], Meter], variants: Sequence[Variant]) -> None:
-        self._meter = meter
+    def __init__(self, engine: Callable[[str | None], Engine], variants: Sequence[Variant]) -> None:
+        self._engine = engine
         self._variants = variants
         self._kept: dict[tuple[object, ...], dict[Variant, Distances | DpsError]] = {}
         self._features: dict[tuple[object, ...], list[Tensor]] = {}
@@ -48,7 +48,7 @@ class Bench:
 
     def extractor(self, variant: Variant) -> Extractor:
         """A variant's network."""
-        found = self._meter(variant.network).extractor
+        found = self._engine(variant.network).extractor
         assert found is not None
         return found
 
@@ -65,22 +65,22 @@ class Bench:
 
     def reduction(self, variant: Variant) -> str:
         """How channels are put together."""
-        return self._meter(variant.network).reduction
+        return self._engine(variant.network).reduction
 
     def measure(self, variant: Variant, images: NDArray[np.uint8]) -> Distances:
-        """Measure pairs in one batch; see `Meter.measure_stack`.
+        """Measure pairs in one batch; see `Engine.measure_stack`.
 
         Raises:
             DpsError: what the metric raised.
         """
-        deep = isinstance(variant.metric, Deep)
+        deep = isinstance(variant.metric, FeatureMetric)
         group = [each for each in self._variants if each.network == variant.network] if deep else [variant]
         digest = hashlib.sha256(images.tobytes()).digest()
         key = (variant.network if deep else variant, torch.get_num_threads(), images.shape, digest)
         if key not in self._kept:
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
-            self._kept[key] = self._meter(variant.network).measure_stack(images, [_on_copies(each) for each in group])
+            self._kept[key] = self._engine(variant.network).measure_stack(images, [_on_copies(each) for each in group])
         found = self._kept[key][variant]
         if isinstance(found, DpsError):
             raise found
@@ -121,7 +121,7 @@ class Subject:
     def with_gradients(self, a: Tensor, b: Tensor) -> Tensor:
         """The distances of two batches of RGB images in [0, 1], ``(batch,)``, as an expression that has gradients.
 
-        Deep metrics are those of `dps.reference`: the fast path has none.
+        FeatureMetric metrics are those of `dps.reference`: the fast path has none.
         """
         metric = self.variant.metric
         if isinstance(metric, Metric):

@@ -6,10 +6,10 @@ own.py     users' own, loaded from a module or file, and what packages register
 others.py  other libraries' metrics, with checked weights
 """
 
-from dps.metrics.kinds import (
+from dps.metrics.definitions import (
     IMAGE_METRICS,
     AnyMetric,
-    Deep,
+    FeatureMetric,
     Metric,
     Term,
     Variant,
@@ -18,14 +18,14 @@ from dps.metrics.kinds import (
     variants,
 )
 from dps.metrics.names import DEFAULT_METRICS, listed, named
-from dps.metrics.own import TOLD_APART
+from dps.metrics.user_defined import TOLD_APART
 
 __all__ = [
     "DEFAULT_METRICS",
     "IMAGE_METRICS",
     "TOLD_APART",
     "AnyMetric",
-    "Deep",
+    "FeatureMetric",
     "Metric",
     "Term",
     "Variant",

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from dps.comparisons import COMPARISONS, Comparison
 from dps.errors import UsageError, unknown
-from dps.metrics import others, own
-from dps.metrics.kinds import IMAGE_METRICS, AnyMetric, Deep, Metric, Term
+from dps.metrics import third_party, user_defined
+from dps.metrics.definitions import IMAGE_METRICS, AnyMetric, FeatureMetric, Metric, Term
 
 DEFAULT_METRICS = ("pixel", "spatial", "sort", "mean", "spatial+sort", "spatial+mean")
 """Those of the paper."""
@@ -31,14 +31,14 @@ def named(text: str, *, weights: str = "pypi", device: str = "cpu") -> AnyMetric
     """
     if text in IMAGE_METRICS:
         return IMAGE_METRICS[text]
-    if text.partition(":")[0] in others.PREFIXES:
-        return others.named(text, weights=weights, device=device)
+    if text.partition(":")[0] in third_party.PREFIXES:
+        return third_party.named(text, weights=weights, device=device)
     parts = [part.strip() for part in text.split("+")]
     if not all(parts):
         raise UsageError(f"metric {text!r}: a term is missing beside '+'; write a sum as spatial+sort.")
     if len(parts) == 1 and _WEIGHTED.fullmatch(text) is None and (made := _own(text)) is not None:
-        return made if isinstance(made, Metric) else Deep(name=text, terms=(Term(name=text, comparison=made),))
-    return Deep(name=text, terms=tuple(_term(part, text) for part in parts))
+        return made if isinstance(made, Metric) else FeatureMetric(name=text, terms=(Term(name=text, comparison=made),))
+    return FeatureMetric(name=text, terms=tuple(_term(part, text) for part in parts))
 
 
 _WEIGHTED = re.compile(r"(?P<weight>[^*]*)\*(?P<name>.*)")
@@ -48,9 +48,9 @@ def _own(name: str) -> Comparison | Metric | None:
     """A user's own, or what a package registered; None where it can be neither."""
     if name in COMPARISONS:
         return None
-    if name in own.registered():
-        return own.load_registered(name)
-    return own.load(name) if ":" in name else None
+    if name in user_defined.registered():
+        return user_defined.load_registered(name)
+    return user_defined.load(name) if ":" in name else None
 
 
 def _term(part: str, text: str) -> Term:
@@ -69,13 +69,13 @@ def _term(part: str, text: str) -> Term:
     if name in COMPARISONS:
         return Term(name=name, comparison=COMPARISONS[name], weight=weight)
     no_features = f"metric {text!r}: {name} compares no features, so it cannot be part of a sum."
-    if name in IMAGE_METRICS or name.partition(":")[0] in others.PREFIXES:
+    if name in IMAGE_METRICS or name.partition(":")[0] in third_party.PREFIXES:
         raise UsageError(no_features)
     made = _own(name)
     if made is None and name == text:
-        raise UsageError(unknown("metric", name, [*IMAGE_METRICS, *DEFAULT_METRICS, *own.registered()]))
+        raise UsageError(unknown("metric", name, [*IMAGE_METRICS, *DEFAULT_METRICS, *user_defined.registered()]))
     if made is None:
-        raise UsageError(f"metric {text!r}: {unknown('comparison', name, [*COMPARISONS, *own.registered()])}")
+        raise UsageError(f"metric {text!r}: {unknown('comparison', name, [*COMPARISONS, *user_defined.registered()])}")
     if isinstance(made, Metric):
         raise UsageError(no_features)
     return Term(name=name, comparison=made, weight=weight)
@@ -88,8 +88,8 @@ def listed() -> Iterator[tuple[str, str]]:
     for name, comparison in COMPARISONS.items():
         yield name, _first_line(comparison)
     yield "spatial+0.5*sort", "A sum of comparisons, with any positive weights."
-    yield from others.listed()
-    for name, entry in own.registered().items():
+    yield from third_party.listed()
+    for name, entry in user_defined.registered().items():
         package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
         yield name, f"Registered by {package}: {entry.value}."
     yield "module:name, file.py:name", "Your own: a comparison of features, a distance of images, or what makes one."

@@ -16,13 +16,14 @@ from typing import Annotated, Any
 
 import pydantic
 
+from dps import locations
 from dps.errors import DrawError, ImageError, ProbeError, unknown
-from dps.images import Picture, Triple, picture
+from dps.images import Image, Triple, make_image
 from dps.probes import ranges
-from dps.probes.reading import Document, Loc, read
 from dps.probes.recipes import Recipe, drawn_of, pixels_of, recipe, standard_names
+from dps.probes.yaml_files import Document, Loc, read
 
-BUILT_IN = Path(__file__).resolve().parents[2] / "probes"
+BUILT_IN = locations.data("probes")
 """The probes that are asked when none are named."""
 
 MOST_CASES = 100_000
@@ -72,7 +73,7 @@ class Case:
         except DrawError as error:
             raise DrawError(f"{self.where}: case {self.id!r}: {error}") from None
         pictures = [
-            picture(pixels_of(each, self.shape), common=common)
+            make_image(pixels_of(each, self.shape), common=common)
             for each, common in zip(made.values(), self._common(), strict=True)
         ]
         self._check(dict(zip(made, pictures, strict=True)))
@@ -87,7 +88,7 @@ class Case:
     def _common(self) -> Iterator[bool]:
         return itertools.chain([False, False], (how.standard for how in self.references.values()))
 
-    def _check(self, pictures: dict[str, Picture]) -> None:
+    def _check(self, pictures: dict[str, Image]) -> None:
         """See that the case asks something."""
         (_, original), *others = pictures.items()
         for name, other in others:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from dps.errors import UsageError, unknown
-from dps.scenes.dice import Dice
+from dps.scenes.rng import Rng
 
 Value: TypeAlias = Any
 """Plain data, as read from YAML."""
@@ -97,12 +97,12 @@ def draw(value: Value, seed: int, number: int, place: str) -> Value:
     ((way, options),) = value.items()
     if way == "between":
         low, high = options
-        dice = Dice(seed, number, place)
+        rng = Rng(seed, number, place)
         whole = isinstance(low, int) and isinstance(high, int)
-        return dice.whole(low, high) if whole else dice.between(low, high)
+        return rng.integer(low, high) if whole else rng.uniform(low, high)
     lap, position = divmod(number, len(options))
     if way == "deal":
-        options = Dice(seed, "deal", lap, place).shuffled(options)
+        options = Rng(seed, "deal", lap, place).shuffled(options)
     return draw(options[position], seed, number, place + "." + way)
 
 

@@ -20,11 +20,11 @@ from dps.errors import DrawError, ImageError, UsageError, unknown
 from dps.images import Pixels
 from dps.images import read as read_image
 from dps.probes import ranges
-from dps.probes.reading import Document, Loc
+from dps.probes.yaml_files import Document, Loc
 from dps.scenes.color import REFERENCE_COLORS
 from dps.scenes.composition import SCENES, OneOf
-from dps.scenes.dice import Dice
 from dps.scenes.plane import Scene, render
+from dps.scenes.rng import Rng
 
 Made: TypeAlias = Scene | Pixels
 """A scene as long as it is one, so that it can still be turned; pixels where that is what there is."""
@@ -102,11 +102,11 @@ class Recipe:
         assert original is not None
         made = original
         for index, step in enumerate(self.steps):
-            dice = Dice(*self.entropy, index, step.name)
+            rng = Rng(*self.entropy, index, step.name)
             if step.name in PIXEL_DISTORTIONS:
-                made = PIXEL_DISTORTIONS[step.name](pixels_of(made, shape), dice, **step.parameters)
+                made = PIXEL_DISTORTIONS[step.name](pixels_of(made, shape), rng, **step.parameters)
             elif isinstance(made, Scene):
-                made = SCENE_DISTORTIONS[step.name](made, dice, **step.parameters)
+                made = SCENE_DISTORTIONS[step.name](made, rng, **step.parameters)
             else:
                 raise DrawError(f"{step.name} changes a scene, but what it is given is pixels already")
         return made
@@ -115,7 +115,7 @@ class Recipe:
 @functools.lru_cache(maxsize=16)
 def _scene(name: str, parameters: tuple[tuple[str, Any], ...], entropy: Entropy) -> Scene:
     """Draw a scene; the last few are remembered, since many cases may begin with one."""
-    return SCENES[name](Dice(*entropy), **dict(parameters))
+    return SCENES[name](Rng(*entropy), **dict(parameters))
 
 
 def pixels_of(made: Made, shape: tuple[int, int]) -> Pixels:
@@ -162,7 +162,7 @@ def standard_names() -> tuple[str, ...]:
 def standard_reference(name: str, height: int, width: int) -> Pixels:
     """A plain color, or uniform random pixels from a fixed seed, ``(height, width, 3)``."""
     if name == "random":
-        return Dice(7, "random reference").wholes(0, 255, height, width, 3).astype(np.uint8)
+        return Rng(7, "random reference").integers(0, 255, height, width, 3).astype(np.uint8)
     color = np.round(np.array(REFERENCE_COLORS[name]) * 255).astype(np.uint8)
     return np.broadcast_to(color, (height, width, 3))
 

@@ -9,10 +9,10 @@ severity.py    how distances grow the farther images are distorted
 held.py        which invariants are broken
 costs.py       throughput beside the bare forward pass
 gate.py        the run against its baseline, another metric, and required floors
-two_runs.py    two runs side by side
+run_comparison.py    two runs side by side
 tables.py      how a table of variants is put on a terminal and into Markdown
 latex.py       the same in LaTeX
-canvas.py      what figures are drawn on
+figure_style.py      what figures are drawn on
 figures.py     plots, of each probe
 export.py      tables and figures as files for a paper
 album.py       the images of a run's cases
@@ -34,9 +34,9 @@ import torch
 
 from dps import files
 from dps.errors import one_line
-from dps.report import costs, gate, held, page, paper, results, table1, table2, tables
+from dps.report import costs, gate, held, page, published, results, table1, table2, tables
 from dps.report.results import Gathered, Row
-from dps.run import Question
+from dps.session.configuration import RunConfiguration
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +52,34 @@ class Finished:
     failed: bool
 
 
-def finish(question: Question, gathered: Gathered, command: str, *, interrupted: bool = False) -> Finished:
+def finish(configuration: RunConfiguration, gathered: Gathered, command: str, *, interrupted: bool = False) -> Finished:
     """Write the report, and say in a few lines what was found.
 
     Args:
-        question: what was asked.
+        configuration: what was asked.
         gathered: what was measured.
         command: as it was given.
         interrupted: the run ended early; what there is was measured all the same.
     """
-    about = results.about_run(question, command, torch.get_num_threads(), interrupted=interrupted)
-    document = results.document(about, gathered, question.dataset.groups)
-    outcome = gate.judge(question, gathered, about, document["scores"], interrupted=interrupted)
-    document = results.strict({**document, "run": {**about, "gated": gate.recorded(question, outcome)}})
+    about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
+    document = results.document(about, gathered, configuration.dataset.groups)
+    outcome = gate.judge(configuration, gathered, about, document["scores"], interrupted=interrupted)
+    document = results.strict({**document, "run": {**about, "gated": gate.recorded(configuration, outcome)}})
     gc.freeze()  # all rows stay to the end: looking through them again and again costs a quarter of the page's time
     width = shutil.get_terminal_size().columns
     lines = as_text(document, width)
     lines += [line for note in outcome.notes for line in tables.wrapped(f"note: {note}", width)]
     lines += ["", *(part for line in outcome.lines for part in tables.wrapped(line, width))] if outcome.lines else []
-    lines += how_to_go_on(question) if interrupted else []
+    lines += how_to_go_on(configuration) if interrupted else []
     written, faults = write(
         {
-            question.report_dir / "results.json": lambda: results.as_json(document),
-            question.report_dir / "report.md": lambda: [as_markdown(document)],
-            question.report_dir / "report.html": lambda: page.render(document, gathered.album),
+            configuration.report_dir / "results.json": lambda: results.as_json(document),
+            configuration.report_dir / "report.md": lambda: [as_markdown(document)],
+            configuration.report_dir / "report.html": lambda: page.render(document, gathered.album),
         }
     )
     if written:
-        lines.append(f"written: {question.report_dir}: {', '.join(path.name for path in written)}")
+        lines.append(f"written: {configuration.report_dir}: {', '.join(path.name for path in written)}")
     lines += faults
     if gathered.album.fault:
         lines.append(f"report.html lacks images: {gathered.album.fault}.")
@@ -95,11 +95,11 @@ def finish(question: Question, gathered: Gathered, command: str, *, interrupted:
 def as_text(document: Row, width: int) -> list[str]:
     """The tables of a run for a terminal, and what to notice in them."""
     table = table1.count(document["cases"])
-    lines = [*table1.as_text(table, paper.table1(), width), ""] if table.variants else []
+    lines = [*table1.as_text(table, published.table1(), width), ""] if table.variants else []
     if document["scores"]:
         dataset = document["run"]["dataset"]
         lines += [*_title_of_scores(dataset, width), ""]
-        lines += [*table2.as_text(document["scores"], paper.table2(), dataset, width), ""]
+        lines += [*table2.as_text(document["scores"], published.table2(), dataset, width), ""]
     sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
     sentences += held.in_words(document.get("invariants", []))
     lines += [line for sentence in sentences for line in tables.wrapped(sentence, width)]
@@ -133,11 +133,11 @@ def as_summary(document: Row) -> str:
     parts = ["## dps", *_of_gate(document["run"]["gated"]["lines"])]
     table = table1.count(document["cases"])
     if table.variants:
-        parts += ["", *table1.as_markdown(table, paper.table1())]
+        parts += ["", *table1.as_markdown(table, published.table1())]
     if document["scores"]:
         about = document["run"]["dataset"]
         parts += ["", *_title_of_scores(about, sys.maxsize), ""]
-        parts += table2.as_markdown(document["scores"], paper.table2(), about)
+        parts += table2.as_markdown(document["scores"], published.table2(), about)
     return "\n".join(parts) + "\n"
 
 
@@ -148,11 +148,11 @@ def _of_gate(lines: Sequence[str]) -> list[str]:
     return ["", *items] if items else []
 
 
-def how_to_go_on(question: Question) -> list[str]:
+def how_to_go_on(configuration: RunConfiguration) -> list[str]:
     """What to do after a run that was broken off, where something of it is kept."""
-    if question.store is None:
+    if configuration.store is None:
         return []
-    kept = f"interrupted: what was measured of {question.dataset.name} is kept in {question.store}"
+    kept = f"interrupted: what was measured of {configuration.dataset.name} is kept in {configuration.store}"
     return tables.wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)
 
 
@@ -160,16 +160,16 @@ def as_markdown(document: Row) -> str:
     """report.md: the run, the table, what to notice, where the numbers come from."""
     run = document["run"]
     table = table1.count(document["cases"])
-    published = paper.table1()
+    paper = published.table1()
     parts = ["# dps: which known flaws does the metric have?"]
     if run.get("interrupted"):
         parts += ["", "**The run was interrupted; this is what had been measured.**"]
     parts += _of_gate(run["gated"]["lines"])
     if table.variants:
-        parts += _of_probes(table, published, document["throughput"])
+        parts += _of_probes(table, paper, document["throughput"])
     if document["scores"]:
         parts += ["", f"## {' '.join(_title_of_scores(run['dataset'], sys.maxsize))}", ""]
-        parts += table2.as_markdown(document["scores"], paper.table2(), run["dataset"])
+        parts += table2.as_markdown(document["scores"], published.table2(), run["dataset"])
     if document["throughput"]:
         parts += ["", "## What it costs", "", *costs.as_markdown(document["throughput"])]
         parts += ["", costs.ABOUT]
@@ -187,7 +187,7 @@ def as_markdown(document: Row) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _of_probes(table: table1.Table, published: paper.Table1, throughput: Sequence[Row]) -> list[str]:
+def _of_probes(table: table1.Table, published: published.Table1, throughput: Sequence[Row]) -> list[str]:
     """Table 1 and what to notice in it."""
     cost = costs.beside_quality(throughput, table.variants)
     parts = ["", *table1.as_markdown(table, published, [cost[0]] if cost else []), ""]

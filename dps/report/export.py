@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dps import files
-from dps.report import canvas, figures, latex, paper, table1, table2
+from dps.report import figure_style, figures, latex, published, table1, table2
 from dps.report.results import Row
 
 
@@ -25,18 +25,18 @@ def export(document: Row, folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     table = table1.count(document["cases"])
     if table.variants:
-        columns = table1.columns(table, paper.table1())
-        note = f"{table1.CELLS}; higher is better. paper: {paper.table1().source}, on its own hand-made images."
+        columns = table1.columns(table, published.table1())
+        note = f"{table1.CELLS}; higher is better. paper: {published.table1().source}, on its own hand-made images."
         yield _written(folder / "table1.tex", latex.table(table.variants, columns, note))
     if document["scores"]:
-        note = table2.note(document["scores"], paper.table2(), document["run"]["dataset"])
-        tex = latex.table(*table2.laid_out(document["scores"], paper.table2()), note)
+        note = table2.note(document["scores"], published.table2(), document["run"]["dataset"])
+        tex = latex.table(*table2.laid_out(document["scores"], published.table2()), note)
         yield _written(folder / "table2.tex", tex)
     for probe in table.probes:
         for name, figure in figures.of_probe(document, table, probe):
             for suffix in ("svg", "png"):
                 path = folder / f"{_file_name(probe)}-{name}.{suffix}"
-                files.write(path, canvas.as_file(figure, suffix))
+                files.write(path, figure_style.as_file(figure, suffix))
                 yield path
 
 

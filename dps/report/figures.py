@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from dps.report import severity
-from dps.report.canvas import FAILS, INK, PASSES, WIDTH, blank, plain
+from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, blank, plain
 from dps.report.results import Row
 from dps.report.table1 import FEWER_THAN_HALF, Table
 from dps.report.tables import Key

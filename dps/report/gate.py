@@ -8,7 +8,7 @@ from dps.against import Answer, Comparison
 from dps.errors import UsageError
 from dps.report import table1, table2
 from dps.report.results import Gathered, Row
-from dps.run import Question
+from dps.session.configuration import RunConfiguration
 
 SHOWN = 12
 """How many comparisons of one answer are listed."""
@@ -31,28 +31,33 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def recorded(question: Question, outcome: Outcome) -> Row:
+def recorded(configuration: RunConfiguration, outcome: Outcome) -> Row:
     """What results.json keeps of it: whether there was a gate, whether it held, and the lines."""
-    asked = question.gate != "off" or question.against is not None or bool(question.floors)
+    asked = configuration.gate != "off" or configuration.against is not None or bool(configuration.floors)
     holds = not outcome.failed and not outcome.missed
     return {"holds": holds if asked else None, "missed": outcome.missed, "lines": outcome.lines}
 
 
-def judge(question: Question, gathered: Gathered, about: Row, scores: Sequence[Row], *, interrupted: bool) -> Outcome:
+def judge(
+    configuration: RunConfiguration, gathered: Gathered, about: Row, scores: Sequence[Row], *, interrupted: bool
+) -> Outcome:
     """Hold a run against all that was asked for.
 
     Args:
-        question: what was asked.
+        configuration: what was asked.
         gathered: what was measured.
         about: ``run`` of results.json.
         scores: its rows of scores, means over subsets included.
         interrupted: the run ended early, so nothing can be missing, and nothing is recorded.
     """
-    parts = [_against_baseline(question, gathered, about, interrupted=interrupted), _against_metric(question, gathered)]
-    missed = _missed_floors(question, table1.count(gathered.cases), scores)
+    parts = [
+        _against_baseline(configuration, gathered, about, interrupted=interrupted),
+        _against_metric(configuration, gathered),
+    ]
+    missed = _missed_floors(configuration, table1.count(gathered.cases), scores)
     parts.append(Outcome(lines=missed, failed=bool(missed)))
-    if question.update is not None and gathered.cases and not interrupted:
-        parts.append(_record(question, gathered, about))
+    if configuration.update is not None and gathered.cases and not interrupted:
+        parts.append(_record(configuration, gathered, about))
     return Outcome(
         lines=[line for part in parts for line in part.lines],
         failed=any(part.failed for part in parts),
@@ -61,31 +66,33 @@ def judge(question: Question, gathered: Gathered, about: Row, scores: Sequence[R
     )
 
 
-def _against_baseline(question: Question, gathered: Gathered, about: Row, *, interrupted: bool) -> Outcome:
-    if question.gate == "off" or not gathered.cases:
+def _against_baseline(configuration: RunConfiguration, gathered: Gathered, about: Row, *, interrupted: bool) -> Outcome:
+    if configuration.gate == "off" or not gathered.cases:
         return Outcome()
-    gated = [row for row in gathered.cases if row["metric"] != question.against]
-    findings = [baseline.compare(question.baseline, row) for row in gated]
+    gated = [row for row in gathered.cases if row["metric"] != configuration.against]
+    findings = [baseline.compare(configuration.baseline, row) for row in gated]
     missed = sum(finding.failed for finding in findings)
-    if question.gate == "strict":
+    if configuration.gate == "strict":
         return Outcome(missed=missed)
-    lines = baseline.summary(findings, question.baseline.where)
-    whole = not question.narrowed and not interrupted and len(gathered.cases) == sum(1 for _ in question.items())
-    missing = baseline.missing(question.baseline, gathered.cases) if whole else []
+    lines = baseline.summary(findings, configuration.baseline.where)
+    whole = (
+        not configuration.narrowed and not interrupted and len(gathered.cases) == sum(1 for _ in configuration.items())
+    )
+    missing = baseline.missing(configuration.baseline, gathered.cases) if whole else []
     if missing:
         lines += ["missing, though the baseline knows it:", *(f"  {line}" for line in missing)]
-    notes = baseline.notes(question.baseline, about)
+    notes = baseline.notes(configuration.baseline, about)
     return Outcome(lines=lines, failed=bool(missing), missed=missed, notes=notes)
 
 
-def _against_metric(question: Question, gathered: Gathered) -> Outcome:
-    if question.against is None or not (gathered.cases or gathered.triplets):
+def _against_metric(configuration: RunConfiguration, gathered: Gathered) -> Outcome:
+    if configuration.against is None or not (gathered.cases or gathered.triplets):
         return Outcome()
-    pairs = against.pairs(gathered.cases, question.against) if gathered.cases else []
-    pairs += against.score_pairs(gathered.triplets, question.against)
+    pairs = against.pairs(gathered.cases, configuration.against) if gathered.cases else []
+    pairs += against.score_pairs(gathered.triplets, configuration.against)
     found = against.judge(pairs)
     counts = ", ".join(f"{sum(each.answer is answer for each in found)} {answer}" for answer in Answer)
-    lines = [f"against {question.against}, {len(found)} comparisons: {counts}"]
+    lines = [f"against {configuration.against}, {len(found)} comparisons: {counts}"]
     for answer in (Answer.WORSE, Answer.CANNOT_TELL):
         lines += _listed([each for each in found if each.answer is answer])
     return Outcome(lines=lines, failed=any(each.answer is Answer.WORSE for each in found))
@@ -96,10 +103,10 @@ def _listed(found: Sequence[Comparison]) -> list[str]:
     return [*lines, f"  ... and {len(found) - SHOWN} more"] if len(found) > SHOWN else lines
 
 
-def _missed_floors(question: Question, table: table1.Table, scores: Sequence[Row]) -> list[str]:
+def _missed_floors(configuration: RunConfiguration, table: table1.Table, scores: Sequence[Row]) -> list[str]:
     """What ``--require`` asks for and a variant does not reach; what is broken reaches nothing."""
     lines = []
-    for floor in question.floors:
+    for floor in configuration.floors:
         for key in table.variants:
             found = table.counts.get((key, floor.of))
             if found is not None and not found.fraction >= floor.at_least:
@@ -116,12 +123,12 @@ def _variant(metric: str, network: str | None, normalization: str | None) -> str
     return "-".join(part for part in (network, normalization, metric) if part)
 
 
-def _record(question: Question, gathered: Gathered, about: Row) -> Outcome:
+def _record(configuration: RunConfiguration, gathered: Gathered, about: Row) -> Outcome:
     """Write the run as a baseline; what a narrowed run did not measure stays in it."""
-    assert question.update is not None
-    whole = not question.narrowed and len(gathered.cases) == sum(1 for _ in question.items())
+    assert configuration.update is not None
+    whole = not configuration.narrowed and len(gathered.cases) == sum(1 for _ in configuration.items())
     try:
-        baseline.write(question.update, gathered.cases, about, None if whole else question.previous)
+        baseline.write(configuration.update, gathered.cases, about, None if whole else configuration.previous)
     except UsageError as error:
         return Outcome(lines=[str(error)], failed=True)
-    return Outcome(lines=[f"recorded: {question.update}"])
+    return Outcome(lines=[f"recorded: {configuration.update}"])

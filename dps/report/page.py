@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
-from dps.report import canvas, costs, figures, gallery, held, paper, results, table1, table2
+from dps.report import costs, figure_style, figures, gallery, held, published, results, table1, table2
 from dps.report.album import Album
 from dps.report.results import Row
 from dps.report.table1 import Table
@@ -29,7 +29,7 @@ def render(document: Row, album: Album) -> Iterator[str]:
         facts=_facts(document, table),
         words=table1.in_words(table),
         cells=table1.CELLS,
-        paper=paper.table1().source,
+        paper=published.table1().source,
         table=_table1(document, table),
         probes=[
             {"name": probe, "asks": about["probes"].get(probe, ""), "figures": _figures(document, table, probe)}
@@ -48,7 +48,7 @@ def render(document: Row, album: Album) -> Iterator[str]:
 def prepare() -> None:
     """Import and load what pages are made with: a second that may pass while somebody else measures."""
     environment().get_template("page.html.j2")
-    canvas.as_svg(canvas.blank(1, 1))
+    figure_style.as_svg(figure_style.blank(1, 1))
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def _figures(document: Row, table: Table, probe: str) -> list[Any]:
     from markupsafe import Markup
 
     found = figures.of_probe(document, table, probe)
-    return [Markup(canvas.as_svg(figure)) for _, figure in found]  # noqa: S704 - escaped by Matplotlib
+    return [Markup(figure_style.as_svg(figure)) for _, figure in found]  # noqa: S704 - escaped by Matplotlib
 
 
 def _facts(document: Row, table: Table) -> list[tuple[str, str]]:
@@ -116,7 +116,7 @@ def _counted(number: int, what: str) -> str:
 def _table1(document: Row, table: Table) -> Row:
     """Table 1 for the template: heads, and a row of cells for each variant."""
     cost = costs.beside_quality(document["throughput"], table.variants)
-    columns = [*([cost[0]] if cost else []), *table1.columns(table, paper.table1())]
+    columns = [*([cost[0]] if cost else []), *table1.columns(table, published.table1())]
     grid = _grid(table.variants, columns)
     for key, row in zip(table.variants, grid["rows"], strict=True):
         cells = iter(row["cells"])
@@ -138,9 +138,9 @@ def _table2(document: Row) -> Row | None:
         return None
     about = document["run"]["dataset"]
     return {
-        **_grid(*table2.laid_out(document["scores"], paper.table2())),
-        "real": about["name"] == paper.table2().dataset,
-        "note": table2.note(document["scores"], paper.table2(), about),
+        **_grid(*table2.laid_out(document["scores"], published.table2())),
+        "real": about["name"] == published.table2().dataset,
+        "note": table2.note(document["scores"], published.table2(), about),
     }
 
 

@@ -17,7 +17,7 @@ import torch
 import dps
 from dps import verdicts
 from dps.against import Scored
-from dps.agreement import Panel
+from dps.agreement import Subset
 from dps.bapps.dataset import Dataset
 from dps.errors import UsageError
 from dps.images import digest_of_files
@@ -25,7 +25,8 @@ from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes import Case
 from dps.report.album import Album
-from dps.run import Answer, Question, Score
+from dps.session.configuration import RunConfiguration
+from dps.session.session import CaseResult, ScoreResult
 from dps.verdicts import Estimate
 
 Row: TypeAlias = dict[str, Any]
@@ -34,7 +35,7 @@ Row: TypeAlias = dict[str, Any]
 SCHEMA = 1
 
 
-def case_row(case: Case, variant: Variant, answer: Answer) -> Row:
+def case_row(case: Case, variant: Variant, answer: CaseResult) -> Row:
     """What one case came to with one variant, as results.json has it."""
     verdict = answer.verdict
     row: Row = {
@@ -84,12 +85,12 @@ class Gathered:
         return bool(self.cases or self.scores or self.throughput or self.invariants)
 
 
-def score_rows(dataset: Dataset, panel: Panel, variant: Variant, score: Score) -> list[Row]:
+def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
     """A variant's score as results.json has it, and that of those who judged the same."""
     row: Row = {
         "dataset": dataset.name,
-        "kind": panel.kind,
-        "subset": panel.subset,
+        "kind": subset.kind,
+        "subset": subset.subset,
         "metric": variant.metric.name,
         "network": variant.network,
         "normalization": variant.normalization,
@@ -137,7 +138,7 @@ def _estimated(estimate: Estimate | None) -> Row:
     return {"score": estimate.value, "standard_error": estimate.standard_error, "count": estimate.count}
 
 
-def about_run(question: Question, command: str, threads: int, *, interrupted: bool = False) -> Row:
+def about_run(configuration: RunConfiguration, command: str, threads: int, *, interrupted: bool = False) -> Row:
     """What a run was: versions, device, weights, and what is one value a run."""
     about: Row = {
         "dps": dps.__version__,
@@ -146,26 +147,26 @@ def about_run(question: Question, command: str, threads: int, *, interrupted: bo
         "torchvision": version("torchvision"),
         "numpy": np.__version__,
         "machine": platform.machine(),
-        "device": question.device,
+        "device": configuration.device,
         "threads": threads,
         "seed": 0,
         "command": command,
-        "reduction": question.reduction,
-        "gate": question.gate,
-        "baseline": question.baseline.where or None,
-        "against": question.against,
-        "cases": question.cases,
-        "probes": {probe.name: probe.asks for probe in question.probes},
-        "severity": {probe.name: asdict(probe.severity) for probe in question.probes if probe.severity},
-        "probes_sha256": digest_of_files(probe.path for probe in question.probes),
-        "dataset": {"name": question.dataset.name, "about": question.dataset.about},
+        "reduction": configuration.reduction,
+        "gate": configuration.gate,
+        "baseline": configuration.baseline.where or None,
+        "against": configuration.against,
+        "cases": configuration.cases,
+        "probes": {probe.name: probe.asks for probe in configuration.probes},
+        "severity": {probe.name: asdict(probe.severity) for probe in configuration.probes if probe.severity},
+        "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
+        "dataset": {"name": configuration.dataset.name, "about": configuration.dataset.about},
         "networks": {
             name: {"weights": weights.source, "sha256": weights.sha256, "remark": _remark(name, weights.source)}
-            for name, weights in question.weights.items()
+            for name, weights in configuration.weights.items()
         },
         "metrics": {
             variant.metric.name: variant.metric.made_of
-            for variant in question.variants
+            for variant in configuration.variants
             if isinstance(variant.metric, Metric) and variant.metric.made_of
         },
     }

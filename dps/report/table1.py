@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from dps import verdicts
 from dps.report import tables
-from dps.report.paper import Table1 as Paper
+from dps.report.published import Table1 as Paper
 from dps.report.results import Row
 from dps.report.tables import Column, Key, place, wrapped
 

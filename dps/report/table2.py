@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from dps import agreement
 from dps.report import tables
-from dps.report.paper import Table2 as Paper
+from dps.report.published import Table2 as Paper
 from dps.report.results import Row
 from dps.report.tables import Column, Key, wrapped
 

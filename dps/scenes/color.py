@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dps.scenes.dice import Dice
+from dps.scenes.rng import Rng
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -62,18 +62,18 @@ def mix(a: ArrayLike, b: ArrayLike, share: ArrayLike) -> Array:
     return mixed
 
 
-def any_color(dice: Dice) -> Array:
+def any_color(rng: Rng) -> Array:
     """A color of middle saturation and value, of any hue."""
-    return hsv(dice.between(0, 1), dice.between(0.25, 0.95), dice.between(0.35, 0.95))
+    return hsv(rng.uniform(0, 1), rng.uniform(0.25, 0.95), rng.uniform(0.35, 0.95))
 
 
 def distinct_hues(
-    dice: Dice,
+    rng: Rng,
     count: int,
     saturation: tuple[float, float] = (0.75, 1.0),
     value: tuple[float, float] = (0.7, 1.0),
 ) -> Array:
     """Colors whose hues are spread evenly around the circle, in random order, ``(count, 3)``."""
-    hues = dice.between(0, 1) + np.arange(count) / count + dice.numbers(-0.05, 0.05, count)
-    order = dice.shuffled(range(count))
-    return hsv(hues[order], dice.numbers(*saturation, count), dice.numbers(*value, count))
+    hues = rng.uniform(0, 1) + np.arange(count) / count + rng.uniforms(-0.05, 0.05, count)
+    order = rng.shuffled(range(count))
+    return hsv(hues[order], rng.uniforms(*saturation, count), rng.uniforms(*value, count))

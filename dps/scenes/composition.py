@@ -15,9 +15,9 @@ from dps.errors import DrawError
 from dps.scenes import color
 from dps.scenes.color import REFERENCE_COLORS, Array
 from dps.scenes.contents import CONTENTS, FULL
-from dps.scenes.dice import Dice
 from dps.scenes.patterns import PATTERNS
 from dps.scenes.plane import Layer, Mask, Paint, Scene, scale, shift
+from dps.scenes.rng import Rng
 
 STANDS_OUT = 35.0
 """Median CIELAB difference between an object and its ground, at least."""
@@ -36,23 +36,23 @@ class OneOf:
 # --------------------------------------------------------------------------------------------- grounds
 
 
-def _white_or_not(dice: Dice) -> Array:
-    return np.array(REFERENCE_COLORS[dice.pick([name for name in REFERENCE_COLORS if name != "white"])])
+def _white_or_not(rng: Rng) -> Array:
+    return np.array(REFERENCE_COLORS[rng.choice([name for name in REFERENCE_COLORS if name != "white"])])
 
 
-def _other(dice: Dice) -> Array:
-    return dice.until(color.any_color, lambda c: _from_references(c) >= 25, "a color unlike the references")
+def _other(rng: Rng) -> Array:
+    return rng.rejection_sample(color.any_color, lambda c: _from_references(c) >= 25, "a color unlike the references")
 
 
-def _strong(dice: Dice) -> Array:
-    return dice.until(_other, lambda c: float(color.difference(c, (1, 1, 1))) >= 60, "a color unlike white")
+def _strong(rng: Rng) -> Array:
+    return rng.rejection_sample(_other, lambda c: float(color.difference(c, (1, 1, 1))) >= 60, "a color unlike white")
 
 
-def _fixed(rgb: tuple[float, float, float]) -> Callable[[Dice], Array]:
-    return lambda _dice: np.array(rgb)
+def _fixed(rgb: tuple[float, float, float]) -> Callable[[Rng], Array]:
+    return lambda _rng: np.array(rgb)
 
 
-GROUNDS: Mapping[str, Callable[[Dice], Array]] = {
+GROUNDS: Mapping[str, Callable[[Rng], Array]] = {
     **{name: _fixed(rgb) for name, rgb in REFERENCE_COLORS.items()},
     "reference": _white_or_not,  # the color of one of the plain references, but not white
     "other": _other,  # at least 25 CIELAB from every reference color
@@ -63,29 +63,29 @@ GROUNDS: Mapping[str, Callable[[Dice], Array]] = {
 # ---------------------------------------------------------------------------------------------- places
 
 
-def _center(_dice: Dice, side: float) -> tuple[float, float]:
+def _center(_rng: Rng, side: float) -> tuple[float, float]:
     return (1 - side) / 2, (1 - side) / 2
 
 
-def _orbit(dice: Dice, side: float) -> tuple[float, float]:
+def _orbit(rng: Rng, side: float) -> tuple[float, float]:
     """Off the middle, but so that the object stays inside the frame however the scene is turned."""
     room = 0.5 - side / math.sqrt(2)
     if room < 0:
         raise DrawError(f"an object of side {side:.2f} cannot be turned about the middle inside the frame")
-    distance, angle = room * dice.between(0.8, 1), dice.between(0, 2 * math.pi)
+    distance, angle = room * rng.uniform(0.8, 1), rng.uniform(0, 2 * math.pi)
     return 0.5 + distance * math.cos(angle) - side / 2, 0.5 + distance * math.sin(angle) - side / 2
 
 
-def _corner(dice: Dice, side: float) -> tuple[float, float]:
-    return dice.pick([0, 1]) * (1 - side), dice.pick([0, 1]) * (1 - side)
+def _corner(rng: Rng, side: float) -> tuple[float, float]:
+    return rng.choice([0, 1]) * (1 - side), rng.choice([0, 1]) * (1 - side)
 
 
-def _anywhere(dice: Dice, side: float) -> tuple[float, float]:
+def _anywhere(rng: Rng, side: float) -> tuple[float, float]:
     last = _steps(1 - side)
-    return dice.whole(0, last) / GRID, dice.whole(0, last) / GRID
+    return rng.integer(0, last) / GRID, rng.integer(0, last) / GRID
 
 
-def _room_to_move(dice: Dice, side: float) -> tuple[float, float]:
+def _room_to_move(rng: Rng, side: float) -> tuple[float, float]:
     """Where the object can be shifted clear of its old place inside the frame, each such place as likely."""
     last = _steps(1 - side)
     clear = math.ceil(side * GRID - 1e-9)
@@ -93,11 +93,11 @@ def _room_to_move(dice: Dice, side: float) -> tuple[float, float]:
     if not roomy:
         raise DrawError(f"an object of side {side:.2f} leaves no room to be shifted clear of its old place")
     places = [(x, y) for x in range(last + 1) for y in range(last + 1) if x in roomy or y in roomy]
-    x, y = dice.pick(places)
+    x, y = rng.choice(places)
     return x / GRID, y / GRID
 
 
-PLACES: Mapping[str, Callable[[Dice, float], tuple[float, float]]] = {
+PLACES: Mapping[str, Callable[[Rng, float], tuple[float, float]]] = {
     "center": _center,
     "orbit": _orbit,
     "corner": _corner,
@@ -110,7 +110,7 @@ PLACES: Mapping[str, Callable[[Dice, float], tuple[float, float]]] = {
 
 
 def pattern(
-    dice: Dice,
+    rng: Rng,
     *,
     family: Annotated[str, OneOf(tuple(PATTERNS))],
     off_black: Annotated[float, Interval(ge=0, le=0.25)] = 0.0,
@@ -118,7 +118,7 @@ def pattern(
     """A black-and-white pattern that fills the frame, a quarter to three quarters of it black.
 
     Args:
-        dice: for the family's own choices, and which of the two colors is black.
+        rng: for the family's own choices, and which of the two colors is black.
         family: one of `PATTERNS`.
         off_black: how far black is from black, and white from white, in [0, 1].
 
@@ -127,9 +127,11 @@ def pattern(
     """
     grid = (np.arange(64) + 0.5) / 32 - 1
     u, v = (axis.ravel() for axis in np.meshgrid(grid, grid))
-    ink = dice.until(PATTERNS[family], lambda ink: 0.25 <= ink(u, v).mean() <= 0.75, f"a balanced {family} pattern")
+    ink = rng.rejection_sample(
+        PATTERNS[family], lambda ink: 0.25 <= ink(u, v).mean() <= 0.75, f"a balanced {family} pattern"
+    )
     dark, light = off_black, 1 - off_black
-    inked, bare = (dark, light) if dice.chance(0.5) else (light, dark)
+    inked, bare = (dark, light) if rng.bernoulli(0.5) else (light, dark)
 
     def paint(u: Array, v: Array) -> tuple[Array, Mask]:
         gray = np.where(ink(u, v), inked, bare)
@@ -142,7 +144,7 @@ def pattern(
 
 
 def patch(
-    dice: Dice,
+    rng: Rng,
     *,
     content: Annotated[str, OneOf(tuple(CONTENTS))],
     side: Annotated[float, Interval(gt=0, le=1)] | None = None,
@@ -154,7 +156,7 @@ def patch(
     """A structured object on a plain ground that it stands out from.
 
     Args:
-        dice: for the object's own choices, the ground's color and the place.
+        rng: for the object's own choices, the ground's color and the place.
         content: what the object is, one of `CONTENTS`.
         side: of the object's square, as a fraction of the frame; either this or `cover`.
         cover: how much of the frame the object covers, at most what a side of 0.85 allows.
@@ -169,10 +171,10 @@ def patch(
         raise DrawError("patch takes either side or cover, and one of them")
     others = [] if also_on is None else [REFERENCE_COLORS[also_on]]
 
-    def draw(dice: Dice) -> tuple[Paint, Array]:
-        return CONTENTS[content](dice), GROUNDS[ground](dice)
+    def draw(rng: Rng) -> tuple[Paint, Array]:
+        return CONTENTS[content](rng), GROUNDS[ground](rng)
 
-    paint, rgb = dice.until(
+    paint, rgb = rng.rejection_sample(
         draw,
         lambda drawn: stands_out(drawn[0], drawn[1]) and all(stands_out(drawn[0], plain) for plain in others),
         f"{content} that stands out from its ground",
@@ -181,7 +183,7 @@ def patch(
     if side is None:
         assert cover is not None
         side = min(0.85, math.sqrt(cover / covered))
-    left, top = PLACES[place](dice, side)
+    left, top = PLACES[place](rng, side)
     where = shift(left + side / 2, top + side / 2).after(scale(side / 2))
     red, green, blue = rgb.tolist()
     return Scene(
@@ -200,7 +202,7 @@ def patch(
 
 
 def view(
-    dice: Dice,
+    rng: Rng,
     *,
     content: Annotated[str, OneOf(tuple(FULL))],
     reach: Annotated[float, Interval(ge=1, le=4)] = 1.0,
@@ -208,13 +210,13 @@ def view(
     """A picture that fills the frame, with no ground to be seen.
 
     Args:
-        dice: for the content's own choices.
+        rng: for the content's own choices.
         content: one of `contents.FULL`.
         reach: how much larger than the frame the picture is, so that it can be moved and there is more of it.
     """
     frame = shift(0.5, 0.5).after(scale(reach / 2))
     drawn: dict[str, object] = {"scene": "view", "content": content, "reach": reach}
-    layer = Layer(name=content, paint=FULL[content](dice), place=frame)
+    layer = Layer(name=content, paint=FULL[content](rng), place=frame)
     return Scene(ground=REFERENCE_COLORS["gray"], layers=(layer,), drawn=drawn)
 
 

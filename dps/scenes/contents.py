@@ -1,6 +1,6 @@
 """What the colored probes show: ten families of objects, and two fillers that stand in for them.
 
-A content takes its choices from dice, once, and returns a paint; it looks the same wherever and
+A content takes its choices from rng, once, and returns a paint; it looks the same wherever and
 however large it is placed. The drawn animals and the terrain are in `contents_natural`. To add a
 content, write a function and enter it in the table at the end.
 """
@@ -12,12 +12,12 @@ import numpy as np
 
 from dps.scenes.color import Array, distinct_hues, hsv
 from dps.scenes.contents_natural import bird, everywhere, face, terrain
-from dps.scenes.dice import Dice
 from dps.scenes.noise import Indices, cells, smooth_noise
 from dps.scenes.patterns import wavy, yin
 from dps.scenes.plane import Mask, Paint, scale, shift, turn
+from dps.scenes.rng import Rng
 
-Content: TypeAlias = Callable[[Dice], Paint]
+Content: TypeAlias = Callable[[Rng], Paint]
 
 Icon: TypeAlias = Callable[[Array, Array], Array]
 """How deep inside an icon n points are, below 0 outside; it is about as large as the unit circle."""
@@ -26,29 +26,29 @@ QUARTERS = [(-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)]
 """Middles of the four quarters of a content, where small things stand."""
 
 
-def mosaic(dice: Dice) -> Paint:
+def mosaic(rng: Rng) -> Paint:
     """Irregular stones, of similar colors where they are close."""
-    points, stone = cells(dice, dice.whole(50, 150))
-    hue = dice.between(0, 1) + dice.between(0.15, 0.3) * smooth_noise(dice, 2)(*points.T / 2)
-    colors = hsv(hue, dice.numbers(0.55, 1, len(hue)), dice.numbers(0.55, 1, len(hue)))
+    points, stone = cells(rng, rng.integer(50, 150))
+    hue = rng.uniform(0, 1) + rng.uniform(0.15, 0.3) * smooth_noise(rng, 2)(*points.T / 2)
+    colors = hsv(hue, rng.uniforms(0.55, 1, len(hue)), rng.uniforms(0.55, 1, len(hue)))
     return lambda u, v: (colors[stone(u, v)], everywhere(u))
 
 
-def bars(dice: Dice) -> Paint:
+def bars(rng: Rng) -> Paint:
     """Three to five upright bars, side by side."""
-    colors = distinct_hues(dice, dice.whole(3, 5), saturation=(0.9, 1), value=(0.8, 1))
+    colors = distinct_hues(rng, rng.integer(3, 5), saturation=(0.9, 1), value=(0.8, 1))
     return lambda u, _v: (colors[_part(u, len(colors))], everywhere(u))
 
 
-def rings(dice: Dice) -> Paint:
+def rings(rng: Rng) -> Paint:
     """Three colored discs with thick black outlines, none of them quite round."""
-    colors = distinct_hues(dice, 3, saturation=(0.9, 1), value=(0.9, 1))
+    colors = distinct_hues(rng, 3, saturation=(0.9, 1), value=(0.9, 1))
     discs = []
-    for color, quarter in zip(colors, dice.shuffled(QUARTERS), strict=False):
-        size = dice.between(0.4, 0.46)
-        right, down = (quarter + dice.numbers(-0.03, 0.03, 2)).tolist()
+    for color, quarter in zip(colors, rng.shuffled(QUARTERS), strict=False):
+        size = rng.uniform(0.4, 0.46)
+        right, down = (quarter + rng.uniforms(-0.03, 0.03, 2)).tolist()
         own = shift(right, down).after(scale(size)).inverse()
-        outer, inner = wavy(dice, 0.01, 0.1), scale(1 / dice.between(0.6, 0.75))
+        outer, inner = wavy(rng, 0.01, 0.1), scale(1 / rng.uniform(0.6, 0.75))
         discs.append((own, outer, inner, color))
 
     def paint(u: Array, v: Array) -> tuple[Array, Mask]:
@@ -62,10 +62,10 @@ def rings(dice: Dice) -> Paint:
     return paint
 
 
-def yin_yang(dice: Dice) -> Paint:
+def yin_yang(rng: Rng) -> Paint:
     """Yin and yang in black and white, at any angle."""
-    own = turn(-dice.between(0, 360))
-    dot, line = dice.between(0.12, 0.2), dice.between(0.03, 0.06)
+    own = turn(-rng.uniform(0, 360))
+    dot, line = rng.uniform(0.12, 0.2), rng.uniform(0.03, 0.06)
 
     def paint(u: Array, v: Array) -> tuple[Array, Mask]:
         black = yin(*own(u, v), dot, line)
@@ -74,20 +74,20 @@ def yin_yang(dice: Dice) -> Paint:
     return paint
 
 
-def blob(dice: Dice) -> Paint:
+def blob(rng: Rng) -> Paint:
     """Dark patch with a wavy outline."""
-    color = hsv(dice.between(0, 1), dice.between(0, 0.6), dice.between(0, 0.25))
-    outline = wavy(dice, 0.15, 0.3)
+    color = hsv(rng.uniform(0, 1), rng.uniform(0, 0.6), rng.uniform(0, 0.25))
+    outline = wavy(rng, 0.15, 0.3)
     return lambda u, v: (np.tile(color, (len(u), 1)), outline(u, v))
 
 
-def icons(dice: Dice) -> Paint:
+def icons(rng: Rng) -> Paint:
     """Three or four different icons, shiny and with dark outlines."""
-    count = dice.whole(3, 4)
-    colors = distinct_hues(dice, count, saturation=(0.7, 1), value=(0.75, 1))
+    count = rng.integer(3, 4)
+    colors = distinct_hues(rng, count, saturation=(0.7, 1), value=(0.75, 1))
     placed = []
-    for color, icon, quarter in zip(colors, dice.shuffled(list(ICONS.values())), dice.shuffled(QUARTERS), strict=False):
-        tilt, size = dice.between(-12, 12), dice.between(0.44, 0.49)
+    for color, icon, quarter in zip(colors, rng.shuffled(list(ICONS.values())), rng.shuffled(QUARTERS), strict=False):
+        tilt, size = rng.uniform(-12, 12), rng.uniform(0.44, 0.49)
         placed.append((shift(*quarter).after(turn(tilt)).after(scale(size)).inverse(), icon, color))
     outline = 0.11  # no wider, or there is nothing left inside the key
 
@@ -107,15 +107,15 @@ def icons(dice: Dice) -> Paint:
     return paint
 
 
-def plaid(dice: Dice) -> Paint:
+def plaid(rng: Rng) -> Paint:
     """Cloth of dark threads with two kinds of bright bands, or the other way round; both ways alike."""
-    hue = dice.between(0, 1)
-    hues = hue + np.array([0, dice.between(0.3, 0.45), dice.between(0.55, 0.7)])
-    dark, bright = dice.numbers(0.15, 0.35, 3), dice.numbers(0.85, 1, 3)
-    is_bright = np.array([0, 1, 1] if dice.chance(0.5) else [1, 0, 0], dtype=bool)
-    colors = hsv(hues, dice.numbers(0.6, 1, 3), np.where(is_bright, bright, dark))
-    repeats, phase = dice.between(2.5, 4), dice.between(0, 1)
-    wide, narrow = dice.between(0.3, 0.4), dice.between(0.15, 0.2)
+    hue = rng.uniform(0, 1)
+    hues = hue + np.array([0, rng.uniform(0.3, 0.45), rng.uniform(0.55, 0.7)])
+    dark, bright = rng.uniforms(0.15, 0.35, 3), rng.uniforms(0.85, 1, 3)
+    is_bright = np.array([0, 1, 1] if rng.bernoulli(0.5) else [1, 0, 0], dtype=bool)
+    colors = hsv(hues, rng.uniforms(0.6, 1, 3), np.where(is_bright, bright, dark))
+    repeats, phase = rng.uniform(2.5, 4), rng.uniform(0, 1)
+    wide, narrow = rng.uniform(0.3, 0.4), rng.uniform(0.15, 0.2)
 
     def threads(t: Array) -> Array:
         within = (t / 2 * repeats + phase) % 1
@@ -125,16 +125,16 @@ def plaid(dice: Dice) -> Paint:
     return lambda u, v: ((threads(u) + threads(v)) / 2, everywhere(u))
 
 
-def block_noise(dice: Dice) -> Paint:
+def block_noise(rng: Rng) -> Paint:
     """Squares of independent colors, 24 to 40 in a row; a filler."""
-    in_row = dice.whole(24, 40)
-    colors = dice.numbers(0, 1, in_row, in_row, 3)
+    in_row = rng.integer(24, 40)
+    colors = rng.uniforms(0, 1, in_row, in_row, 3)
     return lambda u, v: (colors[_part(v, in_row), _part(u, in_row)], everywhere(u))
 
 
-def flat(dice: Dice) -> Paint:
+def flat(rng: Rng) -> Paint:
     """One strong color all over; a filler."""
-    color = hsv(dice.between(0, 1), dice.between(0.6, 1), dice.between(0.5, 1))
+    color = hsv(rng.uniform(0, 1), rng.uniform(0.6, 1), rng.uniform(0.5, 1))
     return lambda u, _v: (np.tile(color, (len(u), 1)), everywhere(u))
 
 

@@ -6,31 +6,31 @@ They are there because earlier sketches of the face and the bird were to metrics
 import numpy as np
 
 from dps.scenes.color import Array, distinct_hues, hsv, mix
-from dps.scenes.dice import Dice
 from dps.scenes.noise import cells, smooth_noise
 from dps.scenes.plane import Mask, Paint, shift, turn
+from dps.scenes.rng import Rng
 
 NEARLY_BLACK = np.array([0.05, 0.04, 0.04])
 
 
-def face(dice: Dice) -> Paint:
+def face(rng: Rng) -> Paint:
     """Furry animal's head before leaves: ears, eyes, muzzle, open mouth and tongue."""
-    points, leaf = cells(dice, dice.whole(200, 500))
-    leaf_hues = dice.between(0.15, 0.4) + dice.numbers(-0.05, 0.05, len(points))
-    leaves = hsv(leaf_hues, dice.numbers(0.4, 0.9, len(points)), dice.numbers(0.1, 0.65, len(points)))
+    points, leaf = cells(rng, rng.integer(200, 500))
+    leaf_hues = rng.uniform(0.15, 0.4) + rng.uniforms(-0.05, 0.05, len(points))
+    leaves = hsv(leaf_hues, rng.uniforms(0.4, 0.9, len(points)), rng.uniforms(0.1, 0.65, len(points)))
 
-    hue, saturation = dice.between(0.02, 0.14), dice.between(0.05, 0.6)
-    light = hsv(hue, saturation * 0.4, dice.between(0.8, 0.95))
-    dark = hsv(hue, saturation, dice.between(0.15, 0.4))
-    hair = smooth_noise(dice, 0.9, stretch=dice.between(0.3, 0.6))
-    patches = smooth_noise(dice, 2)
-    iris = hsv(dice.between(0.08, 0.2), dice.between(0.6, 0.9), dice.between(0.8, 1))
-    tongue = hsv(dice.between(0.94, 1.01), 0.55, 0.9)
+    hue, saturation = rng.uniform(0.02, 0.14), rng.uniform(0.05, 0.6)
+    light = hsv(hue, saturation * 0.4, rng.uniform(0.8, 0.95))
+    dark = hsv(hue, saturation, rng.uniform(0.15, 0.4))
+    hair = smooth_noise(rng, 0.9, stretch=rng.uniform(0.3, 0.6))
+    patches = smooth_noise(rng, 2)
+    iris = hsv(rng.uniform(0.08, 0.2), rng.uniform(0.6, 0.9), rng.uniform(0.8, 1))
+    tongue = hsv(rng.uniform(0.94, 1.01), 0.55, 0.9)
 
-    right, down, tilt = dice.between(-0.1, 0.1), dice.between(0.1, 0.2), dice.between(-15, 15)
+    right, down, tilt = rng.uniform(-0.1, 0.1), rng.uniform(0.1, 0.2), rng.uniform(-15, 15)
     own = shift(right, down).after(turn(tilt)).inverse()
-    half_width, half_height = dice.between(0.58, 0.68), dice.between(0.62, 0.72)
-    tip, apart = (dice.between(0.42, 0.62), dice.between(-1.05, -0.9)), dice.between(0.24, 0.3)
+    half_width, half_height = rng.uniform(0.58, 0.68), rng.uniform(0.62, 0.72)
+    tip, apart = (rng.uniform(0.42, 0.62), rng.uniform(-1.05, -0.9)), rng.uniform(0.24, 0.3)
 
     def paint(u: Array, v: Array) -> tuple[Array, Mask]:
         x, y = own(u, v)
@@ -67,17 +67,17 @@ def face(dice: Dice) -> Paint:
     return paint
 
 
-def bird(dice: Dice) -> Paint:
+def bird(rng: Rng) -> Paint:
     """Colorful bird on a branch, seen from the side, before something far out of focus."""
-    haze = smooth_noise(dice, 2.2)
-    far, farther = hsv(dice.numbers(0.12, 0.48, 2), dice.numbers(0.05, 0.3, 2), np.array([0.4, 0.72]))
-    feathers = smooth_noise(dice, 0.8, stretch=2)
-    head, back, breast, wing = distinct_hues(dice, 4, saturation=(0.75, 1), value=(0.6, 1))
-    beak = hsv(dice.between(0.05, 0.12), 0.9, 0.95)
-    wood = hsv(0.07, 0.5, dice.between(0.3, 0.5))
-    looks = dice.pick([-1.0, 1.0])  # left or right
-    branch = shift(0, 0.5).after(turn(dice.between(-12, 12))).inverse()
-    own = turn(dice.between(-10, 10)).inverse()
+    haze = smooth_noise(rng, 2.2)
+    far, farther = hsv(rng.uniforms(0.12, 0.48, 2), rng.uniforms(0.05, 0.3, 2), np.array([0.4, 0.72]))
+    feathers = smooth_noise(rng, 0.8, stretch=2)
+    head, back, breast, wing = distinct_hues(rng, 4, saturation=(0.75, 1), value=(0.6, 1))
+    beak = hsv(rng.uniform(0.05, 0.12), 0.9, 0.95)
+    wood = hsv(0.07, 0.5, rng.uniform(0.3, 0.5))
+    looks = rng.choice([-1.0, 1.0])  # left or right
+    branch = shift(0, 0.5).after(turn(rng.uniform(-12, 12))).inverse()
+    own = turn(rng.uniform(-10, 10)).inverse()
     plumage = [  # middle, degrees, half axes, color: from the back to the front
         ((0.56, 0.6), 50, (0.4, 0.11), wing * 0.8),
         ((0.1, 0.07), 45, (0.56, 0.34), back),
@@ -108,10 +108,10 @@ def bird(dice: Dice) -> Paint:
     return paint
 
 
-def terrain(dice: Dice) -> Paint:
+def terrain(rng: Rng) -> Paint:
     """Rough land in three colors, by height."""
-    height, grain = (smooth_noise(dice, dice.between(1, 1.5)) for _ in range(2))
-    hues = dice.between(0, 1) + np.array([0, 0.12, 0.5])
+    height, grain = (smooth_noise(rng, rng.uniform(1, 1.5)) for _ in range(2))
+    hues = rng.uniform(0, 1) + np.array([0, 0.12, 0.5])
     low_to_high = hsv(hues, [0.7, 0.6, 0.5], [0.35, 0.6, 0.85])
 
     def paint(u: Array, v: Array) -> tuple[Array, Mask]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dps.scenes.color import Array
-from dps.scenes.dice import Dice
+from dps.scenes.rng import Rng
 
 Field: TypeAlias = Callable[[Array, Array], Array]
 """A number at each of n points: u and v, each ``(n,)``, to ``(n,)``."""
@@ -18,11 +18,11 @@ LATTICE = 128
 """Points per side of the lattice on which noise is drawn; between them it is interpolated."""
 
 
-def smooth_noise(dice: Dice, falloff: float, *, stretch: float = 1.0, coarsest: float = 1.0) -> Field:
+def smooth_noise(rng: Rng, falloff: float, *, stretch: float = 1.0, coarsest: float = 1.0) -> Field:
     """Periodic noise in which a wave of frequency f has the strength f ** -falloff.
 
     Args:
-        dice: takes LATTICE * LATTICE numbers.
+        rng: takes LATTICE * LATTICE numbers.
         falloff: 0 is white noise; 1 looks like fur, 2 like clouds, 3 like rolling hills.
         stretch: how many times longer than high its features are.
         coarsest: waves with fewer periods per [-1, 1] than this are left out; above 0.
@@ -37,7 +37,7 @@ def smooth_noise(dice: Dice, falloff: float, *, stretch: float = 1.0, coarsest: 
     frequency[0, 0] = 1  # is left out below, since it is the mean
     coarse = across**2 + down**2 < coarsest**2  # of whole numbers, so that no last bit decides
     strength = np.where(coarse, 0, frequency**-falloff)
-    white = dice.numbers(-1, 1, LATTICE, LATTICE)
+    white = rng.uniforms(-1, 1, LATTICE, LATTICE)
     heights = np.fft.irfft2(np.fft.rfft2(white) * strength, s=(LATTICE, LATTICE))
     heights = (heights - heights.mean()) / heights.std()
     padded = np.pad(heights, (0, 1), mode="wrap")  # so that every point has a neighbor right and below
@@ -63,11 +63,11 @@ def _lattice(position: Array) -> tuple[Indices, Array]:
     return line.astype(np.int64) % LATTICE, steps - line
 
 
-def cells(dice: Dice, at_least: int) -> tuple[Array, Callable[[Array, Array], Indices]]:
+def cells(rng: Rng, at_least: int) -> tuple[Array, Callable[[Array, Array], Indices]]:
     """Divide the plane into cells of much the same size, each around a point of its own.
 
     Args:
-        dice: takes two numbers a cell.
+        rng: takes two numbers a cell.
         at_least: number of cells; rounded up to the next square number.
 
     Returns:
@@ -78,7 +78,7 @@ def cells(dice: Dice, at_least: int) -> tuple[Array, Callable[[Array, Array], In
 
     side = int(np.ceil(np.sqrt(at_least)))
     row, column = np.divmod(np.arange(side * side), side)
-    steps = np.stack([column, row], axis=1) + 0.5 + dice.numbers(-0.4, 0.4, side * side, 2)
+    steps = np.stack([column, row], axis=1) + 0.5 + rng.uniforms(-0.4, 0.4, side * side, 2)
     points = 1.15 * (2 * steps / side - 1)
     tree = cKDTree(points, leafsize=4)  # a fifth faster than with the default
 

@@ -1,6 +1,6 @@
 """Black-and-white patterns that fill the frame: twelve families, which look as good inverted.
 
-A family takes its sizes from dice, once, and returns an ink, which says what is black. Sizes are
+A family takes its sizes from rng, once, and returns an ink, which says what is black. Sizes are
 fractions of the frame; one feature, such as a stripe or a square, is 6 to 35 % of it. To add a
 family, write a function and enter it in the table at the end.
 """
@@ -11,24 +11,24 @@ from typing import TypeAlias
 import numpy as np
 
 from dps.scenes.color import Array
-from dps.scenes.dice import Dice
 from dps.scenes.noise import smooth_noise
 from dps.scenes.plane import Mask, scale, shift, turn
+from dps.scenes.rng import Rng
 
 Ink: TypeAlias = Callable[[Array, Array], Mask]
 """What is black: u and v of n points, each ``(n,)`` and in [-1, 1] over the frame, to ``(n,)``."""
 
-Pattern: TypeAlias = Callable[[Dice], Ink]
+Pattern: TypeAlias = Callable[[Rng], Ink]
 
 FRAME = 2.0
 """Width and height of the frame in u and v."""
 
 
-def checkerboard(dice: Dice) -> Ink:
+def checkerboard(rng: Rng) -> Ink:
     """Squares, 3 to 12 of them across the frame: upright, on their tips, or at any angle."""
-    square = FRAME / dice.whole(3, 12)
-    grid = turn(dice.pick([0.0, 0.0, 45.0, dice.between(0, 90)]))
-    right, down = dice.numbers(0, 1, 2)
+    square = FRAME / rng.integer(3, 12)
+    grid = turn(rng.choice([0.0, 0.0, 45.0, rng.uniform(0, 90)]))
+    right, down = rng.uniforms(0, 1, 2)
 
     def ink(u: Array, v: Array) -> Mask:
         x, y = grid(u, v)
@@ -37,11 +37,11 @@ def checkerboard(dice: Dice) -> Ink:
     return ink
 
 
-def stripes(dice: Dice) -> Ink:
+def stripes(rng: Rng) -> Ink:
     """Straight stripes in any direction."""
-    period = FRAME * dice.between(0.17, 0.5)
-    black, phase = dice.between(0.36, 0.64), dice.between(0, 1)
-    across = turn(dice.between(0, 180))
+    period = FRAME * rng.uniform(0.17, 0.5)
+    black, phase = rng.uniform(0.36, 0.64), rng.uniform(0, 1)
+    across = turn(rng.uniform(0, 180))
 
     def ink(u: Array, v: Array) -> Mask:
         x, _ = across(u, v)
@@ -50,13 +50,13 @@ def stripes(dice: Dice) -> Ink:
     return ink
 
 
-def zebra(dice: Dice) -> Ink:
+def zebra(rng: Rng) -> Ink:
     """Stripes that bend, fork and swell."""
-    period = FRAME * dice.between(0.14, 0.26)
-    black = dice.between(0.4, 0.6)
-    across = turn(dice.between(0, 180))
-    bend = smooth_noise(dice, 3)
-    strength = FRAME * dice.between(0.045, 0.085)
+    period = FRAME * rng.uniform(0.14, 0.26)
+    black = rng.uniform(0.4, 0.6)
+    across = turn(rng.uniform(0, 180))
+    bend = smooth_noise(rng, 3)
+    strength = FRAME * rng.uniform(0.045, 0.085)
 
     def ink(u: Array, v: Array) -> Mask:
         x, _ = across(u, v)
@@ -65,11 +65,11 @@ def zebra(dice: Dice) -> Ink:
     return ink
 
 
-def rings(dice: Dice) -> Ink:
+def rings(rng: Rng) -> Ink:
     """Rings around a point near the middle."""
-    period = FRAME * dice.between(0.17, 0.3)  # so that at least one ring is whole
-    black = dice.between(0.36, 0.64)
-    right, down = dice.numbers(-0.3, 0.3, 2)
+    period = FRAME * rng.uniform(0.17, 0.3)  # so that at least one ring is whole
+    black = rng.uniform(0.36, 0.64)
+    right, down = rng.uniforms(-0.3, 0.3, 2)
 
     def ink(u: Array, v: Array) -> Mask:
         distance: Array = np.hypot(u - right, v - down)
@@ -78,11 +78,11 @@ def rings(dice: Dice) -> Ink:
     return ink
 
 
-def swirl(dice: Dice) -> Ink:
+def swirl(rng: Rng) -> Ink:
     """Arms that run outward from a point near the middle, straight or bent into a spiral."""
-    arms = dice.whole(5, 14)
-    bend = dice.between(-0.2, 0.2)
-    right, down = dice.numbers(-0.15, 0.15, 2)
+    arms = rng.integer(5, 14)
+    bend = rng.uniform(-0.2, 0.2)
+    right, down = rng.uniforms(-0.15, 0.15, 2)
 
     def ink(u: Array, v: Array) -> Mask:
         x, y = u - right, v - down
@@ -92,12 +92,12 @@ def swirl(dice: Dice) -> Ink:
     return ink
 
 
-def honeycomb(dice: Dice) -> Ink:
+def honeycomb(rng: Rng) -> Ink:
     """White hexagons, 3 to 9 of them across the frame, with black walls."""
-    cell = FRAME * dice.between(0.11, 0.33)
-    wall = dice.between(0.18, 0.36)
-    grid = turn(dice.pick([0.0, 30.0])).after(scale(1 / cell))
-    right, down = dice.numbers(0, 1, 2)
+    cell = FRAME * rng.uniform(0.11, 0.33)
+    wall = rng.uniform(0.18, 0.36)
+    grid = turn(rng.choice([0.0, 30.0])).after(scale(1 / cell))
+    right, down = rng.uniforms(0, 1, 2)
     column, row = 1.0, np.sqrt(3)  # the middles form a grid of such cells, and another halfway between
 
     def ink(u: Array, v: Array) -> Mask:
@@ -113,12 +113,12 @@ def honeycomb(dice: Dice) -> Ink:
     return ink
 
 
-def diamonds(dice: Dice) -> Ink:
+def diamonds(rng: Rng) -> Ink:
     """Nested squares on their tips, in rows."""
-    band = FRAME * dice.between(0.06, 0.12)
-    bands = dice.whole(4, 6)  # from the middle of a diamond to its tip; 3 would not look nested
+    band = FRAME * rng.uniform(0.06, 0.12)
+    bands = rng.integer(4, 6)  # from the middle of a diamond to its tip; 3 would not look nested
     cell = band * bands * np.sqrt(2)
-    right, down = dice.numbers(0, 1, 2)
+    right, down = rng.uniforms(0, 1, 2)
 
     def ink(u: Array, v: Array) -> Mask:
         x, y = (u / cell + right) % 1 - 0.5, (v / cell + down) % 1 - 0.5
@@ -127,12 +127,12 @@ def diamonds(dice: Dice) -> Ink:
     return ink
 
 
-def truchet(dice: Dice) -> Ink:
+def truchet(rng: Rng) -> Ink:
     """Maze of tiles that join the middles of their sides by two lines or arcs, turned at random."""
-    tiles = dice.whole(3, 6)
-    mirrored = dice.wholes(0, 1, tiles, tiles).astype(bool)
-    half_width = dice.between(0.15, 0.22)
-    from_lines = dice.pick([_from_arcs, _from_diagonals])
+    tiles = rng.integer(3, 6)
+    mirrored = rng.integers(0, 1, tiles, tiles).astype(bool)
+    half_width = rng.uniform(0.15, 0.22)
+    from_lines = rng.choice([_from_arcs, _from_diagonals])
 
     def ink(u: Array, v: Array) -> Mask:
         x, y = (u + 1) / FRAME * tiles, (v + 1) / FRAME * tiles
@@ -154,18 +154,18 @@ def _from_diagonals(x: Array, y: Array) -> Array:
     return distance
 
 
-def blobs(dice: Dice) -> Ink:
+def blobs(rng: Rng) -> Ink:
     """Patches with smooth shores, like a cow's."""
-    height = smooth_noise(dice, dice.between(3.5, 4.5), coarsest=dice.pick([1.5, 2.0, 3.0]))
-    shore = dice.between(-0.4, 0.4)
+    height = smooth_noise(rng, rng.uniform(3.5, 4.5), coarsest=rng.choice([1.5, 2.0, 3.0]))
+    shore = rng.uniform(-0.4, 0.4)
     return lambda u, v: height(u, v) < shore
 
 
-def dots(dice: Dice) -> Ink:
+def dots(rng: Rng) -> Ink:
     """Rows of round or square dots, 3 to 6 in a row; whole ones, or cut off by the frame."""
-    in_row = dice.whole(3, 6)
-    norm, radius = dice.pick([(_round, dice.between(0.31, 0.4)), (_square, dice.between(0.27, 0.35))])
-    right, down = dice.pick([(0.0, 0.0), (dice.between(0, 1), dice.between(0, 1))])
+    in_row = rng.integer(3, 6)
+    norm, radius = rng.choice([(_round, rng.uniform(0.31, 0.4)), (_square, rng.uniform(0.27, 0.35))])
+    right, down = rng.choice([(0.0, 0.0), (rng.uniform(0, 1), rng.uniform(0, 1))])
 
     def ink(u: Array, v: Array) -> Mask:
         x, y = (u + 1) / FRAME * in_row + right, (v + 1) / FRAME * in_row + down
@@ -174,26 +174,26 @@ def dots(dice: Dice) -> Ink:
     return ink
 
 
-def shape(dice: Dice) -> Ink:
+def shape(rng: Rng) -> Ink:
     """Lone patch that covers .26 to .35 of the frame: an oval, a square, or one with a wavy outline."""
-    flat = dice.between(0.7, 0.9)
+    flat = rng.uniform(0.7, 0.9)
     outlines: list[Ink] = [
-        wavy(dice, 0.1, 0.25),
+        wavy(rng, 0.1, 0.25),
         lambda x, y: _round(x, y / flat) < 1,
         lambda x, y: _square(x, y) < np.sqrt(0.5),
     ]
-    outline = dice.pick(outlines)
-    size = np.sqrt(dice.between(0.26, 0.35) / _share(outline))
+    outline = rng.choice(outlines)
+    size = np.sqrt(rng.uniform(0.26, 0.35) / _share(outline))
     room = max(0.0, 0.95 - size)
-    right, down = (dice.numbers(-1, 1, 2) * room).tolist()
-    own = shift(right, down).after(turn(dice.between(0, 360))).after(scale(size)).inverse()
+    right, down = (rng.uniforms(-1, 1, 2) * room).tolist()
+    own = shift(right, down).after(turn(rng.uniform(0, 360))).after(scale(size)).inverse()
     return lambda u, v: outline(*own(u, v))
 
 
-def yin_yang(dice: Dice) -> Ink:
+def yin_yang(rng: Rng) -> Ink:
     """Yin and yang with a black outline, at any angle, on white."""
-    own = turn(dice.between(0, 360)).after(scale(dice.between(0.85, 0.97))).inverse()
-    dot, line = dice.between(0.12, 0.2), dice.between(0.045, 0.07)
+    own = turn(rng.uniform(0, 360)).after(scale(rng.uniform(0.85, 0.97))).inverse()
+    dot, line = rng.uniform(0.12, 0.2), rng.uniform(0.045, 0.07)
     return lambda u, v: yin(*own(u, v), dot, line)
 
 
@@ -213,11 +213,11 @@ PATTERNS: dict[str, Pattern] = {
 }
 
 
-def wavy(dice: Dice, least: float, most: float) -> Ink:
+def wavy(rng: Rng, least: float, most: float) -> Ink:
     """Draw a disc whose outline is bent by waves of this depth; it just touches the unit circle."""
     waves = np.arange(2, 7)
-    depths = dice.between(least, most) * dice.numbers(-1, 1, len(waves)) / np.sqrt(waves - 1)
-    phases = dice.numbers(0, 2 * np.pi, len(waves))
+    depths = rng.uniform(least, most) * rng.uniforms(-1, 1, len(waves)) / np.sqrt(waves - 1)
+    phases = rng.uniforms(0, 2 * np.pi, len(waves))
 
     def bent(angle: Array) -> Array:
         radius = np.ones_like(angle)

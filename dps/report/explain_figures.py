@@ -7,7 +7,7 @@ import numpy as np
 
 from dps.explain import Explained, View
 from dps.images import Pixels
-from dps.report.canvas import INK, blank
+from dps.report.figure_style import INK, blank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

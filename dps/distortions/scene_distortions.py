@@ -13,11 +13,11 @@ from dps.scenes import color
 from dps.scenes.color import Array
 from dps.scenes.composition import GRID, GROUNDS, OneOf, coverage, hexadecimal, stands_out
 from dps.scenes.contents import CONTENTS, FILLERS
-from dps.scenes.dice import Dice
 from dps.scenes.plane import Affine, Layer, Mask, Paint, Scene, about_middle, scale, shift, turn
+from dps.scenes.rng import Rng
 
 
-def rotate(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Scene:
+def rotate(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Scene:
     """Turn the whole scene clockwise about the middle of the frame; the plain ground is endless.
 
     Args:
@@ -27,7 +27,7 @@ def rotate(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-
     return scene.moved(about_middle(turn(degrees)))
 
 
-def zoom(scene: Scene, _dice: Dice, *, factor: Annotated[float, Interval(gt=0, le=8)]) -> Scene:
+def zoom(scene: Scene, _rng: Rng, *, factor: Annotated[float, Interval(gt=0, le=8)]) -> Scene:
     """Grow or shrink the scene about the middle of the frame; the plain ground is endless.
 
     Args:
@@ -37,7 +37,7 @@ def zoom(scene: Scene, _dice: Dice, *, factor: Annotated[float, Interval(gt=0, l
     return scene.moved(about_middle(scale(factor)))
 
 
-def shear(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-80, lt=80)]) -> Scene:
+def shear(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Interval(gt=-80, lt=80)]) -> Scene:
     """Slant the scene: what is upright leans to the right, the middle of the frame stays.
 
     Args:
@@ -49,7 +49,7 @@ def shear(scene: Scene, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-8
 
 def translate(
     scene: Scene,
-    _dice: Dice,
+    _rng: Rng,
     *,
     right: Annotated[float, Interval(gt=-1, lt=1)] = 0.0,
     down: Annotated[float, Interval(gt=-1, lt=1)] = 0.0,
@@ -63,7 +63,7 @@ def translate(
     return _noting(scene.moved(shift(right, down)), distance=math.hypot(right, down))
 
 
-def translate_clear(scene: Scene, dice: Dice) -> Scene:
+def translate_clear(scene: Scene, rng: Rng) -> Scene:
     """Shift the object, by whole pixels, to where it does not touch its old place, inside the frame.
 
     Each such shift is as likely.
@@ -81,46 +81,46 @@ def translate_clear(scene: Scene, dice: Dice) -> Scene:
     ]
     if not shifts:
         raise DrawError("the object cannot be shifted clear of its old place; use place: room_to_move")
-    x, y = dice.pick(shifts)
-    return _noting(translate(scene, dice, right=x, down=y), right=x, down=y)
+    x, y = rng.choice(shifts)
+    return _noting(translate(scene, rng, right=x, down=y), right=x, down=y)
 
 
-def stain(scene: Scene, dice: Dice, *, strokes: Annotated[int, Interval(ge=0, le=100)] = 0) -> Scene:
+def stain(scene: Scene, rng: Rng, *, strokes: Annotated[int, Interval(ge=0, le=100)] = 0) -> Scene:
     """Give the plain ground another color, and stains; the object stays.
 
     White becomes a strong color that the object stands out from; any other color becomes white.
 
     Args:
         scene: an object on a plain ground.
-        dice: for the colors and the stains.
+        rng: for the colors and the stains.
         strokes: how many stains lie on the ground, under the object.
     """
     thing = scene.layers[-1].paint
     kind = "strong" if scene.ground == (1.0, 1.0, 1.0) else "white"
-    ground = dice.until(
+    ground = rng.rejection_sample(
         GROUNDS[kind], lambda rgb: stands_out(thing, rgb), f"a {kind} ground that the object stands out from"
     )
     layers = scene.layers
     if strokes:
-        inks = dice.until(
+        inks = rng.rejection_sample(
             color.any_color, lambda rgb: float(color.difference(rgb, ground)) >= 35, "a color for the stains"
         )
-        paint = _strokes(dice, strokes, inks)
+        paint = _strokes(rng, strokes, inks)
         layers = (Layer(name="stains", paint=paint, place=shift(0.5, 0.5).after(scale(0.5))), *layers)
     red, green, blue = ground.tolist()
     stained = replace(scene, ground=(red, green, blue), layers=layers)
     return _noting(stained, new_ground_color=hexadecimal(ground), strokes=strokes)
 
 
-def stain_noise(scene: Scene, dice: Dice, *, strength: Annotated[float, Interval(gt=0, le=1)]) -> Scene:
+def stain_noise(scene: Scene, rng: Rng, *, strength: Annotated[float, Interval(gt=0, le=1)]) -> Scene:
     """Sprinkle the plain ground with grains, each a little lighter or darker; the object stays.
 
     Args:
         scene: an object on a plain ground.
-        dice: for the grains.
+        rng: for the grains.
         strength: how far a grain may be from the ground, of the full range of colors.
     """
-    grains = np.array(scene.ground) + dice.numbers(-strength, strength, 48, 48, 1)
+    grains = np.array(scene.ground) + rng.uniforms(-strength, strength, 48, 48, 1)
 
     def paint(u: Array, v: Array) -> tuple[Array, Mask]:
         across, down = (np.clip(((axis + 1) * 24).astype(np.int64), 0, 47) for axis in (u, v))
@@ -130,7 +130,7 @@ def stain_noise(scene: Scene, dice: Dice, *, strength: Annotated[float, Interval
     return replace(scene, layers=(layer, *scene.layers))
 
 
-def replace_object(scene: Scene, dice: Dice, *, content: Annotated[str, OneOf(("other", *FILLERS))] = "other") -> Scene:
+def replace_object(scene: Scene, rng: Rng, *, content: Annotated[str, OneOf(("other", *FILLERS))] = "other") -> Scene:
     """Put something else in the object's place, of the same area, on the same ground.
 
     It is drawn anew until it clearly differs from the object: over the object's interior by a median of 30
@@ -138,7 +138,7 @@ def replace_object(scene: Scene, dice: Dice, *, content: Annotated[str, OneOf(("
 
     Args:
         scene: an object on a plain ground.
-        dice: for what is put there.
+        rng: for what is put there.
         content: ``other``, one of the other `CONTENTS`, or a filler.
 
     Raises:
@@ -147,12 +147,12 @@ def replace_object(scene: Scene, dice: Dice, *, content: Annotated[str, OneOf(("
     old = scene.layers[-1]
     families = {name: make for name, make in CONTENTS.items() if name != old.name}
 
-    def make(dice: Dice) -> tuple[Layer, Scene]:
-        name = dice.pick(list(families)) if content == "other" else content
-        layer = _in_its_place(old, name, {**families, **FILLERS}[name](dice))
+    def make(rng: Rng) -> tuple[Layer, Scene]:
+        name = rng.choice(list(families)) if content == "other" else content
+        layer = _in_its_place(old, name, {**families, **FILLERS}[name](rng))
         return layer, replace(scene, layers=(*scene.layers[:-1], layer))
 
-    layer, replaced = dice.until(
+    layer, replaced = rng.rejection_sample(
         make,
         lambda made: stands_out(made[0].paint, scene.ground) and _differ(scene, made[1]),
         f"{content} that differs from {old.name}",
@@ -170,7 +170,7 @@ SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
     "stain_noise": stain_noise,
     "replace_object": replace_object,
 }
-"""From a scene and dice to a scene."""
+"""From a scene and rng to a scene."""
 
 
 def _noting(scene: Scene, **what: object) -> Scene:
@@ -178,11 +178,11 @@ def _noting(scene: Scene, **what: object) -> Scene:
     return replace(scene, drawn={**scene.drawn, **what})
 
 
-def _strokes(dice: Dice, count: int, ink: Array) -> Paint:
+def _strokes(rng: Rng, count: int, ink: Array) -> Paint:
     """Short bent strokes anywhere in the frame: 4 to 12 % of it long, 3 % thick."""
-    x, y = dice.numbers(-0.94, 0.94, 2, count)
-    turns = [turn(degrees) for degrees in dice.numbers(0, 180, count)]
-    half_lengths, bends = dice.numbers(0.04, 0.12, count), dice.numbers(-0.6, 0.6, count)
+    x, y = rng.uniforms(-0.94, 0.94, 2, count)
+    turns = [turn(degrees) for degrees in rng.uniforms(0, 180, count)]
+    half_lengths, bends = rng.uniforms(0.04, 0.12, count), rng.uniforms(-0.6, 0.6, count)
     half_thickness = 0.03  # of [-1, 1], as the lengths are
 
     def paint(u: Array, v: Array) -> tuple[Array, Mask]:

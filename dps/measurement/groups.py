@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from dps.comparisons import averaged_over, shapes_differ, squared_distances
 from dps.errors import DpsError
-from dps.measure.forms import Forms, Part, of_metric
-from dps.metrics import Deep, Variant
+from dps.measurement.representations import Part, Representations, of_metric
+from dps.metrics import FeatureMetric, Variant
 
 
 @dataclass(kw_only=True)
-class Family:
+class ComparisonGroup:
     """An original and all that it is compared with.
 
     Attributes:
@@ -37,7 +37,7 @@ class Family:
 
     def add_up(self, variant: Variant, columns: Sequence[int]) -> NDArray[np.float64] | DpsError:
         """Add the weighted distances of a sum's terms, ``(layer, compared)``, for some of what is compared."""
-        assert isinstance(variant.metric, Deep)
+        assert isinstance(variant.metric, FeatureMetric)
         assert variant.normalization is not None
         parts = [(term.name, variant.normalization) for term in variant.metric.terms]
         for part in parts:
@@ -49,7 +49,7 @@ class Family:
         return total
 
 
-def in_shares(families: Sequence[Family], threads: int, at_most: int) -> list[list[Family]]:
+def in_shares(families: Sequence[ComparisonGroup], threads: int, at_most: int) -> list[list[ComparisonGroup]]:
     """Families in so many shares, or a multiple, that none has many more images than it should.
 
     All have about as many; where families have images in common, there is one share.
@@ -58,14 +58,14 @@ def in_shares(families: Sequence[Family], threads: int, at_most: int) -> list[li
     if images != list(range(len(images))):
         return [list(families)]
     count = threads * -(-len(images) // (threads * at_most))
-    shares: dict[int, list[Family]] = {}
+    shares: dict[int, list[ComparisonGroup]] = {}
     for family in families:
         half_way = (family.images[0] + family.images[-1] + 1) / 2
         shares.setdefault(int(count * half_way / len(images)), []).append(family)
     return list(shares.values())
 
 
-def in_groups(families: Sequence[Family], most: int) -> Iterator[list[Family]]:
+def in_groups(families: Sequence[ComparisonGroup], most: int) -> Iterator[list[ComparisonGroup]]:
     """Families that are alike and can be subtracted at once, of at most so many images, but for a single one."""
     for (size, _), alike in itertools.groupby(families, key=lambda family: (len(family.images), family.common)):
         each = list(alike)
@@ -73,7 +73,12 @@ def in_groups(families: Sequence[Family], most: int) -> Iterator[list[Family]]:
         yield from (each[i : i + at_once] for i in range(0, len(each), at_once))
 
 
-def subtract(group: Sequence[Family], forms: dict[Part, Forms], common: dict[Part, Forms], reduction: str) -> None:
+def subtract(
+    group: Sequence[ComparisonGroup],
+    forms: dict[Part, Representations],
+    common: dict[Part, Representations],
+    reduction: str,
+) -> None:
     """Subtract the forms of families that are alike at one layer.
 
     Args:
@@ -99,7 +104,9 @@ def subtract(group: Sequence[Family], forms: dict[Part, Forms], common: dict[Par
             _note_broken(group, part, forms[part], common.get(part))
 
 
-def _note_broken(group: Sequence[Family], part: Part, forms: Forms, common: Forms | None) -> None:
+def _note_broken(
+    group: Sequence[ComparisonGroup], part: Part, forms: Representations, common: Representations | None
+) -> None:
     """Write down what has no distance by one part, where an image's form is broken or forms differ in shape."""
     per_family = len(forms.flat) // len(group)
     for number, family in enumerate(group):

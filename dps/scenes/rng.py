@@ -18,10 +18,10 @@ TRIES = 200
 """How often something is drawn anew until it is acceptable."""
 
 
-class Dice:
+class Rng:
     """A seeded stream of choices; each name below a seed has a stream of its own.
 
-    ``Dice(7, 3, "original", "side")`` depends on nothing but these four, so a choice that is
+    ``Rng(7, 3, "original", "side")`` depends on nothing but these four, so a choice that is
     added to a scene later does not disturb the ones that were there.
 
     Args:
@@ -33,40 +33,40 @@ class Dice:
         numbers = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in entropy]
         self._generator = np.random.default_rng(numbers)
 
-    def under(self, *entropy: int | str) -> "Dice":
+    def child(self, *entropy: int | str) -> "Rng":
         """A stream of its own, which takes nothing from this one."""
-        return Dice(*self._entropy, *entropy)
+        return Rng(*self._entropy, *entropy)
 
-    def between(self, low: float, high: float) -> float:
+    def uniform(self, low: float, high: float) -> float:
         """A number in [low, high)."""
         return float(low + (high - low) * self._generator.random())
 
-    def numbers(self, low: float, high: float, *shape: int) -> NDArray[np.float64]:
+    def uniforms(self, low: float, high: float, *shape: int) -> NDArray[np.float64]:
         """An array of independent numbers in [low, high)."""
         return low + (high - low) * self._generator.random(shape)
 
-    def whole(self, low: int, high: int) -> int:
+    def integer(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
         return int(self._generator.integers(low, high + 1))
 
-    def wholes(self, low: int, high: int, *shape: int) -> NDArray[np.int64]:
+    def integers(self, low: int, high: int, *shape: int) -> NDArray[np.int64]:
         """An array of whole numbers from low to high, both included."""
         return self._generator.integers(low, high + 1, size=shape)
 
-    def chance(self, share: float) -> bool:
+    def bernoulli(self, share: float) -> bool:
         """True in this share of all throws."""
         return bool(self._generator.random() < share)
 
-    def pick(self, options: Sequence[T]) -> T:
+    def choice(self, options: Sequence[T]) -> T:
         """One of the options, each as likely."""
-        return options[self.whole(0, len(options) - 1)]
+        return options[self.integer(0, len(options) - 1)]
 
     def shuffled(self, options: Sequence[T]) -> list[T]:
         """All options in random order."""
         order = np.argsort(self._generator.random(len(options)), kind="stable")
         return [options[i] for i in order]
 
-    def until(self, make: "Callable[[Dice], T]", accept: Callable[[T], bool], what: str) -> T:
+    def rejection_sample(self, make: "Callable[[Rng], T]", accept: Callable[[T], bool], what: str) -> T:
         """Make something anew from this stream until it is acceptable.
 
         Raises:

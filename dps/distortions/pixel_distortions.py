@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from dps.errors import DrawError
 from dps.images import Pixels
-from dps.scenes.dice import Dice
+from dps.scenes.rng import Rng
 
 
-def invert(pixels: Pixels, _dice: Dice) -> Pixels:
+def invert(pixels: Pixels, _rng: Rng) -> Pixels:
     """Turn black into white and each color into its opposite: 255 - x."""
     return 255 - pixels
 
 
-def flip(pixels: Pixels, _dice: Dice) -> Pixels:
+def flip(pixels: Pixels, _rng: Rng) -> Pixels:
     """Mirror left and right."""
     return pixels[:, ::-1]
 
 
-def blur(pixels: Pixels, _dice: Dice, *, sigma: Annotated[float, Interval(gt=0, le=32)]) -> Pixels:
+def blur(pixels: Pixels, _rng: Rng, *, sigma: Annotated[float, Interval(gt=0, le=32)]) -> Pixels:
     """Blur with a Gaussian; at the edges the outermost pixels go on.
 
     Args:
@@ -60,19 +60,19 @@ def _gaussian(sigma: float) -> NDArray[np.int64]:
     return whole
 
 
-def noise(pixels: Pixels, dice: Dice, *, deviation: Annotated[float, Interval(gt=0, le=1)]) -> Pixels:
+def noise(pixels: Pixels, rng: Rng, *, deviation: Annotated[float, Interval(gt=0, le=1)]) -> Pixels:
     """Add noise to each color of each pixel.
 
     Args:
         pixels: the image.
-        dice: for the noise; a sum of twelve uniform numbers, as near to a normal distribution as can be seen.
+        rng: for the noise; a sum of twelve uniform numbers, as near to a normal distribution as can be seen.
         deviation: its standard deviation, in units of the full range of colors.
     """
-    thrown = dice.wholes(0, 255, 12, *pixels.shape).sum(axis=0) - 12 * 127.5  # each of variance (256^2 - 1) / 12
+    thrown = rng.integers(0, 255, 12, *pixels.shape).sum(axis=0) - 12 * 127.5  # each of variance (256^2 - 1) / 12
     return _rounded(pixels + thrown * (255 * deviation / math.sqrt(256**2 - 1)))
 
 
-def jpeg(pixels: Pixels, _dice: Dice, *, quality: Annotated[int, Interval(ge=1, le=99)]) -> Pixels:
+def jpeg(pixels: Pixels, _rng: Rng, *, quality: Annotated[int, Interval(ge=1, le=99)]) -> Pixels:
     """Lose what JPEG loses, colors at full resolution: cosines of blocks of 8 x 8 pixels are rounded.
 
     Written out, in whole numbers alone: libraries round differently from version to version, and flat blocks lie
@@ -147,7 +147,7 @@ _QUANTA = np.array(
 """How coarsely luma and color are rounded at quality 50, by frequency down and across."""
 
 
-def contrast(pixels: Pixels, _dice: Dice, *, factor: Annotated[float, Interval(gt=0, le=4)]) -> Pixels:
+def contrast(pixels: Pixels, _rng: Rng, *, factor: Annotated[float, Interval(gt=0, le=4)]) -> Pixels:
     """Bring all colors nearer to middle gray, or farther from it.
 
     Args:
@@ -159,7 +159,7 @@ def contrast(pixels: Pixels, _dice: Dice, *, factor: Annotated[float, Interval(g
 
 def lighting(
     pixels: Pixels,
-    _dice: Dice,
+    _rng: Rng,
     *,
     gamma: Annotated[float, Interval(gt=0, le=8)] = 1.0,
     gain: Annotated[float, Interval(gt=0, le=8)] = 1.0,
@@ -174,7 +174,7 @@ def lighting(
     return _rounded(255 * gain * (np.arange(256) / 255) ** gamma)[pixels]
 
 
-def recolor(pixels: Pixels, _dice: Dice, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Pixels:
+def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Pixels:
     """Turn all hues about the gray axis, and clip; grays stay.
 
     Args:
@@ -187,28 +187,28 @@ def recolor(pixels: Pixels, _dice: Dice, *, degrees: Annotated[float, Interval(g
     return _rounded(pixels @ turned.T)
 
 
-def occlude(pixels: Pixels, dice: Dice, *, side: Annotated[float, Interval(gt=0, lt=1)]) -> Pixels:
+def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Interval(gt=0, lt=1)]) -> Pixels:
     """Cover a square somewhere with a gray that no standard reference has.
 
     Args:
         pixels: the image.
-        dice: for the place.
+        rng: for the place.
         side: of the square, as a fraction of the shorter side.
     """
     height, width, _ = pixels.shape
     length = max(1, round(side * min(height, width)))
-    top, left = dice.whole(0, height - length), dice.whole(0, width - length)
+    top, left = rng.integer(0, height - length), rng.integer(0, width - length)
     covered = pixels.copy()
     covered[top : top + length, left : left + length] = 96
     return covered
 
 
-def shuffle(pixels: Pixels, dice: Dice, *, patch: Annotated[int, Interval(ge=1, le=1024)]) -> Pixels:
+def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Interval(ge=1, le=1024)]) -> Pixels:
     """Put the image's own patches in random order, none of them where it was.
 
     Args:
         pixels: the image.
-        dice: for the order.
+        rng: for the order.
         patch: height and width of a patch, in pixels.
 
     Raises:
@@ -220,8 +220,8 @@ def shuffle(pixels: Pixels, dice: Dice, *, patch: Annotated[int, Interval(ge=1, 
         raise DrawError(f"an image of {width} x {height} pixels is not made of patches of {patch} pixels")
     patches = pixels.reshape(down, patch, across, patch, 3).swapaxes(1, 2).reshape(-1, patch, patch, 3)
     places = range(len(patches))
-    order = dice.until(
-        lambda dice: dice.shuffled(places),
+    order = rng.rejection_sample(
+        lambda rng: rng.shuffled(places),
         lambda order: all(a != b for a, b in zip(order, places, strict=True)),
         "an order in which no patch stays where it was",
     )
@@ -241,7 +241,7 @@ PIXEL_DISTORTIONS: Mapping[str, Callable[..., Pixels]] = {
     "occlude": occlude,
     "shuffle": shuffle,
 }
-"""From 8-bit RGB, ``(height, width, 3)``, and dice to the same."""
+"""From 8-bit RGB, ``(height, width, 3)``, and rng to the same."""
 
 
 def _rounded(colors: NDArray[np.floating]) -> Pixels:

@@ -24,14 +24,14 @@ from torch import Tensor
 
 from dps.comparisons import COMPARISONS
 from dps.errors import DpsError
-from dps.images import Picture, Pixels, Triple, as_batch
-from dps.measure.families import Family, in_groups, in_shares, subtract
-from dps.measure.forms import Forms, Part, in_form, of_metric, parts_of
+from dps.images import Image, Pixels, Triple, as_batch
+from dps.measurement.groups import ComparisonGroup, in_groups, in_shares, subtract
+from dps.measurement.representations import Part, Representations, in_form, of_metric, parts_of
 from dps.metrics import Metric, Term, Variant
 from dps.networks import Extractor
-from dps.verdicts import Distances
+from dps.verdicts import CaseDistances
 
-Outcome: TypeAlias = Distances | DpsError
+Outcome: TypeAlias = CaseDistances | DpsError
 """What measuring one case with one variant gave: distances, or why there are none."""
 
 IMAGES_AT_ONCE = 48
@@ -45,7 +45,7 @@ IN_CACHE = 2**19
 
 
 @dataclass(slots=True, kw_only=True)
-class Kept:
+class ReferenceCache:
     """What is computed once from the pictures that cases of every probe share, all of one size.
 
     Attributes:
@@ -54,12 +54,12 @@ class Kept:
         layers: by layer and part, their forms.
     """
 
-    pictures: dict[str, Picture] = field(default_factory=dict)
+    pictures: dict[str, Image] = field(default_factory=dict)
     parts: dict[Part, Term] = field(default_factory=dict)
-    layers: dict[tuple[int, Part], Forms] = field(default_factory=dict)
+    layers: dict[tuple[int, Part], Representations] = field(default_factory=dict)
 
 
-class Meter:
+class Engine:
     """Measures variants that share one network, or metrics that have none.
 
     Args:
@@ -70,7 +70,7 @@ class Meter:
     def __init__(self, extractor: Extractor | None = None, reduction: str = "sum") -> None:
         self.extractor = extractor
         self.reduction = reduction
-        self._kept: dict[tuple[int, ...], Kept] = {}
+        self._kept: dict[tuple[int, ...], ReferenceCache] = {}
 
     def measure(self, triples: Sequence[Triple], variants: Sequence[Variant]) -> list[dict[Variant, Outcome]]:
         """Measure cases, all variants at once.
@@ -84,7 +84,7 @@ class Meter:
             that it concerns; the others are measured.
         """
         parts = parts_of(variants)
-        found = self._measure_triples(triples, parts) if parts else [(Family(images=[]), [])] * len(triples)
+        found = self._measure_triples(triples, parts) if parts else [(ComparisonGroup(images=[]), [])] * len(triples)
         return [
             {
                 variant: measure_images(variant.metric, triple)
@@ -113,7 +113,7 @@ class Meter:
         parts = parts_of(variants)
         for first in range(0, stacks, at_once):
             some = images[first : first + at_once].reshape(-1, height, width, 3)
-            families = [Family(images=list(range(i, i + per_stack))) for i in range(0, len(some), per_stack)]
+            families = [ComparisonGroup(images=list(range(i, i + per_stack))) for i in range(0, len(some), per_stack)]
             if parts:
                 self._run(list(some), families, parts)
             for variant in variants:
@@ -127,12 +127,14 @@ class Meter:
 
     def forward(self, images: Sequence[Pixels]) -> None:
         """Push images through the network in the shares of a measurement, and drop its features."""
-        self._run(images, [Family(images=[i]) for i in range(len(images))], {})
+        self._run(images, [ComparisonGroup(images=[i]) for i in range(len(images))], {})
 
-    def _measure_triples(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> list[tuple[Family, list[int]]]:
+    def _measure_triples(
+        self, triples: Sequence[Triple], parts: dict[Part, Term]
+    ) -> list[tuple[ComparisonGroup, list[int]]]:
         """Of each triple, its original's family, and which of that family's distances are its own."""
         kept = self._keep_common(triples, parts)
-        others: dict[str, dict[str, Picture]] = {}
+        others: dict[str, dict[str, Image]] = {}
         common: dict[str, dict[str, int]] = {}
         numbers = {digest: number for number, digest in enumerate(kept.pictures)}
         for triple in triples:
@@ -148,7 +150,7 @@ class Meter:
         pictures = {d: p for key, original in originals.items() for d, p in {key: original, **others[key]}.items()}
         places = {digest: place for place, digest in enumerate(pictures)}
         families = {
-            key: Family(
+            key: ComparisonGroup(
                 images=[places[key], *(places[digest] for digest in others[key])], common=list(common[key].values())
             )
             for key in originals
@@ -161,10 +163,10 @@ class Meter:
             found.append((families[key], [columns[picture.digest] for picture in triple.compared]))
         return found
 
-    def _keep_common(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> Kept:
+    def _keep_common(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> ReferenceCache:
         """Measure the references that most cases share once, and keep their forms."""
         common = {p.digest: p for triple in triples for p in triple.references.values() if p.common}
-        kept = self._kept.setdefault(triples[0].original.pixels.shape, Kept())
+        kept = self._kept.setdefault(triples[0].original.pixels.shape, ReferenceCache())
         if kept.pictures and (later := {part: term for part, term in parts.items() if part not in kept.parts}):
             kept.layers |= self._forms(list(kept.pictures.values()), later)
         kept.parts |= parts
@@ -175,18 +177,22 @@ class Meter:
         return kept
 
     @torch.inference_mode()
-    def _forms(self, pictures: Sequence[Picture], parts: dict[Part, Term]) -> dict[tuple[int, Part], Forms]:
+    def _forms(self, pictures: Sequence[Image], parts: dict[Part, Term]) -> dict[tuple[int, Part], Representations]:
         """Run the network; at each layer, by part, the forms of pictures."""
         assert self.extractor is not None
         features = enumerate(self.extractor.layers(as_batch(picture.pixels for picture in pictures)))
         return {(layer, part): forms for layer, each in features for part, forms in in_form(each, parts)}
 
     def _run(
-        self, images: Sequence[Pixels], families: Sequence[Family], parts: dict[Part, Term], kept: Kept | None = None
+        self,
+        images: Sequence[Pixels],
+        families: Sequence[ComparisonGroup],
+        parts: dict[Part, Term],
+        kept: ReferenceCache | None = None,
     ) -> None:
         """Measure families of a batch, on a CPU a share on each core."""
         assert self.extractor is not None
-        measure = functools.partial(self._measure_share, images, parts=parts, kept=kept or Kept())
+        measure = functools.partial(self._measure_share, images, parts=parts, kept=kept or ReferenceCache())
         threads, at_most = 1, len(images)
         if self.extractor.device.type == "cpu":
             threads, at_most = torch.get_num_threads(), max(1, IMAGES_PER_SHARE * 3 * 96**2 // images[0].size)
@@ -201,11 +207,11 @@ class Meter:
     def _measure_share(
         self,
         images: Sequence[Pixels],
-        families: Sequence[Family],
+        families: Sequence[ComparisonGroup],
         afterwards: bool = False,
         *,
         parts: dict[Part, Term],
-        kept: Kept,
+        kept: ReferenceCache,
     ) -> None:
         """Run the network on the images of some families, and measure these layer by layer.
 
@@ -240,7 +246,7 @@ def measure_images(metric: Metric, triple: Triple) -> Outcome:
         (alone,) = metric(batch[:1], batch[2:3]).tolist()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
         return of_metric(metric.name, error)
-    return Distances(
+    return CaseDistances(
         itself=itself,
         distorted=distorted,
         alone=alone,
@@ -254,7 +260,7 @@ def _as_distances(found: NDArray[np.float64] | DpsError, triple: Triple) -> Outc
         return found
     distorted, *references = found.T.tolist()
     layers_of = {name: tuple(each) for name, each in zip(triple.references, references, strict=True)}
-    return Distances(
+    return CaseDistances(
         itself=0.0,  # both images have one form, computed once: what is subtracted is the same number
         distorted=sum(distorted),
         references={name: sum(each) for name, each in layers_of.items()},
@@ -264,7 +270,7 @@ def _as_distances(found: NDArray[np.float64] | DpsError, triple: Triple) -> Outc
 
 
 def _measure_stacked_images(metric: Metric, batch: Tensor, per_stack: int) -> NDArray[np.float64] | DpsError:
-    """The same as `Meter.measure_stack`, by a metric of images."""
+    """The same as `Engine.measure_stack`, by a metric of images."""
     stacks = torch.unflatten(batch, 0, (-1, per_stack))
     originals = stacks[:, :1].expand(-1, per_stack - 1, -1, -1, -1)
     try:
@@ -275,12 +281,12 @@ def _measure_stacked_images(metric: Metric, batch: Tensor, per_stack: int) -> ND
 
 
 def _added_layers(found: NDArray[np.float64] | DpsError) -> NDArray[np.float64] | DpsError:
-    """Distances ``(1, compared)`` of one stack, all layers added."""
+    """CaseDistances ``(1, compared)`` of one stack, all layers added."""
     return found if isinstance(found, DpsError) else found.sum(axis=0)[None]
 
 
 def _joined(outcomes: Sequence[NDArray[np.float64] | DpsError]) -> NDArray[np.float64] | DpsError:
-    """Distances of all stacks; what broke one of them breaks them all."""
+    """CaseDistances of all stacks; what broke one of them breaks them all."""
     broken = [outcome for outcome in outcomes if isinstance(outcome, DpsError)]
     return broken[0] if broken else np.concatenate([o for o in outcomes if not isinstance(o, DpsError)])
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from dps.comparisons import Comparison
 from dps.errors import UsageError, one_line, unknown
-from dps.metrics.kinds import Metric
+from dps.metrics.definitions import Metric
 
 GROUP = "dps.metrics"
 """The entry point group in which a package registers names."""

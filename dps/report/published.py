@@ -5,7 +5,9 @@ from pathlib import Path
 
 import yaml
 
-PAPER = Path(__file__).resolve().parents[2] / "reports" / "paper.yaml"
+from dps import locations
+
+PAPER = locations.data("paper.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

