@@ -244,7 +244,9 @@ def scored(
             pytest.fail(unwritable, pytrace=False)
         record(SCORES, score_rows(dataset, subset, variant, score))
         if configuration.against is not None and score.triplets:
-            record(TRIPLETS, [(str(subset), *variant.key), score.triplets])
+            record(
+                TRIPLETS, [(str(subset), variant.metric.name, variant.network, variant.normalization), score.triplets]
+            )
         return score
 
     return look_up

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from dps.comparisons import COMPARISONS, SHORTEST, Comparison
+from dps.comparisons import SHORTEST, Comparison
 from dps.metrics import FeatureMetric, Term
 
 PLAIN: dict[str, Comparison] = {
@@ -44,8 +44,7 @@ def distances(
 
 
 def _form(features: Tensor, term: Term, normalization: str) -> Tensor:
-    built_in = COMPARISONS.get(term.name) is term.comparison
-    form = PLAIN[term.name](features) if built_in else term.comparison(features)
+    form = PLAIN[term.name](features) if term.built_in else term.comparison(features)
     if normalization == "unit":
         form = form / torch.linalg.vector_norm(form, dim=1, keepdim=True).clamp(min=SHORTEST)
     return form

@@ -312,7 +312,7 @@ def test_the_committed_baseline_is_that_of_all_built_in_cases_and_variants(
 ) -> None:
     monkeypatch.chdir(here)
     asked = configure(SimpleNamespace(**{**DEFAULTS, "report_dir": "report"}))
-    known = {(f"{key.probe}/{key.case}", key.metric, key.network, key.normalization) for key in asked.baseline.margins}
+    known = {(f"{key.probe}/{key.case}", key.network, key.normalization, key.metric) for key in asked.baseline.margins}
     assert known == {(case.name, *variant.key) for _, case, variant in asked.items()}
 
 

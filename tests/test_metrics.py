@@ -12,6 +12,7 @@ from dps import comparisons, metrics
 from dps.comparisons import COMPARISONS
 from dps.errors import DpsError, MetricError, UsageError
 from dps.metrics import FeatureMetric, Metric, Term, Variant
+from dps.rows import VariantKey
 
 
 def refusal(call: Callable[[], object], error: type[DpsError] = UsageError) -> str:
@@ -114,7 +115,7 @@ def test_every_metric_on_every_network_with_every_normalization_and_pixel_once()
         "vgg16-unit-mean",
         "pixel",
     ]
-    assert found[-1].parts == (None, None, "pixel")
+    assert found[-1].key == VariantKey(None, None, "pixel")
 
 
 def test_normalizations_may_be_given_once_only() -> None:

@@ -48,11 +48,13 @@ class Finding:
     @property
     def row(self) -> dict[str, Any]:
         """The same as plain data."""
-        metric, network, normalization = self.variant.key
-        where = {"metric": metric, "network": network, "normalization": normalization}
-        return {"invariant": self.invariant, **where, "holds": self.holds, "why": self.why, "tries": self.tries} | (
-            {"pair": str(self.pair)} if self.pair else {}
-        )
+        return {
+            "invariant": self.invariant,
+            **self.variant.key._asdict(),
+            "holds": self.holds,
+            "why": self.why,
+            "tries": self.tries,
+        } | ({"pair": str(self.pair)} if self.pair else {})
 
 
 def asked(variants: Sequence[Variant]) -> Iterator[tuple[str, Variant]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dps import reference
-from dps.comparisons import COMPARISONS, Comparison
+from dps.comparisons import Comparison
 from dps.errors import DpsError
 from dps.images import Pixels, as_batch
 from dps.measurement import Engine
@@ -172,8 +172,7 @@ def _on_copies(variant: Variant) -> Variant:
         measure = metric.distance
         return replace(variant, metric=replace(metric, distance=lambda a, b: measure(a.clone(), b.clone())))
     terms = tuple(
-        term if COMPARISONS.get(term.name) is term.comparison else replace(term, comparison=_copying(term.comparison))
-        for term in metric.terms
+        term if term.built_in else replace(term, comparison=_copying(term.comparison)) for term in metric.terms
     )
     return replace(variant, metric=replace(metric, terms=terms))
 

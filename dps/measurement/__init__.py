@@ -12,7 +12,7 @@ families.py  an original and what it is compared with, subtracted
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps.comparisons import COMPARISONS
 from dps.errors import DpsError
 from dps.images import Image, Pixels, Triple, as_batch
 from dps.measurement.groups import ComparisonGroup, in_groups, in_shares, subtract
@@ -197,7 +196,8 @@ class Engine:
         if self.extractor.device.type == "cpu":
             threads, at_most = torch.get_num_threads(), max(1, IMAGES_PER_SHARE * 3 * 96**2 // images[0].size)
         shares = in_shares(families, threads, at_most)
-        if threads > 1 and len(shares) > 1 and _are_ours(parts.values()):
+        ours = all(term.built_in for term in parts.values())  # a user's may not like to be called from two threads
+        if threads > 1 and len(shares) > 1 and ours:
             list(_pool(threads).map(measure, shares, itertools.cycle([False, True])))  # raises what a share did
         else:
             for share in shares:
@@ -289,11 +289,6 @@ def _joined(outcomes: Sequence[NDArray[np.float64] | DpsError]) -> NDArray[np.fl
     """CaseDistances of all stacks; what broke one of them breaks them all."""
     broken = [outcome for outcome in outcomes if isinstance(outcome, DpsError)]
     return broken[0] if broken else np.concatenate([o for o in outcomes if not isinstance(o, DpsError)])
-
-
-def _are_ours(terms: Iterable[Term]) -> bool:
-    """Whether all comparisons are built in: a user's may not like to be called from two threads."""
-    return all(COMPARISONS.get(term.name) is term.comparison for term in terms)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps.comparisons import COMPARISONS, Flat, flat, form_of, normalized, shapes_differ
+from dps.comparisons import Flat, flat, form_of, normalized, shapes_differ
 from dps.errors import DpsError, MetricError, one_line
 from dps.metrics import FeatureMetric, Term, Variant
 from dps.verdicts import ALIKE
@@ -92,7 +92,7 @@ def _check_alone(forms: Tensor, features: Tensor, term: Term) -> None:
     Raises:
         MetricError: it does not.
     """
-    if COMPARISONS.get(term.name) is term.comparison or len(features) == 1:
+    if term.built_in or len(features) == 1:
         return
     alone = form_of(features[:1], term.comparison, term.name)
     if alone[0].shape != forms[0].shape:

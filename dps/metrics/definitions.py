@@ -7,8 +7,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from dps.comparisons import NORMALIZATIONS, Comparison
+from dps.comparisons import COMPARISONS, NORMALIZATIONS, Comparison
 from dps.errors import ImageError, MetricError, UsageError, unknown
+from dps.rows import VariantKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,11 @@ class Term:
     name: str
     comparison: Comparison = field(repr=False, compare=False)
     weight: float = 1.0
+
+    @property
+    def built_in(self) -> bool:
+        """Whether its comparison is one of ours."""
+        return COMPARISONS.get(self.name) is self.comparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,17 +125,12 @@ class Variant:
     normalization: str | None
 
     @property
-    def parts(self) -> tuple[str | None, str | None, str]:
-        """Network, normalization, metric name: what a test id ends with."""
-        return self.network, self.normalization, self.metric.name
-
-    @property
-    def key(self) -> tuple[str, str | None, str | None]:
-        """Metric name, network, normalization: what a row of results is found by."""
-        return self.metric.name, self.network, self.normalization
+    def key(self) -> VariantKey:
+        """The names that rows of results have of it."""
+        return VariantKey(self.network, self.normalization, self.metric.name)
 
     def __str__(self) -> str:
-        return "-".join(part for part in self.parts if part)
+        return self.key.label
 
 
 def pixel_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -138,9 +139,6 @@ def pixel_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 IMAGE_METRICS: dict[str, Metric] = {"pixel": Metric(name="pixel", distance=pixel_distance)}
-
-DEFAULT_METRICS = ("pixel", "spatial", "sort", "mean", "spatial+sort", "spatial+mean")
-"""Those of the paper."""
 
 
 def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizations: Iterable[str]) -> list[Variant]:
