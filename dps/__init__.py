@@ -25,7 +25,7 @@ reference. Imports go down this list and never up; a test holds that:
     weights
     comparisons
     baseline, against
-    verdicts
+    scores, verdicts
     images
     errors, files, locations, memory, options, progress, rows, searching
 """

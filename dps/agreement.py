@@ -15,14 +15,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dps import store, verdicts
+from dps import scores, store
 from dps.bapps.dataset import KINDS, Content, Dataset, Labels, Shard
 from dps.errors import BappsError, DpsError
 from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.progress import progress
+from dps.scores import Estimate
 from dps.store import Key
-from dps.verdicts import Estimate
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | Non
         before, after = np.split(distances, 2)
         same: Array = (np.sign(before[:, 0] - before[:, 1]) == np.sign(after[:, 0] - after[:, 1])).astype(np.float64)
         return same
-    return verdicts.two_afc(distances[:, 0], distances[:, 1], judgments) if kind == "2afc" else None
+    return scores.two_afc(distances[:, 0], distances[:, 1], judgments) if kind == "2afc" else None
 
 
 def score(subset: Subset, judgments: Array, distances: Array) -> Estimate:
@@ -106,17 +106,17 @@ def score(subset: Subset, judgments: Array, distances: Array) -> Estimate:
     """
     each = triplet_scores(subset.kind, judgments, distances)
     if each is None:
-        return verdicts.jnd_average_precision(distances[:, 0], judgments)
+        return scores.jnd_average_precision(distances[:, 0], judgments)
     if subset.kind != STEADY:
-        return verdicts.mean_score(each)
+        return scores.mean_score(each)
     shards = [shard for shard in subset.shards if not shard.move]
     subset_of = np.repeat([shard.subset for shard in shards], [shard.count for shard in shards])
-    return verdicts.mean_of_subsets([verdicts.mean_score(each[subset_of == name]) for name in dict.fromkeys(subset_of)])
+    return scores.mean_of_subsets([scores.mean_score(each[subset_of == name]) for name in dict.fromkeys(subset_of)])
 
 
 def judges_score(kind: str, judgments: Array) -> Estimate | None:
     """How well those who judged agree with each other; None where that is no score."""
-    return verdicts.mean_score(verdicts.human_two_afc(judgments)) if kind == "2afc" else None
+    return scores.mean_score(scores.human_two_afc(judgments)) if kind == "2afc" else None
 
 
 class DatasetDistances:

@@ -30,11 +30,11 @@ from dps.measurement import Engine
 from dps.metrics import Metric, Variant, named, variants
 from dps.networks import Extractor
 from dps.report import published, results, table2
+from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration, configure_measurement
 from dps.session.session import ScoreResult, Session
 from dps.session.worker import measure_shards
 from dps.verdicts import CaseDistances as Of
-from dps.verdicts import Estimate
 
 PIXEL = Variant(metric=named("pixel"), network=None, normalization=None)
 ALL_TEN = variants([named(name) for name in metrics.DEFAULT_METRICS[1:]], ["alexnet"], NORMALIZATIONS)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dps.verdicts import Estimate, human_two_afc, jnd_average_precision, mean_of_subsets, mean_score, two_afc
+from dps.scores import Estimate, human_two_afc, jnd_average_precision, mean_of_subsets, mean_score, two_afc
 
 Array = NDArray[np.float64]
 

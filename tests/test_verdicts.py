@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from dps import verdicts
+from dps import rows, verdicts
 from dps.verdicts import CaseDistances, Verdict, judge
 
 NAN, INFINITY = math.nan, math.inf
@@ -73,37 +73,42 @@ def test_each_layers_contribution_is_passed_on() -> None:
     assert verdict.nearest_reference_layers == (1.0, 6.0)  # those of b
 
 
-# ------------------------------------------------------------------------------------------- what is no distance
+# ------------------------------------------------------------------------------------------- what is not a distance
+
+
+def test_a_distance_that_is_not_finite_means_that_the_case_could_not_be_measured() -> None:
+    """No number is left, whichever distance it is."""
+    for distances, error in [
+        (case(NAN, 1.0), "the distorted image is nan"),
+        (case(INFINITY, 1.0), "the distorted image is inf"),
+        (case(1.0, 2.0, NAN), "b is nan"),
+        (case(1.0, INFINITY, 2.0), "a is inf"),
+        (case(1.0, 2.0, -INFINITY), "b is -inf"),
+        (case(-1.0, 2.0, NAN), "b is nan"),  # what makes it unmeasurable is said before what makes it fail
+        (case(1.0, 2.0, itself=NAN), "itself is nan"),
+        (dataclasses.replace(case(1.0, 2.0), alone=NAN), "the distorted image, alone in a batch, is nan"),
+        (dataclasses.replace(case(1.0, 2.0), alone=INFINITY, distorted_layers=(1.0,)), "the distorted image, alone in"),
+    ]:
+        verdict = judge(distances)
+        assert verdict == Verdict(passed=False, error=verdict.error)
+        assert verdict.error.startswith(f"the distance of the original to {error}")
+        assert verdict.error.endswith(": not finite, so not a distance")
+        assert not rows.was_measured(dataclasses.asdict(verdict))
 
 
 @pytest.mark.parametrize(
-    ("distances", "error"),
+    ("distances", "error", "nearest"),
     [
-        (case(NAN, 1.0), "the distorted image is nan: not finite, so not a distance"),
-        (case(INFINITY, 1.0), "the distorted image is inf: not finite, so not a distance"),
-        (case(-0.5, 1.0), "the distorted image is -0.5: negative, so not a distance"),
-        (case(1.0, 2.0, NAN), "b is nan: not finite, so not a distance"),
-        (case(1.0, INFINITY, 2.0), "a is inf: not finite, so not a distance"),
-        (case(1.0, 2.0, -INFINITY), "b is -inf: not finite, so not a distance"),
-        (case(1.0, 2.0, -3.0), "b is -3: negative, so not a distance"),
+        (case(-0.5, 1.0), "the distorted image is -0.5", 1.0),
+        (case(1.0, 2.0, -3.0), "b is -3", -3.0),
     ],
 )
-def test_what_is_no_distance_never_passes_and_is_named(distances: CaseDistances, error: str) -> None:
+def test_a_negative_distance_is_measured_and_fails(distances: CaseDistances, error: str, nearest: float) -> None:
     verdict = judge(distances)
-    assert not verdict.passed
-    assert verdict.margin is None
-    assert verdict.error == f"the distance of the original to {error}"
-    assert str(verdict) == verdict.error
-
-
-def test_numbers_that_are_not_finite_are_not_kept() -> None:
-    verdict = judge(case(NAN, NAN, INFINITY))
-    assert (verdict.distance, verdict.nearest_reference, verdict.nearest_reference_distance) == (None, None, None)
-
-
-def test_the_nearest_of_the_references_that_have_a_distance_is_named() -> None:
-    verdict = judge(case(1.0, NAN, 4.0, 3.0))
-    assert (verdict.nearest_reference, verdict.nearest_reference_distance) == ("c", 3.0)
+    assert str(verdict) == f"the distance of the original to {error}: negative, so not a distance"
+    assert (verdict.passed, verdict.margin) == (False, None)
+    assert (verdict.distance, verdict.nearest_reference_distance) == (distances.distorted, nearest)
+    assert rows.was_measured(dataclasses.asdict(verdict))
 
 
 @pytest.mark.parametrize("itself", [0.0, 4e-6, -4e-6])
@@ -111,21 +116,19 @@ def test_a_distance_to_itself_of_a_millionth_of_the_largest_reference_is_let_pas
     assert judge(case(1.0, 2.0, 4.0, itself=itself)).passed
 
 
-@pytest.mark.parametrize(
-    ("itself", "distorted"), [(4.1e-6, 1.0), (4.1e-6, 0.0), (-4.1e-6, 1.0), (NAN, 1.0), (INFINITY, 1.0)]
-)
+@pytest.mark.parametrize(("itself", "distorted"), [(4.1e-6, 1.0), (4.1e-6, 0.0), (-4.1e-6, 1.0)])
 def test_a_larger_distance_to_itself_does_not_pass(itself: float, distorted: float) -> None:
     verdict = judge(case(distorted, 2.0, 4.0, itself=itself))
     assert not verdict.passed
-    assert verdict.margin is None
+    assert (verdict.distance, verdict.margin) == (distorted, None)
     about = "(to 1e-06 of the largest reference distance, 4)"
     assert verdict.error == f"the distance of the original to itself is {itself:g}, not 0 {about}"
 
 
-@pytest.mark.parametrize(("alone", "passes"), [(1.0, True), (1.0003, True), (1.0005, False), (NAN, False)])
+@pytest.mark.parametrize(("alone", "passes"), [(1.0, True), (1.0003, True), (1.0005, False)])
 def test_a_distance_that_is_another_one_alone_does_not_pass(alone: float, passes: bool) -> None:
     verdict = judge(dataclasses.replace(case(1.0, 2.0, 4.0), alone=alone))  # to 1e-4 of 4
-    assert verdict.passed is passes
+    assert (verdict.passed, verdict.distance) == (passes, 1.0)
     said = f"the distance of the original to the distorted image is 1 in a batch and {alone:.5g} alone"
     assert verdict.error == ("" if passes else said)
 
@@ -158,8 +161,9 @@ def test_the_margin_has_no_unit(distorted: float, reference: float, exponent: in
 def test_whatever_the_numbers_there_is_a_verdict_of_finite_numbers(numbers: list[float]) -> None:
     itself, distorted, *references = numbers
     verdict = judge(case(distorted, *references, itself=itself))
-    kept = (verdict.distance, verdict.nearest_reference_distance, verdict.margin)
-    assert all(number is None or math.isfinite(number) for number in kept)
+    kept = (verdict.distance, verdict.nearest_reference_distance)
+    assert (kept == (None, None)) == (not all(map(math.isfinite, numbers)))
+    assert all(number is None or math.isfinite(number) for number in (*kept, verdict.margin))
     assert verdict.passed == (
         all(0 <= number < INFINITY for number in numbers[1:])
         and distorted < min(references)
@@ -202,7 +206,7 @@ def test_a_verdict_in_one_line(distances: CaseDistances, text: str) -> None:
     assert str(judge(distances)) == text
 
 
-def test_a_broken_case_says_what_broke_it() -> None:
-    verdict = verdicts.broken("metric 'mine': ValueError: no")
+def test_a_case_that_could_not_be_measured_says_why() -> None:
+    verdict = verdicts.not_measured("metric 'mine': ValueError: no")
     assert (verdict.passed, verdict.distance, verdict.margin) == (False, None, None)
     assert str(verdict) == "metric 'mine': ValueError: no"

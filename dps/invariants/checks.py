@@ -20,7 +20,7 @@ from dps.invariants.pairs import Look, Pair
 from dps.invariants.subjects import Subject, threads
 from dps.metrics import FeatureMetric, Metric, Variant
 from dps.scenes.rng import Rng
-from dps.verdicts import ALIKE, SELF_TOLERANCE
+from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
 
 Check: TypeAlias = Callable[[Subject, Pair], str]
 
@@ -265,8 +265,8 @@ def _scale(subject: Subject, image: Pixels) -> float:
 
 
 def _alike(x: float, y: float, scale: float) -> bool:
-    """Whether two distances are the same: to `ALIKE` of the larger one, or to `SELF_TOLERANCE` of the scale."""
-    return abs(x - y) <= max(ALIKE * max(abs(x), abs(y)), SELF_TOLERANCE * scale)
+    """Return whether two distances are equal: to `BATCH_TOLERANCE` of the larger, or `SELF_TOLERANCE` of the scale."""
+    return abs(x - y) <= max(BATCH_TOLERANCE * max(abs(x), abs(y)), SELF_TOLERANCE * scale)
 
 
 def _batch(pair: Pair) -> list[tuple[Pixels, Pixels]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from dps.comparisons import Flat, flat, form_of, normalized, shapes_differ
 from dps.errors import DpsError, MetricError, one_line
 from dps.metrics import FeatureMetric, Term, Variant
-from dps.verdicts import ALIKE
+from dps.verdicts import BATCH_TOLERANCE
 
 Part: TypeAlias = tuple[str, str]
 """A comparison and a normalization, by name: subtracted once for all metrics that contain it."""
@@ -98,7 +98,7 @@ def _check_alone(forms: Tensor, features: Tensor, term: Term) -> None:
     if alone[0].shape != forms[0].shape:
         raise shapes_differ(alone[0].shape, forms[0].shape)
     moved = (alone[0] - forms[0]).abs().max()
-    if moved > ALIKE * forms[0].abs().max():  # one that is not finite has no distance, which is found later
+    if moved > BATCH_TOLERANCE * forms[0].abs().max():  # one that is not finite has no distance, which is found later
         raise MetricError("gave an image another form alone than in a batch; a form is of one image")
 
 

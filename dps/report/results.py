@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import dps
-from dps import verdicts
+from dps import scores
 from dps.against import Scored
 from dps.agreement import Subset
 from dps.bapps.dataset import Dataset
@@ -25,9 +25,9 @@ from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes import Case
 from dps.report.album import Album
+from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
 from dps.session.session import CaseResult, ScoreResult
-from dps.verdicts import Estimate
 
 Row: TypeAlias = dict[str, Any]
 """One row of results.json: plain data."""
@@ -122,7 +122,7 @@ def with_means(rows: Iterable[Row], groups: Mapping[str, Sequence[str]]) -> list
         for group, subsets in groups.items():
             if of.keys() >= set(subsets):
                 rows_of = [of[subset] for subset in subsets]
-                mean = verdicts.mean_of_subsets(
+                mean = scores.mean_of_subsets(
                     [
                         Estimate(value=row["score"], standard_error=row["standard_error"], count=row["count"])
                         for row in rows_of

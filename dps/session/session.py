@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dps import agreement, memory, verdicts
+from dps import agreement, memory
 from dps.agreement import Subset
 from dps.errors import DpsError, StoreError
 from dps.images import Triple
 from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.probes import Case
+from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration, Unit
-from dps.verdicts import Estimate, Verdict, judge
+from dps.verdicts import Verdict, judge, not_measured
 
 UNITS_BETWEEN = 20
 """How many units are measured before free memory is given back, which takes about 0.1 s of CPU."""
@@ -120,7 +121,7 @@ class Session:
         cases, variants = self._cases[unit], tuple(self._variants[unit])
         drawn = self._draw(cases)
         answers = {
-            (name, variant): CaseResult(verdict=verdicts.broken(str(error)), drawing_failed=True)
+            (name, variant): CaseResult(verdict=not_measured(str(error)), drawing_failed=True)
             for name, error in drawn.items()
             if isinstance(error, DpsError)
             for variant in variants
@@ -131,7 +132,7 @@ class Session:
             for (name, triple), by_variant in zip(triples.items(), outcomes, strict=True):
                 digest = triple.digest
                 for variant, outcome in by_variant.items():
-                    verdict = verdicts.broken(str(outcome)) if isinstance(outcome, DpsError) else judge(outcome)
+                    verdict = not_measured(str(outcome)) if isinstance(outcome, DpsError) else judge(outcome)
                     answers[name, variant] = CaseResult(
                         verdict=verdict, images_sha256=digest, drawn=triple.drawn, triple=triple
                     )
