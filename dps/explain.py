@@ -1,4 +1,4 @@
-"""Looking inside one case: what a distance is made of, by term, layer, channel and place in the image.
+"""Decompose the distances of one case: by term, layer, channel and place in the image.
 
 A layer's distance is a sum over channels and an average over positions, so every channel and every position has its
 own part, and the parts add up to the distance. Nothing is estimated: these are the terms of the same sum.
@@ -26,7 +26,7 @@ from dps.verdicts import Verdict, judge
 
 Array: TypeAlias = NDArray[np.float64]
 
-MOST_SHOWN = 3
+CHANNELS_SHOWN = 3
 """How many channels are kept of each image that is compared: those that give most of its distance."""
 
 COLORS = Term(name="pixel", comparison=spatial)
@@ -35,11 +35,11 @@ COLORS = Term(name="pixel", comparison=spatial)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What one image's distance to the original is made of, at one layer by one term of the metric.
+    """The parts of one image's distance to the original, at one layer by one term of the metric.
 
     Attributes:
-        channels: each channel's part, ``(channel,)``.
-        positions: each position's part of the form, ``(position,)``.
+        channels: each channel's part, ``(channel,)``, with the term's weight in it.
+        positions: each position's part of the representation, ``(position,)``; the sum is that of `channels`.
     """
 
     channels: Array = field(repr=False)
@@ -47,25 +47,25 @@ class Parts:
 
     @property
     def distance(self) -> float:
-        """What both add up to; the term's weight is in it."""
+        """Return the sum of the parts."""
         return float(self.channels.sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """One layer, as one term of the metric sees it.
+class LayerView:
+    """One layer, as one term of the metric compares it.
 
     Attributes:
         term: the comparison's name.
         layer: from 1; 0 for the image itself, where there is no network.
         size: height and width of the layer's features.
-        placed: the form's positions are those of the features, so that a part has a place in the image.
-        ascending: the form's positions are in ascending order of the values, as those of ``sort`` are.
+        placed: the representation's positions are those of the features, so that a part has a place in the image.
+        ascending: the values are in ascending order along the positions, as those of ``sort`` are.
         parts: of the distorted image, and of the nearest reference where there is one.
-        shown: the channels that give most of one of these distances, by index into the form's channels.
-        forms: of these channels, as they are subtracted, ``(image, shown, position)``; the original first.
-        features: of these channels, as they left the network, ``(image, shown, height, width)``; None where the
-            form's channels are not the features'.
+        channels: those that give most of one of these distances, by index.
+        representations: of these channels, as they are subtracted, ``(image, channel, position)``; the original first.
+        features: of these channels, as they left the network, ``(image, channel, height, width)``; None where the
+            channels of the representation are not those of the network.
     """
 
     term: str
@@ -74,25 +74,29 @@ class View:
     placed: bool
     ascending: bool
     parts: tuple[Parts, ...]
-    shown: tuple[int, ...]
-    forms: NDArray[np.float32] = field(repr=False)
+    channels: tuple[int, ...]
+    representations: NDArray[np.float32] = field(repr=False)
     features: NDArray[np.float32] | None = field(repr=False)
 
     @property
     def positions(self) -> int:
-        """How many the form has."""
-        return int(self.forms.shape[-1])
+        """Return how many positions the representation has."""
+        return int(self.representations.shape[-1])
+
+    def channel_name(self, channel: int) -> str:
+        """Return ``channel 37``; of the image itself, its color."""
+        return f"channel {channel}" if self.layer else ("red", "green", "blue")[channel]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """One case, looked into.
+class Explanation:
+    """One case with the parts of its distances.
 
     Attributes:
         name: the case's, or the original's file.
-        variant: what measured it.
+        variant: that measured it.
         names: of the images that are compared with the original: the distorted one and, if any, the nearest reference.
-        pictures: the original, and these.
+        images: the original, and these.
         distances: of these to the original, as `Engine` measures them.
         layers: the same layer by layer.
         verdict: None where there is no reference.
@@ -102,30 +106,34 @@ class Explained:
     name: str
     variant: Variant
     names: tuple[str, ...]
-    pictures: tuple[Image, ...] = field(repr=False)
+    images: tuple[Image, ...] = field(repr=False)
     distances: tuple[float, ...]
     layers: tuple[tuple[float, ...], ...]
     verdict: Verdict | None
-    views: tuple[View, ...] = field(repr=False)
+    views: tuple[LayerView, ...] = field(repr=False)
 
     @property
-    def terms(self) -> tuple[str, ...]:
-        """The comparisons that are added up."""
-        return tuple(dict.fromkeys(view.term for view in self.views))
+    def by_term(self) -> dict[str, list[LayerView]]:
+        """Return the views of every layer by the name of their term."""
+        return {
+            term: [view for view in self.views if view.term == term]
+            for term in dict.fromkeys(view.term for view in self.views)
+        }
 
-    def of_term(self, term: str) -> list[View]:
-        """Every layer as one term sees it."""
-        return [view for view in self.views if view.term == term]
+    @property
+    def placed_terms(self) -> list[str]:
+        """Return the terms whose parts have a place in the image, at every layer."""
+        return [term for term, views in self.by_term.items() if all(view.placed for view in views)]
 
     def layer_name(self, layer: int) -> str:
-        """``layer 2 (features.4)``: with torchvision's index."""
+        """Return a layer's number with torchvision's index: ``layer 2 (features.4)``."""
         return layer_name(self.variant.network, layer)
 
     def map(self, image: int) -> Array | None:
-        """Where in the image the distance comes from: of all layers and terms that have a place.
+        """Return where in the image the distance comes from, over all layers and `placed_terms`.
 
-        A position's part is spread evenly over the pixels that it stands for. That is roughly where it looks: what
-        is seen by a position reaches farther than that.
+        A position's part is spread evenly over the pixels that it stands for. The receptive field of a position is
+        larger than that.
 
         Args:
             image: index into `names`.
@@ -134,62 +142,69 @@ class Explained:
             Each pixel's part, ``(height, width)``, which add up to these terms' part of the distance; None where no
             term has places.
         """
-        placed = [view for term in self.terms for view in self.of_term(term) if self.has_places(term)]
-        if not placed:
-            return None
-        height, width = self.pictures[0].pixels.shape[:2]
-        total = np.zeros((height, width))
-        for view in placed:
-            total += spread(view.parts[image].positions.reshape(view.size), height, width)
-        return total
-
-    def has_places(self, term: str) -> bool:
-        """Whether a term's parts have a place in the image, at every layer."""
-        return all(view.placed for view in self.of_term(term))
+        terms = self.placed_terms
+        height, width = self.images[0].pixels.shape[:2]
+        maps = [
+            spread(view.parts[image].positions.reshape(view.size), height, width)
+            for view in self.views
+            if view.term in terms
+        ]
+        return np.sum(maps, axis=0, dtype=np.float64) if maps else None
 
 
 def layer_name(network: str | None, layer: int) -> str:
-    """``layer 2 (features.4)``: a layer's number from 1, with its module's index in torchvision's network."""
+    """Return a layer's number, from 1, with its module's index in torchvision's network: ``layer 2 (features.4)``."""
     return "the image" if network is None else f"layer {layer} (features.{NETWORKS[network].layers[layer - 1]})"
 
 
-def find(asked: Iterable[Probe], name: str) -> Case:
+def percent(part: float, whole: float = 1) -> str:
+    """Return a part of a whole in percent, with as many digits as mean something: ``61 %``, ``4.2 %``."""
+    share = part / whole if whole else 0.0
+    if 0 < share < 0.001:
+        return "under 0.1 %"
+    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.1f} %"
+
+
+def find(probes: Iterable[Probe], name: str) -> Case:
     """Find a case by its name, ``rotate/rings-002-45``.
 
     Raises:
-        UsageError: there is none of that name; the nearest ones are named.
+        UsageError: no case has that name; the nearest ones are listed.
     """
-    known = {case.name: case for probe in asked for case in probe.cases}
-    if name in known:
-        return known[name]
-    probe = name.partition("/")[0]
-    of_probe = [each for each in known if each.startswith(f"{probe}/")]
-    close = difflib.get_close_matches(name, of_probe or known, n=4, cutoff=0.4)
-    meant = f" Did you mean {', '.join(close)}?" if close else ""
-    raise UsageError(f"unknown case {name!r}.{meant} All {len(known):,}: dps probes list --ids")
+    cases = {case.name: case for probe in probes for case in probe.cases}
+    if name in cases:
+        return cases[name]
+    of_probe = [other for other in cases if other.startswith(f"{name.partition('/')[0]}/")]
+    close = difflib.get_close_matches(name, of_probe or cases, n=4, cutoff=0.4)
+    suggestion = f" Did you mean {', '.join(close)}?" if close else ""
+    raise UsageError(f"unknown case {name!r}.{suggestion} dps probes list --ids lists all {len(cases):,}.")
 
 
-def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Explained:
-    """Measure one case and take the distances apart.
+def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Explanation:
+    """Measure one case and decompose its distances.
 
     Args:
         name: what it is called.
         triple: with any number of references, also none.
-        variant: what measures it.
+        variant: that measures it.
         engine: with the variant's network, or without one.
 
     Raises:
-        UsageError: the metric has no parts that could be looked at.
-        MetricError: it broke, or a distance is not finite.
+        UsageError: the distance of this metric has no parts.
+        MetricError: the metric failed, or a distance is not finite.
     """
-    _check(variant)
-    (measured,) = engine.measure([triple], [variant])
-    outcome = measured[variant]
+    metric = variant.metric
+    if not isinstance(metric, FeatureMetric) and metric.distance is not metrics.pixel_distance:
+        raise UsageError(
+            f"metric {metric.name!r} returns one number for two images, so its distance has no parts. "
+            "Comparisons of features and pixel can be explained."
+        )
+    (outcome,) = (outcomes[variant] for outcomes in engine.measure([triple], [variant]))
     if isinstance(outcome, DpsError):
         raise outcome
     verdict = judge(outcome) if triple.references else None
     if verdict is not None and verdict.error:
-        raise MetricError(f"{name}, {variant}: nothing to take apart: {verdict.error}.")
+        raise MetricError(f"{name}, {variant}: cannot be explained: {verdict.error}.")
     compared = {"the distorted image": triple.distorted}
     distances, layers = [outcome.distorted], [outcome.distorted_layers]
     if verdict is not None and verdict.nearest_reference is not None:
@@ -198,15 +213,15 @@ def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Expl
         distances.append(outcome.references[nearest])
         layers.append(outcome.reference_layers.get(nearest, ()))
     if not np.isfinite(distances).all():
-        raise MetricError(f"{name}, {variant}: the distance is {distances[0]}, so there is nothing to take apart.")
-    pictures = (triple.original, *compared.values())
+        raise MetricError(f"{name}, {variant}: cannot be explained: the distance is {distances[0]}, not finite.")
+    images = (triple.original, *compared.values())
     with torch.inference_mode():
-        views = tuple(_views(pictures, variant, engine))
-    return Explained(
+        views = tuple(_views(images, variant, engine))
+    return Explanation(
         name=name,
         variant=variant,
         names=tuple(compared),
-        pictures=pictures,
+        images=images,
         distances=tuple(distances),
         layers=tuple(layers),
         verdict=verdict,
@@ -215,75 +230,51 @@ def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Expl
 
 
 def fewest(parts: ArrayLike, share: float) -> int:
-    """How many of the largest parts are enough for a share of their sum, in [0, 1]; 0 where all are 0."""
+    """Return how many of the largest parts give a share, in [0, 1], of their sum; 0 where all are 0."""
     largest = np.sort(np.asarray(parts, dtype=np.float64), axis=None)[::-1]
-    total = largest.sum()
-    if total == 0:
+    if not largest.any():
         return 0
-    enough = np.cumsum(largest) >= share * total * (1 - 1e-12)  # the sum may be rounded
-    return int(np.argmax(enough)) + 1
+    return int(np.argmax(np.cumsum(largest) >= share * largest.sum() * (1 - 1e-12))) + 1  # the sum may be rounded
 
 
 def spread(parts: Array, height: int, width: int) -> Array:
-    """Spread a grid of parts evenly over an image; the sum stays what it was.
+    """Spread a grid of parts evenly over an image of that size in pixels; the sum stays the same.
 
     Args:
-        parts: ``(rows, columns)``, which cover the image.
-        height, width: of the image, in pixels.
-
-    Returns:
-        ``(height, width)``.
+        parts: ``(row, column)``, which cover the image.
+        height, width: of the image.
     """
+
+    def overlap(pixels: int, cells: int) -> Array:
+        """Return the share of each cell that lies in each pixel, ``(pixel, cell)``."""
+        edges, borders = np.arange(pixels + 1)[:, None] / pixels, np.arange(cells + 1)[None] / cells
+        common = np.minimum(edges[1:], borders[:, 1:]) - np.maximum(edges[:-1], borders[:, :-1])
+        shares: Array = np.clip(common, 0, None) * cells
+        return shares
+
     rows, columns = parts.shape
-    return _overlap(height, rows) @ parts @ _overlap(width, columns).T
+    return overlap(height, rows) @ parts @ overlap(width, columns).T
 
 
-def _overlap(pixels: int, cells: int) -> Array:
-    """Which part of each cell lies in each pixel, ``(pixel, cell)``; each cell's add up to 1."""
-    low, high = np.arange(pixels)[:, None] / pixels, np.arange(1, pixels + 1)[:, None] / pixels
-    start, end = np.arange(cells)[None] / cells, np.arange(1, cells + 1)[None] / cells
-    overlap: Array = np.clip(np.minimum(high, end) - np.maximum(low, start), 0, None) * cells
-    return overlap
-
-
-def _check(variant: Variant) -> None:
-    """See that the metric is one whose distance has parts.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if isinstance(variant.metric, FeatureMetric) or variant.metric.distance is metrics.pixel_distance:
-        return
-    raise UsageError(
-        f"metric {variant.metric.name!r} gives one number for two images: there is nothing to look inside. "
-        "Comparisons of features and pixel can be explained."
-    )
-
-
-def _views(pictures: Sequence[Image], variant: Variant, engine: Engine) -> Iterator[View]:
+def _views(images: Sequence[Image], variant: Variant, engine: Engine) -> Iterator[LayerView]:
     """Run the network once more, and keep of each layer what the largest parts need."""
-    batch = as_batch(picture.pixels for picture in pictures)
+    batch = as_batch(image.pixels for image in images)
     if not isinstance(variant.metric, FeatureMetric):
         yield _view(batch.double(), COLORS, 0, "none", "mean")
         return
     assert engine.extractor is not None
     assert variant.normalization is not None
+    terms: dict[str, Term] = {}
+    for term in variant.metric.terms:  # one that is written twice counts once, with both weights
+        weight = term.weight + (terms[term.name].weight if term.name in terms else 0)
+        terms[term.name] = replace(term, weight=weight)
     for layer, features in enumerate(engine.extractor.layers(batch), start=1):
-        for term in _each_once(variant.metric.terms):
+        for term in terms.values():
             yield _view(features, term, layer, variant.normalization, engine.reduction)
 
 
-def _each_once(terms: Iterable[Term]) -> list[Term]:
-    """The terms of a sum; one that stands in it twice, once with the sum of both weights."""
-    by_name: dict[str, Term] = {}
-    for term in terms:
-        weight = term.weight + (by_name[term.name].weight if term.name in by_name else 0)
-        by_name[term.name] = replace(term, weight=weight)
-    return list(by_name.values())
-
-
-def _view(features: Tensor, term: Term, layer: int, normalization: str, reduction: str) -> View:
-    """One layer as one term sees it; the original is the first of the features."""
+def _view(features: Tensor, term: Term, layer: int, normalization: str, reduction: str) -> LayerView:
+    """Return one layer as one term compares it; the original is the first of the features."""
     try:
         raw = form_of(features, term.comparison, term.name)
         placed = _keeps_places(raw, term, tuple(features.shape[1:]))
@@ -291,38 +282,38 @@ def _view(features: Tensor, term: Term, layer: int, normalization: str, reductio
         raise MetricError(
             f"metric {term.name!r}: {error if isinstance(error, MetricError) else one_line(error)}"
         ) from None
-    forms = normalized(raw, normalization)
-    channels, positions = forms.shape[1:]
-    over = positions * (channels if reduction == "mean" else 1) / term.weight
+    representations = normalized(raw, normalization)
+    channels, positions = representations.shape[1:]
+    divisor = positions * (channels if reduction == "mean" else 1) / term.weight
     parts = []
-    for form in forms[1:]:
-        squares = (form - forms[0]).square()
+    for representation in representations[1:]:
+        squares = (representation - representations[0]).square()
         by_channel, by_position = (squares.sum(dim=dim, dtype=torch.float64).cpu().numpy() for dim in (1, 0))
-        parts.append(Parts(channels=by_channel / over, positions=by_position / over))
-    largest = [np.argsort(-each.channels, kind="stable")[:MOST_SHOWN].tolist() for each in parts]
-    shown = list(dict.fromkeys(channel for of_one in largest for channel in of_one))
-    return View(
+        parts.append(Parts(channels=by_channel / divisor, positions=by_position / divisor))
+    largest = [np.argsort(-part.channels, kind="stable")[:CHANNELS_SHOWN].tolist() for part in parts]
+    chosen = list(dict.fromkeys(channel for indices in largest for channel in indices))
+    return LayerView(
         term=term.name,
         layer=layer,
         size=(int(features.shape[2]), int(features.shape[3])),
         placed=placed,
         ascending=positions > 1 and bool((raw.diff(dim=2) >= 0).all()),
         parts=tuple(parts),
-        shown=tuple(shown),
-        forms=forms[:, shown].float().cpu().numpy(),
-        features=features[:, shown].float().cpu().numpy() if channels == features.shape[1] else None,
+        channels=tuple(chosen),
+        representations=representations[:, chosen].float().cpu().numpy(),
+        features=features[:, chosen].float().cpu().numpy() if channels == features.shape[1] else None,
     )
 
 
-def _keeps_places(form: Tensor, term: Term, shape: tuple[int, ...]) -> bool:
-    """Whether a form has the features' own positions: turned features, of distinct values, give the form turned.
+def _keeps_places(representation: Tensor, term: Term, shape: tuple[int, ...]) -> bool:
+    """Return whether flipped features, of distinct values, give the representation flipped.
 
-    Asked of every comparison, ours and others', since a form does not say what its positions are.
+    A representation does not declare what its positions are, so this is tried for every comparison.
     """
     channels, height, width = shape
-    if form.shape[2] != height * width:
+    if representation.shape[2] != height * width:
         return False
-    distinct = torch.arange(channels * height * width, device=form.device, dtype=torch.float32).add(1)
+    distinct = torch.arange(channels * height * width, device=representation.device, dtype=torch.float32).add(1)
     features = distinct.view(1, channels, height, width) / distinct.numel()
     of_distinct = torch.unflatten(form_of(features, term.comparison, term.name), 2, (height, width))
     return all(

@@ -63,9 +63,9 @@ def failure(asked: list[probes.Probe]) -> PIL.Image.Image:
     """dps explain translate/rings-022 --network vgg16 --metric spatial --layers 3 --out DIR: layer-3-spatial.png"""
     variant = pairs.ask("spatial", "vgg16", "none")
     case = explain.find(asked, "translate/rings-022")
-    found = explain.explain(case.name, case.draw(), variant.variant, variant.engine())
+    explanation = explain.explain(case.name, case.draw(), variant.variant, variant.engine())
     with tempfile.TemporaryDirectory() as folder:
-        explain_page.write(found, [3], "", "", Path(folder))
+        explain_page.write(explanation, [3], "", "", Path(folder))
         with PIL.Image.open(Path(folder) / "layer-3-spatial.png") as image:
             return image.convert("RGB").resize(
                 (ACROSS, round(image.height * ACROSS / image.width)), PIL.Image.Resampling.LANCZOS

@@ -1,4 +1,4 @@
-"""What a distance is made of: parts that add up, worked by hand on a tiny case, and the page that shows them."""
+"""The parts of a distance add up, worked by hand on a tiny case; and the page that shows them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dps import explain, images, metrics, pairs, probes
 from dps.errors import MetricError, UsageError
-from dps.explain import Explained
+from dps.explain import Explanation
 from dps.images import Triple
 from dps.measurement import Engine
 from dps.networks import Extractor
@@ -32,7 +32,7 @@ class TwoPositions:
         yield self.features[: len(_images)]
 
 
-def by_hand(metric: str, normalization: str = "none", reduction: str = "sum") -> Explained:
+def by_hand(metric: str, normalization: str = "none", reduction: str = "sum") -> Explanation:
     """Original (1, 2 | 0, 0), distorted (3, 2 | 0, 4): squared gaps (4, 0 | 0, 16)."""
     features = [[[1.0, 2.0], [0.0, 0.0]], [[3.0, 2.0], [0.0, 4.0]]]
     black, white = (images.make_image(np.full((2, 4, 3), value, dtype=np.uint8)) for value in (0, 255))
@@ -41,36 +41,38 @@ def by_hand(metric: str, normalization: str = "none", reduction: str = "sum") ->
     return explain.explain("by hand", Triple(original=black, distorted=white, references={}), variant, engine)
 
 
-def test_parts_of_spatial_by_hand() -> None:
-    found = by_hand("spatial")
-    (part,) = found.views[0].parts
-    assert found.distances == (10.0,)  # (4 + 16) / 2 positions
-    assert part.channels.tolist() == [2.0, 8.0]
-    assert part.positions.tolist() == [2.0, 8.0]
-    spread = found.map(0)
-    assert spread is not None
-    assert spread.tolist() == [[0.5, 0.5, 2.0, 2.0]] * 2  # each position stands for 2 x 2 of the pixels
+def test_the_map_of_spatial_by_hand() -> None:
+    explanation = by_hand("spatial")
+    assert explanation.distances == (10.0,)  # (4 + 16) / 2 positions
+    heat = explanation.map(0)
+    assert heat is not None
+    assert heat.tolist() == [[0.5, 0.5, 2.0, 2.0]] * 2  # each position stands for 2 x 2 of the pixels
 
 
-def test_parts_of_sort_and_mean_by_hand() -> None:
-    (sort,) = by_hand("sort").views[0].parts  # (1, 2) and (2, 3): gaps 1, 1; (0, 0) and (0, 4): 0, 16
-    assert (sort.channels.tolist(), sort.positions.tolist()) == ([1.0, 8.0], [0.5, 8.5])
-    (mean,) = by_hand("mean").views[0].parts  # 1.5 and 2.5; 0 and 2
-    assert (mean.channels.tolist(), mean.positions.tolist()) == ([1.0, 4.0], [5.0])
+@pytest.mark.parametrize(
+    ("metric", "channels", "positions", "placed", "ascending"),
+    [
+        ("spatial", [2.0, 8.0], [2.0, 8.0], True, False),
+        ("sort", [1.0, 8.0], [0.5, 8.5], False, True),  # (1, 2) and (2, 3): 1, 1; (0, 0) and (0, 4): 0, 16
+        ("mean", [1.0, 4.0], [5.0], False, False),  # 1.5 and 2.5; 0 and 2
+    ],
+)
+def test_parts_of_each_comparison_by_hand(
+    metric: str, channels: list[float], positions: list[float], placed: bool, ascending: bool
+) -> None:
+    explanation = by_hand(metric)
+    (view,) = explanation.views
+    assert view.parts[0].channels.tolist() == channels
+    assert view.parts[0].positions.tolist() == positions
+    assert (view.placed, view.ascending) == (placed, ascending)
+    assert (explanation.map(0) is not None) == placed
 
 
 def test_weights_and_reduction_are_in_the_parts() -> None:
-    found = by_hand("spatial+0.5*mean", reduction="mean")
-    spatial, mean = (view.parts[0].channels.tolist() for view in found.views)
+    explanation = by_hand("spatial+0.5*mean", reduction="mean")
+    spatial, mean = (view.parts[0].channels.tolist() for view in explanation.views)
     assert (spatial, mean) == ([1.0, 4.0], [0.25, 1.0])  # by two channels, and mean by half again
-    assert found.distances == (6.25,)
-
-
-def test_sort_and_mean_have_no_places_and_sort_ascends() -> None:
-    kinds = {name: by_hand(name).views[0] for name in ("spatial", "sort", "mean")}
-    assert {name: view.placed for name, view in kinds.items()} == {"spatial": True, "sort": False, "mean": False}
-    assert {name: view.ascending for name, view in kinds.items()} == {"spatial": False, "sort": True, "mean": False}
-    assert by_hand("sort").map(0) is None
+    assert explanation.distances == (6.25,)
 
 
 @pytest.mark.parametrize("normalization", ["none", "unit"])
@@ -78,12 +80,12 @@ def test_sort_and_mean_have_no_places_and_sort_ascends() -> None:
 def test_parts_add_up_to_what_results_give(alexnet: Extractor, metric: str, normalization: str) -> None:
     (variant,) = metrics.variants([metrics.named(metric)], ["alexnet"], [normalization])
     triple = CASES["translate/mosaic-000"].draw()
-    found = explain.explain("case", triple, variant, Engine(alexnet))
+    explanation = explain.explain("case", triple, variant, Engine(alexnet))
     outcome = Engine(alexnet).measure([triple], [variant])[0][variant]
-    assert found.layers[0] == getattr(outcome, "distorted_layers")  # noqa: B009 - an error has none
-    for image, layers in enumerate(found.layers):
+    assert explanation.layers[0] == getattr(outcome, "distorted_layers")  # noqa: B009 - an error has none
+    for image, layers in enumerate(explanation.layers):
         for number, distance in enumerate(layers, start=1):
-            views = [view for view in found.views if view.layer == number]
+            views = [view for view in explanation.views if view.layer == number]
             for parts in ("channels", "positions"):
                 total = sum(float(getattr(view.parts[image], parts).sum()) for view in views)
                 assert total == pytest.approx(distance, rel=1e-5)
@@ -95,11 +97,11 @@ def test_the_map_of_pixels_is_of_squared_differences() -> None:
     other = pixels.copy()
     other[0, 1] = (255, 0, 51)
     triple = Triple(original=images.make_image(pixels), distorted=images.make_image(other), references={})
-    found = explain.explain("two", triple, variant, Engine())
-    parts = found.map(0)
+    explanation = explain.explain("two", triple, variant, Engine())
+    parts = explanation.map(0)
     assert parts is not None
     assert parts == pytest.approx(np.array([[0, 1.04 / 12], [0, 0]]), rel=1e-6)  # (1 + 0.2^2) / 12 numbers
-    assert found.distances[0] == pytest.approx(1.04 / 12)
+    assert explanation.distances[0] == pytest.approx(1.04 / 12)
 
 
 def test_spreading_keeps_the_sum() -> None:
@@ -115,11 +117,11 @@ def test_fewest_by_hand(share: float, count: int) -> None:
     assert explain.fewest([0.0, 0.0], share) == 0
 
 
-def test_a_metric_of_images_has_nothing_inside() -> None:
+def test_a_metric_of_two_images_is_refused() -> None:
     black = images.make_image(np.zeros((8, 8, 3), dtype=np.uint8))
     metric = metrics.Metric(name="own.py:mine", distance=lambda a, _b: a.new_zeros(len(a)))
     (variant,) = metrics.variants([metric], [], [])
-    with pytest.raises(UsageError, match=r"^metric 'own.py:mine' gives one number .* nothing to look inside"):
+    with pytest.raises(UsageError, match=r"^metric 'own.py:mine' returns one number .* has no parts"):
         explain.explain("x", Triple(original=black, distorted=black, references={}), variant, Engine())
 
 
@@ -128,11 +130,11 @@ def test_an_own_comparison_without_channels_and_places_is_shown_without_them(
 ) -> None:
     (tmp_path / "own.py").write_text("def halves(f):\n    return f.flatten(2)[:, :7, ::2]\n")
     (variant,) = metrics.variants([metrics.named(f"{tmp_path}/own.py:halves")], ["alexnet"], ["none"])
-    found = explain.explain("case", CASES["invert/rings-003"].draw(), variant, Engine(alexnet))
-    words = " ".join(report.in_words(found))
+    explanation = explain.explain("case", CASES["invert/rings-003"].draw(), variant, Engine(alexnet))
+    words = " ".join(report.in_words(explanation))
     assert "has no map" in words
     assert "has no feature maps" in words
-    written = report.write(found, [2], "dps", "", tmp_path / "out")
+    written = report.write(explanation, [2], "dps", "", tmp_path / "out")
     assert sum("values" in path.name for path in written) == 1
 
 
@@ -153,8 +155,8 @@ def test_an_unknown_case_names_the_nearest() -> None:
 def test_the_page_has_everything_in_it_and_runs_nothing(alexnet: Extractor, tmp_path: Path) -> None:
     (variant,) = metrics.variants([metrics.named("spatial+sort")], ["alexnet"], ["none"])
     name = "<script>alert(1)</script>"
-    found = explain.explain(name, CASES["translate/mosaic-000"].draw(), variant, Engine(alexnet))
-    page, *pngs = report.write(found, [], name, "", tmp_path)
+    explanation = explain.explain(name, CASES["translate/mosaic-000"].draw(), variant, Engine(alexnet))
+    page, *pngs = report.write(explanation, [], name, "", tmp_path)
     html = page.read_text(encoding="utf-8")
     assert "<script" not in html
     assert "&lt;script&gt;" in html
@@ -163,10 +165,10 @@ def test_the_page_has_everything_in_it_and_runs_nothing(alexnet: Extractor, tmp_
     for path in pngs:
         with PIL.Image.open(path) as image:
             assert image.width > 500
-    shares = [view.parts[0].distance / found.distances[0] for view in found.views]
+    shares = [view.parts[0].distance / explanation.distances[0] for view in explanation.views]
     assert sum(shares) == pytest.approx(1, rel=1e-5)
     with pytest.raises(UsageError, match=r"^--layers 6: alexnet has layers 1 to 5\.$"):
-        report.write(found, [6], "", "", tmp_path)
+        report.write(explanation, [6], "", "", tmp_path)
 
 
 def pair(**given: Any) -> pairs.Asked:

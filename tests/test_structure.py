@@ -93,7 +93,6 @@ DOORS = {
     "pydantic": {"dps.baseline", "dps.probes", "dps.probes.recipes", "dps.bapps.folders"},
     "torchvision": {"dps.networks", "dps.weights"},
     "jinja2": {"dps.report.page"},
-    "markupsafe": {"dps.report.page", "dps.report.explain_page"},
     "matplotlib": {
         f"dps.report.{name}" for name in ("figure_style", "figures", "severity", "explain_page", "explain_figures")
     },

@@ -24,7 +24,6 @@ def distance(original: Path, others: tuple[Path, ...], per_layer: bool, source: 
     have no common scale.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps import explain, pairs
-    from dps.report.explain_figures import percent, share
 
     asked = pairs.ask(**options, weights=source)
     for path, (total, layers) in zip(others, pairs.distances(asked, original, others), strict=True):
@@ -34,7 +33,7 @@ def distance(original: Path, others: tuple[Path, ...], per_layer: bool, source: 
                 click.echo(f"  {asked.variant} has no layers")
             for number, part in enumerate(layers, start=1):
                 name = explain.layer_name(asked.variant.network, number)
-                click.echo(f"  {name}: {part:.6g} ({percent(share(part, total))})")
+                click.echo(f"  {name}: {part:.6g} ({explain.percent(part, total)})")
 
 
 def _numbers(option: str, text: str | None) -> list[int]:

@@ -1,19 +1,18 @@
-"""One case, looked into: in words, as PNGs, and as a page that asks nothing of any other address."""
+"""One explained case: in words, as PNGs, and as a self-contained HTML page (no external requests)."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 import dps
 from dps import files
 from dps.errors import UsageError
-from dps.explain import Explained, View, fewest
+from dps.explain import Explanation, LayerView, fewest, percent
 from dps.report import explain_figures, figure_style
-from dps.report.explain_figures import percent, share
 from dps.report.page import asset, environment
 
 if TYPE_CHECKING:
@@ -21,19 +20,13 @@ if TYPE_CHECKING:
 
 PAGE = "explain.html"
 
-MOST_LAYERS = 2
+LAYERS_SHOWN = 2
 """How many layers are shown where none are named: those that give most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A figure with what it shows.
-
-    Attributes:
-        name: of its file, without the suffix.
-        section: what it belongs to.
-        about: what it shows, in a sentence.
-    """
+class Panel:
+    """A figure with the name of its file (without the suffix), its section of the page, and what it shows."""
 
     name: str
     section: str
@@ -41,13 +34,13 @@ class Shown:
     figure: "Figure"
 
 
-def write(explained: Explained, layers: Sequence[int], command: str, weights: str, folder: Path) -> list[Path]:
+def write(explanation: Explanation, layers: Sequence[int], command: str, weights: str, folder: Path) -> list[Path]:
     """Write the page and its figures.
 
     Args:
-        explained: the case.
+        explanation: of the case.
         layers: which ones are shown; those that give most if empty.
-        command: as it was given.
+        command: as it was typed.
         weights: where they are from, with their digest; empty without a network.
         folder: where the files go; made if it is not there.
 
@@ -55,186 +48,174 @@ def write(explained: Explained, layers: Sequence[int], command: str, weights: st
         The files, the page first.
 
     Raises:
-        UsageError: there is no such layer.
+        UsageError: the network has no such layer.
         OSError: a file cannot be written.
     """
-    chosen = choose(explained, layers)
-    shown = list(draw(explained, chosen))
-    html = render(explained, shown, command, weights)
+    panels = list(_panels(explanation, choose(explanation, layers)))
+    html = render(explanation, panels, command, weights)
     folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / PAGE]
-    for each in shown:
-        written.append(folder / f"{each.name}.png")
-        files.write(written[-1], figure_style.as_file(each.figure, written[-1].suffix.removeprefix(".")))
-    files.write(written[0], html.encode())
-    return written
+    paths = [folder / PAGE, *(folder / f"{panel.name}.png" for panel in panels)]
+    for path, panel in zip(paths[1:], panels, strict=True):
+        files.write(path, figure_style.as_file(panel.figure, "png"))
+    files.write(paths[0], html.encode())
+    return paths
 
 
-def choose(explained: Explained, layers: Sequence[int]) -> list[int]:
-    """The layers to show: those asked for, or those that give most of the distances.
+def choose(explanation: Explanation, layers: Sequence[int]) -> list[int]:
+    """Return the layers to show: those that are named, or those that give most of the distances.
 
     Raises:
-        UsageError: one is not there.
+        UsageError: one is not a layer of the network.
     """
-    count = len(explained.layers[0])
-    if not count:
-        if layers:
-            raise UsageError(f"{explained.variant} has no layers; leave --layers out.")
-        return [0]
+    count = len(explanation.layers[0])
+    if layers and not count:
+        raise UsageError(f"{explanation.variant} has no layers; leave --layers out.")
     for layer in layers:
         if not 1 <= layer <= count:
-            raise UsageError(f"--layers {layer}: {explained.variant.network} has layers 1 to {count}.")
-    if layers:
-        return sorted(set(layers))
-    shares = [
-        sum(share(parts[layer], total) for parts, total in zip(explained.layers, explained.distances, strict=True))
-        for layer in range(count)
-    ]
-    return sorted(sorted(range(1, count + 1), key=lambda layer: -shares[layer - 1])[:MOST_LAYERS])
+            raise UsageError(f"--layers {layer}: {explanation.variant.network} has layers 1 to {count}.")
+    if layers or not count:
+        return sorted(set(layers)) or [0]
+
+    def share(layer: int) -> float:
+        parts = zip(explanation.layers, explanation.distances, strict=True)
+        return sum(of_layers[layer - 1] / total for of_layers, total in parts if total)
+
+    return sorted(sorted(range(1, count + 1), key=share, reverse=True)[:LAYERS_SHOWN])
 
 
-def draw(explained: Explained, layers: Sequence[int]) -> Iterator[Shown]:
-    """Draw all figures: of the images, of the layers, and of the chosen layers by each term."""
+def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
+    """Draw the images, the layers, and each term of the chosen layers."""
     about = "The images with their distances to the original."
-    if explained.map(0) is not None:
+    if explanation.placed_terms:
         about += " Below, where in the image these come from: dark is nothing, bright is much, both on one scale."
-    yield Shown(name="images", section="The images", about=about, figure=explain_figures.images(explained))
-    if len(explained.layers[0]) > 1:
+    yield Panel(name="images", section="The images", about=about, figure=explain_figures.images(explanation))
+    if len(explanation.layers[0]) > 1:
         about = "What each layer gives to the distances"
-        about += ", the terms side by side." if len(explained.terms) > 1 else "."
-        yield Shown(name="layers", section="Layer by layer", about=about, figure=explain_figures.layers(explained))
-    for view in explained.views:
+        about += ", the terms side by side." if len(explanation.by_term) > 1 else "."
+        yield Panel(name="layers", section="Layer by layer", about=about, figure=explain_figures.layers(explanation))
+    for view in explanation.views:
         if view.layer in layers:
-            yield from _of_view(explained, view)
+            yield from _view_panels(explanation, view)
 
 
-def _of_view(explained: Explained, view: View) -> Iterator[Shown]:
-    section = explained.layer_name(view.layer).capitalize() if view.layer else "Colors"
-    name = f"layer-{view.layer}-{_slug(view.term)}" if view.layer else "colors"
+def _view_panels(explanation: Explanation, view: LayerView) -> Iterator[Panel]:
+    section = explanation.layer_name(view.layer).capitalize() if view.layer else "Colors"
+    term = re.sub(r"\W+", "-", view.term).strip("-")[-50:]  # no name of a file is too long
+    name = f"layer-{view.layer}-{term}" if view.layer else "colors"
     shares = "above each, its share of the layer's distance to the distorted image"
     shares += " | to the reference." if len(view.parts) > 1 else "."
-    if (figure := explain_figures.features(explained, view)) is not None:
+    if (figure := explain_figures.features(explanation, view)) is not None:
         about = f"{view.term}: the channels that give most; {shares}"
-        if view.placed and explained.variant.normalization == "unit":
+        if view.placed and explanation.variant.normalization == "unit":
             about += " Their maps after unit normalization."
-        yield Shown(name=name, section=section, about=about, figure=figure)
-    if (figure := explain_figures.curves(explained, view)) is not None:
-        what = "the values of these channels" if view.positions == 1 else "what is subtracted, channel by channel"
-        about = f"{view.term}: {what}; the gap is what is squared; {shares}"
-        yield Shown(name=f"{name}-values", section=section, about=about, figure=figure)
-
-
-def _slug(term: str) -> str:
-    """A term as part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", term).strip("-")
+        yield Panel(name=name, section=section, about=about, figure=figure)
+    if (figure := explain_figures.curves(explanation, view)) is not None:
+        what = "the values of these channels" if view.positions == 1 else "the values that are subtracted, by channel"
+        about = f"{view.term}: {what}; the difference is squared; {shares}"
+        yield Panel(name=f"{name}-values", section=section, about=about, figure=figure)
 
 
 # ------------------------------------------------------------------------------------------- in words
 
 
-def in_words(explained: Explained) -> list[str]:
-    """Say what is seen, in numbers."""
-    return [*_verdict(explained), *_terms(explained), *_layers(explained), *_channels(explained), *_places(explained)]
-
-
-def _verdict(explained: Explained) -> Iterator[str]:
-    verdict = explained.verdict
-    if verdict is None:
-        yield f"The distorted image is at {explained.distances[0]:.5g} from the original."
-    else:
-        yield f"The case {'passes' if verdict.passed else 'is missed'}: {verdict}."
-    if not explained.distances[0]:
-        yield "A distance of 0 has no parts."
-
-
-def _terms(explained: Explained) -> Iterator[str]:
-    if len(explained.terms) > 1:
-        by_term = {
-            term: [sum(view.parts[i].distance for view in explained.of_term(term)) for i in _images(explained)]
-            for term in explained.terms
+def in_words(explanation: Explanation) -> list[str]:
+    """Describe in sentences from which terms, layers, channels and places the distances come."""
+    verdict, distance = explanation.verdict, explanation.distances[0]
+    sentences = [
+        f"The distorted image is at {distance:.5g} from the original."
+        if verdict is None
+        else f"The case {'passed' if verdict.passed else 'failed'}: {verdict}."
+    ]
+    if not distance:
+        return [*sentences, "A distance of 0 has no parts."]
+    by_term = explanation.by_term
+    if len(by_term) > 1:
+        images = range(len(explanation.names))
+        parts = {
+            term: [sum(v.parts[image].distance for v in views) for image in images] for term, views in by_term.items()
         }
-        yield _by_image(explained, list(by_term.items()))
+        sentences.append(_shares(explanation, parts))
+    sentences += [*_layers(explanation), *_channels(explanation), *_places(explanation)]
+    return sentences
 
 
-def _layers(explained: Explained) -> Iterator[str]:
-    count = len(explained.layers[0])
-    if count < 2 or not explained.distances[0]:
+def _layers(explanation: Explanation) -> Iterator[str]:
+    by_layer = dict(enumerate(zip(*explanation.layers, strict=True), start=1))
+    if len(by_layer) < 2:
         return
-    best = sorted(range(count), key=lambda layer: -explained.layers[0][layer])[:2]
-    yield _by_image(explained, [(f"layer {layer + 1}", [parts[layer] for parts in explained.layers]) for layer in best])
-    if len(explained.layers) > 1:
-        distorted, reference = explained.layers
-        nearer = [layer for layer in range(1, count + 1) if distorted[layer - 1] < reference[layer - 1]]
-        if len(nearer) in (0, count):
-            yield f"At every layer {explained.names[0 if nearer else 1]} is the nearer one."
-        else:
-            other = [layer for layer in range(1, count + 1) if layer not in nearer]
-            yield (
-                f"At {_numbered(nearer)} {explained.names[0]} is the nearer one, "
-                f"at {_numbered(other)} {explained.names[1]}."
-            )
+    largest = sorted(by_layer, key=lambda layer: -by_layer[layer][0])[:2]
+    yield _shares(explanation, {f"layer {layer}": by_layer[layer] for layer in largest})
+    if len(explanation.names) > 1:
+        closer: list[list[int]] = [[], []]
+        for layer, (distorted, reference) in by_layer.items():
+            closer[distorted >= reference].append(layer)
+        parts = [
+            f"at {'every layer' if len(layers) == len(by_layer) else _numbered(layers)} {name} is closer"
+            for name, layers in zip(explanation.names, closer, strict=True)
+            if layers
+        ]
+        yield _sentence(", ".join(parts))
 
 
-def _channels(explained: Explained) -> Iterator[str]:
-    """For each term, at the layer that gives most of it."""
-    for term in explained.terms:
-        view = max(explained.of_term(term), key=lambda view: view.parts[0].distance)
-        part = view.parts[0]
-        if not part.distance:
+def _channels(explanation: Explanation) -> Iterator[str]:
+    """Describe, for each term, the layer that gives most of it."""
+    for term, views in explanation.by_term.items():
+        view = max(views, key=lambda view: view.parts[0].distance)
+        channels = view.parts[0].channels
+        if not channels.any():
             continue
-        most = int(part.channels.argmax())
-        at = f" of layer {view.layer}" if view.layer else ""
-        name = explain_figures.channel_name(view, most)
-        alone = percent(share(float(part.channels[most]), explained.distances[0]))
-        count, half = len(part.channels), fewest(part.channels, 0.5)
-        few = f"half of {'what this layer gives' if view.layer else 'it'} comes from {half} of its {count} channels"
-        by = f" ({term})" if len(explained.terms) > 1 else ""
-        yield f"{name.capitalize()}{at} alone gives {alone} of the distance to the distorted image{by}; {few}."
+        largest = int(channels.argmax())
+        of_layer = f" of layer {view.layer}" if view.layer else ""
+        by = f" ({term})" if len(explanation.by_term) > 1 else ""
+        alone = percent(channels[largest], explanation.distances[0])
+        yield _sentence(
+            f"{view.channel_name(largest)}{of_layer} alone gives {alone} of the distance to the distorted image{by}; "
+            f"half of {'that layer' if view.layer else 'the distance'} comes from {fewest(channels, 0.5)} "
+            f"of its {len(channels)} channels"
+        )
 
 
-def _places(explained: Explained) -> Iterator[str]:
-    """Where in the image, and where in the order of activations."""
-    placed = [term for term in explained.terms if explained.has_places(term)]
-    if placed and explained.distances[0]:
-        area = []
-        for image in _images(explained):
-            parts = explained.map(image)
-            assert parts is not None
-            area.append(percent(fewest(parts, 0.8) / parts.size))
-        of = "the distance" if len(placed) == len(explained.terms) else f"what {' and '.join(placed)} gives"
-        also = f"; to {explained.names[1]}, in {area[1]}" if len(area) > 1 else ""
-        yield f"80 % of {of} to the distorted image lies in {area[0]} of the image's area{also}."
-    for term in explained.terms:
-        views = explained.of_term(term)
+def _places(explanation: Explanation) -> Iterator[str]:
+    """Describe where in the image, and where in the order of activations, the distances come from."""
+    placed = explanation.placed_terms
+    maps = [explanation.map(image) for image in range(len(explanation.names))]
+    areas = [percent(fewest(heat, 0.8), heat.size) for heat in maps if heat is not None]
+    if areas:
+        of = "the distance" if len(placed) == len(explanation.by_term) else f"what {' and '.join(placed)} gives"
+        of_reference = f"; to {explanation.names[1]}, in {areas[1]}" if len(areas) > 1 else ""
+        yield f"80 % of {of} to the distorted image lies in {areas[0]} of the image's area{of_reference}."
+    for term, views in explanation.by_term.items():
+        if term in placed:
+            continue
         total = sum(view.parts[0].distance for view in views)
-        if not explained.has_places(term) and all(view.ascending for view in views) and total:
+        if all(view.ascending for view in views) and total:
             top = sum(float(view.parts[0].positions[-max(1, view.positions // 10) :].sum()) for view in views)
-            yield f"The strongest tenth of each channel's values gives {percent(top / total)} of what {term} gives."
-        if not explained.has_places(term):
-            yield f"{term} has no map: its values have no place in the image."
-        if not explained.has_places(term) and any(view.features is None for view in views):
+            yield f"The strongest tenth of each channel's values gives {percent(top, total)} of what {term} gives."
+        yield f"{term} has no map: its values have no place in the image."
+        if any(view.features is None for view in views):
             yield f"{term} has no feature maps: its channels are not those of the network."
 
 
-def _by_image(explained: Explained, parts: Sequence[tuple[str, Sequence[float]]]) -> str:
-    """Layer 2 gives 61 % of the distance to the distorted image, layer 3 20 %; to the reference, 12 % and 40 %."""
+def _shares(explanation: Explanation, parts: Mapping[str, Sequence[float]]) -> str:
+    """Say ``Layer 2 gives 61 % of the distance to the distorted image; to reference 'white', 12 %``."""
     shares = [
-        [percent(share(each[image], explained.distances[image])) for _, each in parts] for image in _images(explained)
+        [percent(of_images[image], total) for of_images in parts.values()]
+        for image, total in enumerate(explanation.distances)
     ]
-    (first, _), *others = parts
-    text = f"{first[:1].upper()}{first[1:]} gives {shares[0][0]} of the distance to {explained.names[0]}"
-    text += "".join(f", {name} {part}" for (name, _), part in zip(others, shares[0][1:], strict=True))
-    for name, of_image in zip(explained.names[1:], shares[1:], strict=True):
-        text += f"; to {name}, {' and '.join(of_image)}"
-    return f"{text}."
+    (first, *others), (share, *further) = parts, shares[0]
+    text = f"{first} gives {share} of the distance to {explanation.names[0]}"
+    text += "".join(f", {name} {part}" for name, part in zip(others, further, strict=True))
+    for name, of_reference in zip(explanation.names[1:], shares[1:], strict=True):
+        text += f"; to {name}, {' and '.join(of_reference)}"
+    return _sentence(text)
 
 
-def _images(explained: Explained) -> range:
-    return range(len(explained.names))
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _numbered(layers: Sequence[int]) -> str:
-    """``layer 2``, ``layers 1, 2 and 4``."""
+    """Return ``layer 2``, ``layers 1, 2 and 4``."""
     *first, last = map(str, layers)
     return f"layers {', '.join(first)} and {last}" if first else f"layer {last}"
 
@@ -242,33 +223,24 @@ def _numbered(layers: Sequence[int]) -> str:
 # ------------------------------------------------------------------------------------------- the page
 
 
-def render(explained: Explained, shown: Sequence[Shown], command: str, weights: str) -> str:
-    """Make the page: HTML with everything in it."""
-    from markupsafe import Markup
-
-    sections: dict[str, list[dict[str, Any]]] = {}
-    for each in shown:
-        svg = Markup(figure_style.as_svg(each.figure))  # noqa: S704 - escaped by Matplotlib
-        sections.setdefault(each.section, []).append({"about": each.about, "svg": svg})
-    count = len(explained.layers[0])
+def render(explanation: Explanation, panels: Sequence[Panel], command: str, weights: str) -> str:
+    """Return the page: HTML with everything in it."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for panel in panels:
+        sections.setdefault(panel.section, []).append((panel.about, figure_style.as_svg(panel.figure)))
+    rows = [
+        (explanation.layer_name(number), parts)
+        for number, parts in enumerate(zip(*explanation.layers, strict=True), start=1)
+    ]
     html: str = (
         environment()
         .get_template("explain.html.j2")
         .render(
-            explained=explained,
-            words=in_words(explained),
+            explanation=explanation,
+            words=in_words(explanation),
             sections=sections,
-            layers=[
-                {
-                    "name": explained.layer_name(layer + 1),
-                    "parts": [
-                        (f"{parts[layer]:.5g}", percent(share(parts[layer], total)))
-                        for parts, total in zip(explained.layers, explained.distances, strict=True)
-                    ],
-                }
-                for layer in range(count)
-            ],
-            totals=[f"{distance:.5g}" for distance in explained.distances],
+            rows=[*rows, ("all", explanation.distances)],
+            percent=percent,
             command=command,
             weights=weights,
             versions=f"dps {dps.__version__}, PyTorch {torch.__version__}",

@@ -1,7 +1,10 @@
-"""What figures are drawn on: Matplotlib's blank figures, their colors and size, and how they become SVG and files."""
+"""The look of figures: Matplotlib's own defaults with our colors and sizes, and how a figure becomes SVG or PNG."""
 
 import io
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,42 +16,71 @@ INK, PASSES, FAILS = "#010203", "#0b6e9e", "#b3541f"
 WIDTH = 7.2
 """Of a figure, in inches."""
 
+_SETTINGS = {
+    **{f"{name}color": INK for name in ("text.", "axes.label", "axes.edge", "xtick.", "ytick.", "grid.")},
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.titlepad": 3,
+    "axes.labelsize": 8,
+    "axes.axisbelow": True,
+    **{f"{axis}tick.{name}": value for axis in "xy" for name, value in (("labelsize", 7), ("major.size", 0))},
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a name with two dollar signs is a name
+    "svg.hashsalt": "dps",
+}
 
-def blank(width: float, height: float) -> "Figure":
-    """An empty figure, in inches: Matplotlib's door for other figures."""
+
+@contextmanager
+def defaults() -> Iterator[None]:
+    """Draw from Matplotlib's defaults and our settings, whatever else has been set; warnings are ignored.
+
+    A user's style changes no figure, and a glyph that the font lacks costs no report.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import matplotlib as mpl
+
+        settings: dict[Any, Any] = {**mpl.rcParamsDefault, **_SETTINGS}
+        del settings["backend"]  # is not restored, and not used
+        with mpl.rc_context(settings):
+            yield
+
+
+def blank(width: float, height: float, layout: str | None = None) -> "Figure":
+    """Return an empty figure, in inches; its canvas depends on no backend that is selected."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height))
+    return Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]  # one of Matplotlib's words
 
 
 def plain(axes: "Axes", grid: str) -> None:
-    """No frame, small text, in the page's color; a grid across ``x``, ``y`` or ``both``."""
-    axes.tick_params(colors=INK, labelsize=7, length=0)
-    axes.xaxis.label.set(color=INK, fontsize=8)
-    axes.grid(axis=grid, color=INK, alpha=0.15, linewidth=0.6)  # type: ignore[arg-type]  # one of three words
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    """Remove the frame; draw a grid across ``x``, ``y`` or ``both``."""
+    axes.grid(axis=grid)  # type: ignore[arg-type]  # one of three words
+    axes.spines[:].set_visible(False)
 
 
+@defaults()
 def as_svg(figure: "Figure") -> str:
-    """A figure as SVG to stand inside a page: text stays text, in the page's colors; the same bytes every time."""
-    from matplotlib import rc_context
+    """Return a figure as SVG for a page: text stays text, in the page's colors; the same bytes every time."""
+    import matplotlib as mpl
 
-    with rc_context({"svg.hashsalt": "dps", "svg.fonttype": "none"}):
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(text, format="svg", backend="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
-    for color, here in ((INK, "currentColor"), (PASSES, "var(--good)"), (FAILS, "var(--bad)")):
-        svg = svg.replace(color, here)
+    for color, variable in ((INK, "currentColor"), (PASSES, "var(--good)"), (FAILS, "var(--bad)")):
+        svg = svg.replace(color, variable)
     return svg
 
 
+@defaults()
 def as_file(figure: "Figure", suffix: str) -> bytes:
-    """A figure as a file of its own: ``svg``, with text as outlines, or ``png``; the same bytes every time."""
-    from matplotlib import rc_context
-
+    """Return a figure as a file: ``svg``, with text as outlines, or ``png``; the same bytes every time."""
     file = io.BytesIO()
-    with rc_context({"svg.hashsalt": "dps"}):
-        figure.savefig(file, format=suffix, dpi=200, metadata={"Date": None} if suffix == "svg" else {})
+    backend = {"svg": "svg", "png": "agg"}[suffix]
+    figure.savefig(file, format=suffix, backend=backend, dpi=200, metadata={"Date": None} if suffix == "svg" else {})
     return file.getvalue()
