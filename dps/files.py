@@ -1,9 +1,24 @@
-"""Files that are written whole or not at all."""
+"""Files: found however their names are encoded, and written whole or not at all."""
 
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+
+
+def existing(path: Path) -> Path:
+    """Return the path of a file that is there, if its name differs in the Unicode normalization form alone.
+
+    A name with an accent may be stored as one character or as two, and looks the same. A path without such a file is
+    returned as it is.
+    """
+    if path.exists() or path.parent == path or (path.name.isascii() and path.parent.exists()):
+        return path
+    parent, name = existing(path.parent), unicodedata.normalize("NFC", path.name)
+    names = [other.name for other in parent.iterdir()] if parent.is_dir() else []
+    same = sorted(other for other in names if unicodedata.normalize("NFC", other) == name)
+    return parent / same[0] if same else path
 
 
 def write(path: Path, data: bytes) -> None:

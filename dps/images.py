@@ -1,8 +1,8 @@
 """Images: from files, as tensors, and told apart by digest."""
 
-import functools
 import hashlib
 import io
+import shlex
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,8 +13,10 @@ import numpy as np
 import PIL.Image
 import torch
 from numpy.typing import NDArray
+from PIL import ExifTags
 from torch import Tensor
 
+from dps import files, notes
 from dps.errors import ImageError, one_line
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -52,28 +54,32 @@ def digest(images: Iterable[Pixels]) -> str:
     return total.hexdigest()
 
 
-@functools.cache
 def read(path: Path) -> Pixels:
-    """Read an image file, once.
+    """Read an image file of at most 8 bits a channel, as Pillow's ``convert("RGB")`` does.
 
-    Pillow's ``convert("RGB")`` and nothing else: alpha is dropped, not composited; no rotation by EXIF, no
-    resizing. The format is told by the file's content, not by its name.
+    The format is determined from the content. Alpha is dropped, not composited; EXIF orientation is not applied;
+    further frames and color profiles are ignored. Each is noted in `dps.notes` where it makes a difference.
 
     Raises:
-        ImageError: no such file, not one of `FORMATS`, cut short, or unreasonably large.
+        ImageError: no such file, not one of `FORMATS`, too deep, cut short, or unreasonably large.
     """
+    path = files.existing(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning)  # odd metadata; the pixels are what counts
             with PIL.Image.open(path, formats=FORMATS) as image:
-                pixels = np.asarray(image.convert("RGB"))
+                if (bits := _bits(image)) > 8:
+                    raise _too_deep(path, image.mode, bits)
+                pixels = _decode(path, image)
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(f"{path}: no such image file.") from None
     except IsADirectoryError:
         raise ImageError(f"{path}: a folder, not an image file.") from None
     except PIL.UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image that can be read; {', '.join(FORMATS)} can.") from None
+        raise ImageError(f"{path}: {_unidentified(path)}") from None
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
         most = PIL.Image.MAX_IMAGE_PIXELS
         raise ImageError(f"{path}: more than {most:,} pixels, which looks like a decompression bomb.") from None
@@ -81,6 +87,69 @@ def read(path: Path) -> Pixels:
         raise ImageError(f"{path}: the image cannot be decoded ({one_line(error)}); is it cut short?") from None
     pixels.setflags(write=False)
     return pixels
+
+
+def _bits(image: PIL.Image.Image) -> int:
+    """Return the bits per channel in the file; Pillow opens 16-bit RGB as ``RGB``."""
+    if (tags := getattr(image, "tag_v2", None)) is not None:
+        return int(max(tags.get(ExifTags.Base.BitsPerSample, (1,))))  # of TIFF
+    tiles = getattr(image, "tile", None) or ()  # each with a raw mode, which of PNG ends in ;16B
+    return 16 if image.mode[0] in "IF" or any(str(tile[3]).endswith(";16B") for tile in tiles) else 8
+
+
+def _too_deep(path: Path, mode: str, bits: int) -> ImageError:
+    opened, white = f"Image.open({str(path)!r})", {"F": 1, "I": 65535}.get(mode, 2**bits - 1)
+    eight = f"{opened}.convert('RGB')"  # Pillow keeps the upper 8 bits of each channel
+    if mode[0] in "IF":
+        scaled = f"(numpy.asarray({opened}) * (255 / {white})).clip(0, 255).round().astype('uint8')"
+        eight = f"Image.fromarray({scaled})"
+    saved = f"{eight}.save({str(path.with_name(path.stem + '-8bit.png'))!r})"
+    return ImageError(
+        f"{path}: {bits} bits a channel (mode {mode}) where 8 are needed. Convert it, with {white} as white, by "
+        f"these statements of Python: import numpy; from PIL import Image; {saved}"
+    )
+
+
+def _unidentified(path: Path) -> str:
+    with path.open("rb") as file:
+        is_tiff = file.read(4) in (b"II*\0", b"MM\0*")
+    if is_tiff:
+        return (
+            "a TIFF file that Pillow cannot read: it is cut short, or of a rare kind, such as floating-point RGB. "
+            f"Convert it with ImageMagick: magick {shlex.quote(str(path))} -depth 8 {shlex.quote(path.stem)}-8bit.png"
+        )
+    return f"not an image that can be read; {', '.join(FORMATS)} can."
+
+
+_STORED = {  # EXIF orientation: the way back from the image as shown
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_90,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_270,
+}
+
+
+def _decode(path: Path, image: PIL.Image.Image) -> Pixels:
+    """Return an opened file's pixels as stored, and note what is dropped."""
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    rgb = image.convert("RGB")
+    if orientation in _STORED:
+        if ExifTags.Base.Orientation not in image.getexif():  # Pillow applies that of TIFF while it decodes
+            rgb = rgb.transpose(_STORED[orientation])
+        notes.add(
+            "EXIF orientation not applied in", path, "pixels are compared as stored, which may lie on their side."
+        )
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        notes.add("alpha channel dropped in", path, "transparent pixels count with the color stored under them.")
+    if getattr(image, "n_frames", 1) > 1:
+        notes.add("further frames ignored in", path, "only the first is compared.")
+    profile = image.info.get("icc_profile") or b""
+    if profile and not any("sRGB".encode(code) in profile for code in ("ascii", "utf-16-be")):
+        notes.add("color profile ignored in", path, "numbers are compared as if they were sRGB.")
+    return np.asarray(rgb)
 
 
 def write(path: Path, pixels: Pixels) -> None:

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import torchvision  # noqa: F401 - pytester forgets what a run imports first, and PyTorch's parts load only once
 
-from dps import images
-
 ROOT = Path(__file__).resolve().parents[1]
 SUITES = ROOT / "suites"
 
@@ -62,7 +60,6 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setenv("COLUMNS", "80")
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):  # of these tests, not of the run inside them
         monkeypatch.delenv(name, raising=False)
-    images.read.cache_clear()
     (pytester.path / "tiny.yaml").write_text(TINY, encoding="utf-8")
 
     def run_suite(*options: str, paths: tuple[str, ...] = (str(SUITES / "test_probes.py"),)) -> Run:

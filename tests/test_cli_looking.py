@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
-from dps import explain, images, probes
+from dps import explain, probes
 from dps.cli import main
 from dps.report import sheets
 
@@ -30,7 +30,6 @@ def dps(*words: str | Path) -> Result:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    images.read.cache_clear()
     for name, value in {"a": 0, "b": 51, "c": 255}.items():
         PIL.Image.fromarray(np.full((40, 40, 3), value, dtype=np.uint8)).save(f"{name}.png")
     Path("text.png").write_text("no image")

@@ -180,7 +180,6 @@ def test_distances_of_files_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, value in {"a": 100, "b": 110, "c": 100}.items():
         PIL.Image.fromarray(np.full((40, 40, 3), value, dtype=np.uint8)).save(f"{name}.png")
     files = Path("a.png"), [Path("b.png"), Path("c.png")]
-    images.read.cache_clear()
     assert pairs.distances(pair(), *files) == [(pytest.approx((10 / 255) ** 2), ()), (0, ())]
     (far, layers), (near, none) = pairs.distances(pair(metric="spatial"), *files)
     assert far == pytest.approx(sum(layers), rel=1e-12)

@@ -1,15 +1,23 @@
 """Images: what is read from which files, what is refused, and how images are told apart."""
 
+import gc
 import hashlib
 import io
+import struct
+import unicodedata
+import weakref
+import zlib
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import ImageCms
 
-from dps import images
+from dps import images, notes
 from dps.errors import ImageError
 from dps.images import FORMATS, Pixels, Triple, make_image
 
@@ -20,6 +28,11 @@ def image(pixels: Pixels = NOISE) -> PIL.Image.Image:
     return PIL.Image.fromarray(pixels)
 
 
+@pytest.fixture(autouse=True)
+def no_notes() -> None:
+    notes.clear()
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(ImageError) as caught:
         images.read(path)
@@ -28,75 +41,148 @@ def refusal(path: Path) -> str:
     return message
 
 
+def saved(path: Path, source: PIL.Image.Image | None = None, **options: Any) -> Path:
+    (source or image()).save(path, **options)
+    return path
+
+
+def statements(message: str) -> str:
+    """The Python in a message, which converts the file."""
+    return message.partition("by these statements of Python: ")[2]
+
+
 # ------------------------------------------------------------------------------------------- what is read
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tiff", "a.webp"])
 def test_formats_without_loss_give_the_pixels_back(tmp_path: Path, name: str) -> None:
-    image().save(tmp_path / name, lossless=True)  # WebP asks; the others always are
-    assert np.array_equal(images.read(tmp_path / name), NOISE)
+    pixels = images.read(saved(tmp_path / name, lossless=True))  # WebP asks; the others always are
+    assert np.array_equal(pixels, NOISE)
+    assert not notes.lines()
+    with pytest.raises(ValueError, match="read-only"):
+        pixels[0, 0, 0] = 1
 
 
 def test_jpeg_gives_the_pixels_roughly_back(tmp_path: Path) -> None:
     flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
-    image(flat).save(tmp_path / "a.jpg", quality=95)
-    read = images.read(tmp_path / "a.jpg").astype(int)
+    read = images.read(saved(tmp_path / "a.jpg", image(flat), quality=95)).astype(int)
     assert read.shape == flat.shape
     assert np.abs(read - flat).max() <= 2
 
 
 def test_the_format_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "jpeg.png"
-    image().save(path, format="JPEG")
-    expected = np.asarray(PIL.Image.open(io.BytesIO(path.read_bytes())))
+    path = saved(tmp_path / "jpeg.png", format="JPEG")
+    assert np.array_equal(images.read(path), np.asarray(PIL.Image.open(io.BytesIO(path.read_bytes()))))
+
+
+@pytest.mark.parametrize(
+    ("mode", "format_"),
+    [
+        *[("1", format_) for format_ in FORMATS], *[("L", format_) for format_ in FORMATS],
+        ("P", "PNG"), ("P", "BMP"), ("P", "TIFF"), ("LA", "PNG"), ("LA", "TIFF"), ("PA", "TIFF"),
+        ("RGBA", "PNG"), ("RGBA", "TIFF"), ("RGBA", "WEBP"), ("RGBA", "BMP"), ("RGBX", "TIFF"),
+        ("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "JPEG"), ("YCbCr", "TIFF"), ("LAB", "TIFF"),
+    ],
+)  # fmt: skip
+def test_every_mode_of_8_bits_is_read_as_pillow_converts_it(tmp_path: Path, mode: str, format_: str) -> None:
+    modes = {"LA": "L", "PA": "P", "LAB": "RGB"}
+    written = image().convert(modes.get(mode, mode))
+    written = PIL.Image.merge("LAB", image().split()) if mode == "LAB" else written.convert(mode)
+    path = saved(tmp_path / "a.file", written, format=format_)
+    with PIL.Image.open(path) as opened:
+        expected = np.asarray(opened.convert("RGB"))
     assert np.array_equal(images.read(path), expected)
-
-
-def test_alpha_is_dropped_and_not_composited(tmp_path: Path) -> None:
-    transparent = np.dstack([NOISE, np.zeros(NOISE.shape[:2], np.uint8)])
-    image(transparent).save(tmp_path / "a.png")
-    assert np.array_equal(images.read(tmp_path / "a.png"), NOISE)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_a_camera_held_sideways_does_not_turn_the_image(tmp_path: Path, suffix: str) -> None:
-    upright, sideways = tmp_path / f"upright{suffix}", tmp_path / f"sideways{suffix}"
-    exif = PIL.Image.Exif()
-    exif[0x0112] = 6  # orientation: turn by 90 degrees to show
-    image().save(upright)
-    image().save(sideways, exif=exif)
-    with PIL.Image.open(sideways) as written:
-        assert written.getexif()[0x0112] == 6
-    assert np.array_equal(images.read(sideways), images.read(upright))
+    assert not notes.lines()  # all alpha is opaque
 
 
 def test_gray_becomes_three_equal_channels(tmp_path: Path) -> None:
-    image(NOISE[..., 0]).save(tmp_path / "a.png")
-    assert np.array_equal(images.read(tmp_path / "a.png"), NOISE[..., [0, 0, 0]])
+    path = saved(tmp_path / "a.png", image(NOISE[..., 0]))
+    assert np.array_equal(images.read(path), NOISE[..., [0, 0, 0]])
 
 
 @pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80\xff"])
 def test_a_palette_becomes_its_colors(tmp_path: Path, transparency: int | bytes | None) -> None:
     indexed = image(np.array([[0, 1], [2, 1]], np.uint8)).convert("P")
     indexed.putpalette([255, 0, 0, 0, 128, 0, 7, 8, 9])
-    indexed.save(tmp_path / "a.png", transparency=transparency)
-    expected = [[[255, 0, 0], [0, 128, 0]], [[7, 8, 9], [0, 128, 0]]]
-    assert images.read(tmp_path / "a.png").tolist() == expected
+    path = saved(tmp_path / "a.png", indexed, transparency=transparency)
+    assert images.read(path).tolist() == [[[255, 0, 0], [0, 128, 0]], [[7, 8, 9], [0, 128, 0]]]
+    assert len(notes.lines()) == (transparency is not None)
 
 
 def test_nothing_is_resized_down_to_a_single_pixel(tmp_path: Path) -> None:
-    image(NOISE[:1, :1]).save(tmp_path / "a.png")
-    assert images.read(tmp_path / "a.png").shape == (1, 1, 3)
+    assert images.read(saved(tmp_path / "a.png", image(NOISE[:1, :1]))).shape == (1, 1, 3)
 
 
-def test_a_file_is_read_once_and_nobody_can_write_into_it(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    image().save(path)
-    pixels = images.read(path)
-    path.unlink()
-    assert images.read(path) is pixels
-    with pytest.raises(ValueError, match="read-only"):
-        pixels[0, 0, 0] = 1
+def test_a_large_file_is_not_kept(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png")
+    kept = weakref.ref(images.read(path))
+    gc.collect()
+    assert kept() is None
+
+
+@pytest.mark.parametrize(("stored", "typed"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_in_another_unicode_form_is_found(
+    tmp_path: Path, stored: Literal["NFC", "NFD"], typed: Literal["NFC", "NFD"]
+) -> None:
+    folder, name = "Fotos f\u00fcr B\u00e4r", "caf\u00e9.png"
+    (tmp_path / unicodedata.normalize(stored, folder)).mkdir()
+    saved(tmp_path / unicodedata.normalize(stored, folder) / unicodedata.normalize(stored, name))
+    path = tmp_path / unicodedata.normalize(typed, folder) / unicodedata.normalize(typed, name)
+    assert np.array_equal(images.read(path), NOISE)
+
+
+# ------------------------------------------------------------------------------------- what is dropped and noted
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.png", "RGBA"), ("a.tiff", "RGBA"), ("a.webp", "RGBA"), ("a.png", "LA")])
+def test_alpha_is_dropped_not_composited_and_noted(tmp_path: Path, name: str, mode: str) -> None:
+    translucent = image().convert(mode)
+    translucent.putalpha(0)
+    path = saved(tmp_path / name, translucent, **({"lossless": True, "exact": True} if "webp" in name else {}))
+    assert np.array_equal(images.read(path), np.asarray(image().convert(mode[:-1]).convert("RGB")))
+    assert notes.lines() == [
+        f"alpha channel dropped in 1 file ({path}): transparent pixels count with the color stored under them."
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+def test_exif_orientation_is_not_applied_but_noted(tmp_path: Path, name: str, orientation: int) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    lossless: dict[str, Any] = {"lossless": True} if "webp" in name else {}
+    expected = images.read(saved(tmp_path / f"upright-{name}", **lossless))
+    path = saved(tmp_path / name, exif=exif, **lossless)
+    with PIL.Image.open(path) as written:
+        assert written.getexif()[0x0112] == orientation
+    assert np.array_equal(images.read(path), expected)
+    assert notes.lines() == [
+        f"EXIF orientation not applied in 1 file ({path}): pixels are compared as stored, which may lie on their side."
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
+def test_further_frames_are_noted(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / name, save_all=True, append_images=[image(255 - NOISE)], lossless=True)
+    assert np.array_equal(images.read(path), NOISE)
+    assert notes.lines() == [f"further frames ignored in 1 file ({path}): only the first is compared."]
+
+
+def test_a_color_profile_is_noted_unless_it_is_srgb(tmp_path: Path) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    images.read(saved(tmp_path / "a.png", icc_profile=srgb))
+    assert not notes.lines()
+    path = saved(tmp_path / "a.jpg", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes())
+    images.read(path)
+    assert notes.lines() == [f"color profile ignored in 1 file ({path}): numbers are compared as if they were sRGB."]
+
+
+def test_a_note_counts_each_file_once_and_names_three() -> None:
+    for name in "abca":
+        notes.add("dropped in", Path(name), "so what.")
+    assert notes.lines() == ["dropped in 3 files (a, b, c): so what."]
+    notes.add("dropped in", Path("d"), "so what.")
+    assert notes.lines() == ["dropped in 4 files (a, b, c, ...): so what."]
 
 
 # ------------------------------------------------------------------------------------------- what is refused
@@ -121,24 +207,78 @@ def test_a_png_that_lost_its_second_half_may_be_cut_short(tmp_path: Path) -> Non
     assert message.endswith("); is it cut short?")
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "no.png") == f"{tmp_path}/no.png: no such image file."
+def of_16_bits(*channels: NDArray[np.uint16]) -> bytes:
+    """A PNG file of 16 bits a channel, which Pillow cannot write in color (PNG specification, section 11)."""
+    pixels = np.stack(channels, axis=-1).astype(">u2")
+    height, width, count = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[count], 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
-@pytest.mark.parametrize("data", [b"", b"plain text\n", b"%PDF-1.7\n"])
-def test_a_file_that_is_no_image(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_png_of_16_bits_is_refused_with_what_converts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("it's.png")
+    path.write_bytes(of_16_bits(*[NOISE[..., min(i, 2)].astype(np.uint16) * 257 for i in range(channels)]))
+    message = refusal(path)
+    mode = ["I;16", "RGBA", "RGB", "RGBA"][channels - 1]
+    assert message.startswith(
+        f"it's.png: 16 bits a channel (mode {mode}) where 8 are needed. Convert it, with 65535 as"
+    )
+    exec(statements(message))
+    assert np.array_equal(images.read(Path("it's-8bit.png")), NOISE if channels > 2 else NOISE[..., [0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (
+            NOISE[..., 0].astype(np.uint16) * 257,
+            "16 bits a channel (mode I;16) where 8 are needed. Convert it, with 655",
+        ),
+        (
+            NOISE[..., 0].astype(np.int32) * 257,
+            "32 bits a channel (mode I) where 8 are needed. Convert it, with 65535 a",
+        ),
+        (
+            (NOISE[..., 0] / 255).astype(np.float32),
+            "32 bits a channel (mode F) where 8 are needed. Convert it, with 1 a",
+        ),
+    ],
+)
+def test_a_tiff_of_more_bits_is_refused_with_what_converts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: NDArray[Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = refusal(saved(Path("a.tiff"), PIL.Image.fromarray(pixels)))
+    assert found.startswith(f"a.tiff: {message}")
+    exec(statements(found))
+    assert np.array_equal(images.read(Path("a-8bit.png")), NOISE[..., [0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
+        (b"plain text\n", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
+        (b"GIF89a", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
+        (b"II*\0\x08\0\0\0\0\0", "a TIFF file that Pillow cannot read: it is cut short, or of a rare kind, such as"),
+    ],
+)
+def test_a_file_that_is_no_image(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    assert refusal(path) == f"{path}: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."
+    assert refusal(path).startswith(f"{path}: {message}")
 
 
-def test_a_format_that_is_not_on_the_list(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    image().save(path, format="GIF")
-    assert refusal(path) == f"{path}: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."
-
-
-def test_a_folder_is_no_image(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "no.png") == f"{tmp_path}/no.png: no such image file."
     assert refusal(tmp_path) == f"{tmp_path}: a folder, not an image file."
 
 

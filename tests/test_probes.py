@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dps import images, probes
+from dps import probes
 from dps.errors import DrawError, ProbeError, UsageError
 from dps.images import Pixels, Triple
 from dps.probes import Case, ranges
@@ -46,7 +46,6 @@ def case_text(**changed: object) -> str:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder, so that messages name its files without the way to them."""
     monkeypatch.chdir(tmp_path)
-    images.read.cache_clear()  # it goes by name, and these tests use a name for many files
     return tmp_path
 
 

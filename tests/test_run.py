@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import images, networks, probes
+from dps import networks, probes
 from dps.errors import DpsError, ProbeError, WeightsError
 from dps.images import Triple
 from dps.metrics import Metric, Variant
@@ -56,7 +56,6 @@ cases:
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    images.read.cache_clear()
     return tmp_path
 
 

@@ -1,0 +1,33 @@
+"""Notes: what a run says once about its input files, without failing."""
+
+from pathlib import Path
+
+MOST_NAMES = 3
+"""Number of files that a note names."""
+
+_files: dict[tuple[str, str], dict[Path, None]] = {}
+
+
+def add(kind: str, path: Path, effect: str) -> None:
+    """Note something about a file, once however often it is read.
+
+    Args:
+        kind: what precedes the files, such as ``alpha channel dropped in``.
+        path: the file.
+        effect: what follows from it for the results.
+    """
+    _files.setdefault((kind, effect), {})[path] = None
+
+
+def lines() -> list[str]:
+    """Return one line for each kind of note: ``alpha channel dropped in 2 files (a.png, b.png): ...``."""
+    return [
+        f"{kind} {len(paths)} {'file' if len(paths) == 1 else 'files'} "
+        f"({', '.join([*map(str, list(paths)[:MOST_NAMES]), *['...'][: len(paths) > MOST_NAMES]])}): {effect}"
+        for (kind, effect), paths in sorted(_files.items())
+    ]
+
+
+def clear() -> None:
+    """Forget all notes, before another run in the same process."""
+    _files.clear()
