@@ -61,6 +61,11 @@ def _ask(config: pytest.Config) -> None:
             config.stash[QUESTION] = configure(config.option)
     except DpsError as error:
         raise pytest.UsageError(str(error)) from None
+    if config.stash[QUESTION].dataset is None and any("test_bapps" in argument for argument in config.args):
+        raise pytest.UsageError(
+            "test_bapps.py: needs people's judgments; pass --bapps DIR (get it with: dps bapps fetch DIR), or "
+            "--bapps synthetic for a small stand-in."
+        )
     if (worker := getattr(config, "workerinput", None)) is not None:
         import torch
 
@@ -116,6 +121,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         plugins.register(session.config.stash[UNUSED], "logging-plugin")
     if QUESTION in session.config.stash and "hypothesis" not in sys.modules and plugins.has_plugin("hypothesispytest"):
         plugins.unregister(name="hypothesispytest")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave scores out where no data set is named."""
+    configuration = config.stash.get(QUESTION, None)
+    no_scores = configuration is not None and configuration.dataset is None
+    return True if no_scores and collection_path == SUITES / "test_bapps.py" else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -229,6 +241,7 @@ def scored(
 
     configuration: RunConfiguration = request.config.stash[QUESTION]
     dataset = configuration.dataset
+    assert dataset is not None
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def look_up(subset: "Subset", variant: "Variant") -> "ScoreResult":

@@ -27,95 +27,89 @@ from dps.store import Key
 Array: TypeAlias = NDArray[np.float64]
 
 POOLED = "pooled"
-"""All pairs of all subsets together, as the paper's Table 2 has JND."""
+"""All pairs of all subsets together, as in the JND column of the paper's Table 2."""
 
-
-STEADY = "steady"
-"""The kind of a score that says how many triplets keep their answer when the distorted images are moved a little."""
+RANK_FLIPS = "rank_flips"
+"""The kind of a score that is the share of triplets whose answer changes under a perturbation; lower is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subset:
-    """What one score rests on: a subset of triplets or pairs, or all pairs pooled.
+    """The triplets or pairs that one score is computed from.
 
     Attributes:
-        kind: one of `dataset.KINDS`, or `STEADY`.
-        subset: its name; of `STEADY`, how the distorted images are moved.
-        shards: what belongs to it; of `STEADY`, all triplets as they are and then the same ones moved.
+        kind: one of `dataset.KINDS`, or `RANK_FLIPS`.
+        name: of a subset of the data set, `POOLED`, or the perturbation.
+        shards: of `RANK_FLIPS`, all triplets unchanged and then the same ones perturbed.
     """
 
     kind: str
-    subset: str
+    name: str
     shards: tuple[Shard, ...] = field(repr=False)
 
     @property
     def measured_with(self) -> str:
-        """The same for all subsets_of that share shards: pairs are scored by subset and pooled."""
+        """The same for all subsets that share shards: pairs are scored by subset and pooled."""
         return self.kind if self.kind == "jnd" else str(self)
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.subset}"
+        return f"{self.kind}/{self.name}"
 
 
 def subsets_of(dataset: Dataset) -> tuple[Subset, ...]:
-    """Everything of a data set that has a score: each subset, and the pairs pooled."""
-    found = [
-        Subset(kind=kind, subset=subset, shards=shards)
-        for kind in KINDS
-        for subset, shards in dataset.subsets(kind).items()
+    """Return everything of a data set that has a score."""
+    subsets = [
+        Subset(kind=kind, name=name, shards=shards) for kind in KINDS for name, shards in dataset.subsets(kind).items()
     ]
-    pairs = tuple(shard for shard in dataset.shards if shard.kind == "jnd")
-    if pairs:
-        found.append(Subset(kind="jnd", subset=POOLED, shards=pairs))
-    triplets = tuple(shard for shard in dataset.shards if shard.kind == "2afc")
-    as_they_are = tuple(shard for shard in triplets if not shard.move)
-    for move in dict.fromkeys(shard.move for shard in triplets if shard.move):
-        moved = tuple(shard for shard in triplets if shard.move == move)
-        found.append(Subset(kind=STEADY, subset=move, shards=(*as_they_are, *moved)))
-    return tuple(found)
+    if pairs := tuple(shard for shard in dataset.shards if shard.kind == "jnd"):
+        subsets.append(Subset(kind="jnd", name=POOLED, shards=pairs))
+    triplets: dict[str, tuple[Shard, ...]] = {}
+    for shard in dataset.shards:
+        if shard.kind == "2afc":
+            triplets[shard.perturbation] = (*triplets.get(shard.perturbation, ()), shard)
+    unchanged = triplets.pop("", ())
+    subsets += [Subset(kind=RANK_FLIPS, name=name, shards=unchanged + shards) for name, shards in triplets.items()]
+    return tuple(subsets)
 
 
 def scored_names(dataset: Dataset) -> list[str]:
-    """Everything that a floor can be set on, as ``2afc/cnn``: subsets_of and means of subsets."""
+    """Return everything that a floor can be set on, such as ``2afc/cnn``: subsets and means of subsets."""
     return [*map(str, subsets_of(dataset)), *(f"2afc/{group}" for group in dataset.groups)]
 
 
 def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | None:
-    """Each triplet's own score, ``(triplet,)``, whose mean is the `score`; None for JND, which has none.
+    """Return each triplet's own score, ``(triplet,)``, whose mean is the `score`; None for JND, which has none.
 
     Args:
-        kind: decides which.
+        kind: decides which score.
         judgments: ``(n,)``, see `Labels`.
-        distances: ``(n, compared)``; of `STEADY`, first those of the images as they are, then of the moved ones.
+        distances: ``(n, compared)``; of `RANK_FLIPS`, first of the unchanged images, then of the perturbed ones.
     """
-    if kind == STEADY:
-        before, after = np.split(distances, 2)
-        same: Array = (np.sign(before[:, 0] - before[:, 1]) == np.sign(after[:, 0] - after[:, 1])).astype(np.float64)
-        return same
+    if kind == RANK_FLIPS:
+        return scores.rank_flips(*np.split(distances, 2))
     return scores.two_afc(distances[:, 0], distances[:, 1], judgments) if kind == "2afc" else None
 
 
 def score(subset: Subset, judgments: Array, distances: Array) -> Estimate:
-    """The 2AFC score, the share of triplets that keep their answer, or JND's average precision.
+    """Return the 2AFC score, the share of rank flips, or JND's average precision.
 
-    What keeps its answer is a mean over subsets, each counting as much, as arXiv:2207.13686 has it.
+    Rank flips are a mean over subsets, each counting as much, as in arXiv:2207.13686.
 
     Args:
-        subset: what the score rests on.
+        subset: what the score is computed from.
         judgments, distances: as for `triplet_scores`.
     """
-    each = triplet_scores(subset.kind, judgments, distances)
-    if each is None:
+    of_triplets = triplet_scores(subset.kind, judgments, distances)
+    if of_triplets is None:
         return scores.jnd_average_precision(distances[:, 0], judgments)
-    if subset.kind != STEADY:
-        return scores.mean_score(each)
-    shards = [shard for shard in subset.shards if not shard.move]
-    subset_of = np.repeat([shard.subset for shard in shards], [shard.count for shard in shards])
-    return scores.mean_of_subsets([scores.mean_score(each[subset_of == name]) for name in dict.fromkeys(subset_of)])
+    if subset.kind != RANK_FLIPS:
+        return scores.mean_score(of_triplets)
+    names = np.concatenate([[shard.subset] * shard.count for shard in subset.shards if not shard.perturbation])
+    return scores.mean_of_subsets([scores.mean_score(of_triplets[names == name]) for name in dict.fromkeys(names)])
 
 
 def judges_score(kind: str, judgments: Array) -> Estimate | None:
-    """How well those who judged agree with each other; None where that is no score."""
+    """Return how well those who judged agree with each other; None where there is no such score."""
     return scores.mean_score(scores.human_two_afc(judgments)) if kind == "2afc" else None
 
 

@@ -62,14 +62,14 @@ def pytest_addoption(parser: Any) -> None:
     add(
         "--bapps",
         metavar="DIR",
-        help="the folder that holds BAPPS's 2afc/ and jnd/ (dps bapps fetch DIR). Default: a small synthetic "
-        "stand-in, drawn on the fly, that says nothing about people.",
+        help="the folder that holds BAPPS's 2afc/ and jnd/ (get it with: dps bapps fetch DIR), or 'synthetic' for a "
+        "small stand-in, drawn on the fly, that says nothing about people. Default: no scores.",
     )
     add(
-        "--steady",
+        "--rank-flips",
         action="store_true",
-        help="also measure which share of the 2AFC answers stay when the distorted images are shifted by 1 to 3 pixels "
-        "or turned by 1 to 3 degrees: six times the images.",
+        help="with --bapps: also measure the share of 2AFC answers that change when the compared images are shifted by "
+        "1 to 3 pixels or rotated by 1 to 3 degrees, which people do not notice. Takes seven times as long.",
     )
     add(
         "--store",

@@ -1,4 +1,4 @@
-"""How well a metric agrees with people: BAPPS with ``--bapps DIR``, and else a synthetic stand-in of its form."""
+"""Agreement with people, on BAPPS (``--bapps DIR``) or a synthetic stand-in of its form (``--bapps synthetic``)."""
 
 from collections.abc import Callable
 

@@ -22,9 +22,9 @@ from dps import agreement, metrics, store
 from dps.agreement import DatasetDistances, Subset, subsets_of
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Dataset
-from dps.bapps.rank_flips import MOVES, Move, with_moves
+from dps.bapps.rank_flips import PERTURBATIONS, Perturbation, with_perturbations
 from dps.comparisons import NORMALIZATIONS
-from dps.errors import BappsError, DpsError, MetricError
+from dps.errors import BappsError, DpsError, MetricError, UsageError
 from dps.images import Triple, make_image
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant, named, variants
@@ -55,16 +55,16 @@ def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(**changed: Any) -> SimpleNamespace:
     return SimpleNamespace(
         **{"metric": ["pixel"], "network": None, "normalization": None, "reduction": "sum", "device": "cpu",
-           "weights": "pypi", "bapps": None, "steady": False, "store": None, **changed}
+           "weights": "pypi", "bapps": "synthetic", "rank_flips": False, "store": None, **changed}
     )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------ moves
+# ------------------------------------------------------------------------------------------------ rank flips
 
 
-def test_a_shift_by_hand_keeps_the_outermost_pixels() -> None:
+def test_a_shift_by_hand_repeats_the_outermost_pixels() -> None:
     images = np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1)
-    by_number = [Move(pixels=1)(images, number)[0, :, :, 0].tolist() for number in range(5)]
+    by_number = [Perturbation(pixels=1)(images, number)[0, :, :, 0].tolist() for number in range(5)]
     assert by_number == [
         [[0, 0, 1], [3, 3, 4], [6, 6, 7]],  # right
         [[0, 1, 2], [0, 1, 2], [3, 4, 5]],  # down
@@ -74,61 +74,73 @@ def test_a_shift_by_hand_keeps_the_outermost_pixels() -> None:
     ]
 
 
-def test_a_turn_is_small_and_to_both_sides_in_turn(small: Dataset) -> None:
+def test_a_rotation_is_small_and_in_both_directions_in_turn(small: Dataset) -> None:
     images = small[0].images[0, 1:]
-    one, other = (Move(degrees=2.0)(images, number) for number in (0, 1))
+    one, other = (Perturbation(degrees=2.0)(images, number) for number in (0, 1))
     assert one.shape == images.shape
     assert one.dtype == np.uint8
     assert (one != other).any()
     assert 0 < np.abs(one.astype(int) - images).mean() < np.abs(np.roll(images, 8, axis=2).astype(int) - images).mean()
 
 
-def test_moved_triplets_stand_beside_those_as_they_are_and_change_no_other_score(small: Dataset) -> None:
-    more = with_moves(small)
-    assert list(MOVES) == ["1px", "2px", "3px", "1deg", "2deg", "3deg"]
+def test_perturbed_triplets_are_added_and_change_no_other_score(small: Dataset) -> None:
+    more = with_perturbations(small)
+    assert list(PERTURBATIONS) == ["1px", "2px", "3px", "1deg", "2deg", "3deg"]
     assert more.counts == small.counts
-    assert [str(subset) for subset in subsets_of(more)][len(subsets_of(small)) :] == [
-        f"steady/{move}" for move in MOVES
-    ]
-    moved = next(shard for shard in more.shards if shard.move == "1px")
-    before, after = small[0], moved.read()
-    assert (after.originals == before.originals).all()
-    assert (after.compared != before.compared).any()
+    added = [str(subset) for subset in subsets_of(more)][len(subsets_of(small)) :]
+    assert added == [f"rank_flips/{name}" for name in PERTURBATIONS]
+    perturbed = next(shard for shard in more.shards if shard.perturbation == "1px")
+    assert str(perturbed) == "2afc/noise/000 (1px)"
+    before, after = small[0], perturbed.read()
+    assert (after.images[:, 0] == before.images[:, 0]).all()
+    assert (after.images[:, 1:] != before.images[:, 1:]).any()
     assert after.labels.judgments.tolist() == before.labels.judgments.tolist()
     assert len({shard.look().digest for shard in more.shards}) == len(more.shards)
-    assert moved.look().digest == after.labels.digest
+    assert perturbed.look().digest == after.labels.digest
 
 
-def test_how_steady_answers_are_by_hand(small: Dataset) -> None:
-    """Two of three answers stay in one subset, one of one in another: each subset counts as much."""
+def test_the_share_of_rank_flips_by_hand(small: Dataset) -> None:
+    """One of three answers changes in one subset, none of one in another: each subset counts as much."""
     shard = dataclasses.replace(small.shards[0], subset="large", count=3)
     other = dataclasses.replace(shard, subset="small", count=1)
-    moved = tuple(dataclasses.replace(each, move="1px") for each in (shard, other))
-    subset = Subset(kind="steady", subset="1px", shards=(shard, other, *moved))
+    perturbed = tuple(dataclasses.replace(unchanged, perturbation="1px") for unchanged in (shard, other))
+    subset = Subset(kind="rank_flips", name="1px", shards=(shard, other, *perturbed))
     before = [[1.0, 2.0], [1.0, 2.0], [1.0, 1.0], [2.0, 1.0]]
-    after = [[3.0, 4.0], [4.0, 3.0], [1.0, 1.0], [2.0, 1.0]]  # kept, turned round, a tie again; kept
+    after = [[3.0, 4.0], [4.0, 3.0], [1.0, 1.0], [2.0, 1.0]]  # kept, flipped, a tie again; kept
     found = agreement.score(subset, np.zeros(8), np.array(before + after))
-    assert found.value == pytest.approx((2 / 3 + 1) / 2)
+    assert found.value == pytest.approx((1 / 3 + 0) / 2)
     assert found.count == 4
-    assert agreement.triplet_scores("steady", np.zeros(2), np.array([[1.0, 1.0], [1.0, 2.0]])) == [0]  # no tie now
-    assert agreement.judges_score("steady", np.zeros(8)) is None
+    assert agreement.triplet_scores("rank_flips", np.zeros(2), np.array([[1.0, 1.0], [1.0, 2.0]])) == [1]  # no tie now
+    assert agreement.judges_score("rank_flips", np.zeros(8)) is None
 
 
-def test_a_metric_of_the_mean_color_is_steady_under_shifts(small: Dataset) -> None:
+def test_a_metric_of_the_mean_color_flips_few_ranks_under_shifts(small: Dataset) -> None:
     """Of objects that stay inside the frame on a plain ground, nothing but the place changes."""
     mean = Variant(
         metric=Metric(name="mean", distance=lambda a, b: (a.mean((2, 3)) - b.mean((2, 3))).square().sum(1)),
         network=None,
         normalization=None,
     )
-    more = with_moves(small)
+    more = with_perturbations(small)
     configuration = dataclasses.replace(configure_measurement(options()), dataset=more)
     measured = Session(configuration, [], [PIXEL, mean])
-    subset = {str(subset): subset for subset in subsets_of(more)}["steady/1px"]
+    subset = {str(subset): subset for subset in subsets_of(more)}["rank_flips/1px"]
     found = measured.score(subset, mean)
     assert found.estimate is not None
-    assert found.estimate.value >= 0.9
+    assert found.estimate.value <= 0.1
     assert found.estimate.count == len(found.triplets) == 20
+
+
+def test_scores_are_made_only_where_a_data_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = configure_measurement(options(bapps=None))
+    assert (nothing.dataset, nothing.store, list(nothing.scores())) == (None, None, [])
+    with pytest.raises(UsageError, match=r"^--rank-flips: needs triplets; pass --bapps DIR, too\.$"):
+        configure_measurement(options(bapps=None, rank_flips=True))
+    stand_in = configure_measurement(options(rank_flips=True))
+    assert stand_in.dataset is not None
+    assert (stand_in.dataset.name, stand_in.store) == ("synthetic", None)
+    assert "rank_flips/1px" in [str(subset) for subset, _ in stand_in.scores()]
 
 
 # ------------------------------------------------------------------------------------------------ stacks
@@ -293,7 +305,7 @@ def test_pairs_are_scored_by_subset_and_pooled(small: Dataset) -> None:
 
 
 def test_scores_by_hand() -> None:
-    triplets, pairs = (Subset(kind=kind, subset="any", shards=()) for kind in ("2afc", "jnd"))
+    triplets, pairs = (Subset(kind=kind, name="any", shards=()) for kind in ("2afc", "jnd"))
     judgments, distances = np.array([0.2, 1.0, 0.4]), np.array([[1.0, 2.0], [3.0, 1.0], [1.0, 1.0]])
     found = agreement.score(triplets, judgments, distances)
     assert found.value == pytest.approx((0.8 + 1.0 + 0.5) / 3)
@@ -329,9 +341,9 @@ def bapps_rows() -> list[results.Row]:
             estimate=Estimate(value=0.6 + number / 100, standard_error=0.006, count=10),
             judges=Estimate(value=0.8, standard_error=0.003, count=10),
         )
-        rows += results.score_rows(dataset, agreement.Subset(kind="2afc", subset=subset, shards=()), variant, score)
+        rows += results.score_rows(dataset, agreement.Subset(kind="2afc", name=subset, shards=()), variant, score)
     pooled = ScoreResult(estimate=Estimate(value=0.5, standard_error=0.01, count=20))
-    rows += results.score_rows(dataset, agreement.Subset(kind="jnd", subset="pooled", shards=()), variant, pooled)
+    rows += results.score_rows(dataset, agreement.Subset(kind="jnd", name="pooled", shards=()), variant, pooled)
     return results.with_means(rows, folders.GROUPS)
 
 
@@ -422,6 +434,7 @@ def test_torchrun_goes_on_after_a_worker_died_and_suites_then_only_read(written:
     configuration = configure_measurement(
         options(bapps=str(written), store=str(tmp_path / "store"), metric=[f"{tmp_path}/mortal.py:mortal"])
     )
+    assert configuration.dataset is not None
     distances = configuration.distances(configuration.variants, functools.partial(pytest.fail, "measured"))
     (variant,) = configuration.variants
     assert [len(distances.of(subset, variant)[0]) for subset in subsets_of(configuration.dataset)] == [

@@ -84,15 +84,13 @@ def test_a_shard_is_what_it_says(small: Dataset) -> None:
         compared = {"2afc": 2, "jnd": 1}[shard.kind]
         assert content.images.shape == (shard.count, 1 + compared, 64, 64, 3)
         assert content.images.dtype == np.uint8
-        assert content.originals.shape == (shard.count, 64, 64, 3)
-        assert content.compared.shape == (shard.count, compared, 64, 64, 3)
         assert content.labels.judgments.shape == (shard.count,)
         assert shard.look() == content.labels
 
 
 @pytest.mark.parametrize("family", synthetic.FAMILIES)
 def test_every_level_of_a_distortion_differs_and_none_is_none(family: str) -> None:
-    original = synthetic.synthesize(triplets=1)[0].originals[0]
+    original = synthetic.synthesize(triplets=1)[0].images[0, 0]
     distort = synthetic.FAMILIES[family]
     images = [distort(original, level / 16, Rng(1)) for level in range(1, 17)]
     assert len({digest([image]) for image in [original, *images]}) == 17
@@ -103,7 +101,7 @@ def test_every_level_of_a_distortion_differs_and_none_is_none(family: str) -> No
 @pytest.mark.parametrize("family", ["noise", "blur", "contrast"])
 def test_a_milder_distortion_changes_less(family: str) -> None:
     """Except for the shift, where a pattern may meet itself again."""
-    original = synthetic.synthesize(triplets=1)[0].originals[0]
+    original = synthetic.synthesize(triplets=1)[0].images[0, 0]
     levels = [synthetic.FAMILIES[family](original, level / 16, Rng(1)) for level in range(1, 17)]
     changed = [float(np.square(image.astype(float) - original).mean()) for image in levels]
     assert changed == sorted(changed)

@@ -384,7 +384,7 @@ def test_what_it_is_held_against_never_fails_the_run(suite: Suite) -> None:
 
 
 def test_two_metrics_are_compared_on_the_same_triplets(suite: Suite) -> None:
-    done = suite(*EDGES, "--against=pixel", "--gate=off", paths=(str(SUITES / "test_bapps.py"),))
+    done = suite(*EDGES, "--against=pixel", "--gate=off", "--bapps=synthetic", paths=(str(SUITES / "test_bapps.py"),))
     counts = section(done)[0]
     assert counts.startswith("against pixel, 4 comparisons: ")  # four 2AFC families; JND has no differences to test
     assert done.code == (0 if " 0 worse" in counts else 1)

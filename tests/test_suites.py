@@ -221,8 +221,9 @@ def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
         (["--weights=nowhere"], "--weights nowhere: no such folder. Use pypi, torchvision or a folder of weights."),
         (["--device=gpu"], "unknown device 'gpu'."),
         (["--gate=strickt"], "unknown gate 'strickt'. Did you mean 'strict'?"),
-        (["--require=tony>=1"], "--require 'tony>=1': unknown probe or score 'tony'. Did you mean 'tiny'? Known: 2afc"),
+        (["--require=tony>=1"], "--require 'tony>=1': unknown probe or score 'tony'. Did you mean 'tiny'? Known: tiny"),
         (["--bapps=nowhere"], "nowhere: no such folder. Get BAPPS with: dps bapps fetch nowhere"),
+        (["--rank-flips"], "--rank-flips: needs triplets; pass --bapps DIR, too."),
         (["--store=other"], "other: a store of version 7, but this dps keeps version 1. Name another folder"),
         (["--store=mine.py"], "mine.py: the store cannot be written (File exists)"),
         (["--require=tiny>=2"], "--require 'tiny>=2': write PROBE>=X with X from 0 to 1"),
@@ -459,7 +460,7 @@ def test_help_asks_nothing_and_names_all_options(
     done = suite("--help")
     assert done.code == 0
     for option in ("--metric", "--network", "--normalization", "--reduction", "--probes", "--cases", "--require",
-                   "--bapps", "--steady", "--store",
+                   "--bapps", "--rank-flips", "--store",
                    "--weights", "--device", "--gate", "--baseline", "--update-baseline", "--against",
                    "--report-dir"):  # fmt: skip
         assert f"  {option}=" in done.text or f"  {option} " in done.text
@@ -499,6 +500,13 @@ def test_what_is_wrong_is_said_once_when_workers_are_started_already(suite: Suit
     assert not done.folder.exists()
 
 
+def test_scores_that_are_named_without_a_data_set_are_a_wrong_question(suite: Suite) -> None:
+    done = suite("--metric=pixel", paths=(str(SUITES / "test_bapps.py"),))
+    assert done.code == 4
+    expected = "ERROR: test_bapps.py: needs people's judgments; pass --bapps DIR (get it with: dps bapps fetch DIR), or"
+    assert done.errors[0].startswith(expected)
+
+
 def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     options = [f"--probes={probes.BUILT_IN / 'invert.yaml'}", "--network=alexnet", "--metric=spatial,sort,pixel",
                "--normalization=none", "--cases=10"]  # fmt: skip
@@ -513,7 +521,7 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
     held = two.results["invariants"]
     assert len(held) == 3 * 9 + 3  # nine of each of three variants; of sort also ordered, wasserstein and wherever
     assert all(row["holds"] for row in held)
-    more = 7 * 3 + len(held)  # scores and invariants
+    more = len(held)
     assert two.outcomes == {"passed": 30 - missed + more, "xfailed": missed, "skipped": two.outcomes["skipped"]}
     (line,) = [line for line in one.lines if line.startswith("against the baseline: ")]
     assert line in two.lines

@@ -12,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 KINDS: Mapping[str, int] = {"2afc": 2, "jnd": 1}
-"""Each kind of question, and with how many images the original is compared."""
+"""Each kind of task, and the number of images that are compared with the original."""
 
 SIZE = 64
 """Height and width of every image, in pixels."""
 
-IN_A_SHARD = 256
+SHARD_SIZE = 256
 """Triplets or pairs per shard: 9 MiB of images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What people said of one shard.
+    """People's judgments of one shard.
 
     Attributes:
-        judgments: ``(n,)``, in [0, 1]. For ``2afc`` which part of the people chose the second image as the
-            closer one; for ``jnd`` which part said "same".
+        judgments: ``(n,)``, in [0, 1]. For ``2afc`` the share of people who chose the second image as the
+            closer one; for ``jnd`` the share who said "same".
         digest: SHA-256, hexadecimal, over the shard's judgments and images as they are stored: a file's bytes, or
             the pixels of what is drawn. Two shards with the same digest hold the same.
     """
@@ -43,21 +43,11 @@ class Content:
     Attributes:
         images: 8-bit RGB, ``(n, 1 + compared, SIZE, SIZE, 3)``: each original, then what is compared with it:
             the first and the second image for ``2afc``, the other image for ``jnd``.
-        labels: what people said of them, computed from the same bytes as the images.
+        labels: the judgments, and the digest of the same bytes as the images are from.
     """
 
     images: NDArray[np.uint8] = field(repr=False, compare=False)
     labels: Labels
-
-    @property
-    def originals(self) -> NDArray[np.uint8]:
-        """``(n, SIZE, SIZE, 3)``."""
-        return self.images[:, 0]
-
-    @property
-    def compared(self) -> NDArray[np.uint8]:
-        """``(n, compared, SIZE, SIZE, 3)``; distances from the originals have the shape ``(n, compared)``."""
-        return self.images[:, 1:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +56,10 @@ class Shard:
 
     Attributes:
         kind: one of `KINDS`.
-        subset: which subset they belong to.
-        number: which shard of the subset, from 0.
-        count: how many triplets or pairs, at most `IN_A_SHARD`.
-        move: how the distorted images are moved, see `moved.MOVES`; empty where they are as they are.
+        subset: the subset that they belong to.
+        number: the place among the shards of the subset, from 0.
+        count: the number of triplets or pairs, at most `SHARD_SIZE`.
+        perturbation: what is done to the compared images, see `rank_flips.PERTURBATIONS`; empty for nothing.
         look: gives judgments and digest; no image is decoded.
         read: gives everything.
 
@@ -82,11 +72,10 @@ class Shard:
     count: int
     look: Callable[[], Labels] = field(repr=False, compare=False)
     read: Callable[[], Content] = field(repr=False, compare=False)
-    move: str = ""
+    perturbation: str = ""
 
     def __str__(self) -> str:
-        moved = f" moved by {self.move}" if self.move else ""
-        return f"{self.kind}/{self.subset}/{self.number:03d}{moved}"
+        return f"{self.kind}/{self.subset}/{self.number:03d}{self.perturbation and f' ({self.perturbation})'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +83,11 @@ class Dataset:
     """Shards, subset by subset.
 
     Attributes:
-        name: ``bapps``, ``synthetic``, or what a folder calls itself.
+        name: ``bapps``, ``synthetic``, or the name that a folder gives itself.
         about: what a reader of results has to know about it.
         shards: those of one subset stand together, in order.
         groups: names of unweighted means over subsets of ``2afc``, each with its subsets.
-        judges: who judged: ``human`` for people, as BAPPS has them, and else ``judges``.
+        judges: ``human`` where people judged, as in BAPPS, and else ``judges``.
     """
 
     name: str
@@ -115,16 +104,16 @@ class Dataset:
         return self.shards[number].read()
 
     def subsets(self, kind: str) -> dict[str, tuple[Shard, ...]]:
-        """The shards of each subset of one kind, in order; moved ones aside."""
-        found: dict[str, tuple[Shard, ...]] = {}
+        """Return the shards of each subset of one kind, in order, without perturbed ones."""
+        subsets: dict[str, tuple[Shard, ...]] = {}
         for shard in self.shards:
-            if shard.kind == kind and not shard.move:
-                found[shard.subset] = (*found.get(shard.subset, ()), shard)
-        return found
+            if shard.kind == kind and not shard.perturbation:
+                subsets[shard.subset] = (*subsets.get(shard.subset, ()), shard)
+        return subsets
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many triplets or pairs each subset of each kind holds."""
+        """The number of triplets or pairs in each subset of each kind."""
         return {
             kind: {subset: sum(shard.count for shard in shards) for subset, shards in self.subsets(kind).items()}
             for kind in KINDS
@@ -132,21 +121,21 @@ class Dataset:
 
 
 def spans(count: int) -> list[range]:
-    """Which of so many triplets or pairs each shard holds; all but the last are full."""
-    return [range(first, min(first + IN_A_SHARD, count)) for first in range(0, count, IN_A_SHARD)]
+    """Split the numbers from 0 to `count` into shards; all but the last are full."""
+    return [range(first, min(first + SHARD_SIZE, count)) for first in range(0, count, SHARD_SIZE)]
 
 
 class Digest:
-    """SHA-256 over parts, each with its length, so that no two lists of parts are taken for one another."""
+    """SHA-256 over parts, each with its length, so that no two lists of parts have the same digest."""
 
     def __init__(self, kind: str) -> None:
         self._total = hashlib.sha256(f"dps shard 1 {kind}".encode())
 
     def add(self, part: bytes) -> None:
-        """Take one more part."""
+        """Add one more part."""
         self._total.update(len(part).to_bytes(8, "little"))
         self._total.update(part)
 
     def hexadecimal(self) -> str:
-        """The digest of all parts so far."""
+        """Return the digest of all parts so far."""
         return self._total.hexdigest()

@@ -91,7 +91,7 @@ def remove(place: Path) -> None:
 @main.command()
 @click.option("--bapps", required=True, metavar="DIR", help="The folder that holds 2afc/ and jnd/.")
 @click.option("--store", metavar="DIR", help="Where distances are kept. Default: in your cache directory.")
-@click.option("--steady", is_flag=True, help="Also with the distorted images moved a little: six times the images.")
+@click.option("--rank-flips", is_flag=True, help="Also with the compared images shifted and rotated a little.")
 @click.option("--metric", multiple=True, metavar="M", help="As for pytest suites/. Default: the six of the paper.")
 @click.option("--network", multiple=True, metavar="N", help="Default: all three.")
 @click.option("--normalization", multiple=True, metavar="N", help="Default: both.")

@@ -62,7 +62,7 @@ def finish(configuration: RunConfiguration, gathered: Gathered, command: str, *,
         interrupted: the run ended early; what there is was measured all the same.
     """
     about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
-    document = results.document(about, gathered, configuration.dataset.groups)
+    document = results.document(about, gathered, configuration.dataset.groups if configuration.dataset else {})
     outcome = gate.judge(configuration, gathered, about, document["scores"], interrupted=interrupted)
     document = results.strict({**document, "run": {**about, "gated": gate.recorded(configuration, outcome)}})
     gc.freeze()  # all rows stay to the end: looking through them again and again costs a quarter of the page's time
@@ -150,7 +150,7 @@ def _of_gate(lines: Sequence[str]) -> list[str]:
 
 def how_to_go_on(configuration: RunConfiguration) -> list[str]:
     """What to do after a run that was broken off, where something of it is kept."""
-    if configuration.store is None:
+    if configuration.store is None or configuration.dataset is None:
         return []
     kept = f"interrupted: what was measured of {configuration.dataset.name} is kept in {configuration.store}"
     return tables.wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)

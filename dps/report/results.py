@@ -90,7 +90,7 @@ def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreR
     row: Row = {
         "dataset": dataset.name,
         "kind": subset.kind,
-        "subset": subset.subset,
+        "subset": subset.name,
         "metric": variant.metric.name,
         "network": variant.network,
         "normalization": variant.normalization,
@@ -159,7 +159,7 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "probes": {probe.name: probe.asks for probe in configuration.probes},
         "severity": {probe.name: asdict(probe.severity) for probe in configuration.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
-        "dataset": {"name": configuration.dataset.name, "about": configuration.dataset.about},
+        "dataset": None if (data := configuration.dataset) is None else {"name": data.name, "about": data.about},
         "networks": {
             name: {"weights": weights.source, "sha256": weights.sha256, "remark": _remark(name, weights.source)}
             for name, weights in configuration.weights.items()

@@ -21,7 +21,7 @@ ORDER = (
     "jnd/traditional",
     "jnd/cnn",
     "jnd/pooled",
-    *(f"{agreement.STEADY}/{far}{unit}" for unit in ("px", "deg") for far in (1, 2, 3)),
+    *(f"{agreement.RANK_FLIPS}/{far}{unit}" for unit in ("px", "deg") for far in (1, 2, 3)),
 )
 """The paper's; what another data set has follows by name, means over subsets and pooled pairs last."""
 
@@ -92,18 +92,18 @@ def _cell(row: Row | None) -> str:
     return f"{100 * row['score']:.1f}" + ("" if error is None or error != error else f" ±{100 * error:.1f}")
 
 
-STEADY = (
-    "steady: how many triplets keep their 2AFC answer when the distorted images are shifted by so many pixels or "
-    "turned by so many degrees, the unweighted mean over subsets; what is missing to 100 has changed its answer. Of "
-    "that, arXiv:2207.13686 published 9.3 for AlexNet and 4.2 for VGG at 1px: on BAPPS, for LPIPS trained anew, and "
-    "with windows cut out of the images, while here the outermost pixels are repeated. "
+FLIPS = (
+    "rank_flips: the share of triplets whose 2AFC answer changes when the compared images are shifted by so many "
+    "pixels or rotated by so many degrees, the unweighted mean over subsets; here lower is better. arXiv:2207.13686 "
+    "published 9.3 for AlexNet and 4.2 for VGG at 1px: on BAPPS, for LPIPS with retrained heads, and with windows cut "
+    "out of the images, while here the outermost pixels are repeated. "
 )
 
 
 def note(rows: Iterable[Row], paper: Paper, about: Row) -> str:
     """What the numbers are."""
     text = "percent ± standard error; higher is better. "
-    text += STEADY if any(row["kind"] == agreement.STEADY for row in rows) else ""
+    text += FLIPS if any(row["kind"] == agreement.RANK_FLIPS for row in rows) else ""
     text += "2AFC: "
     if about["name"] != paper.dataset:
         return text + (

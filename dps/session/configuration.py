@@ -51,7 +51,7 @@ class RunConfiguration:
     """What one run asks.
 
     Attributes:
-        dataset: with judgments: BAPPS, another folder of its form, or the synthetic stand-in.
+        dataset: with judgments: BAPPS, another folder of its form, or the synthetic stand-in; None for no scores.
         store: where distances of the data set are kept; None to keep none.
         variants: what is measured.
         weights: of each network that a variant needs.
@@ -66,7 +66,7 @@ class RunConfiguration:
         floors: what ``--require`` asks for.
     """
 
-    dataset: Dataset
+    dataset: Dataset | None
     store: Path | None
     variants: tuple[Variant, ...]
     weights: Mapping[str, Weights]
@@ -100,7 +100,7 @@ class RunConfiguration:
 
     def scores(self) -> Iterator[tuple[Subset, Variant]]:
         """Every subset of the data set with every variant."""
-        for subset in agreement.subsets_of(self.dataset):
+        for subset in () if self.dataset is None else agreement.subsets_of(self.dataset):
             for variant in self.variants:
                 yield subset, variant
 
@@ -113,6 +113,7 @@ class RunConfiguration:
         self, variants: Sequence[Variant], engine: Callable[[str | None], Engine], *, shown: bool = True
     ) -> DatasetDistances:
         """Of the data set, by some of the variants; see `agreement.DatasetDistances`."""
+        assert self.dataset is not None
         keys = {} if self.store is None else {variant: self._key(variant) for variant in variants}
         return DatasetDistances(self.dataset, variants, engine, self.store, keys, shown=shown)
 
@@ -161,7 +162,9 @@ def configure(options: Any) -> RunConfiguration:
     check_name("gate", gate, GATES)
     asked = tuple(probes.load(options.probes or [probes.BUILT_IN], options.cases))
     _check_sizes(asked, configuration)
-    known = [*(probe.name for probe in asked), *agreement.scored_names(configuration.dataset)]
+    known = [probe.name for probe in asked]
+    if configuration.dataset is not None:
+        known += agreement.scored_names(configuration.dataset)
     recorded = NOTHING_KNOWN
     if gate == "baseline":
         recorded = baseline.read(_shown(Path(options.baseline or BUILT_IN_BASELINE)))
@@ -199,7 +202,7 @@ def configure_measurement(options: Any) -> RunConfiguration:
 
     Args:
         options: an object with ``metric``, ``network``, ``normalization``, ``reduction``, ``device``, ``weights``,
-            ``bapps``, ``steady`` and ``store`` as attributes.
+            ``bapps``, ``rank_flips`` and ``store`` as attributes.
 
     Raises:
         DpsError: as for `configure`.
@@ -216,11 +219,11 @@ def configure_measurement(options: Any) -> RunConfiguration:
     normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
     variants = metrics.variants(chosen, names, normalizations)
     check_name("reduction", options.reduction, REDUCTIONS)
-    dataset = synthetic.synthesize() if options.bapps is None else folders.read(Path(options.bapps))
+    dataset = _dataset(options)
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
     weights = {name: networks.find_weights(name, options.weights) for name in needed}
     return RunConfiguration(
-        dataset=rank_flips.with_moves(dataset) if options.steady else dataset,
+        dataset=dataset,
         store=_store(options),
         variants=tuple(variants),
         weights=weights,
@@ -263,14 +266,28 @@ def _listed(values: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def _store(options: Any) -> Path | None:
-    """Where distances are kept: where the option says, or else BAPPS's in the user's cache.
+def _dataset(options: Any) -> Dataset | None:
+    """Return what ``--bapps`` names; a folder of the name ``synthetic`` wins over the stand-in."""
+    if options.bapps is None:
+        if options.rank_flips:
+            raise UsageError("--rank-flips: needs triplets; pass --bapps DIR, too.")
+        return None
+    folder = Path(options.bapps)
+    stand_in = options.bapps == synthetic.NAME and not folder.exists()
+    dataset = synthetic.synthesize() if stand_in else folders.read(folder)
+    return rank_flips.with_perturbations(dataset) if options.rank_flips else dataset
 
-    The synthetic stand-in is measured anew in each run: that takes seconds, and nothing can be out of date.
+
+def _store(options: Any) -> Path | None:
+    """Return where distances are kept: where ``--store`` says, or else those of a folder in the user's cache.
+
+    The synthetic stand-in is measured again in each run, which takes seconds.
     """
     if options.store is not None:
         return store.prepare(Path(options.store))
-    return None if options.bapps is None else store.prepare(store.default_folder())
+    if options.bapps is None or (options.bapps == synthetic.NAME and not Path(options.bapps).exists()):
+        return None
+    return store.prepare(store.default_folder())
 
 
 _FLOOR = re.compile(r"(?P<of>[^<>=]+)>=(?P<at_least>.+)")

@@ -1,12 +1,13 @@
 """One run in progress: each unit of work is measured when one of its results is first looked up."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from dps import agreement, memory
-from dps.agreement import Subset
+from dps.agreement import DatasetDistances, Subset
 from dps.errors import DpsError, StoreError
 from dps.images import Triple
 from dps.measurement import Engine
@@ -82,7 +83,7 @@ class Session:
         self._engines: dict[str | None, Engine] = {}
         self._drawn: dict[str, Triple | DpsError] = {}
         self._answers: dict[Unit, dict[tuple[str, Variant], CaseResult]] = {}
-        self._distances = configuration.distances(scored, self.engine)
+        self._scored = scored
 
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
         """How well a variant agrees with those who judged; the first look-up measures all of its network.
@@ -91,7 +92,7 @@ class Session:
             StoreError: what was measured cannot be kept. Running again goes on from there.
         """
         try:
-            judgments, distances = self._distances.of(subset, variant)
+            judgments, distances = self.distances.of(subset, variant)
         except StoreError:
             raise
         except DpsError as error:
@@ -107,6 +108,11 @@ class Session:
             judges=agreement.judges_score(subset.kind, judgments),
             triplets=() if each is None else tuple(each.tolist()),
         )
+
+    @functools.cached_property
+    def distances(self) -> DatasetDistances:
+        """Of the data set."""
+        return self._question.distances(self._scored, self.engine)
 
     def __getitem__(self, asked: tuple[Case, Variant]) -> CaseResult:
         case, variant = asked

@@ -22,6 +22,7 @@ def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: in
     Raises:
         DpsError: a metric broke, images cannot be read, or the store cannot be written.
     """
+    assert configuration.dataset is not None
     shards = configuration.dataset.shards[worker::workers]
     by_network = configuration.distances(
         configuration.variants, functools.cache(configuration.engine), shown=worker == 0
