@@ -46,7 +46,7 @@ class ImageError(DpsError, ValueError):
 
 
 class DrawError(DpsError):
-    """A scene cannot be drawn, or the case it makes asks nothing."""
+    """A scene cannot be drawn, or an image equals the original."""
 
 
 class MetricError(DpsError):

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dps import probes
+from dps import notes, probes
 from dps.errors import DrawError, ProbeError, UsageError
 from dps.images import Pixels, Triple
 from dps.probes import Case, ranges
@@ -46,6 +48,7 @@ def case_text(**changed: object) -> str:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder, so that messages name its files without the way to them."""
     monkeypatch.chdir(tmp_path)
+    notes.clear()
     return tmp_path
 
 
@@ -83,10 +86,14 @@ def test_a_missing_file_is_named(here: Path) -> None:
         probes.load(["nowhere.yaml"])
 
 
-def test_a_folder_without_yaml_is_named_and_deeper_ones_are_not_looked_at(here: Path) -> None:
+def test_a_folder_without_yaml_is_named_and_deeper_ones_are_not_searched(here: Path) -> None:
     (here / "folder" / "deeper").mkdir(parents=True)
     (here / "folder" / "deeper" / "p.yaml").write_text(OK, encoding="utf-8")
-    with pytest.raises(ProbeError, match=r"^folder: no \*\.yaml in this folder \(deeper ones are not looked at\)\.$"):
+    message = r"^folder: no \*\.yaml or \*\.yml in this folder \(deeper ones are not searched\)"
+    with pytest.raises(ProbeError, match=message + r"\.$"):
+        probes.load([here / "folder"])
+    (here / "folder" / "p.json").write_text('{"probe": "p",\n "cases": []}', encoding="utf-8")
+    with pytest.raises(ProbeError, match=message + "; p.json looks like a probe file: name it itself, or rename it"):
         probes.load([here / "folder"])
 
 
@@ -97,12 +104,37 @@ def test_a_folder_called_like_a_file_is_named(here: Path) -> None:
 
 
 def test_a_folder_is_read_in_order_of_names_and_each_file_once(here: Path) -> None:
-    for name in ("b", "a"):
-        (here / f"{name}.yaml").write_text(OK.replace("probe: p", f"probe: {name}"), encoding="utf-8")
-    (here / "c.yml").write_text("no", encoding="utf-8")
-    found = probes.load([here, "a.yaml", here / "b.yaml"])
-    assert [probe.name for probe in found] == ["a", "b"]
-    assert [str(probe.path) for probe in found] == ["a.yaml", "b.yaml"]
+    for name in ("b.yml", "a.yaml", "c.YAML"):
+        (here / name).write_text(OK.replace("probe: p", f"probe: {name[0]}"), encoding="utf-8")
+    loaded = probes.load([here, "a.yaml", here / "b.yml"])
+    assert [probe.name for probe in loaded] == ["a", "b", "c"]
+    assert [str(probe.path) for probe in loaded] == ["a.yaml", "b.yml", "c.YAML"]
+    assert not notes.lines()
+
+
+def test_files_that_look_like_probes_are_noted_and_others_are_not(here: Path) -> None:
+    (here / "a.yaml").write_text(OK, encoding="utf-8")
+    for name in ("a.yaml~", "b.yaml.txt", "c.json", "d"):
+        (here / name).write_text(OK, encoding="utf-8")
+    (here / "e.txt").write_text("a probe: what it is\ncases of it\n", encoding="utf-8")
+    os.mkfifo(here / "pipe")
+    (here / "gone").symlink_to("nowhere")
+    save("dog.png")
+    (probe,) = probes.load([here])
+    assert probe.name == "p"
+    only = "of a folder, only *.yaml and *.yml are."
+    assert notes.lines() == [f"probes not read in 4 files (a.yaml~, b.yaml.txt, c.json, ...): {only}"]
+
+
+def test_the_built_in_folder_has_nothing_that_is_not_read() -> None:
+    notes.clear()
+    probes.load([probes.BUILT_IN], 1)
+    assert not notes.lines()
+
+
+def test_a_probe_file_in_another_unicode_form_is_found(here: Path) -> None:
+    Path(unicodedata.normalize("NFD", "caf\u00e9.yaml")).write_text(OK, encoding="utf-8")
+    assert [probe.name for probe in probes.load([unicodedata.normalize("NFC", "caf\u00e9.yaml")])] == ["p"]
 
 
 def test_one_probe_in_two_files_names_both(here: Path) -> None:
@@ -138,18 +170,43 @@ def test_a_file_of_a_mebibyte_or_more_is_not_read(here: Path) -> None:
         (OK + "---\n" + OK, "f.yaml:7: not YAML: but found another document."),
         (OK + "probe: q\n", "f.yaml:7: key 'probe' stands twice in one mapping."),
         ("1: a\n", "f.yaml:1: keys must be text, found 1; put it in quotes."),
-        ("[a]: b\n", "f.yaml:1: keys must be text, found None; put it in quotes."),
-        (OK + "asks: 2001-99-99\n", "f.yaml:7: '2001-99-99' is no timestamp; put text in quotes."),
-        (OK + "asks: !!int foo\n", "f.yaml:7: 'foo' is no int; put text in quotes."),
-        (OK + "asks: !!bool foo\n", "f.yaml:7: 'foo' is no bool; put text in quotes."),
-        (OK + "asks: !!timestamp foo\n", "f.yaml:7: 'foo' is no timestamp; put text in quotes."),
+        ("no: a\n", "f.yaml:1: keys must be text, found no; put it in quotes."),
+        ("[a]: b\n", "f.yaml:1: keys must be text, found a list or mapping; put it in quotes."),
+        (OK + "asks: 2001-99-99\n", "f.yaml:7: '2001-99-99' is not a valid timestamp; put text in quotes."),
+        (OK + "asks: !!int foo\n", "f.yaml:7: 'foo' is not a valid int; put text in quotes."),
+        (OK + "asks: !!bool foo\n", "f.yaml:7: 'foo' is not a valid bool; put text in quotes."),
+        (OK + "asks: !!timestamp foo\n", "f.yaml:7: 'foo' is not a valid timestamp; put text in quotes."),
         (OK + "size: " + "9" * 5000 + "\n", "f.yaml:7: '9999999999"),
         (OK + "asks: !!set {a}\n", "f.yaml:7: tag 'tag:yaml.org,2002:set' is not allowed; write plain mappings"),
-        (OK + "<<: {asks: a}\n", "f.yaml:7: not YAML: could not determine a constructor for the tag"),
+        (OK + "<<: {asks: a}\n", "f.yaml:7: '<<' merges mappings in YAML, which is not supported here; write the keys"),
+        (
+            OK + "asks: <<\n",
+            "f.yaml:7: '<<' merges mappings in YAML, which is not supported here; write the keys out, or",
+        ),
+        (
+            OK + "asks: =\n",
+            "f.yaml:7: '=' marks a default value in YAML, which is not supported here; put it in quotes.",
+        ),
+        (
+            OK + r'asks: "a \ud83d b"',
+            r"f.yaml:7: 'a \ud83d b' has half of a surrogate pair; write the character itself.",
+        ),
+        (OK + r'"a\ude00": b', r"f.yaml:7: 'a\ude00' has half of a surrogate pair; write the character itself."),
     ],
 )
 def test_what_is_no_plain_yaml_is_refused(here: Path, text: str | bytes, message: str) -> None:
     assert why(text).startswith(message)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_and_the_emoji_of_json_tools_are_read(here: Path, encoding: str) -> None:
+    text = (
+        '{"probe": "p", "asks": "\\ud83d\\ude00?", "cases": [{"id": "\\ud83d\\ude00", "original": {"scene": "pattern",'
+    )
+    text += '"family": "rings"}, "distorted": {"invert": {}}, "references": "standard"}]}'
+    Path("f.yaml").write_text(text, encoding=encoding)
+    (probe,) = probes.load(["f.yaml"])
+    assert (probe.asks, probe.cases[0].id) == ("\U0001f600?", "\U0001f600")
 
 
 @pytest.mark.parametrize("tag", ["apply:os.system", "new:os.system", "name:os.system"])
@@ -188,7 +245,7 @@ def test_everything_read_knows_its_line(here: Path) -> None:
     assert document.data == {"a": 1, "b": [{"c": [2]}, 3]}
     assert document.lines[("b", 0, "c")] == 4
     assert document.lines[("b", 1)] == 5
-    assert str(document.error(("b", 0, "nothing", 7), "why")) == "f.yaml:4: why"
+    assert document.line(("b", 0, "nothing", 7)) == 4
 
 
 # ------------------------------------------------------------------------------------- what a file declares
@@ -201,7 +258,10 @@ def test_everything_read_knows_its_line(here: Path) -> None:
         ("probe: p\ncases: {a: 1}\n", "f.yaml:2: cases: input should be a valid list; found dict {'a': 1}."),
         ("probe: p\ncases: []\n", "f.yaml:2: cases: list should have at least 1 item"),
         ("probe: p\ncases: [a]\n", "f.yaml:2: cases: it should be a mapping; found str 'a'."),
-        ("probe: p q\ncases: [a]\n", "f.yaml:1: probe: string should match pattern"),
+        (
+            "probe: p q\ncases: [a]\n",
+            "f.yaml:1: probe: a name has letters without accents, digits, _ . and - alone, such as p_q; found 'p q'.",
+        ),
         (OK + "severity: {by: a}\n", "f.yaml:7: key 'unit' is missing."),
         (OK + "severity: {by: a, unit: b, per: 1}\n", "f.yaml:7: unknown key 'per'. Known: by, people, unit."),
         (
@@ -226,9 +286,10 @@ def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str)
     ("changed", "message"),
     [
         # the original
-        ({"original": "[a]"}, ":4: cases.original: it should be a mapping; found list ['a']."),
-        ({"original": "dog.png"}, ":4: cases.original: it should be a mapping; found str 'dog.png'."),
-        ({"original": "{}"}, ":4: an image is declared by a mapping, found {}."),
+        ({"original": "[a]"}, ":4: original: {image: FILE} or {scene: NAME, ...}; found ['a']."),
+        ({"original": "dog.png"}, ":4: original: an image file is written {image: dog.png}; found 'dog.png'."),
+        ({"original": "{}"}, ":4: original: {image: FILE} or {scene: NAME, ...}; found {}."),
+        ({"original": "rings"}, ":4: original: {image: FILE} or {scene: NAME, ...}; found 'rings'."),
         ({"original": "{invert: {}}"}, ":4: original: {image: FILE} or {scene: NAME, ...}; keys found: 'invert'."),
         (
             {"original": "{scene: patern}"},
@@ -240,7 +301,10 @@ def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str)
             {"original": "{scene: pattern, famly: rings}"},
             ":4: unknown key 'famly'; pattern takes family, off_black.",
         ),
-        ({"original": "{scene: pattern, family: ringss}"}, ":4: family: input should be 'checkerboard', 'stripes',"),
+        (
+            {"original": "{scene: pattern, family: ringss}"},
+            ":4: family: unknown name 'ringss'. Did you mean 'rings'? Known: blobs,",
+        ),
         (
             {"original": "{scene: pattern, family: rings, off_black: 0.5}"},
             ":4: off_black: input should be less than or equal to 0.25; found 0.5.",
@@ -251,7 +315,7 @@ def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str)
             ":4: off_black: input should be a valid number",
         ),
         # the distorted image
-        ({"distorted": "invert"}, ":5: cases.distorted: it should be a mapping; found str 'invert'."),
+        ({"distorted": "invert"}, ":5: distorted: a distortion is written {invert: {}}; found 'invert'."),
         (
             {"distorted": "{invrt: {}}"},
             ":5: unknown distortion 'invrt'. Did you mean 'invert'? Known: blur, contrast,",
@@ -275,10 +339,21 @@ def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str)
         ({"references": "[]"}, ":6: references: 'standard', or a list that is not empty"),
         ({"references": "{black: 1}"}, ":6: references: 'standard', or a list that is not empty"),
         ({"references": "[blakc]"}, ":6: unknown reference 'blakc'. Did you mean 'black'? Known: black, blue, gray,"),
-        ({"references": "[3]"}, ":6: an image is declared by a mapping, found 3."),
-        ({"references": "[{replace_object: {content: x}}]"}, ":6: content: input should be 'other', 'block_noise' or"),
+        (
+            {"references": "[3]"},
+            ":6: a reference: {image: FILE}, a distortion, a scene, or one of black, white, gray, red,",
+        ),
+        ({"references": "[dog.JPG]"}, ":6: reference: an image file is written {image: dog.JPG}; found 'dog.JPG'."),
+        ({"references": "[blur]"}, ":6: reference: a distortion is written {blur: {sigma: ...}}; found 'blur'."),
+        (
+            {"references": "[{replace_object: {content: x}}]"},
+            ":6: content: unknown name 'x'. Known: block_noise, flat, other.",
+        ),
         # the case
-        ({"id": '"a\\nb"'}, ":3: cases.id: string should match pattern"),
+        (
+            {"id": '"a\\nb"'},
+            ":3: cases.id: a text on one line, without control characters and not empty; found 'a\\nb'.",
+        ),
         (
             {"id": "$nubmer", "draw": 1},
             ":3: id: unknown name 'nubmer'. Did you mean 'number'? Known: family, number, s",
@@ -296,6 +371,59 @@ def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str)
 )
 def test_a_mistake_in_a_case_names_its_line(here: Path, changed: dict[str, object], message: str) -> None:
     assert why(case_text(**changed)).startswith("f.yaml" + message)
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ("7", "int 7"), ("007", "int 7"), ("1.5", "float 1.5"), ("no", "bool False"), ("~", "NoneType None"),
+        ("12:30", "int 750"), ("2024-01-31", "date 2024-01-31"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("key", "line"), [("probe", 1), ("cases.id", 3)])
+def test_what_yaml_does_not_take_for_text_belongs_in_quotes(
+    here: Path, key: str, line: int, value: str, meaning: str
+) -> None:
+    text = case_text(id=value) if key == "cases.id" else OK.replace("probe: p", f"probe: {value}")
+    assert why(text) == f'f.yaml:{line}: {key}: YAML reads {value} as {meaning}; put it in quotes: "{value}".'
+
+
+@pytest.mark.parametrize("value", ["1e3", "0o17", "~a", "salt & pepper", "'<<'", "'='"])
+def test_what_yaml_takes_for_text_is_an_id(here: Path, value: str) -> None:
+    assert loaded(case_text(id=value))[0].id == value.strip("'")
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_a_misspelt_key_instead_of_a_missing_one(here: Path) -> None:
+    text = case_text(original="dog.png", seed=-1).replace("distorted:", "distortion:").replace("references:", "")
+    Path("f.yaml").write_text(text.replace("     standard\n", "") + CASE_2, encoding="utf-8")
+    with pytest.raises(ProbeError) as caught:
+        probes.load(["f.yaml"])
+    assert str(caught.value).splitlines() == [
+        "f.yaml:5: unknown key 'distortion'. Did you mean 'distorted'? Known: asks, distorted, draw, id, original, "
+        "references, seed, source.",
+        "f.yaml:6: cases.seed: input should be greater than or equal to 0; found int -1.",
+        "f.yaml:8: unknown key 'famly'; pattern takes family, off_black.",
+        "f.yaml:9: degrees: input should be less than 360; found 400.",
+        "f.yaml:9: factor: input should be greater than 0; found -1.",
+        "f.yaml:10: unknown reference 'blakc'. Did you mean 'black'? Known: black, blue, gray, green, noise, random, "
+        "red, white.",
+        "f.yaml:3: key 'references' is missing.",
+    ]
+
+
+CASE_2 = """  - id: second
+    original: {scene: pattern, famly: rings}
+    distorted: {rotate: {degrees: 400}, contrast: {factor: -1}}
+    references: [blakc]
+"""
+
+
+def test_of_many_mistakes_ten_are_told_and_the_rest_are_counted(here: Path) -> None:
+    Path("f.yaml").write_text("probe: p\ncases:\n" + CASE_2 * 5, encoding="utf-8")
+    with pytest.raises(ProbeError) as caught:
+        probes.load(["f.yaml"])
+    assert len(str(caught.value).splitlines()) == 11
+    assert str(caught.value).endswith("\nf.yaml: 10 more mistakes.")
 
 
 @pytest.mark.parametrize(
@@ -389,13 +517,16 @@ def test_a_file_can_be_distorted_by_pixels(here: Path) -> None:
         (file_case(references="[{image: other.png}]"), ":6: other.png measures 50 x 30 pixels, but its case 40 x 40;"),
         (
             file_case(distorted="again.bmp"),
-            ":3: case 'rings': the distorted image equals the original, so the case asks nothing.",
+            ":3: case 'rings': the distorted image equals the original, so there is nothing to compare.",
         ),
         (
             file_case(references="[black, {image: again.bmp}]"),
-            ":3: case 'rings': reference 'again.bmp' equals the original, so the case asks nothing.",
+            ":3: case 'rings': reference 'again.bmp' equals the original, so there is nothing to compare.",
         ),
-        (file_case("black.png"), ":3: case 'rings': reference 'black' equals the original, so the case asks nothing."),
+        (
+            file_case("black.png"),
+            ":3: case 'rings': reference 'black' equals the original, so there is nothing to compare.",
+        ),
         (case_text(original="{image: [a.png]}"), ":4: image: a path, found ['a.png']."),
         (case_text(original="{image: a.png, size: 3}"), ":4: unknown key 'size'; an image file takes no more than"),
         (
@@ -578,11 +709,11 @@ def test_size_is_the_drawn_images_size(here: Path) -> None:
     [
         (
             {"distorted": "{rotate: {degrees: 0}}"},
-            "f.yaml:3: case 'rings': the distorted image equals the original, so the case asks nothing.",
+            "f.yaml:3: case 'rings': the distorted image equals the original, so there is nothing to compare.",
         ),
         (
             {"references": "[black, {rotate: {degrees: 0}}]"},
-            "f.yaml:3: case 'rings': reference 'rotate' equals the original, so the case asks nothing.",
+            "f.yaml:3: case 'rings': reference 'rotate' equals the original, so there is nothing to compare.",
         ),
         (
             {"original": "{scene: patch, content: bars}"},
@@ -606,6 +737,13 @@ def test_a_scene_cannot_be_a_reference_of_an_oblong_file(here: Path) -> None:
     (case,) = loaded(case_text(original="{image: a.png}", references="[{scene: pattern, family: rings}]"))
     with pytest.raises(DrawError, match=r"a scene is square, but the case's images are 50 x 30 pixels$"):
         case.draw()
+
+
+def test_noise_is_another_spelling_of_the_random_reference(here: Path) -> None:
+    (case,) = loaded(case_text(references="[noise, random]"))
+    assert list(case.references) == ["random", "random-2"]
+    references = case.draw().references
+    assert references["random"] == references["random-2"] == loaded(OK)[0].draw().references["random"]
 
 
 def test_standard_references_by_hand(here: Path) -> None:
@@ -643,7 +781,7 @@ def of(built_in: BuiltIn, probe: str) -> list[tuple[Case, Triple]]:
 
 
 def scene_of(case: Case) -> Scene:
-    made = case.original.make(None, case.shape)
+    made = case.original.draw(None, case.shape)
     assert isinstance(made, Scene)
     return made
 
@@ -723,7 +861,9 @@ def test_what_says_how_far_a_case_is_distorted_is_a_number_of_every_case(built_i
 
 def test_the_thresholds_are_the_published_ones() -> None:
     """arXiv:2407.17927; its authors' code has images of 256 pixels, and 29.2 pixels a degree."""
-    notice = {probe.name: probe.severity.notice for probe in probes.load([probes.BUILT_IN]) if probe.severity}
+    notice = {
+        probe.name: probe.severity.detection_threshold for probe in probes.load([probes.BUILT_IN]) if probe.severity
+    }
     found = {name: at for name, at in notice.items() if at is not None}
     assert found == {
         **dict.fromkeys(("rotate", "order_rotate"), 3.6),
@@ -883,7 +1023,7 @@ def test_color_stain_reference_has_the_old_ground_and_clearly_another_object(bui
         scene = scene_of(case)
         whole, _, share = object_of(scene)
         ((name, how),) = case.references.items()
-        replaced = how.make(scene, case.shape)
+        replaced = how.draw(scene, case.shape)
         assert isinstance(replaced, Scene)
         _, now_touched, now_share = object_of(replaced)
         original, reference = triple.original.pixels, triple.references[name].pixels

@@ -331,7 +331,7 @@ def test_a_case_that_cannot_be_drawn_leaves_the_others_alone() -> None:
     broken = found.pop(("p/nothing", "pixel"))
     assert broken.drawing_failed
     assert not broken.verdict.passed
-    assert broken.verdict.error.endswith("the distorted image equals the original, so the case asks nothing.")
+    assert broken.verdict.error.endswith("the distorted image equals the original, so there is nothing to compare.")
     assert broken.images_sha256 == ""
     assert not any(answer.drawing_failed or answer.verdict.error for answer in found.values())
 

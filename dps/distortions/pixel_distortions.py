@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Interval
 from numpy.typing import NDArray
+from pydantic import Field
 
 from dps.errors import DrawError
 from dps.images import Pixels
+from dps.scenes.parameters import Identity
 from dps.scenes.rng import Rng
 
 
@@ -27,7 +28,7 @@ def flip(pixels: Pixels, _rng: Rng) -> Pixels:
     return pixels[:, ::-1]
 
 
-def blur(pixels: Pixels, _rng: Rng, *, sigma: Annotated[float, Interval(gt=0, le=32)]) -> Pixels:
+def blur(pixels: Pixels, _rng: Rng, *, sigma: Annotated[float, Field(gt=0, le=32), Identity(0)]) -> Pixels:
     """Blur with a Gaussian; at the edges the outermost pixels go on.
 
     Args:
@@ -60,7 +61,7 @@ def _gaussian(sigma: float) -> NDArray[np.int64]:
     return whole
 
 
-def noise(pixels: Pixels, rng: Rng, *, deviation: Annotated[float, Interval(gt=0, le=1)]) -> Pixels:
+def noise(pixels: Pixels, rng: Rng, *, deviation: Annotated[float, Field(gt=0, le=1), Identity(0)]) -> Pixels:
     """Add noise to each color of each pixel.
 
     Args:
@@ -72,7 +73,7 @@ def noise(pixels: Pixels, rng: Rng, *, deviation: Annotated[float, Interval(gt=0
     return _rounded(pixels + thrown * (255 * deviation / math.sqrt(256**2 - 1)))
 
 
-def jpeg(pixels: Pixels, _rng: Rng, *, quality: Annotated[int, Interval(ge=1, le=99)]) -> Pixels:
+def jpeg(pixels: Pixels, _rng: Rng, *, quality: Annotated[int, Field(ge=1, le=99), Identity(100)]) -> Pixels:
     """Lose what JPEG loses, colors at full resolution: cosines of blocks of 8 x 8 pixels are rounded.
 
     Written out, in whole numbers alone: libraries round differently from version to version, and flat blocks lie
@@ -147,7 +148,7 @@ _QUANTA = np.array(
 """How coarsely luma and color are rounded at quality 50, by frequency down and across."""
 
 
-def contrast(pixels: Pixels, _rng: Rng, *, factor: Annotated[float, Interval(gt=0, le=4)]) -> Pixels:
+def contrast(pixels: Pixels, _rng: Rng, *, factor: Annotated[float, Field(gt=0, le=4), Identity(1)]) -> Pixels:
     """Bring all colors nearer to middle gray, or farther from it.
 
     Args:
@@ -161,8 +162,8 @@ def lighting(
     pixels: Pixels,
     _rng: Rng,
     *,
-    gamma: Annotated[float, Interval(gt=0, le=8)] = 1.0,
-    gain: Annotated[float, Interval(gt=0, le=8)] = 1.0,
+    gamma: Annotated[float, Field(gt=0, le=8), Identity(1)] = 1.0,
+    gain: Annotated[float, Field(gt=0, le=8), Identity(1)] = 1.0,
 ) -> Pixels:
     """Make the picture lighter or darker.
 
@@ -174,7 +175,7 @@ def lighting(
     return _rounded(255 * gain * (np.arange(256) / 255) ** gamma)[pixels]
 
 
-def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Pixels:
+def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Field(gt=-360, lt=360), Identity(0)]) -> Pixels:
     """Turn all hues about the gray axis, and clip; grays stay.
 
     Args:
@@ -187,7 +188,7 @@ def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Interval(gt=
     return _rounded(pixels @ turned.T)
 
 
-def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Interval(gt=0, lt=1)]) -> Pixels:
+def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Field(gt=0, lt=1), Identity(0)]) -> Pixels:
     """Cover a square somewhere with a gray that no standard reference has.
 
     Args:
@@ -203,7 +204,7 @@ def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Interval(gt=0, l
     return covered
 
 
-def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Interval(ge=1, le=1024)]) -> Pixels:
+def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Field(ge=1, le=1024), Identity(1024)]) -> Pixels:
     """Put the image's own patches in random order, none of them where it was.
 
     Args:

@@ -6,18 +6,19 @@ from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Interval
+from pydantic import Field
 
 from dps.errors import DrawError
 from dps.scenes import color
 from dps.scenes.color import Array
-from dps.scenes.composition import GRID, GROUNDS, OneOf, coverage, hexadecimal, stands_out
+from dps.scenes.composition import GRID, GROUNDS, coverage, hexadecimal, stands_out
 from dps.scenes.contents import CONTENTS, FILLERS
+from dps.scenes.parameters import Identity, one_of
 from dps.scenes.plane import Affine, Layer, Mask, Paint, Scene, about_middle, scale, shift, turn
 from dps.scenes.rng import Rng
 
 
-def rotate(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Interval(gt=-360, lt=360)]) -> Scene:
+def rotate(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Field(gt=-360, lt=360), Identity(0)]) -> Scene:
     """Turn the whole scene clockwise about the middle of the frame; the plain ground is endless.
 
     Args:
@@ -27,7 +28,7 @@ def rotate(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Interval(gt=-36
     return scene.moved(about_middle(turn(degrees)))
 
 
-def zoom(scene: Scene, _rng: Rng, *, factor: Annotated[float, Interval(gt=0, le=8)]) -> Scene:
+def zoom(scene: Scene, _rng: Rng, *, factor: Annotated[float, Field(gt=0, le=8), Identity(1)]) -> Scene:
     """Grow or shrink the scene about the middle of the frame; the plain ground is endless.
 
     Args:
@@ -37,7 +38,7 @@ def zoom(scene: Scene, _rng: Rng, *, factor: Annotated[float, Interval(gt=0, le=
     return scene.moved(about_middle(scale(factor)))
 
 
-def shear(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Interval(gt=-80, lt=80)]) -> Scene:
+def shear(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Field(gt=-80, lt=80), Identity(0)]) -> Scene:
     """Slant the scene: what is upright leans to the right, the middle of the frame stays.
 
     Args:
@@ -51,8 +52,8 @@ def translate(
     scene: Scene,
     _rng: Rng,
     *,
-    right: Annotated[float, Interval(gt=-1, lt=1)] = 0.0,
-    down: Annotated[float, Interval(gt=-1, lt=1)] = 0.0,
+    right: Annotated[float, Field(gt=-1, lt=1), Identity(0)] = 0.0,
+    down: Annotated[float, Field(gt=-1, lt=1), Identity(0)] = 0.0,
 ) -> Scene:
     """Shift the scene; the plain ground is endless.
 
@@ -85,7 +86,7 @@ def translate_clear(scene: Scene, rng: Rng) -> Scene:
     return _noting(translate(scene, rng, right=x, down=y), right=x, down=y)
 
 
-def stain(scene: Scene, rng: Rng, *, strokes: Annotated[int, Interval(ge=0, le=100)] = 0) -> Scene:
+def stain(scene: Scene, rng: Rng, *, strokes: Annotated[int, Field(ge=0, le=100), Identity(0)] = 0) -> Scene:
     """Give the plain ground another color, and stains; the object stays.
 
     White becomes a strong color that the object stands out from; any other color becomes white.
@@ -112,7 +113,7 @@ def stain(scene: Scene, rng: Rng, *, strokes: Annotated[int, Interval(ge=0, le=1
     return _noting(stained, new_ground_color=hexadecimal(ground), strokes=strokes)
 
 
-def stain_noise(scene: Scene, rng: Rng, *, strength: Annotated[float, Interval(gt=0, le=1)]) -> Scene:
+def stain_noise(scene: Scene, rng: Rng, *, strength: Annotated[float, Field(gt=0, le=1), Identity(0)]) -> Scene:
     """Sprinkle the plain ground with grains, each a little lighter or darker; the object stays.
 
     Args:
@@ -130,7 +131,7 @@ def stain_noise(scene: Scene, rng: Rng, *, strength: Annotated[float, Interval(g
     return replace(scene, layers=(layer, *scene.layers))
 
 
-def replace_object(scene: Scene, rng: Rng, *, content: Annotated[str, OneOf(("other", *FILLERS))] = "other") -> Scene:
+def replace_object(scene: Scene, rng: Rng, *, content: Annotated[str, one_of(["other", *FILLERS])] = "other") -> Scene:
     """Put something else in the object's place, of the same area, on the same ground.
 
     It is drawn anew until it clearly differs from the object: over the object's interior by a median of 30

@@ -5,16 +5,16 @@ Both are drawn anew until they are what a person would agree with: balanced, or 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Interval
+from pydantic import Field
 
 from dps.errors import DrawError
 from dps.scenes import color
 from dps.scenes.color import REFERENCE_COLORS, Array
 from dps.scenes.contents import CONTENTS, FULL
+from dps.scenes.parameters import one_of
 from dps.scenes.patterns import PATTERNS
 from dps.scenes.plane import Layer, Mask, Paint, Scene, scale, shift
 from dps.scenes.rng import Rng
@@ -24,13 +24,6 @@ STANDS_OUT = 35.0
 
 GRID = 32
 """Objects are placed at multiples of 1/32 of the frame: whole pixels at 64, 96 and 128."""
-
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """A text parameter takes one of these names."""
-
-    names: tuple[str, ...]
 
 
 # --------------------------------------------------------------------------------------------- grounds
@@ -112,8 +105,8 @@ PLACES: Mapping[str, Callable[[Rng, float], tuple[float, float]]] = {
 def pattern(
     rng: Rng,
     *,
-    family: Annotated[str, OneOf(tuple(PATTERNS))],
-    off_black: Annotated[float, Interval(ge=0, le=0.25)] = 0.0,
+    family: Annotated[str, one_of(PATTERNS)],
+    off_black: Annotated[float, Field(ge=0, le=0.25)] = 0.0,
 ) -> Scene:
     """A black-and-white pattern that fills the frame, a quarter to three quarters of it black.
 
@@ -146,12 +139,12 @@ def pattern(
 def patch(
     rng: Rng,
     *,
-    content: Annotated[str, OneOf(tuple(CONTENTS))],
-    side: Annotated[float, Interval(gt=0, le=1)] | None = None,
-    cover: Annotated[float, Interval(gt=0, le=1)] | None = None,
-    place: Annotated[str, OneOf(tuple(PLACES))] = "center",
-    ground: Annotated[str, OneOf(tuple(GROUNDS))] = "white",
-    also_on: Annotated[str, OneOf(tuple(REFERENCE_COLORS))] | None = None,
+    content: Annotated[str, one_of(CONTENTS)],
+    side: Annotated[float, Field(gt=0, le=1)] | None = None,
+    cover: Annotated[float, Field(gt=0, le=1)] | None = None,
+    place: Annotated[str, one_of(PLACES)] = "center",
+    ground: Annotated[str, one_of(GROUNDS)] = "white",
+    also_on: Annotated[str, one_of(REFERENCE_COLORS)] | None = None,
 ) -> Scene:
     """A structured object on a plain ground that it stands out from.
 
@@ -204,8 +197,8 @@ def patch(
 def view(
     rng: Rng,
     *,
-    content: Annotated[str, OneOf(tuple(FULL))],
-    reach: Annotated[float, Interval(ge=1, le=4)] = 1.0,
+    content: Annotated[str, one_of(FULL)],
+    reach: Annotated[float, Field(ge=1, le=4)] = 1.0,
 ) -> Scene:
     """A picture that fills the frame, with no ground to be seen.
 
