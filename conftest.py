@@ -16,7 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from dps.agreement import Subset
-    from dps.invariants import Bench
+    from dps.invariants import Check, Finding
     from dps.metrics import Variant
     from dps.probes import Case
     from dps.session.configuration import RunConfiguration
@@ -145,12 +145,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ("case", "variant"),
             [pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in items],
         )
-    if {"invariant", "variant"} <= set(metafunc.fixturenames):
-        from dps import invariants
-
-        pairs = list(invariants.asked(metafunc.config.stash[QUESTION].variants))
-        ids = [f"{invariant}-{variant}" for invariant, variant in pairs]
-        metafunc.parametrize(("invariant", "variant"), pairs, ids=ids)
+    if {"hold", "variant"} <= set(metafunc.fixturenames):
+        metafunc.parametrize("variant", metafunc.config.stash[QUESTION].variants, ids=str)
     if {"subset", "variant"} <= set(metafunc.fixturenames):
         scores = metafunc.config.stash[QUESTION].scores()
         metafunc.parametrize(
@@ -266,34 +262,55 @@ def scored(
 
 
 @pytest.fixture(scope="session")
-def bench(pytestconfig: pytest.Config, measured: "Session") -> "Bench":
-    """What measures the invariants' pairs, on the networks that are loaded already."""
-    from dps.invariants import Bench
+def examine(pytestconfig: pytest.Config, measured: "Session") -> "Callable[[Check, Variant], Finding]":
+    """Check invariants on the networks that are loaded already; what one measured, the next ones use."""
+    from dps.invariants import Subject, examine
+    from dps.options import EXAMPLES
 
-    return Bench(measured.engine, pytestconfig.stash[QUESTION].variants)
+    option = pytestconfig.option
+    profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
+    examples = option.examples or (None if profile else EXAMPLES)
+    variants = pytestconfig.stash[QUESTION].variants
+    cache: dict[object, Any] = {}
+
+    def examine_variant(check: "Check", variant: "Variant") -> "Finding":
+        subject = Subject(variant, variants, measured.engine(variant.network), cache)
+        return examine(check, subject, examples=examples, derandomize=seed is None)
+
+    return examine_variant
+
+
+@pytest.fixture(scope="session")
+def unmeasured() -> "set[Variant]":
+    """Variants whose invariants could not be measured, as this process has said already."""
+    return set()
 
 
 @pytest.fixture
-def hold(request: pytest.FixtureRequest, bench: "Bench", record: Record) -> "Callable[[str, Variant], None]":
-    """Ask a variant about an invariant; fail where it is broken, unless the gate is off."""
-    from dps import invariants
-
+def hold(
+    request: pytest.FixtureRequest,
+    examine: "Callable[[Check, Variant], Finding]",
+    unmeasured: "set[Variant]",
+    record: Record,
+) -> "Callable[[Check, Variant], None]":
+    """Check an invariant of a variant; fail where it is broken, unless the gate is off."""
     configuration: RunConfiguration = request.config.stash[QUESTION]
-    named = any("test_invariants" in argument for argument in request.config.args)
-    draws = invariants.draws(request.config.option, named=named)
 
-    def examine(invariant: str, variant: "Variant") -> None:
-        finding = invariants.examine(invariant, bench.subject(variant), **draws)
+    def check_variant(check: "Check", variant: "Variant") -> None:
+        finding = examine(check, variant)
         record(INVARIANT, finding.row)
-        if finding.holds is None:
-            pytest.skip(finding.why)
-        if not finding.holds:
-            text = invariants.told(finding, configuration.report_dir / "invariants")
-            if configuration.gates(variant):
-                pytest.fail(text, pytrace=False)
+        if finding.row["holds"]:
+            return
+        if finding.row["holds"] is None and (variant in unmeasured or not finding.row["error"]):
+            pytest.skip(finding.row["error"] or finding.row["reason"])
+        text = finding.explain(configuration.report_dir / "invariants")
+        if finding.row["error"]:
+            unmeasured.add(variant)
+        elif not configuration.gates(variant):
             pytest.xfail(text)
+        pytest.fail(text, pytrace=False)
 
-    return examine
+    return check_variant
 
 
 @pytest.fixture
@@ -385,18 +402,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    from dps import invariants
-
     configuration = config.stash[QUESTION]
     units = {f"[{case.name}-{variant}]": str(unit) for unit, case, variant in configuration.items()}
     units |= {
         f"[{subset}-{variant}]": str((subset.measured_with, variant.network))
         for subset, variant in configuration.scores()
     }
-    units |= {
-        f"[{invariant}-{variant}]": str((invariant, variant.network))
-        for invariant, variant in invariants.asked(configuration.variants)
-    }
+    units |= {f"[{variant}]": str(("invariants", variant.network)) for variant in configuration.variants}
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
         def _split_scope(self, nodeid: str) -> str:

@@ -18,7 +18,7 @@ reference. Imports go down this list and never up; a test holds that:
     measurement
     store
     probes, bapps
-    distortions
+    distortions, image_pairs
     scenes
     metrics
     networks
@@ -27,7 +27,7 @@ reference. Imports go down this list and never up; a test holds that:
     baseline, against
     scores, verdicts
     images
-    errors, files, locations, memory, notes, options, progress, rows, searching
+    errors, files, locations, memory, notes, options, progress, rows
 """
 
 import importlib

@@ -1,14 +1,15 @@
-"""The mildest distortion that a metric still fails on: a probe's ranges are searched, and the case is written out.
+"""Search for the mildest distortion that a metric still fails on: a probe's ranges are searched, with a case as result.
 
-A distortion's parameters go together, by one level: from the mildest values that the probe declares to the strongest.
-Where a case fails, milder ones are searched on all scenes, until none fails or the tries are spent.
+The parameters of a distortion change together, by one severity: from the mildest values that the probe declares to the
+strongest. Where a case fails, milder ones are searched on all scenes, until none fails or the tries are used up.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dps import probes, searching
+from dps import probes
 from dps.distortions import IDENTITY_PARAMETERS
 from dps.errors import DpsError, DrawError, UsageError
 from dps.measurement import Engine
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 Scale: TypeAlias = tuple[float, ...]
-"""A parameter's values from the mildest to the strongest: all of them if they are whole numbers, or else both ends."""
+"""A parameter's values from the mildest to the strongest: all of them if they are integers, or else both ends."""
 
-LEVELS = 100
-"""In how many steps a distortion goes from its mildest to its strongest."""
+SEVERITIES = 100
+"""Number of steps in which a distortion goes from its mildest to its strongest."""
 
 STEPS = 20
-"""In how many steps any other number goes through its range."""
+"""Number of steps in which any other number goes through its range."""
 
 MOST_SEEDS = 1000
 
@@ -37,23 +38,17 @@ class Candidate:
     """A case that may fail.
 
     Attributes:
-        level: how strong its distortion is, from 0 to `LEVELS`.
+        severity: of its distortion, from 0 to `SEVERITIES`.
         declared: the case as plain data, as a probe file has it.
     """
 
-    level: int
+    severity: int
     declared: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A case that fails.
-
-    Attributes:
-        candidate: how it is declared.
-        case: the same, to be drawn.
-        verdict: why it fails.
-    """
+    """A case that fails: as it is declared, ready to be drawn, and its verdict."""
 
     candidate: Candidate
     case: Case
@@ -62,25 +57,29 @@ class Failure:
 
 @dataclass(slots=True, kw_only=True)
 class Search:
-    """What a search has found so far.
+    """The state of a search.
 
     Attributes:
-        found: the mildest case that fails; None if none does.
-        tried: how many cases were measured.
-        refused: how many could not be drawn.
-        interrupted: somebody ended it early.
+        mildest: the failure with the lowest severity so far; None if no case fails.
+        measured: number of cases measured.
+        not_drawn: number of cases that could not be drawn.
+        interrupted: it was ended by Ctrl-C.
         graded: the distortion has parameters that make it milder.
     """
 
-    found: Failure | None = None
-    tried: int = 0
-    refused: int = 0
+    mildest: Failure | None = None
+    measured: int = 0
+    not_drawn: int = 0
     interrupted: bool = False
-    graded: bool = field(default=True)
+    graded: bool = True
 
 
-class _SpentError(BaseException):
-    """All tries are spent. No `Exception`, so that it ends the search at once."""
+class _NoTriesLeft(BaseException):
+    """Not an `Exception`, so that it ends Hypothesis's search at once."""
+
+
+class _CaseFailsError(Exception):
+    """Tells Hypothesis to make a case simpler."""
 
 
 def search(
@@ -90,63 +89,82 @@ def search(
     *,
     tries: int,
     seed: int = 0,
-    advance: Callable[[int], None] = lambda _more: None,
+    advance: Callable[[int], None] = lambda _count: None,
 ) -> Search:
     """Search a probe's ranges for the mildest distortion that fails.
 
     Args:
-        probe: what is asked.
-        variant: whose failure is searched for.
+        probe: the declared cases.
+        variant: the metric to falsify.
         engine: with the variant's network.
-        tries: how many cases are measured at most.
+        tries: the largest number of cases that are measured.
         seed: of the draws.
-        advance: is called with how many more cases were measured.
+        advance: is called with the number of further cases measured.
 
     Returns:
-        What was found; also where the search was interrupted by Ctrl-C.
+        The result, also where Ctrl-C ended the search.
 
     Raises:
         UsageError: the probe has nothing that could be searched.
-        DpsError: the metric broke.
+        DpsError: the metric raised.
     """
+    import hypothesis
+
     data = yaml_files.read(probe.path).data
     entries = [entry for entry in data["cases"] if "image" not in entry["distorted"]]
     if not entries:
         raise UsageError(f"{probe.path}: nothing to search; all distorted images are files.")
-    state = Search(graded=any(_scales(place, value) for entry in entries for place, value in _leaves(entry)))
+    places = [
+        (("distorted", distortion, parameter), value)
+        for entry in entries
+        for distortion, parameters in entry["distorted"].items()
+        for parameter, value in parameters.items()
+    ]
+    state = Search(graded=any(_scales(place, value) for place, value in places))
 
-    def fails(candidate: Candidate) -> bool:
-        if state.tried + state.refused >= tries:
-            raise _SpentError
-        named = {**candidate.declared, "id": f"{variant}-{candidate.declared['seed']}"}
-        (case,) = probes.of_data({**data, "cases": [named]}, probe.path).cases
+    def attempt(candidate: Candidate) -> None:
+        if state.measured + state.not_drawn >= tries:
+            raise _NoTriesLeft
+        declared = {**candidate.declared, "id": f"{variant}-{candidate.declared['seed']}"}
+        (case,) = probes.of_data({**data, "cases": [declared]}, probe.path).cases
         advance(1)
         try:
             triple = case.draw()
         except DrawError:
-            state.refused += 1
-            return False
-        state.tried += 1
+            state.not_drawn += 1
+            return
+        state.measured += 1
         outcome = engine.measure([triple], [variant])[0][variant]
         if isinstance(outcome, DpsError):
             raise outcome
         verdict = judge(outcome)
         if verdict.passed:
-            return False
-        if state.found is None or candidate.level <= state.found.candidate.level:
-            state.found = Failure(
-                candidate=Candidate(level=candidate.level, declared=named), case=case, verdict=verdict
-            )
-        return True
+            return
+        if state.mildest is None or candidate.severity <= state.mildest.candidate.severity:
+            candidate = Candidate(severity=candidate.severity, declared=declared)
+            state.mildest = Failure(candidate=candidate, case=case, verdict=verdict)
+        raise _CaseFailsError
 
+    settings = hypothesis.settings(
+        max_examples=tries,
+        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+        database=None,
+        deadline=None,
+        verbosity=hypothesis.Verbosity.quiet,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    below = SEVERITIES + 1
     try:
-        below = LEVELS + 1
         while below > 0:
-            searching.smallest(_candidates(entries, below), fails, tries=tries, seed=seed)
-            if state.found is None or state.found.candidate.level >= below or not state.graded:
+            run = hypothesis.seed(seed)(settings(hypothesis.given(_candidates(entries, below))(attempt)))
+            with contextlib.suppress(_CaseFailsError, hypothesis.errors.Flaky):  # flaky: it does not fail each time
+                run()
+            if state.mildest is None or state.mildest.candidate.severity >= below or not state.graded:
                 break
-            below = state.found.candidate.level
-    except _SpentError:
+            below = state.mildest.candidate.severity
+    except _NoTriesLeft:
         pass
     except KeyboardInterrupt:
         state.interrupted = True
@@ -154,25 +172,34 @@ def search(
 
 
 def _candidates(entries: list[dict[str, Any]], below: int) -> "SearchStrategy[Candidate]":
-    """All cases of a probe whose distortion is milder than a level; what is drawn first is made small first."""
+    """Return all cases whose severity is below a limit; Hypothesis simplifies first what is drawn first."""
     from hypothesis import strategies as st
 
     @st.composite
     def candidates(draw: "DrawFn") -> Candidate:
-        level = draw(st.integers(0, below - 1))
+        severity = draw(st.integers(0, below - 1))
         entry = draw(st.sampled_from(entries))
-        values: dict[Loc, Any] = {}
-        for place, value in sorted(_leaves(entry), key=lambda leaf: not _scales(*leaf)):
-            scales = _scales(place, value)
-            values[place] = _at(draw(st.sampled_from(scales)), level) if scales else draw(_any(value))
-        images = {key: _filled(entry[key], values, (key,)) for key in ("original", "distorted", "references")}
-        return Candidate(level=level, declared={"id": "", "seed": draw(st.integers(0, MOST_SEEDS)), **images})
+
+        def fill(data: Any, place: Loc) -> Any:
+            if scales := _scales(place, data):
+                return _value(draw(st.sampled_from(scales)), severity)
+            if isinstance(data, dict) and not ranges.is_drawn(data):
+                return {key: fill(value, (*place, key)) for key, value in data.items()}
+            if isinstance(data, list):
+                return [fill(value, (*place, number)) for number, value in enumerate(data)]
+            return draw(_any(data))
+
+        distorted = fill(entry["distorted"], ("distorted",))
+        original, references = (fill(entry[key], (key,)) for key in ("original", "references"))
+        declared = {"id": "", "seed": draw(st.integers(0, MOST_SEEDS))}
+        declared |= {"original": original, "distorted": distorted, "references": references}
+        return Candidate(severity=severity, declared=declared)
 
     return candidates()
 
 
 def _any(value: Any) -> "SearchStrategy[Any]":
-    """Whatever a drawn value may be; a plain one is itself."""
+    """Return all that a drawn value may be; a plain value is itself."""
     from hypothesis import strategies as st
 
     if not ranges.is_drawn(value):
@@ -187,33 +214,32 @@ def _any(value: Any) -> "SearchStrategy[Any]":
 
 
 def _scales(place: Loc, value: Any) -> list[Scale]:
-    """How a distortion's parameter goes from mild to strong: a scale for each range; none for all else.
+    """Return how a distortion's parameter goes from mild to strong, a scale for each range; empty for all else.
 
-    Fractions that are listed stand for the range that they span: what lies between two angles is no less
-    agreeable than these.
+    Listed fractions stand for the range that they span: what lies between two angles is an equally clear case.
     """
     if len(place) != 3 or place[0] != "distorted" or not ranges.is_drawn(value):
         return []
     _, distortion, parameter = place
-    unchanged = IDENTITY_PARAMETERS.get(str(distortion), {}).get(str(parameter))
-    if unchanged is None:
+    identity = IDENTITY_PARAMETERS.get(str(distortion), {}).get(str(parameter))
+    if identity is None:
         return []
 
     def strength(value: float) -> float:
-        return abs(value - unchanged)
+        return abs(value - identity)
 
     ((way, options),) = value.items()
     if way != "between" and all(isinstance(option, float) for option in options):
         value = {"between": [min(options), max(options)]}
-    both = list(dict.fromkeys(_ends(value)))
-    if all(isinstance(end, int) for ends in both for end in ends):
-        wholes = {whole for low, high in both for whole in range(int(low), int(high) + 1)}
-        return [tuple(sorted(wholes, key=strength))]
-    return [tuple(sorted(ends, key=strength)) for ends in both]
+    all_ends = list(dict.fromkeys(_ends(value)))
+    if all(isinstance(end, int) for ends in all_ends for end in ends):
+        integers = {integer for low, high in all_ends for integer in range(int(low), int(high) + 1)}
+        return [tuple(sorted(integers, key=strength))]
+    return [tuple(sorted(ends, key=strength)) for ends in all_ends]
 
 
 def _ends(value: Any) -> Iterator[tuple[float, float]]:
-    """The lowest and the highest value of every range that a drawn value may come from."""
+    """Yield the lowest and the highest value of every range that a drawn value may come from."""
     if not ranges.is_drawn(value):
         yield value, value
         return
@@ -225,49 +251,20 @@ def _ends(value: Any) -> Iterator[tuple[float, float]]:
             yield from _ends(option)
 
 
-def _at(scale: Scale, level: int) -> float:
-    """The value of a parameter at a level."""
+def _value(scale: Scale, severity: int) -> float:
+    """Return a parameter's value at a severity."""
     if all(isinstance(value, int) for value in scale):
-        return scale[round((len(scale) - 1) * level / LEVELS)]
+        return scale[round((len(scale) - 1) * severity / SEVERITIES)]
     mild, strong = scale
-    return round(mild + (strong - mild) * level / LEVELS, 4)
-
-
-def _leaves(entry: Mapping[str, Any]) -> Iterator[tuple[Loc, Any]]:
-    """All values of the images that an entry declares; a drawn value counts as one."""
-    for key in ("original", "distorted", "references"):
-        yield from _below(entry[key], (key,))
-
-
-def _below(data: Any, loc: Loc) -> Iterator[tuple[Loc, Any]]:
-    children = _children(data)
-    if not children:
-        yield loc, data
-    for key, value in children:
-        yield from _below(value, (*loc, key))
-
-
-def _filled(data: Any, values: Mapping[Loc, Any], loc: Loc) -> Any:
-    """The same data with its values drawn."""
-    children = _children(data)
-    if not children:
-        return values[loc]
-    filled = {key: _filled(value, values, (*loc, key)) for key, value in children}
-    return filled if isinstance(data, dict) else list(filled.values())
-
-
-def _children(data: Any) -> list[tuple[Any, Any]]:
-    if isinstance(data, dict) and not ranges.is_drawn(data):
-        return list(data.items())
-    return list(enumerate(data)) if isinstance(data, list) else []
+    return round(mild + (strong - mild) * severity / SEVERITIES, 4)
 
 
 def in_words(failure: Failure) -> str:
-    """The distortion that fails, as a probe file has it on one line: ``rotate: {degrees: 22.5}``."""
+    """Return the distortion that fails as one line of a probe file: ``rotate: {degrees: 22.5}``."""
     return yaml_files.written(failure.candidate.declared["distorted"], flow=True)
 
 
 def as_yaml(failure: Failure) -> str:
-    """The case as it stands under ``cases:`` in a probe file."""
+    """Return the case as it stands under ``cases:`` in a probe file."""
     lines = yaml_files.written([failure.candidate.declared]).splitlines()
     return "".join(f"  {line}\n" for line in lines)

@@ -7,6 +7,9 @@ value of an option that only a conftest knows for a path, and runs a conftest.py
 import argparse
 from typing import Any
 
+EXAMPLES = 8
+"""How many pairs of images each invariant tries."""
+
 LISTED = "may be given several times, or as a list with commas"
 
 
@@ -76,6 +79,12 @@ def pytest_addoption(parser: Any) -> None:
         metavar="DIR",
         help="where measured distances of BAPPS are kept, so that no run measures them again and one that was "
         "broken off goes on. Default: in your cache directory.",
+    )
+    add(
+        "--examples",
+        type=_count,
+        metavar="N",
+        help=f"how many pairs of images each invariant tries. Default: {EXAMPLES}, or those of a --hypothesis-profile.",
     )
     add(
         "--weights",

@@ -47,20 +47,20 @@ def searched(text: str, folder: Path, variant: Variant = PIXEL, **more: Any) -> 
 
 def test_the_mildest_that_fails_is_found(tmp_path: Path) -> None:
     found = searched(CONTRAST, tmp_path)
-    assert found.found is not None
+    assert found.mildest is not None
     # from 0.9 to 0.2 in steps of 0.007: the 57th is 0.501, at which black is 127.5 * 0.499 = 63.6, rounded 64 as
     # at 0.5: a tie, which is no pass; the 56th is 0.508 and 62.7
-    assert found.found.candidate.declared["distorted"] == {"contrast": {"factor": 0.501}}
-    assert found.found.candidate.level == 57
-    assert found.found.verdict.nearest_reference == "contrast"
-    assert falsify.in_words(found.found) == "contrast: {factor: 0.501}"
-    assert found.found.candidate.declared["original"] == {"scene": "pattern", "family": "rings"}  # the first
-    assert found.found.candidate.declared["seed"] == 0
-    assert found.tried + found.refused <= 150
+    assert found.mildest.candidate.declared["distorted"] == {"contrast": {"factor": 0.501}}
+    assert found.mildest.candidate.severity == 57
+    assert found.mildest.verdict.nearest_reference == "contrast"
+    assert falsify.in_words(found.mildest) == "contrast: {factor: 0.501}"
+    assert found.mildest.candidate.declared["original"] == {"scene": "pattern", "family": "rings"}  # the first
+    assert found.mildest.candidate.declared["seed"] == 0
+    assert found.measured + found.not_drawn <= 150
 
 
 def test_the_printed_case_draws_the_same_pixels_and_fails_again(tmp_path: Path) -> None:
-    found = searched(CONTRAST, tmp_path).found
+    found = searched(CONTRAST, tmp_path).mildest
     assert found is not None
     text = falsify.as_yaml(found)
     assert text == (
@@ -83,7 +83,7 @@ def test_the_printed_case_draws_the_same_pixels_and_fails_again(tmp_path: Path) 
 
 
 def test_the_same_seed_finds_the_same_case(tmp_path: Path) -> None:
-    one, two = (searched(CONTRAST, tmp_path, seed=3, tries=60).found for _ in range(2))
+    one, two = (searched(CONTRAST, tmp_path, seed=3, tries=60).mildest for _ in range(2))
     assert one is not None
     assert two is not None
     assert one.candidate == two.candidate
@@ -91,8 +91,8 @@ def test_the_same_seed_finds_the_same_case(tmp_path: Path) -> None:
 
 def test_where_nothing_fails_all_tries_are_spent(tmp_path: Path) -> None:
     found = searched(CONTRAST.replace("[0.2, 0.9]", "[0.6, 0.9]"), tmp_path, tries=40)
-    assert (found.found, found.interrupted) == (None, False)
-    assert found.tried == 40
+    assert (found.mildest, found.interrupted) == (None, False)
+    assert found.measured == 40
 
 
 def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
 
     found = searched(CONTRAST, tmp_path, advance=interrupt)
     assert found.interrupted
-    assert found.tried < 12
-    assert found.found is not None
-    assert not found.found.verdict.passed
+    assert found.measured < 12
+    assert found.mildest is not None
+    assert not found.mildest.verdict.passed
 
 
 def test_a_distortion_without_numbers_has_no_mildest(tmp_path: Path) -> None:
@@ -119,16 +119,16 @@ def test_a_distortion_without_numbers_has_no_mildest(tmp_path: Path) -> None:
     variant = Variant(metric=Metric(name="blind", distance=blind), network=None, normalization=None)
     found = searched(text, tmp_path, variant)
     assert not found.graded
-    assert found.found is not None
-    assert falsify.in_words(found.found) == "invert: {}"
+    assert found.mildest is not None
+    assert falsify.in_words(found.mildest) == "invert: {}"
 
 
 def test_a_case_that_cannot_be_drawn_is_no_failure(tmp_path: Path) -> None:
     text = CONTRAST.replace("contrast: {factor: {between: [0.2, 0.9]}}", "shuffle: {patch: {deal: [4, 8, 12]}}")
     found = searched(text, tmp_path, tries=20)  # 32 pixels are not made of patches of 12
-    assert found.refused > 0
-    assert found.found is not None
-    assert found.found.candidate.declared["distorted"] == {"shuffle": {"patch": 8}}  # the larger, the milder
+    assert found.not_drawn > 0
+    assert found.mildest is not None
+    assert found.mildest.candidate.declared["distorted"] == {"shuffle": {"patch": 8}}  # the larger, the milder
 
 
 def test_a_metric_that_breaks_ends_the_search(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_probe_of_files_has_nothing_to_search(tmp_path: Path) -> None:
 @pytest.mark.parametrize("probe", probes.load([probes.BUILT_IN], 1), ids=lambda probe: probe.name)
 def test_every_built_in_probe_can_be_searched(probe: Probe) -> None:
     found = search(probe, PIXEL, Engine(), tries=2)
-    assert found.tried + found.refused in (1, 2)
+    assert found.measured + found.not_drawn in (1, 2)
 
 
 # ------------------------------------------------------------------------------------------ what mild means
@@ -178,8 +178,8 @@ def test_scales_go_from_the_mildest_to_the_strongest(
 
 
 def test_levels_by_hand() -> None:
-    assert [falsify._at((0.9, 0.6), level) for level in (0, 50, 100)] == [0.9, 0.75, 0.6]
-    assert [falsify._at((0, 8, 9, 10), level) for level in (0, 20, 50, 100)] == [0, 8, 9, 10]  # index 0, 0.6, 1.5, 3
+    assert [falsify._value((0.9, 0.6), level) for level in (0, 50, 100)] == [0.9, 0.75, 0.6]
+    assert [falsify._value((0, 8, 9, 10), level) for level in (0, 20, 50, 100)] == [0, 8, 9, 10]  # index 0, 0.6, 1.5, 3
 
 
 def test_every_number_that_a_distortion_takes_has_a_value_that_changes_nothing() -> None:

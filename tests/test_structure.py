@@ -114,7 +114,7 @@ DOORS = {
     "click": {f"dps.cli.{name}" for name in ("asking", "looking", "people", "reporting", "setting_up", "shared")},
     "safetensors": {"dps.weights", "dps.store"},
     "pickle": {"dps.weights"},
-    "hypothesis": {"dps.searching", "dps.invariants.pairs", "dps.falsify"},
+    "hypothesis": {"dps.image_pairs", "dps.invariants", "dps.falsify"},
     "lpips": set[str](),
     "pytest": set[str](),
     "_pytest": set[str](),

@@ -145,16 +145,16 @@ def falsify(
     with progress.progress(f"falsify {name}", tries, "cases") as advance:
         search = library.search(probes[name], asked.variant, asked.engine(), tries=tries, seed=seed, advance=advance)
     ended = "interrupted: " if search.interrupted else ""
-    undrawn = f" ({search.refused} more could not be drawn)" if search.refused else ""
-    if search.found is None:
-        click.echo(f"{ended}{asked.variant} fails none of {search.tried} cases of {name}{undrawn}", err=True)
+    undrawn = f" ({search.not_drawn} more could not be drawn)" if search.not_drawn else ""
+    if search.mildest is None:
+        click.echo(f"{ended}{asked.variant} fails none of {search.measured} cases of {name}{undrawn}", err=True)
     else:
-        found = search.found
+        found = search.mildest
         picture = out / f"{found.case.name.replace('/', '-')}.png"
         sheets.sheet([found.case]).save(picture)
         mildest = "the mildest that fails" if search.graded else "one that fails"
         click.echo(f"{ended}{found.case.name}: {found.verdict}", err=True)
-        click.echo(f"  {library.in_words(found)}: {mildest}, of {search.tried} cases{undrawn}", err=True)
+        click.echo(f"  {library.in_words(found)}: {mildest}, of {search.measured} cases{undrawn}", err=True)
         click.echo(f"  drawn: {picture}", err=True)
         click.echo(library.as_yaml(found), nl=False)
-    sys.exit(130 if search.interrupted else int(search.found is not None))
+    sys.exit(130 if search.interrupted else int(search.mildest is not None))

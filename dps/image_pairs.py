@@ -1,0 +1,78 @@
+"""Pairs of small images with few parameters, so that Hypothesis can find the simplest pair that shows a fault."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from dps.images import Pixels
+from dps.scenes.rng import Rng
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+Color: TypeAlias = tuple[int, int, int]
+Drawing: TypeAlias = tuple[str, Callable[[int, int], Pixels]]
+"""An image in words, and the function from height and width to its pixels."""
+
+LARGER = 9
+"""By how many pixels images may be larger than the smallest, so that odd and oblong sizes are tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePair:
+    """Two images of one size.
+
+    Attributes:
+        original, other: 8-bit RGB, ``(height, width, 3)``.
+        text: how they were drawn, in one line.
+    """
+
+    original: Pixels = field(repr=False, compare=False)
+    other: Pixels = field(repr=False, compare=False)
+    text: str
+
+
+def flat(color: Color) -> Drawing:
+    """Return the drawing of an image of one color."""
+    return f"flat #{bytes(color).hex()}", lambda height, width: np.full((height, width, 3), color, np.uint8)
+
+
+def square(ground: Color, color: Color, side: int, left: int, top: int) -> Drawing:
+    """Return the drawing of a square on a flat image, cut off at its edges."""
+    text, draw_ground = flat(ground)
+
+    def draw(height: int, width: int) -> Pixels:
+        pixels = draw_ground(height, width)
+        pixels[top : top + side, left : left + side] = color
+        return pixels
+
+    return f"{text} with a #{bytes(color).hex()} square of {side} pixels at {left}, {top}", draw
+
+
+def noise(_color: Color, seed: int) -> Drawing:
+    """Return the drawing of uniform random pixels; the color only makes it no simpler than a flat image."""
+    return f"noise {seed}", lambda *size: Rng(seed, "noise").integers(0, 255, *size, 3).astype(np.uint8)
+
+
+def image_pair(height: int, width: int, drawing: Drawing, other: Drawing | int) -> ImagePair:
+    """Draw a pair; the other image may be the original, with its contrast raised by a percentage."""
+    pixels = drawing[1](height, width)
+    if isinstance(other, int):
+        raised = np.clip(np.rint(127.5 + (1 + other / 100) * (pixels - 127.5)), 0, 255).astype(np.uint8)
+        other = (f"itself with {other} % more contrast" if other else "itself", lambda _height, _width: raised)
+    text = f"{width} x {height} pixels, {drawing[0]} against {other[0]}"
+    return ImagePair(original=pixels, other=other[1](height, width), text=text)
+
+
+def image_pairs(smallest: int) -> "SearchStrategy[ImagePair]":
+    """Return the strategy of all pairs at least that high and wide; the simplest is flat black against itself."""
+    from hypothesis import strategies as st
+
+    sizes = st.integers(smallest, smallest + LARGER)
+    colors = st.sampled_from([(0, 0, 0), (255, 255, 255)]) | st.tuples(*[st.integers(0, 255)] * 3)
+    places = st.integers(0, smallest - 1)
+    squares = st.builds(square, colors, colors, st.integers(1, smallest), places, places)
+    drawings = st.builds(flat, colors) | squares | st.builds(noise, colors, st.integers(0, 999))
+    return st.builds(image_pair, sizes, sizes, drawings, st.just(0) | drawings | st.integers(0, 100))

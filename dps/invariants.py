@@ -1,0 +1,293 @@
+"""Checks of invariants on pairs of images that Hypothesis draws and shrinks.
+
+The invariants are the tests of ``suites/test_invariants.py``. Here is what they measure of a variant, and the search
+for the smallest pair that breaks one.
+"""
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dps import images, reference
+from dps.errors import DpsError, one_line
+from dps.image_pairs import ImagePair, image_pairs
+from dps.images import Pixels, as_batch
+from dps.measurement import Engine
+from dps.metrics import Metric, Variant
+from dps.networks import NETWORKS
+from dps.rows import Row, variant_key
+from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
+
+DEFAULT_SMALLEST = 64
+"""Height and width in pixels of the smallest images where a metric declares no smallest size: those of BAPPS."""
+
+Measurement: TypeAlias = tuple[Any, list[str]]
+"""Distances, ``(pair, 1)``, or the error of the metric; and what it changed of its input, where that was watched."""
+
+
+class NotApplicableError(Exception):
+    """An invariant does not concern a variant; the message is the reason."""
+
+
+class NotFiniteError(Exception):
+    """A distance is not finite, which only the invariant of finiteness reports."""
+
+
+class Subject:
+    """One variant under test.
+
+    Args:
+        variant: the variant.
+        variants: all of the run; those of one network are measured at once, since all get the same images.
+        engine: of the variant's network.
+        cache: measurements so far, shared by the subjects of a run.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        variants: Sequence[Variant],
+        engine: Engine,
+        cache: dict[object, Mapping[Variant, Measurement]],
+    ) -> None:
+        self.variant, self._engine, self._cache = variant, engine, cache
+        same_network = [each for each in variants if each.network == variant.network]
+        self._group = [variant] if variant.network is None else same_network
+
+    @property
+    def smallest(self) -> int:
+        """Height and width of the smallest images, in pixels."""
+        metric, network = self.variant.metric, self.variant.network
+        if network is not None:
+            return NETWORKS[network].smallest
+        return metric.smallest if isinstance(metric, Metric) and metric.smallest > 1 else DEFAULT_SMALLEST
+
+    def distances(self, *pairs: tuple[Pixels, Pixels]) -> list[float]:
+        """Measure pairs of images of one size in one batch; raise what the metric raises."""
+        distances, _ = self._measure(pairs)
+        values: list[float] = distances[:, 0].tolist()
+        return values
+
+    def distance(self, *pairs: tuple[Pixels, Pixels], place: int = 0) -> float:
+        """Return one of the distances of a batch.
+
+        Raises:
+            NotFiniteError: it is not finite.
+        """
+        distance = self.distances(*pairs)[place]
+        if not math.isfinite(distance):
+            raise NotFiniteError
+        return distance
+
+    def scale(self, image: Pixels) -> float:
+        """Return the larger of an image's distances to black and white; 0 where neither is positive and finite."""
+        distances = self.distances(*((image, np.full_like(image, value)) for value in (0, 255)))
+        return max([0.0, *filter(math.isfinite, distances)])
+
+    def same(self, distance: float, other: float, image: Pixels) -> bool:
+        """Compare two distances of an image, to `BATCH_TOLERANCE` of the larger or `SELF_TOLERANCE` of its scale."""
+        tolerance = max(BATCH_TOLERANCE * max(abs(distance), abs(other)), SELF_TOLERANCE * self.scale(image))
+        return abs(distance - other) <= tolerance
+
+    def changed_input(self, *pairs: tuple[Pixels, Pixels]) -> list[str]:
+        """Return what the metric, or each comparison of its sum, changes of its input."""
+        _, changed = self._measure(pairs, watched=True)
+        return changed
+
+    def gradients(self, original: Pixels, other: Pixels) -> list[Tensor]:
+        """Return the gradients of a distance at both images, RGB in [0, 1], each ``(1, 3, height, width)``.
+
+        Raises:
+            NotApplicableError: the metric is not differentiable.
+        """
+        metric = self.variant.metric
+        batches = [as_batch([image]).requires_grad_() for image in (original, other)]
+        try:
+            with torch.inference_mode(mode=False), torch.enable_grad():
+                if isinstance(metric, Metric):
+                    low, high = metric.input_range
+                    distances = metric.distance(*(batch * (high - low) + low for batch in batches))
+                else:
+                    assert self._engine.extractor is not None
+                    assert self.variant.normalization is not None
+                    layers = list(self._engine.extractor.layers(torch.cat(batches)))
+                    a, b = ([layer[i : i + 1] for layer in layers] for i in (0, 1))
+                    distances = reference.distances(a, b, metric, self.variant.normalization, self._engine.reduction)
+                return list(torch.autograd.grad(distances.sum(), batches))
+        except RuntimeError as error:  # PyTorch's own: nothing requires a gradient, or an operation has none
+            raise NotApplicableError(f"not differentiable: {str(error).partition(chr(10))[0]}") from None
+
+    def _measure(self, pairs: Sequence[tuple[Pixels, Pixels]], *, watched: bool = False) -> Measurement:
+        stack = np.stack([np.stack(pair) for pair in pairs])
+        threads_now = torch.get_num_threads()
+        key = (watched, self.variant.network or self.variant, threads_now, images.digest([stack]))
+        if key not in self._cache:
+            changed: dict[Variant, list[str]] = {variant: [] for variant in self._group}
+            on_copies = [_on_copies(variant, changed[variant], watched=watched) for variant in self._group]
+            outcomes = self._engine.measure_stack(stack, on_copies)
+            self._cache[key] = {variant: (outcomes[variant], changed[variant]) for variant in self._group}
+        outcome = self._cache[key][self.variant]
+        if isinstance(outcome[0], DpsError):
+            raise outcome[0]
+        return outcome
+
+
+def _on_copies(variant: Variant, changed: list[str], *, watched: bool) -> Variant:
+    """Give functions copies, so that one that changes its input breaks the invariant about that, and no other.
+
+    Args:
+        variant: the variant; its built-in comparisons get copies only if they are watched.
+        changed: is filled with what a function changed, if watched.
+        watched: whether copies are compared with the input after each call.
+    """
+
+    def on_copies(function: Callable[..., Tensor], what: str) -> Callable[..., Tensor]:
+        def call(*tensors: Tensor) -> Tensor:
+            copies = [tensor.clone() for tensor in tensors]
+            result = function(*copies)
+            if watched and what not in changed and not all(map(torch.equal, copies, tensors)):
+                changed.append(what)
+            return result
+
+        return call
+
+    metric = variant.metric
+    if isinstance(metric, Metric):
+        return replace(variant, metric=replace(metric, distance=on_copies(metric.distance, "the images")))
+    terms = (
+        replace(term, comparison=on_copies(term.comparison, f"the features that {term.name} compares"))
+        if watched or not term.built_in
+        else term
+        for term in metric.terms
+    )
+    return replace(variant, metric=replace(metric, terms=tuple(terms)))
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let PyTorch compute on this number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+Check: TypeAlias = Callable[[Subject, ImagePair], None]
+"""An invariant, of one pair: raises AssertionError where it is broken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The result of one invariant for one variant.
+
+    Attributes:
+        row: of results.json. ``holds`` is None where the invariant does not concern the variant, or where it could not
+            be measured, as ``error`` then says.
+        pair: the smallest pair that breaks the invariant, or one that could not be measured.
+    """
+
+    row: Row
+    pair: ImagePair | None = None
+
+    def explain(self, folder: Path) -> str:
+        """Return what went wrong in a few lines, and write the images of the pair to a folder as PNG."""
+        name, label, error = self.row["invariant"], variant_key(self.row).label, self.row["error"]
+        fault = f"{label} could not be measured: {error}" if error else f"{name} does not hold for {label}: "
+        lines = [f"{fault}{self.row['reason']}."]
+        if self.pair is not None:
+            stem = folder / re.sub(r"[^\w.+-]+", "_", f"{name}-{label}")
+            lines.append(f"  {'pair' if error else 'smallest pair'}: {self.pair.text}")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                images.write(Path(f"{stem}-original.png"), self.pair.original)
+                images.write(Path(f"{stem}-other.png"), self.pair.other)
+                lines.append(f"  {stem}-{{original,other}}.png")
+            except OSError as problem:
+                lines.append(f"  not written to {folder}: {problem.strerror or problem}")
+        return "\n".join(lines)
+
+
+def examine(check: Check, subject: Subject, *, examples: int | None = None, derandomize: bool = True) -> Finding:
+    """Check an invariant on pairs of images, and shrink a pair that breaks it.
+
+    Args:
+        check: the invariant, named ``test_`` and its name.
+        subject: the variant under test.
+        examples: number of pairs; None for that of Hypothesis's current profile.
+        derandomize: draw the same pairs in each run, whatever Hypothesis's seed.
+    """
+    import hypothesis
+
+    outcomes: list[tuple[str, str, ImagePair]] = []
+
+    def breaks(pair: ImagePair) -> bool:
+        outcome, text = "holds", ""
+        try:
+            check(subject, pair)
+        except AssertionError as error:
+            outcome, text = "broken", str(error).partition("\n")[0]
+        except NotFiniteError:
+            outcome = "not finite"
+        except NotApplicableError as error:
+            outcome, text = "not applicable", str(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
+            outcome, text = "error", str(error).removesuffix(".") if isinstance(error, DpsError) else one_line(error)
+        outcomes.append((outcome, text, pair))
+        return outcome == "broken"
+
+    settings = hypothesis.settings(
+        max_examples=examples or hypothesis.settings().max_examples,
+        derandomize=derandomize,
+        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+        database=None,
+        deadline=None,
+        verbosity=hypothesis.Verbosity.quiet,
+        print_blob=False,
+    )
+    with (
+        threads(1),  # images are so small that a second thread only waits
+        contextlib.suppress(hypothesis.errors.NoSuchExample, hypothesis.errors.Flaky),  # flaky: not broken each time
+    ):
+        hypothesis.find(image_pairs(subject.smallest), breaks, settings=settings)
+
+    last = {outcome: (text, pair) for outcome, text, pair in outcomes}  # the smallest broken one is tried last
+    holds: bool | None = True
+    reason, error, pair = "", "", None
+    if "broken" in last:
+        holds, (reason, pair) = False, last["broken"]
+    elif "error" in last:
+        holds, (error, pair) = None, last["error"]
+    elif "not applicable" in last:
+        holds, (reason, _) = None, last["not applicable"]
+    elif "holds" not in last:
+        holds, error = None, "no pair of images has a finite distance"
+    row = {
+        "invariant": check.__name__.removeprefix("test_"),
+        **subject.variant.key._asdict(),
+        "holds": holds,
+        "reason": reason,
+        "error": error,
+        "pair": pair and pair.text,
+        "examples": len(outcomes),
+    }
+    return Finding(row=row, pair=pair)
+
+
+def for_image_pairs(check: Check) -> Callable[[Variant, Callable[[Check, Variant], None]], None]:
+    """Turn a check of one pair into a test of the pairs that Hypothesis draws."""
+
+    def test(variant: Variant, hold: Callable[[Check, Variant], None]) -> None:
+        hold(check, variant)
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    return test
