@@ -137,10 +137,10 @@ def test_a_broken_invariant_is_reported_with_numbers() -> None:
 
 def test_the_smallest_pair_is_found() -> None:
     def below_zero_for_red(a: Tensor, b: Tensor) -> Tensor:
-        """Negative where the other image is flat and half red, or redder, but not white."""
+        """Negative where the other image is flat and half red, but the original is not red."""
         red = b[:, 0].flatten(1)
         flat = (red[:, :1] == red).all(dim=1)
-        return l1(a, b) * (1 - 2 * (flat & (red[:, 0] > 0.5) & (red[:, 0] < 0.9)))
+        return l1(a, b) * (1 - 2 * (flat & (red[:, 0] > 0.5) & (red[:, 0] < 0.9) & (a[:, 0, 0, 0] < 0.1)))
 
     (finding,) = check(image_metric(below_zero_for_red), "non_negativity", examples=99).values()
     assert finding.row["pair"] == "64 x 64 pixels, flat #000000 against flat #800000"
