@@ -28,6 +28,12 @@ def lines() -> list[str]:
     ]
 
 
+def about(path: Path) -> str:
+    """Return the notes on one file in brackets, for another message: `` (alpha channel dropped)``."""
+    kinds = [kind.removesuffix(" in") for (kind, _), paths in sorted(_files.items()) if path in paths]
+    return f" ({', '.join(kinds)})" if kinds else ""
+
+
 def clear() -> None:
     """Forget all notes, before another run in the same process."""
     _files.clear()

@@ -259,7 +259,7 @@ def test_everything_read_knows_its_line(here: Path) -> None:
         ("probe: p\ncases: []\n", "f.yaml:2: cases: list should have at least 1 item"),
         ("probe: p\ncases: [a]\n", "f.yaml:2: cases: it should be a mapping; found str 'a'."),
         (
-            "probe: p q\ncases: [a]\n",
+            OK.replace("probe: p", "probe: p q"),
             "f.yaml:1: probe: a name has letters without accents, digits, _ . and - alone, such as p_q; found 'p q'.",
         ),
         (OK + "severity: {by: a}\n", "f.yaml:7: key 'unit' is missing."),
@@ -376,8 +376,8 @@ def test_a_mistake_in_a_case_names_its_line(here: Path, changed: dict[str, objec
 @pytest.mark.parametrize(
     ("value", "meaning"),
     [
-        ("7", "int 7"), ("007", "int 7"), ("1.5", "float 1.5"), ("no", "bool False"), ("~", "NoneType None"),
-        ("12:30", "int 750"), ("2024-01-31", "date 2024-01-31"),
+        ("7", "the number 7"), ("007", "the number 7"), ("1.5", "the number 1.5"), ("no", "the boolean False"),
+        ("~", "null"), ("12:30", "the number 750"), ("2024-01-31", "the date 2024-01-31"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("key", "line"), [("probe", 1), ("cases.id", 3)])
@@ -552,6 +552,25 @@ def test_a_wrong_image_file_names_its_line(here: Path, text: str, message: str) 
     if "bomb" in text:
         PIL.Image.new("1", (10_000, 9_000)).save("bomb.png")
     assert why(text).startswith("f.yaml" + message)
+
+
+def test_a_mistake_by_what_is_dropped_of_a_file_says_so(here: Path) -> None:
+    a = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    save("a.png", a)
+    save("b.png", np.dstack([a, a[..., 0]]))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    save("c.png", np.rot90(a), exif=exif)
+    found = why(file_case())
+    assert found == (
+        "f.yaml:3: case 'rings': the distorted image (alpha channel dropped) equals the original, so there is nothing "
+        "to compare."
+    )
+    found = why(file_case(distorted="c.png"))
+    assert found == (
+        "f.yaml:5: c.png measures 40 x 60 pixels (EXIF orientation not applied), but its case 60 x 40; the images of a "
+        "case must have one size."
+    )
 
 
 # ---------------------------------------------------------------------------------------------- ranges

@@ -64,9 +64,9 @@ def compared_names(references: dict[str, Recipe]) -> list[str]:
     return ["the distorted image", *(f"reference {name!r}" for name in references)]
 
 
-def equals_original(what: str) -> str:
-    """Return the message about an image that equals the original."""
-    return f"{what} equals the original, so there is nothing to compare."
+def equals_original(what: str, notes: str = "") -> str:
+    """Return the message about an image that equals the original, with notes on the original."""
+    return f"{what} equals the original{notes}, so there is nothing to compare."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

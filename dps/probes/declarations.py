@@ -1,5 +1,6 @@
 """What a probe file may say. Every mistake is noted in the document with its line; nothing is drawn here."""
 
+import datetime as dt
 import difflib
 import re
 import unicodedata
@@ -116,7 +117,9 @@ def _in_words(kind: str, message: str, value: Any, document: Document, loc: Loc)
     if kind == "string_type" and source is not None:
         if not source:
             return "a text is missing."
-        return f'YAML reads {source} as {type(value).__name__} {value}; put it in quotes: "{source}".'
+        kinds = {bool: "boolean", int: "number", float: "number", dt.date: "date", dt.datetime: "time"}
+        meaning = "null" if value is None else f"the {kinds.get(type(value), 'value')} {value}"
+        return f'YAML reads {source} as {meaning}; put it in quotes: "{source}".'
     if kind == "string_pattern_mismatch" and loc[-1] in ("probe", "by"):
         plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", plain).strip("_.-") or "my_probe"

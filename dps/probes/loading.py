@@ -228,8 +228,8 @@ def _entry(checker: Checker, entry: Entry, loc: Loc, size: int) -> _Range | None
         if other != shape:
             document.fault(
                 (*loc, *key, "image"),
-                f"{by_loc[key].file} measures {other[1]} x {other[0]} pixels, but its case {shape[1]} x {shape[0]}; "
-                "the images of a case must have one size.",
+                f"{by_loc[key].file} measures {other[1]} x {other[0]} pixels{_notes(by_loc[key])}, but its case "
+                f"{shape[1]} x {shape[0]}{_notes(original)}; the images of a case must have one size.",
             )
     for key, recipe in by_loc.items():
         if recipe.needs_scene and original.scene is None:
@@ -241,7 +241,9 @@ def _entry(checker: Checker, entry: Entry, loc: Loc, size: int) -> _Range | None
         digests |= {k: standard_reference(r.reference, *shape).digest for k, r in by_loc.items() if r.reference}
         for what, key in zip(compared_names(named), list(by_loc)[1:], strict=True):
             if digests.get(key) == digests["original",]:
-                document.fault(loc, f"case {entry.id!r}: {equals_original(what)}")
+                document.fault(
+                    loc, f"case {entry.id!r}: {equals_original(what + _notes(by_loc[key]), _notes(original))}"
+                )
     count = (entry.draw or 1) * math.prod(ranges.count(value) for value in values.values())
     if count > MAX_CASES:
         document.fault(loc, f"this stands for {count:,} cases; at most {MAX_CASES:,} are right.")
@@ -251,6 +253,10 @@ def _entry(checker: Checker, entry: Entry, loc: Loc, size: int) -> _Range | None
         _check_id(entry.id, id_names(recipes, values), document, (*loc, "id"))
     where = f"{document.path}:{document.line(loc)}"
     return _Range(entry=entry, where=where, shape=shape, recipes=recipes, references=list(named), values=values)
+
+
+def _notes(recipe: Recipe) -> str:
+    return "" if recipe.file is None else notes.about(recipe.file)
 
 
 def _check_id(declared: str, names: dict[str, str], document: Document, loc: Loc) -> None:
