@@ -1,6 +1,5 @@
 """What ``dps report`` writes and shows of runs that are over: LaTeX, figures, the page anew, two runs side by side."""
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,9 +11,9 @@ from click.testing import CliRunner, Result
 
 from dps import probes
 from dps.cli import main
-from dps.report import costs, latex, results, run_comparison
-from dps.report.results import Row
-from dps.report.tables import Column
+from dps.report import results, run_comparison, tables, throughput_table
+from dps.report.tables import PUBLISHED, Cell, Column, Table
+from dps.rows import Row, VariantKey
 from tests.test_report import rows
 
 ABOUT = {
@@ -46,37 +45,47 @@ def dps(*words: str | Path) -> Result:
 # ------------------------------------------------------------------------------------------- LaTeX
 
 
+def latex_of(*rows: VariantKey, transposed: bool = False) -> list[str]:
+    cells = (Cell("0/2", "0-66"), Cell("0/11", published=True), Cell()), (Cell("1/2"), Cell(), Cell("75.0", "±6.2"))
+    columns = (Column("invert"), PUBLISHED, Column("my_own"))
+    table = Table(title="Some", rows=rows, columns=columns, cells=cells[: len(rows)], note="100 %.")
+    return tables.as_latex(table, transposed=transposed).splitlines()
+
+
 def test_a_table_in_latex_by_hand() -> None:
-    keys = [("pixel", None, None), ("a_b & c", "alexnet", "none")]
-    columns = [
-        Column(head="invert", cells=("0/2 0-66", "1/2 9-91"), beside=("0/11", "")),
-        Column(head="my_own", cells=("", "75.0 ±6.2"), beside=("", "")),
-    ]
-    assert latex.table(keys, columns, "What it is.").splitlines() == [
-        "% What it is.",
-        "",
-        r"\begin{tabular}{lllrrr}",
-        r"\hline",
-        r"metric & network & normalization & invert & paper & my\_own \\",
-        r"\hline",
-        r"pixel &  &  & 0/2 0-66 & \textit{0/11} &  \\",
-        r"a\_b \& c & alexnet & none & 1/2 9-91 &  & 75.0 $\pm$6.2 \\",
-        r"\hline",
+    assert latex_of(VariantKey(None, None, "pixel"), VariantKey("alexnet", "none", "a_b & c")) == [
+        "% Some. 100 %.",
+        r"\begin{tabular}{lrrr}",
+        r"\toprule",
+        r" & invert & paper & my\_own \\",
+        r"\midrule",
+        r"pixel & 0/2 0-66 & \textit{0/11} &  \\",
+        r"alexnet-none-a\_b \& c & 1/2 &  & 75.0 $\pm$6.2 \\",
+        r"\bottomrule",
         r"\end{tabular}",
     ]
 
 
-def test_a_wide_table_in_latex_is_split_between_columns() -> None:
-    columns = [Column(head=str(number), cells=("1/1",), beside=("1/1" if number < 5 else "",)) for number in range(9)]
-    heads = [
-        line for line in latex.table([("sort", None, None)], columns, "").splitlines() if line.startswith("metric")
+def test_a_table_in_latex_is_transposed_and_its_labels_are_as_short_as_can_be() -> None:
+    variants = VariantKey("alexnet", "none", "sort"), VariantKey("vgg16", "none", "sort")
+    assert latex_of(*variants, transposed=True) == [
+        "% Some. none, sort in all rows. 100 %.",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r" & alexnet & vgg16 \\",
+        r"\midrule",
+        r"invert & 0/2 0-66 & 1/2 \\",
+        r"paper & \textit{0/11} &  \\",
+        r"my\_own &  & 75.0 $\pm$6.2 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
     ]
-    assert [line.count("&") - 2 for line in heads] == [8, 6]  # four pairs, which stay together; a pair and four more
+    assert [latex_of(variant)[5].split(" & ")[0] for variant in variants] == ["sort", "sort"]
 
 
 def test_latex_prints_what_it_would_read_as_commands() -> None:
-    assert latex.escaped("100 % of $x_1 & #{2}") == r"100 \% of \$x\_1 \& \#\{2\}"
-    assert latex.escaped("a\\b~c^d…") == r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\ldots{}"
+    assert tables.escape_latex("100 % of $x_1 & #{2}") == r"100 \% of \$x\_1 \& \#\{2\}"
+    assert tables.escape_latex("a\\b~c^d…") == r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\ldots{}"
 
 
 def test_the_tables_of_a_run_compile(tmp_path: Path) -> None:
@@ -84,7 +93,8 @@ def test_the_tables_of_a_run_compile(tmp_path: Path) -> None:
     assert dps(saved(document, tmp_path / "results.json"), "--figures", tmp_path).exit_code == 0
     if (compiler := shutil.which("pdflatex")) is None:
         pytest.skip("needs pdflatex: apt-get install texlive-latex-base")
-    text = r"\documentclass{article}\begin{document}\input{table1}\input{table2}\end{document}"
+    body = r"\begin{document}\input{pass_fractions}\input{scores}\end{document}"
+    text = rf"\documentclass{{article}}\usepackage{{booktabs}}{body}"
     (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
     command = [compiler, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -96,7 +106,7 @@ def test_the_tables_of_a_run_compile(tmp_path: Path) -> None:
 
 def test_figures_are_written_as_files_and_the_same_each_time(tmp_path: Path) -> None:
     path = saved(run_of(rows("invert", "+-"), rows("invert", "--", "pixel", None, None)), tmp_path / "results.json")
-    files = ["invert-outcome.png", "invert-outcome.svg", "table1.tex", "table2.tex"]
+    files = ["invert-outcome.png", "invert-outcome.svg", "pass_fractions.tex", "scores.tex"]
     for folder in (tmp_path / "a", tmp_path / "b"):
         done = dps(path, "--figures", folder)
         assert done.exit_code == 0
@@ -160,19 +170,19 @@ def test_two_runs_by_hand(tmp_path: Path) -> None:
         "B: pytest suites/",
         "the probe files are not the same",
         "alexnet: other weights, SHA-256 aaaaaaaa... in A, bbbbbbbb... in B",
-        "measured only in B: 1 of 7 verdicts",
+        "only in B: 1 of 7 results",
         "",
         "2 verdicts differ.",
-        "invert, sort, none, alexnet: 1 won, 1 lost in B",
+        "invert, alexnet-none-sort: 1 better, 1 worse in B",
         "",
-        "invert/case-1, sort, none, alexnet: now missed (+25.0 % -> -50.0 %)",
-        "invert/case-2, sort, none, alexnet: now passes (-50.0 % -> +25.0 %)",
+        "invert/case-1, alexnet-none-sort: failed in B (+25.0 % -> -50.0 %)",
+        "invert/case-2, alexnet-none-sort: passed in B (-50.0 % -> +25.0 %)",
         "",
-        "            invert    rotate",
-        "pixel               - -> 1/1",
+        "Pass fractions",
         "",
-        "sort, none",
-        "alexnet        2/4       2/2",
+        "                   invert    rotate",
+        "pixel                      - -> 1/1",
+        "alexnet-none-sort     2/4       2/2",
         "",
         "passed/cases; A -> B where they differ.",
     ]
@@ -200,19 +210,22 @@ def test_two_runs_take_no_more_words(tmp_path: Path, more: list[str]) -> None:
     assert "to see them side by side" in done.output
 
 
-# ------------------------------------------------------------------------------------------- costs
+# ------------------------------------------------------------------------------------------- throughput
 
 
-def test_the_cost_beside_quality_is_of_the_largest_size() -> None:
-    def row(metric: str, ratio: float | None, size: int = 64, network: str | None = "alexnet") -> Row:
-        found: Row = json.loads('{"normalization": "none", "batch_size": 3, "images_per_second": 100.0}')
-        return {**found, "metric": metric, "network": network, "image_size": size, "relative_to_forward": ratio}
-
-    keys = [("sort", "alexnet", "none"), ("mean", "alexnet", "none"), ("pixel", None, None)]
-    measured = [row("sort", 1.5), row("sort", 1.256, 256), row("all", 2.0, 256), row("pixel", None, 256, None)]
-    found = costs.beside_quality(measured, keys)
-    assert found is not None
-    assert found[0].cells == ("+26 %", "", "")
-    assert "(256 pixels, 3 images)" in found[1]
-    assert costs.beside_quality(measured, [("mean", "vgg16", "unit")]) is None
-    assert costs.beside_quality([], keys) is None
+def test_throughput_has_a_table_for_each_load() -> None:
+    row: Row = {"network": "alexnet", "normalization": "none", "metric": "sort", "image_size": 64, "batch_size": 3}
+    row |= {"images_per_second": 123.456, "relative_to_forward": 1.256}
+    everything = {**row, "metric": "all", "normalization": None, "relative_to_forward": 2.0}
+    pixel = {**row, "metric": "pixel", "network": None, "normalization": None, "relative_to_forward": None}
+    measured = [everything, pixel, row, {**row, "image_size": 32}]
+    found = throughput_table.as_tables(measured)
+    assert [table.title for table in found] == ["Throughput: 32 pixels, 3 images", "Throughput: 64 pixels, 3 images"]
+    assert [[str(cell) for cell in line] for line in found[1].cells] == [
+        ["123.5", ""],
+        ["123.5", "1.26"],
+        ["123.5", "2.00"],
+    ]
+    assert throughput_table.in_words(measured) == [
+        "alexnet: measuring all variants at once takes 2.00 times the bare forward pass (64 pixels, 3 images)."
+    ]

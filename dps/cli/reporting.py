@@ -52,7 +52,7 @@ def report(
     import shutil
 
     from dps import report as library
-    from dps.report import run_comparison, strata
+    from dps.report import pass_fractions, run_comparison, strata, tables
     from dps.report.results import read
 
     if len(results) > 2 or (len(results) == 2 and (by or probe or figures or html)):
@@ -65,7 +65,7 @@ def report(
         lines = run_comparison.as_text(documents[0], documents[1], width)
     elif by is not None and probe is not None:
         counted = strata.count(documents[0]["cases"], documents[0]["drawn"], probe, by)
-        lines = strata.as_text(counted, probe, by, width)
+        lines = tables.as_text(pass_fractions.table(counted, title=f"{probe} by {by}"), width)
     elif figures is not None or html is not None:
         lines = _written(documents[0], figures, html, places, cases)
     else:

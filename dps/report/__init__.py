@@ -1,31 +1,29 @@
 """What a run found: as data, as tables, in words.
 
-results.py     results.json: rows at full precision, written atomically
-paper.py       the paper's published tables, beside which ours are shown
-table1.py      pass fractions by metric, network and normalization; and what to notice in them
-table2.py      scores: agreement with people, or with what stands in for them
-strata.py      pass fractions by what cases were drawn with
-severity.py    how distances grow the farther images are distorted
-held.py        which invariants are broken
-costs.py       throughput beside the bare forward pass
-gate.py        the run against its baseline, another metric, and required floors
+results.py           results.json: rows at full precision, written atomically
+tables.py            typed tables of variants: on a terminal, in Markdown and in LaTeX
+published.py         the paper's published tables, beside which ours are shown
+pass_fractions.py    cases passed by variant and probe; and what to notice in it
+scores_table.py      scores: agreement with people, or with what stands in for them
+strata.py            pass fractions by what cases were drawn with
+severity.py          how distances grow the farther images are distorted
+throughput_table.py  throughput beside the bare forward pass
+held.py              which invariants are broken
+gate.py              the run against its baseline, another metric, and required floors
 run_comparison.py    two runs side by side
-tables.py      how a table of variants is put on a terminal and into Markdown
-latex.py       the same in LaTeX
 figure_style.py      what figures are drawn on
-figures.py     plots, of each probe
-export.py      tables and figures as files for a paper
-album.py       the images of a run's cases
-gallery.py     what the page's gallery of cases shows
-page.py        report.html: one page with tables, figures and every case
-sheets.py      contact sheets of what is asked
-probe_page.py  probes/README.md
+figures.py           plots, of each probe
+export.py            tables and figures as files for a paper
+album.py             the images of a run's cases
+gallery.py           what the page's gallery of cases shows
+page.py              report.html: one page with tables, figures and every case
+sheets.py            contact sheets of what is asked
+probe_page.py        probes/README.md
 """
 
 import gc
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +32,9 @@ import torch
 
 from dps import files
 from dps.errors import one_line
-from dps.report import costs, gate, held, page, published, results, table1, table2, tables
-from dps.report.results import Gathered, Row
+from dps.report import gate, held, page, pass_fractions, published, results, scores_table, tables, throughput_table
+from dps.report.results import Gathered
+from dps.rows import Row
 from dps.session.configuration import RunConfiguration
 
 
@@ -94,13 +93,11 @@ def finish(configuration: RunConfiguration, gathered: Gathered, command: str, *,
 
 def as_text(document: Row, width: int) -> list[str]:
     """The tables of a run for a terminal, and what to notice in them."""
-    table = table1.count(document["cases"])
-    lines = [*table1.as_text(table, published.table1(), width), ""] if table.variants else []
+    counts = pass_fractions.count(document["cases"])
+    lines = [*tables.as_text(pass_fractions.table(counts, published.table1()), width), ""] if counts.variants else []
     if document["scores"]:
-        dataset = document["run"]["dataset"]
-        lines += [*_title_of_scores(dataset, width), ""]
-        lines += [*table2.as_text(document["scores"], published.table2(), dataset, width), ""]
-    sentences = [*table1.in_words(table), *costs.in_words(document["throughput"])]
+        lines += [*tables.as_text(_scores(document), width), ""]
+    sentences = [*pass_fractions.in_words(counts), *throughput_table.in_words(document["throughput"])]
     sentences += held.in_words(document.get("invariants", []))
     lines += [line for sentence in sentences for line in tables.wrapped(sentence, width)]
     return lines + _remarks(document, width)
@@ -131,20 +128,19 @@ def write(files_of: Mapping[Path, Callable[[], Iterable[str]]]) -> tuple[list[Pa
 def as_summary(document: Row) -> str:
     """What GitHub shows of a job: what regressed, what improved, what cannot be told, and the tables."""
     parts = ["## dps", *_of_gate(document["run"]["gated"]["lines"])]
-    table = table1.count(document["cases"])
-    if table.variants:
-        parts += ["", *table1.as_markdown(table, published.table1())]
+    counts = pass_fractions.count(document["cases"])
+    if counts.variants:
+        parts += ["", *tables.as_markdown(pass_fractions.table(counts, published.table1()))]
     if document["scores"]:
-        about = document["run"]["dataset"]
-        parts += ["", *_title_of_scores(about, sys.maxsize), ""]
-        parts += table2.as_markdown(document["scores"], published.table2(), about)
+        scores = _scores(document)
+        parts += ["", scores.title, "", *tables.as_markdown(scores)]
     return "\n".join(parts) + "\n"
 
 
 def _of_gate(lines: Sequence[str]) -> list[str]:
     """The gate's lines as a list; what is indented belongs to the line above."""
     bullets = ["  - " if line.startswith(" ") else "- " for line in lines]
-    items = [bullet + tables.escaped(line.strip()) for bullet, line in zip(bullets, lines, strict=True)]
+    items = [bullet + tables.escape_markdown(line.strip()) for bullet, line in zip(bullets, lines, strict=True)]
     return ["", *items] if items else []
 
 
@@ -159,56 +155,37 @@ def how_to_go_on(configuration: RunConfiguration) -> list[str]:
 def as_markdown(document: Row) -> str:
     """report.md: the run, the table, what to notice, where the numbers come from."""
     run = document["run"]
-    table = table1.count(document["cases"])
-    paper = published.table1()
+    counts = pass_fractions.count(document["cases"])
     parts = ["# dps: which known flaws does the metric have?"]
     if run.get("interrupted"):
         parts += ["", "**The run was interrupted; this is what had been measured.**"]
     parts += _of_gate(run["gated"]["lines"])
-    if table.variants:
-        parts += _of_probes(table, paper, document["throughput"])
+    if counts.variants:
+        parts += ["", *tables.as_markdown(pass_fractions.table(counts, published.table1()))]
+        parts += ["", "A case passes when the distorted image is strictly closer to the original than every reference."]
+        parts += ["", "## What to notice", ""]
+        parts += [f"- {tables.escape_markdown(sentence)}" for sentence in pass_fractions.in_words(counts)]
     if document["scores"]:
-        parts += ["", f"## {' '.join(_title_of_scores(run['dataset'], sys.maxsize))}", ""]
-        parts += table2.as_markdown(document["scores"], published.table2(), run["dataset"])
-    if document["throughput"]:
-        parts += ["", "## What it costs", "", *costs.as_markdown(document["throughput"])]
-        parts += ["", costs.ABOUT]
+        scores = _scores(document)
+        parts += ["", f"## {scores.title}", "", *tables.as_markdown(scores)]
+    for table in throughput_table.as_tables(document["throughput"]):
+        parts += ["", f"## {table.title}", "", *tables.as_markdown(table)]
     if document["invariants"]:
-        broken = (f"- {tables.escaped(line)}" for line in held.in_words(document["invariants"]))
+        broken = (f"- {tables.escape_markdown(line)}" for line in held.in_words(document["invariants"]))
         parts += ["", "## Invariants", "", *broken]
     parts += ["", "## What was asked", ""]
-    parts += [f"- **{tables.escaped(name)}**: {asks}" for name, asks in run["probes"].items()]
+    parts += [f"- **{tables.escape_markdown(name)}**: {asks}" for name, asks in run["probes"].items()]
     parts += ["", "## What was measured", ""]
     parts += [f"- `{run['command']}`, dps {run['dps']}, PyTorch {run['torch']}, {run['device']}"]
     for name, network in run["networks"].items():
         remark = f"; {network['remark']}" if network["remark"] else ""
         parts.append(f"- {name}: weights from {network['weights']}, SHA-256 `{network['sha256'][:12]}`{remark}")
-    parts += [f"- {tables.escaped(name)}: {made_of}" for name, made_of in run["metrics"].items()]
+    parts += [f"- {tables.escape_markdown(name)}: {made_of}" for name, made_of in run["metrics"].items()]
     return "\n".join(parts) + "\n"
 
 
-def _of_probes(table: table1.Table, published: published.Table1, throughput: Sequence[Row]) -> list[str]:
-    """Table 1 and what to notice in it."""
-    cost = costs.beside_quality(throughput, table.variants)
-    parts = ["", *table1.as_markdown(table, published, [cost[0]] if cost else []), ""]
-    parts += [
-        f"{table1.CELLS.capitalize()} (Wilson); higher is better. A case passes when the distorted image is strictly "
-        "closer to the original than every reference."
-    ]
-    if cost:
-        parts.append(f"*{cost[1][:4]}*{cost[1][4:]}")
-    if any(published.get(*key, probe) for key in table.variants for probe in table.probes):
-        parts.append(f"*paper*: {published.what}, {published.source}; not measured here, and not on these images.")
-    parts += ["", "## What to notice", ""]
-    parts += [f"- {tables.escaped(sentence)}" for sentence in table1.in_words(table)]
-    return [*parts, "", f"Here a metric *fails* a probe of which it passes fewer than {table1.FEWER_THAN_HALF:.0%}."]
-
-
-def _title_of_scores(dataset: Row, width: int) -> list[str]:
-    """What the scores are about, in one sentence that nobody can take for the other."""
-    if dataset["name"] == "bapps":
-        return tables.wrapped("agreement with people, on BAPPS", width)
-    return tables.wrapped(f"scores on {dataset['name']} data, which say nothing about agreement with people", width)
+def _scores(document: Row) -> tables.Table:
+    return scores_table.table(document["scores"], published.table2(), document["run"]["dataset"])
 
 
 def _remarks(document: Row, width: int) -> list[str]:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dps import files
-from dps.report import figure_style, figures, latex, published, table1, table2
-from dps.report.results import Row
+from dps.report import figure_style, figures, pass_fractions, published, scores_table, tables
+from dps.rows import Row
 
 
 def export(document: Row, folder: Path) -> Iterator[Path]:
-    """Write ``table1.tex``, ``table2.tex``, and of each probe every figure as ``PROBE-FIGURE.svg`` and ``.png``.
+    """Write ``pass_fractions.tex``, ``scores.tex``, and each probe's figures as ``PROBE-FIGURE.svg`` and ``.png``.
 
     Args:
         document: results.json.
@@ -23,17 +23,15 @@ def export(document: Row, folder: Path) -> Iterator[Path]:
         OSError: one cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    table = table1.count(document["cases"])
-    if table.variants:
-        columns = table1.columns(table, published.table1())
-        note = f"{table1.CELLS}; higher is better. paper: {published.table1().source}, on its own hand-made images."
-        yield _written(folder / "table1.tex", latex.table(table.variants, columns, note))
+    counts = pass_fractions.count(document["cases"])
+    if counts.variants:
+        table = pass_fractions.table(counts, published.table1())
+        yield _written(folder / "pass_fractions.tex", tables.as_latex(table))
     if document["scores"]:
-        note = table2.note(document["scores"], published.table2(), document["run"]["dataset"])
-        tex = latex.table(*table2.laid_out(document["scores"], published.table2()), note)
-        yield _written(folder / "table2.tex", tex)
-    for probe in table.probes:
-        for name, figure in figures.of_probe(document, table, probe):
+        table = scores_table.table(document["scores"], published.table2(), document["run"]["dataset"])
+        yield _written(folder / "scores.tex", tables.as_latex(table))
+    for probe in counts.probes:
+        for name, figure in figures.of_probe(document, counts, probe):
             for suffix in ("svg", "png"):
                 path = folder / f"{_file_name(probe)}-{name}.{suffix}"
                 files.write(path, figure_style.as_file(figure, suffix))

@@ -8,9 +8,9 @@ import numpy as np
 
 from dps.report import severity
 from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, blank, plain
+from dps.report.pass_fractions import PassCounts
 from dps.report.results import Row
-from dps.report.table1 import FEWER_THAN_HALF, Table
-from dps.report.tables import Key
+from dps.rows import VariantKey, variant_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,11 +22,11 @@ A_ROW, BELOW = 0.17, 0.5
 FARTHEST = 100
 """Ratios of distances are drawn from one over this to this; what lies beyond stands at the edge."""
 
-Plot: TypeAlias = "Callable[[Row, Table, str], Figure | None]"
+Plot: TypeAlias = "Callable[[Row, PassCounts, str], Figure | None]"
 """Of results.json, its Table 1 and a probe's name, a figure; None where there is nothing to draw."""
 
 
-def outcome(document: Row, table: Table, probe: str) -> "Figure":
+def outcome(document: Row, table: PassCounts, probe: str) -> "Figure":
     """Draw each variant's pass fraction with its 95 % interval, and beside it how clear-cut it was.
 
     The second part shows how many times farther the nearest reference is than the distorted image: the range over all
@@ -52,7 +52,7 @@ def outcome(document: Row, table: Table, probe: str) -> "Figure":
     return figure
 
 
-def grows(document: Row, _: Table, probe: str) -> "Figure | None":
+def grows(document: Row, _: PassCounts, probe: str) -> "Figure | None":
     """How the distance grows with how far images are distorted, see `severity.figure`."""
     return severity.figure(document, probe)
 
@@ -61,28 +61,26 @@ PLOTS: dict[str, Plot] = {"outcome": outcome, "severity": grows}
 """What is drawn of each probe, by name, in this order: on the page, and into files."""
 
 
-def of_probe(document: Row, table: Table, probe: str) -> Iterator[tuple[str, "Figure"]]:
+def of_probe(document: Row, table: PassCounts, probe: str) -> Iterator[tuple[str, "Figure"]]:
     """All figures of a probe, by the name of what they show."""
     for name, plot in PLOTS.items():
         if (figure := plot(document, table, probe)) is not None:
             yield name, figure
 
 
-def label(key: Key) -> str:
-    """A variant in a figure: ``sort, none, vgg16``."""
-    metric, network, normalization = key
-    name = ", ".join(part for part in (metric, normalization, network) if part)
-    return name if len(name) <= LONGEST_LABEL else "…" + name[1 - LONGEST_LABEL :]
+def label(key: VariantKey) -> str:
+    """A variant in a figure: ``vgg16-none-sort``."""
+    return key.label if len(key.label) <= LONGEST_LABEL else "…" + key.label[1 - LONGEST_LABEL :]
 
 
 LONGEST_LABEL = 38
 """Of a longer name, a figure shows the end."""
 
 
-def _draw_fractions(axes: "Axes", table: Table, keys: Sequence[Key], probe: str) -> None:
+def _draw_fractions(axes: "Axes", table: PassCounts, keys: Sequence[VariantKey], probe: str) -> None:
     counts = [table.counts[key, probe] for key in keys]
     for fails, color, marker in ((False, PASSES, "o"), (True, FAILS, "s")):
-        at = [place for place, count in enumerate(counts) if fails == (count.fraction < FEWER_THAN_HALF)]
+        at = [place for place, count in enumerate(counts) if fails == (count.fails)]
         if at:
             ends = [counts[place].interval for place in at]
             axes.hlines(at, [100 * low for low, _ in ends], [100 * high for _, high in ends], color=color)
@@ -90,7 +88,7 @@ def _draw_fractions(axes: "Axes", table: Table, keys: Sequence[Key], probe: str)
     axes.set(xlim=(-3, 103), xticks=range(0, 101, 25), xlabel="cases passed, percent")
 
 
-def _draw_ratios(axes: "Axes", found: Mapping[Key, Sequence[float]], keys: Sequence[Key]) -> None:
+def _draw_ratios(axes: "Axes", found: Mapping[VariantKey, Sequence[float]], keys: Sequence[VariantKey]) -> None:
     at = [place for place, key in enumerate(keys) if key in found]
     low, high = -LEAST_SHOWN, LEAST_SHOWN
     if at:
@@ -124,12 +122,11 @@ def _ticks(low: float, high: float) -> list[float]:
     return sorted(chosen)
 
 
-def _ratios(document: Row, probe: str) -> Mapping[Key, Sequence[float]]:
+def _ratios(document: Row, probe: str) -> Mapping[VariantKey, Sequence[float]]:
     """The logarithm of reference over distorted, of all cases that have both, by variant; kept in what is drawn."""
-    found: dict[Key, list[float]] = {}
+    found: dict[VariantKey, list[float]] = {}
     for row in document["cases"]:
         margin = row.get("margin")
         if row["probe"] == probe and margin is not None and math.isfinite(margin) and margin > -1:
-            key = row["metric"], row["network"], row["normalization"]
-            found.setdefault(key, []).append(math.log10(min(max(1 + margin, 1 / FARTHEST), FARTHEST)))
+            found.setdefault(variant_key(row), []).append(math.log10(min(max(1 + margin, 1 / FARTHEST), FARTHEST)))
     return found

@@ -7,9 +7,9 @@ from typing import Any
 from dps import images
 from dps.report import results
 from dps.report.album import Album
+from dps.report.pass_fractions import PassCounts
 from dps.report.results import Row
-from dps.report.table1 import Table
-from dps.report.tables import Key
+from dps.rows import VariantKey, variant_key
 
 MOST_IMAGES = 11 * 2**20
 """How many bytes of images a page holds, in base64. If PNG takes more, they become WebP; what still is too much is left
@@ -22,7 +22,7 @@ SHARES = 1000
 """Each layer's part of a distance is given in so many parts."""
 
 
-def data(document: Row, table: Table, album: Album) -> Row:
+def data(document: Row, table: PassCounts, album: Album) -> Row:
     """Everything the gallery needs, as `results.as_json` takes it.
 
     Args:
@@ -34,10 +34,9 @@ def data(document: Row, table: Table, album: Album) -> Row:
         ``variants``, ``probes``, ``references`` and ``images`` (data URIs), which the others name by their place;
         ``cases``, the worst first; ``rows``, by case and variant, see `_verdict`; ``lossy``, whether images are WebP.
     """
-    by_case: dict[tuple[str, str], dict[Key, Row]] = {}
+    by_case: dict[tuple[str, str], dict[VariantKey, Row]] = {}
     for row in document["cases"]:
-        key = row["metric"], row["network"], row["normalization"]
-        by_case.setdefault((row["probe"], row["case"]), {})[key] = row
+        by_case.setdefault((row["probe"], row["case"]), {})[variant_key(row)] = row
     missed = {name: sum(not row["passed"] for row in rows.values()) / len(rows) for name, rows in by_case.items()}
     order = sorted(by_case, key=lambda name: (-missed[name], name))
     references = sorted({row.get("nearest_reference") or "" for row in document["cases"]} - {""})
@@ -45,7 +44,7 @@ def data(document: Row, table: Table, album: Album) -> Row:
     uris, lossy = _images(dict.fromkeys(each for of in shown.values() for each in of.values()), album)
     place = {digest: number for number, digest in enumerate(uris)}
     return {
-        "variants": [[part or "" for part in key] for key in table.variants],
+        "variants": [[key.metric, key.network or "", key.normalization or ""] for key in table.variants],
         "probes": list(table.probes),
         "references": references,
         "cases": [

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from dps import against, baseline
 from dps.against import Answer, Comparison
 from dps.errors import UsageError
-from dps.report import table1, table2
-from dps.report.results import Gathered, Row
+from dps.report import pass_fractions, scores_table
+from dps.report.results import Gathered
+from dps.rows import Row, variant_key
 from dps.session.configuration import RunConfiguration
 
 SHOWN = 12
@@ -54,7 +55,7 @@ def judge(
         _against_baseline(configuration, gathered, about, interrupted=interrupted),
         _against_metric(configuration, gathered),
     ]
-    missed = _missed_floors(configuration, table1.count(gathered.cases), scores)
+    missed = _missed_floors(configuration, pass_fractions.count(gathered.cases), scores)
     parts.append(Outcome(lines=missed, failed=bool(missed)))
     if configuration.update is not None and gathered.cases and not interrupted:
         parts.append(_record(configuration, gathered, about))
@@ -103,24 +104,22 @@ def _listed(found: Sequence[Comparison]) -> list[str]:
     return [*lines, f"  ... and {len(found) - SHOWN} more"] if len(found) > SHOWN else lines
 
 
-def _missed_floors(configuration: RunConfiguration, table: table1.Table, scores: Sequence[Row]) -> list[str]:
+def _missed_floors(
+    configuration: RunConfiguration, table: pass_fractions.PassCounts, scores: Sequence[Row]
+) -> list[str]:
     """What ``--require`` asks for and a variant does not reach; what is broken reaches nothing."""
     lines = []
     for floor in configuration.floors:
         for key in table.variants:
             found = table.counts.get((key, floor.of))
             if found is not None and not found.fraction >= floor.at_least:
-                lines.append(f"required {floor}: {_variant(*key)} has {found.passed}/{found.cases}")
+                lines.append(f"required {floor}: {key.label} has {found.passed}/{found.cases}")
         for row in scores:
             reached = row["score"] is not None and row["score"] >= floor.at_least
-            if table2.name_of(row) == floor.of and row["metric"] not in table2.JUDGES and not reached:
+            if scores_table.score_name(row) == floor.of and row["metric"] not in scores_table.JUDGES and not reached:
                 score = "no score" if row["score"] is None else f"{row['score']:.4f}"
-                lines.append(f"required {floor}: {_variant(*table2.key_of(row))} has {score}")
+                lines.append(f"required {floor}: {variant_key(row).label} has {score}")
     return lines
-
-
-def _variant(metric: str, network: str | None, normalization: str | None) -> str:
-    return "-".join(part for part in (network, normalization, metric) if part)
 
 
 def _record(configuration: RunConfiguration, gathered: Gathered, about: Row) -> Outcome:

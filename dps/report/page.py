@@ -1,15 +1,24 @@
 """report.html: the run as one page that asks nothing of any other address, with the images of its cases."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
-from dps.report import costs, figure_style, figures, gallery, held, published, results, table1, table2
+from dps.report import (
+    figure_style,
+    figures,
+    gallery,
+    held,
+    pass_fractions,
+    published,
+    results,
+    scores_table,
+    throughput_table,
+)
 from dps.report.album import Album
+from dps.report.pass_fractions import PassCounts
 from dps.report.results import Row
-from dps.report.table1 import Table
-from dps.report.tables import Column, Key
 
 
 def render(document: Row, album: Album) -> Iterator[str]:
@@ -22,21 +31,20 @@ def render(document: Row, album: Album) -> Iterator[str]:
     Returns:
         HTML with everything in it, piece by piece. The same for the same input.
     """
-    table = table1.count(document["cases"])
+    table = pass_fractions.count(document["cases"])
     about = document["run"]
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
         run=about,
         facts=_facts(document, table),
-        words=table1.in_words(table),
-        cells=table1.CELLS,
-        paper=published.table1().source,
-        table=_table1(document, table),
+        words=pass_fractions.in_words(table),
+        table=pass_fractions.table(table, published.table1()),
         probes=[
             {"name": probe, "asks": about["probes"].get(probe, ""), "figures": _figures(document, table, probe)}
             for probe in table.probes
         ],
-        scores=_table2(document),
-        costs=_costs(document),
+        scores=document["scores"] and scores_table.table(document["scores"], published.table2(), about["dataset"]),
+        throughput=throughput_table.as_tables(document["throughput"]),
+        costs=throughput_table.in_words(document["throughput"]),
         invariants=held.in_words(document.get("invariants", [])),
         data=_as_script(gallery.data(document, table, album)),
         css=asset("page.css"),
@@ -76,18 +84,18 @@ def _as_script(data: Row) -> Iterator[Any]:
         yield piece.replace("<", "\\u003c")
 
 
-def _figures(document: Row, table: Table, probe: str) -> list[Any]:
+def _figures(document: Row, table: PassCounts, probe: str) -> list[Any]:
     found = figures.of_probe(document, table, probe)
     return [figure_style.as_svg(figure) for _, figure in found]
 
 
-def _facts(document: Row, table: Table) -> list[tuple[str, str]]:
+def _facts(document: Row, table: PassCounts) -> list[tuple[str, str]]:
     """What was measured, in a few words each."""
     about = document["run"]
     facts = []
     if table.variants:
         cases = len({(row["probe"], row["case"]) for row in document["cases"]})
-        metrics, networks, normalizations = (list(dict.fromkeys(part)) for part in zip(*table.variants, strict=True))
+        networks, normalizations, metrics = (list(dict.fromkeys(part)) for part in zip(*table.variants, strict=True))
         axes = [metrics, *([each for each in part if each] for part in (networks, normalizations))]
         facts.append((_counted(len(table.variants), "variant"), "; ".join(", ".join(axis) for axis in axes if axis)))
         facts.append(
@@ -102,71 +110,3 @@ def _facts(document: Row, table: Table) -> list[tuple[str, str]]:
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-# ------------------------------------------------------------------------------------------- tables
-
-
-def _table1(document: Row, table: Table) -> Row:
-    """Table 1 for the template: heads, and a row of cells for each variant."""
-    cost = costs.beside_quality(document["throughput"], table.variants)
-    columns = [*([cost[0]] if cost else []), *table1.columns(table, published.table1())]
-    grid = _grid(table.variants, columns)
-    for key, row in zip(table.variants, grid["rows"], strict=True):
-        cells = iter(row["cells"])
-        for column in columns:
-            cell = next(cells)
-            if (count := table.counts.get((key, column.head))) is not None:
-                low, high = count.percent
-                shade = "fails" if count.fraction < table1.FEWER_THAN_HALF else "all" if count.fraction == 1 else ""
-                cell.update(text=f"{count.passed}/{count.cases}", small=f"{low}-{high}", shade=shade)
-                cell.update(sort=round(count.fraction, 6))
-            if any(column.beside):
-                next(cells)
-    return {**grid, "cost": cost[1] if cost else ""}
-
-
-def _table2(document: Row) -> Row | None:
-    """Table 2 for the template."""
-    if not document["scores"]:
-        return None
-    about = document["run"]["dataset"]
-    return {
-        **_grid(*table2.laid_out(document["scores"], published.table2())),
-        "real": about["name"] == published.table2().dataset,
-        "note": table2.note(document["scores"], published.table2(), about),
-    }
-
-
-def _costs(document: Row) -> Row | None:
-    """Throughput for the template."""
-    rows = document["throughput"]
-    if not rows:
-        return None
-    cells = [costs.cells(row) for row in rows]
-    return {
-        "words": costs.in_words(rows),
-        "about": costs.ABOUT,
-        "heads": [{"text": head, "paper": False} for head in costs.HEADS[3:]],
-        "rows": [{"key": row[:3], "cells": [_cell(text) for text in row[3:]]} for row in cells],
-    }
-
-
-def _grid(keys: Sequence[Key], columns: Sequence[Column]) -> Row:
-    """A table of variants, the paper's values in columns of their own."""
-    heads = []
-    for column in columns:
-        heads.append({"text": column.head, "paper": False})
-        heads += [{"text": "paper", "paper": True}] if any(column.beside) else []
-    rows = []
-    for place, key in enumerate(keys):
-        cells = []
-        for column in columns:
-            cells.append(_cell(column.cells[place]))
-            cells += [_cell(column.beside[place], paper=True)] if any(column.beside) else []
-        rows.append({"key": [part or "" for part in key], "cells": cells})
-    return {"heads": heads, "rows": rows}
-
-
-def _cell(text: str, *, paper: bool = False) -> Row:
-    return {"text": text, "small": "", "sort": None, "shade": "", "paper": paper}

@@ -10,9 +10,10 @@ import PIL.Image
 from dps import files
 from dps.errors import UsageError
 from dps.probes import Case, Probe
-from dps.report import severity, sheets, table1, tables
+from dps.report import pass_fractions, severity, sheets, tables
+from dps.report.pass_fractions import PassCounts
 from dps.report.results import Row
-from dps.report.table1 import Table
+from dps.rows import VariantKey
 
 MOST_IMAGES, MOST_BYTES, COLORS = 16, 60_000, 128
 """Of a sheet on the page: so many images, or as many as fit into so many bytes, in so many colors."""
@@ -63,7 +64,7 @@ def write(document: Row, probes: Sequence[Probe], path: Path, command: str) -> I
         DrawError: a case cannot be drawn.
         OSError: a file cannot be written.
     """
-    table = table1.count(document["cases"])
+    table = pass_fractions.count(document["cases"])
     for probe in probes:
         _check(document, probe)
     (path.parent / "sheets").mkdir(parents=True, exist_ok=True)
@@ -75,13 +76,13 @@ def write(document: Row, probes: Sequence[Probe], path: Path, command: str) -> I
     yield path
 
 
-def page(document: Row, table: Table, probes: Sequence[Probe], command: str) -> str:
+def page(document: Row, table: PassCounts, probes: Sequence[Probe], command: str) -> str:
     """The page's text."""
     run = document["run"]
     weights = ", ".join(
         f"{name} {network['weights']} `{network['sha256'][:12]}`" for name, network in run["networks"].items()
     )
-    about = {"run": run["command"], "dps": run["dps"], "torch": run["torch"], "cells": table1.CELLS}
+    about = {"run": run["command"], "dps": run["dps"], "torch": run["torch"], "cells": pass_fractions.CELLS}
     parts = [TEXT.format(command=command, weights=weights, **about)]
     parts += ["\n".join([*_section(document, table, probe), ""]) for probe in probes]
     return "\n".join(parts) + LEFT_OUT
@@ -98,27 +99,27 @@ def ranges(probe: Probe) -> str:
     return f"```yaml\ncases:\n{cases.rstrip()}\n```"
 
 
-def _section(document: Row, table: Table, probe: Probe) -> Iterator[str]:
-    yield from (heading(probe), "", f"*{tables.escaped(probe.asks)}*", "")
+def _section(document: Row, table: PassCounts, probe: Probe) -> Iterator[str]:
+    yield from (heading(probe), "", f"*{tables.escape_markdown(probe.asks)}*", "")
     yield from (f"![Cases of {probe.name}](sheets/{probe.name}.png)", "")
-    yield from (f"Why a person would agree: {tables.escaped(probe.because)}", "")
-    yield from (f"Source: {tables.escaped(probe.source)}.", "")
+    yield from (f"Why a person would agree: {tables.escape_markdown(probe.because)}", "")
+    yield from (f"Source: {tables.escape_markdown(probe.source)}.", "")
     yield from (ranges(probe), "")
     yield from _results(table, probe.name)
     if sentences := severity.in_words(document, probe.name):
-        yield from ("", *(f"- {tables.escaped(sentence)}" for sentence in sentences))
+        yield from ("", *(f"- {tables.escape_markdown(sentence)}" for sentence in sentences))
 
 
-def _results(table: Table, probe: str) -> Iterator[str]:
+def _results(table: PassCounts, probe: str) -> Iterator[str]:
     """A row for each metric and normalization, a column for each network."""
-    networks = list(dict.fromkeys(key[1] for key in table.variants if key[1]))
+    networks = list(dict.fromkeys(key.network for key in table.variants if key.network))
     yield "| metric | normalization | " + " | ".join([*(networks or [""]), ""]).rstrip()
     yield "| --- | --- |" + " ---: |" * max(1, len(networks))
-    for metric, normalization in dict.fromkeys((key[0], key[2]) for key in table.variants):
-        counts = [table.counts.get(((metric, network, normalization), probe), "") for network in networks]
-        alone = table.counts.get(((metric, None, None), probe))
-        cells = [str(alone), *[""] * (len(networks) - 1)] if alone else map(str, counts)
-        yield f"| {tables.escaped(metric)} | {normalization or ''} | " + " | ".join(cells) + " |"
+    for metric, normalization in dict.fromkeys((key.metric, key.normalization) for key in table.variants):
+        counts = [table.of(VariantKey(network, normalization, metric), probe).cell() for network in networks]
+        alone = table.of(VariantKey(None, None, metric), probe).cell()
+        cells = [str(alone), *[""] * (len(networks) - 1)] if alone.text else map(str, counts)
+        yield f"| {tables.escape_markdown(metric)} | {normalization or ''} | " + " | ".join(cells) + " |"
 
 
 def _check(document: Row, probe: Probe) -> None:

@@ -1,88 +1,75 @@
 """The paper's published tables: never measured here, always marked as the paper's."""
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from dps import locations
+from dps.rows import VariantKey
 
 PAPER = locations.data("paper.yaml")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table1:
-    """The paper's Table 1.
-
-    Attributes:
-        source: where it was published.
-        what: what its numbers are.
-        passed: cases passed and cases, by (metric, network or None, probe); without unit normalization.
-    """
-
-    source: str
-    what: str
-    passed: dict[tuple[str, str | None, str], tuple[int, int]]
-
-    def get(self, metric: str, network: str | None, normalization: str | None, probe: str) -> str:
-        """A cell such as ``11/30``; empty where the paper has none, as for unit normalization."""
-        if normalization == "unit" or (metric, network, probe) not in self.passed:
-            return ""
-        passed, cases = self.passed[metric, network, probe]
-        return f"{passed}/{cases}"
+DATASET = "bapps"
+"""The data set that the paper's scores were measured on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table2:
-    """The paper's Table 2.
+class Published:
+    """A table of the paper.
 
     Attributes:
         source: where it was published.
-        what: what its numbers are.
-        dataset: what they were measured on.
-        scores: in percent, by (metric, network or None, what it is a score of, such as ``2afc/cnn``); with unit
-            normalization.
+        normalization: that all its networks were measured with.
+        cells: as printed, by metric, network or None, and column.
     """
 
     source: str
-    what: str
-    dataset: str
-    scores: dict[tuple[str, str | None, str], float]
+    normalization: str
+    cells: Mapping[tuple[str, str | None, str], str]
 
-    def get(self, metric: str, network: str | None, normalization: str | None, of: str) -> str:
-        """A cell such as ``70.6``; empty where the paper has none, as for no normalization."""
-        if normalization == "none" or (metric, network, of) not in self.scores:
+    def get(self, variant: VariantKey, column: str) -> str:
+        """Return a cell such as ``11/30``; empty where the paper has none."""
+        if variant.normalization not in (None, self.normalization):
             return ""
-        return f"{self.scores[metric, network, of]:.1f}"
+        return self.cells.get((variant.metric, variant.network, column), "")
 
 
-def table2(path: Path = PAPER) -> Table2:
-    """Read the paper's Table 2."""
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+@functools.cache
+def table1(path: Path = PAPER) -> Published:
+    """Read the paper's Table 1: cases passed by probe, such as ``11/30``."""
+    data = _read(path)
+    probes, cases, passed = (data["table1"][key] for key in ("probes", "cases", "passed"))
+    cells: dict[tuple[str, str | None, str], str] = {
+        (metric, network, probe): f"{count}/{total}"
+        for metric, networks in passed.items()
+        for network, counts in (networks.items() if isinstance(networks, dict) else [(None, networks)])
+        for probe, count, total in zip(probes, counts, cases, strict=True)
+    }
+    return Published(source=data["source"], normalization="none", cells=cells)
+
+
+@functools.cache
+def table2(path: Path = PAPER) -> Published:
+    """Read the paper's Table 2: scores in percent by what they are of, such as ``2afc/cnn``."""
+    data = _read(path)
     table = data["table2"]
     columns = ["jnd/pooled" if column == "jnd" else f"2afc/{column}" for column in table["columns"]]
-    rows = [("human", None, table["human"])]
-    rows += [(metric, network, row) for metric, of in table["scores"].items() for network, row in of.items()]
-    return Table2(
-        source=data["source"],
-        what=table["what"],
-        dataset="bapps",
-        scores={
-            (metric, network, column): score
-            for metric, network, row in rows
-            for column, score in zip(columns, row, strict=True)
-            if score is not None
-        },
-    )
+    rows: list[tuple[str, str | None, Any]] = [("human", None, table["human"])]
+    rows += [
+        (metric, network, row) for metric, by_network in table["scores"].items() for network, row in by_network.items()
+    ]
+    cells = {
+        (metric, network, column): f"{score:.1f}"
+        for metric, network, row in rows
+        for column, score in zip(columns, row, strict=True)
+        if score is not None
+    }
+    return Published(source=data["source"], normalization="unit", cells=cells)
 
 
-def table1(path: Path = PAPER) -> Table1:
-    """Read the paper's Table 1."""
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    table = data["table1"]
-    passed = {}
-    for metric, networks in table["passed"].items():
-        for network, counts in networks.items() if isinstance(networks, dict) else [(None, networks)]:
-            for probe, count, cases in zip(table["probes"], counts, table["cases"], strict=True):
-                passed[metric, network, probe] = (count, cases)
-    return Table1(source=data["source"], what=table["what"], passed=passed)
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -7,9 +7,9 @@ import numpy as np
 
 from dps.report import strata, tables
 from dps.report.figure_style import INK, WIDTH, blank, plain
+from dps.report.pass_fractions import PassCounts
 from dps.report.results import Row
-from dps.report.table1 import FEWER_THAN_HALF, Table
-from dps.report.tables import Key
+from dps.rows import VariantKey, variant_key
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -47,7 +47,7 @@ def of(document: Row, probe: str) -> Row | None:
     return found if found and _severities(document, probe, found["by"]) else None
 
 
-def curves(document: Row, probe: str) -> dict[Key, Points]:
+def curves(document: Row, probe: str) -> dict[VariantKey, Points]:
     """How far each case is distorted, and how far that is for each variant, in the order of the tables.
 
     The second number is the distance of the distorted image divided by that of the nearest reference; below 1 is a
@@ -58,17 +58,16 @@ def curves(document: Row, probe: str) -> dict[Key, Points]:
     if about is None:
         return {}
     far = _severities(document, probe, about["by"])
-    found: dict[Key, Points] = {}
+    found: dict[VariantKey, Points] = {}
     for row in document["cases"]:
         distance, nearest = row["distance"], row["nearest_reference_distance"]
         key = f"{row['probe']}/{row['case']}"
         if row["probe"] == probe and key in far and distance is not None and nearest:
-            variant = row["metric"], row["network"], row["normalization"]
-            found.setdefault(variant, []).append((far[key], distance / nearest))
+            found.setdefault(variant_key(row), []).append((far[key], distance / nearest))
     return {key: sorted(found[key]) for key in tables.in_order(found)}
 
 
-def passed(document: Row, probe: str) -> Table | None:
+def passed(document: Row, probe: str) -> PassCounts | None:
     """How many cases pass, the farther they are distorted: a column for each value, or range of values."""
     about = of(document, probe)
     if about is None:
@@ -84,10 +83,10 @@ def in_words(document: Row, probe: str) -> list[str]:
     if table is None or about is None:
         return []
     alike: dict[tuple[str, str | None, str], list[str | None]] = {}
-    for metric, network, normalization in table.variants:
-        key = metric, network, normalization
+    for key in table.variants:
+        network, normalization, metric = key
         counts = {label: table.counts[key, label] for label in table.probes if (key, label) in table.counts}
-        failed = [label for label, count in counts.items() if count.fraction < FEWER_THAN_HALF]
+        failed = [label for label, count in counts.items() if count.fails]
         if 0 < len(failed) < len(counts):
             alike.setdefault((metric, normalization, " and ".join(failed)), []).append(network)
     return [
@@ -116,8 +115,8 @@ def figure(document: Row, probe: str) -> "Figure | None":
     found, about = curves(document, probe), of(document, probe)
     if about is None or len({far for points in found.values() for far, _ in points}) < 2:
         return None
-    networks = list(dict.fromkeys(key[1] for key in found if key[1])) or [""]
-    normalizations = list(dict.fromkeys(key[2] for key in found if key[1])) or [""]
+    networks = list(dict.fromkeys(key.network for key in found if key.network)) or [""]
+    normalizations = list(dict.fromkeys(key.normalization or "" for key in found if key.network)) or [""]
     looks = _looks(found)
     figure = blank(WIDTH, BELOW + ABOVE + A_ROW * len(normalizations))
     height = figure.get_figheight()
@@ -126,8 +125,8 @@ def figure(document: Row, probe: str) -> "Figure | None":
     for row, normalization in zip(panels, normalizations, strict=True):
         for axes, network in zip(row, networks, strict=True):
             for key, points in found.items():
-                if key[1:] in ((network, normalization), (None, None)):
-                    _curve(axes, points, looks[key[0]], key[0])
+                if key[:2] in ((network, normalization), (None, None)):
+                    _curve(axes, points, looks[key.metric], key.metric)
             axes.axhline(1, color=INK, linewidth=0.8, alpha=0.6)
             title = ", ".join(part for part in (network, normalization) if part)
             axes.set_title(title, fontsize=8, color=INK, pad=3, y=1)  # without y its place is searched for, slowly
@@ -160,10 +159,10 @@ def _severities(document: Row, probe: str, by: str) -> dict[str, float]:
     }
 
 
-def _looks(found: Mapping[Key, Points]) -> dict[str, tuple[str, str, str]]:
+def _looks(found: Mapping[VariantKey, Points]) -> dict[str, tuple[str, str, str]]:
     """How each metric is drawn; what has no network is dotted, in the color of text."""
-    with_network = dict.fromkeys(key[0] for key in found if key[1])
-    without = [metric for metric in dict.fromkeys(key[0] for key in found) if metric not in with_network]
+    with_network = dict.fromkeys(key.metric for key in found if key.network)
+    without = [metric for metric in dict.fromkeys(key.metric for key in found) if metric not in with_network]
     looks = {metric: LOOKS[place % len(LOOKS)] for place, metric in enumerate(with_network)}
     return looks | {metric: (INK, LOOKS[place % len(LOOKS)][1], ":") for place, metric in enumerate(without)}
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from dps.errors import UsageError, unknown
 from dps.report import tables
-from dps.report.results import Row
-from dps.report.table1 import CELLS, Count, Table
-from dps.report.tables import Column, wrapped
+from dps.report.pass_fractions import PassCounts, tally
+from dps.rows import Row, case_name, variant_key
 
 MOST_VALUES = 8
 """Numbers of more different values than this are put into ranges."""
@@ -23,7 +22,7 @@ AT_LEAST = 5
 """How many cases a column should rest on, or else there are fewer ranges, though no fewer than two."""
 
 
-def count(rows: Iterable[Row], drawn: Mapping[str, Row], probe: str, name: str) -> Table:
+def count(rows: Iterable[Row], drawn: Mapping[str, Row], probe: str, name: str) -> PassCounts:
     """Count passed cases of one probe by one of the values that they were drawn with.
 
     Args:
@@ -38,23 +37,18 @@ def count(rows: Iterable[Row], drawn: Mapping[str, Row], probe: str, name: str) 
     Raises:
         UsageError: there is no such probe, or none of its cases was drawn with that.
     """
-    found = list(rows)
-    if probe not in {row["probe"] for row in found}:
-        raise UsageError(unknown("probe", probe, {row["probe"] for row in found}))
+    rows = list(rows)
+    if probe not in {row["probe"] for row in rows}:
+        raise UsageError(unknown("probe", probe, {row["probe"] for row in rows}))
     mine = {key: values for key, values in drawn.items() if key.partition("/")[0] == probe}
     by_case = {key: values[name] for key, values in mine.items() if values.get(name) is not None}
     if not by_case:
         raise UsageError(f"{probe}: {unknown('value to break it down by', name, named(mine.values()))}")
     labels = _labels(list(by_case.values()))
-    counts: dict[Any, Count] = {}
-    for row in found:
-        key = f"{row['probe']}/{row['case']}"
-        if key in by_case:
-            cell = (row["metric"], row["network"], row["normalization"]), labels[by_case[key]]
-            before = counts.get(cell, Count())
-            counts[cell] = Count(before.passed + bool(row["passed"]), before.cases + 1)
-    columns = tuple(dict.fromkeys(labels.values()))
-    return Table(tables.in_order(key for key, _ in counts), columns, counts)
+    counts = tally(
+        (variant_key(row), labels[by_case[case_name(row)]], row) for row in rows if case_name(row) in by_case
+    )
+    return PassCounts(tables.in_order(variant for variant, _ in counts), tuple(dict.fromkeys(labels.values())), counts)
 
 
 def named(drawn: Iterable[Row]) -> list[str]:
@@ -64,20 +58,6 @@ def named(drawn: Iterable[Row]) -> list[str]:
         for name, value in values.items():
             seen.setdefault(name, Counter())[value] += 1
     return [name for name, values in seen.items() if len(values) > 1]
-
-
-def as_text(table: Table, probe: str, name: str, width: int) -> list[str]:
-    """The table for a terminal, split where it would be wider than that."""
-    columns = [
-        Column(
-            head=stratum,
-            cells=tuple(str(table.counts.get((key, stratum), "")) for key in table.variants),
-            beside=("",) * len(table.variants),
-        )
-        for stratum in table.probes
-    ]
-    title = f"{probe} by {name}"
-    return [title, "", *tables.as_text(table.variants, columns, width), *wrapped(f"{CELLS}.", width)]
 
 
 def grouped(values: Sequence[float], at_least: int = AT_LEAST) -> list[list[float]]:

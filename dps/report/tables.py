@@ -1,148 +1,232 @@
-"""Tables of variants: on a terminal of any width, and in Markdown. Nothing here knows what is in them."""
+"""Tables of variants: typed cells once, and their form on a terminal, in Markdown and in LaTeX.
+
+The page's template reads the typed table itself. Nothing here knows what is in the cells.
+"""
 
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeVar
 
 from dps.metrics import DEFAULT_METRICS
 from dps.networks import NETWORKS
+from dps.rows import VariantKey
 
-Key: TypeAlias = tuple[str, str | None, str | None]
-"""Metric, network, normalization: a row."""
+KEYS = VariantKey._fields
+"""Heads of the columns that name a row."""
+
+NARROWEST = 40
+"""A terminal of fewer columns is written to as if it had these."""
+
+LONGEST_LABEL = 32
+"""A longer label stands on a line of its own on a terminal."""
+
+GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: what is shown; empty where there is nothing.
+        detail: what is shown smaller beside it, such as an interval.
+        value: what the column is sorted by, where the text does not say it.
+        shade: a class for the page, such as ``fails``.
+        published: taken from a publication and not measured here.
+    """
+
+    text: str = ""
+    detail: str = ""
+    value: float | None = None
+    shade: str = ""
+    published: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.detail}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The head of a column; a published one stands right of the measured one that it belongs to."""
+
+    head: str
+    published: bool = False
+
+
+PUBLISHED = Column("paper", published=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column, with a line for each row.
+class Table:
+    """One row for each variant.
 
     Attributes:
-        head: its title.
-        cells: ours; an empty text where there is nothing.
-        beside: the paper's, in the same order; all empty where the paper has none.
+        title: in a few words.
+        rows: the variants, in order.
+        columns: right of the variant's names.
+        cells: for each row one for each column.
+        note: what the cells are, in sentences; plain text.
     """
 
-    head: str
-    cells: tuple[str, ...]
-    beside: tuple[str, ...]
+    title: str
+    rows: tuple[VariantKey, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[tuple[Cell, ...], ...]
+    note: str = ""
 
 
-def in_order(keys: Iterable[Key]) -> tuple[Key, ...]:
-    """Rows in the order of the paper's tables, others by name after them."""
-    return tuple(sorted(set(keys), key=_paper_order))
+def in_order(variants: Iterable[VariantKey]) -> tuple[VariantKey, ...]:
+    """Return variants once each in the one order of all tables: metric, normalization and network as built in."""
+    return tuple(sorted(set(variants), key=_order))
 
 
-def as_text(keys: Sequence[Key], columns: Sequence[Column], width: int) -> list[str]:
-    """The table for a terminal, split by columns where it would be wider than that."""
+_T = TypeVar("_T")
+
+
+def position(name: _T, order: Sequence[_T]) -> int:
+    """Return where a name stands in an order, or its length."""
+    return order.index(name) if name in order else len(order)
+
+
+def _order(variant: VariantKey) -> tuple[int | str, ...]:
+    network, normalization, metric = variant.network or "", variant.normalization or "", variant.metric
+    return (position(metric, DEFAULT_METRICS), metric, normalization, position(network, tuple(NETWORKS)), network)
+
+
+# ---------------------------------------------------------------------------------------- on a terminal
+
+
+def as_text(table: Table, width: int) -> list[str]:
+    """Lay a table out for a terminal, split between columns where it would be too wide.
+
+    Returns:
+        The title, blocks of columns with the rows that have something in them, and the note.
+    """
     width = max(width, NARROWEST)
-    padded = [_padded(column, width) for column in columns]
-    lines: list[str] = []
-    for group in _that_fit(padded, width):
-        lines += [*_block(keys, group, width), ""]
-    return lines
-
-
-def as_markdown(keys: Sequence[Key], columns: Sequence[Column]) -> list[str]:
-    """The table for a pull request; what is the paper's in italics."""
-    heads = ["metric", "network", "normalization"]
-    for column in columns:
-        heads += [escaped(column.head), "paper"] if any(column.beside) else [escaped(column.head)]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * (len(heads) - 3)]
-    for row, key in enumerate(keys):
-        cells = [escaped(part or "") for part in key]
-        for column in columns:
-            cells.append(column.cells[row])
-            if any(column.beside):
-                cells.append(f"*{column.beside[row]}*" if column.beside[row] else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+    columns = _aligned(table, width - len(GAP))
+    room = min(width - len(GAP) - max((len(column[0]) for column in columns), default=0), LONGEST_LABEL)
+    labels = [row.label for row in table.rows]
+    label_width = max((len(label) for label in labels if len(label) <= room), default=0)
+    lines = wrapped(table.title, width)
+    for block in _blocks(columns, width - label_width):
+        head, *rows = ("".join(GAP + text for text in line) for line in zip(*block, strict=True))
+        lines += ["", " " * label_width + head]
+        for label, row in zip(labels, rows, strict=True):
+            if row.strip() and len(label) > label_width:
+                lines += [label[start : start + width] for start in range(0, len(label), width)]
+            if row.strip():
+                lines.append(((label if len(label) <= label_width else "").ljust(label_width) + row).rstrip())
+    return [*lines, "", *wrapped(table.note, width)] if table.note else lines
 
 
 def wrapped(sentence: str, width: int) -> list[str]:
-    """A sentence in lines of a terminal, indented as it is, below deeper; names and paths stay whole."""
+    """Break a sentence into lines, indented as it is, further lines deeper; names and paths stay whole."""
     indent = " " * (2 + len(sentence) - len(sentence.lstrip()))
     width = max(width, NARROWEST)
     return textwrap.wrap(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def place(name: str, order: Sequence[str]) -> int:
-    """Where a name stands in an order; behind it if it does not."""
-    return order.index(name) if name in order else len(order)
+def _aligned(table: Table, width: int) -> list[list[str]]:
+    """Each measured column with the published one that belongs to it: head and rows, of one width, at most `width`."""
+    columns: list[list[str]] = []
+    for number, column in enumerate(table.columns):
+        cells = [row[number] for row in table.cells]
+        texts = [str(cell) for cell in cells]
+        if max(map(len, texts), default=0) > width:
+            texts = [cell.text for cell in cells]
+        head = column.head if len(column.head) <= width else "…" + column.head[1 - width :]
+        size = max(map(len, [head, *texts]))
+        aligned = [text.rjust(size) for text in (head, *texts)]
+        joined = [f"{left} {right}" for left, right in zip(columns[-1], aligned, strict=True)] if columns else []
+        if column.published and joined and len(joined[0]) <= width:
+            columns[-1] = joined
+        else:
+            columns.append(aligned)
+    return columns
 
 
-def escaped(text: str) -> str:
-    """A name as Markdown shows it, in a table too."""
+def _blocks(columns: Sequence[list[str]], width: int) -> Iterator[list[list[str]]]:
+    """Yield columns in groups that fit into a width, at least one in each."""
+    block: list[list[str]] = []
+    for column in columns:
+        if block and sum(len(GAP) + len(each[0]) for each in [*block, column]) > width:
+            yield block
+            block = []
+        block.append(column)
+    if block:
+        yield block
+
+
+# -------------------------------------------------------------------------------------------- in Markdown
+
+
+def as_markdown(table: Table) -> list[str]:
+    """Return a table for a pull request, what is published in italics, and its note."""
+    heads = [*KEYS, *(escape_markdown(column.head) for column in table.columns)]
+    lines = [_pipes(heads), "|" + " --- |" * len(KEYS) + " ---: |" * len(table.columns)]
+    for row, cells in zip(table.rows, table.cells, strict=True):
+        texts = (escape_markdown(str(cell)) for cell in cells)
+        shown = (f"*{text}*" if cell.published and text else text for cell, text in zip(cells, texts, strict=True))
+        lines.append(_pipes([*(escape_markdown(name or "") for name in row), *shown]))
+    return [*lines, "", escape_markdown(table.note)] if table.note else lines
+
+
+def escape_markdown(text: str) -> str:
+    """Return a text that Markdown shows as it is, in a table too."""
     return re.sub(r"[\\|*_`\[\]]", r"\\\g<0>", text).replace("<", "&lt;")
 
 
-LABEL = max(map(len, NETWORKS))
-"""Width of the first column; a metric's name has a line of its own, so that the columns stay narrow."""
-
-NARROWEST = 40
-"""A terminal of fewer columns is written to as if it had these."""
+def _pipes(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
-def _padded(column: Column, width: int) -> list[str]:
-    """A column's head and lines, all of one width."""
-    beside = _right(["paper", *column.beside]) if any(column.beside) else []
-    beside = [f" {cell}" for cell in beside] or [""] * (1 + len(column.cells))
-    head = _cut(column.head, width - LABEL - len(GAP) - len(beside[0]))
-    return [left + right for left, right in zip(_right([head, *column.cells]), beside, strict=True)]
+# ----------------------------------------------------------------------------------------------- in LaTeX
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "…": r"\ldots{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
 
 
-GAP = "  "
+def as_latex(table: Table, *, transposed: bool = False) -> str:
+    """Return a tabular that needs the package booktabs, what is published in italics; the note as a comment.
+
+    Args:
+        table: whose rows are named by what tells them apart; the rest is said in the comment.
+        transposed: a column for each variant.
+    """
+    labels, common = _short_labels(table.rows)
+    grid = [["", *(escape_latex(column.head) for column in table.columns)]]
+    for label, cells in zip(labels, table.cells, strict=True):
+        texts = [escape_latex(str(cell)) for cell in cells]
+        shown = [
+            rf"\textit{{{text}}}" if cell.published and text else text for cell, text in zip(cells, texts, strict=True)
+        ]
+        grid.append([escape_latex(label), *shown])
+    if transposed:
+        grid = [list(column) for column in zip(*grid, strict=True)]
+    head, *rows = (" & ".join(line) + r" \\" for line in grid)
+    note = f"{table.title}. {f'{common} in all rows. ' if common else ''}{table.note}".strip()
+    lines = [f"% {line.strip()}" for line in wrapped(note, 100)]
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(grid[0]) - 1)}}}", r"\toprule", head, r"\midrule", *rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _that_fit(columns: Sequence[list[str]], width: int) -> Iterator[list[list[str]]]:
-    """Columns in groups that fit beside each other, at least one in each."""
-    group: list[list[str]] = []
-    used = LABEL
-    for column in columns:
-        needed = len(GAP) + len(column[0])
-        if group and used + needed > width:
-            yield group
-            group, used = [], LABEL
-        group.append(column)
-        used += needed
-    if group:
-        yield group
+def escape_latex(text: str) -> str:
+    """Return a text that LaTeX prints as it is."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
-def _block(keys: Sequence[Key], columns: Sequence[list[str]], width: int) -> list[str]:
-    """Some columns, each line with its network, or with its metric where it has none."""
-    head, *rows = (GAP.join(cells) for cells in zip(*columns, strict=True))
-    lines = [" " * LABEL + GAP + head]
-    last: tuple[str, str | None] | None = None
-    for (metric, network, normalization), row in zip(keys, rows, strict=True):
-        if not row.strip():
-            continue
-        title = metric if network is None else f"{metric}, {normalization}"
-        label = (metric if len(metric) <= LABEL else "") if network is None else network
-        if label != metric and (metric, normalization) != last:
-            lines += ["", _cut(title, width)]
-        last = (metric, normalization)
-        lines.append((label.ljust(LABEL) + GAP + row).rstrip())
-    return lines
-
-
-def _right(cells: Sequence[str]) -> list[str]:
-    """Flush right."""
-    width = max(map(len, cells))
-    return [cell.rjust(width) for cell in cells]
-
-
-def _cut(text: str, width: int) -> str:
-    """A text that fits; of a longer one its end, which says more of a path."""
-    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
-
-
-def _paper_order(key: Key) -> tuple[object, ...]:
-    metric, network, normalization = key
-    return (
-        place(metric, DEFAULT_METRICS),
-        metric,
-        normalization or "",
-        place(network or "", tuple(NETWORKS)),
-        network or "",
-    )
+def _short_labels(rows: Sequence[VariantKey]) -> tuple[list[str], str]:
+    """Return labels without the names that all rows share, and these; a single row keeps its metric."""
+    common = {place for place in range(len(KEYS)) if len({row[place] for row in rows}) == 1}
+    if len(common) == len(KEYS):
+        common.remove(KEYS.index("metric"))
+    labels = ["-".join(name for place, name in enumerate(row) if name and place not in common) for row in rows]
+    return labels, ", ".join(rows[0][place] or "" for place in sorted(common) if rows[0][place])

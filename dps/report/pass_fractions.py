@@ -1,0 +1,158 @@
+"""How many cases of each probe each variant passes, as in the paper's Table 1; and what to notice in it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dps import verdicts
+from dps.report import tables
+from dps.report.published import Published
+from dps.report.tables import PUBLISHED, Cell, Column, Table
+from dps.rows import Row, VariantKey, variant_key, was_measured
+
+FAILS_BELOW = 0.5
+"""A variant is said to fail a probe of which it passes a smaller fraction than this."""
+
+PROBE_ORDER = ("invert", "rotate", "translate", "color_stain")
+"""The paper's; other probes follow by name."""
+
+CELLS = "passed/cases, and the 95 % interval of the pass fraction in percent"
+"""What stands in a cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many cases passed.
+
+    Attributes:
+        passed: of `cases`.
+        cases: that were measured.
+        unmeasured: that could not be measured; they count nowhere else.
+    """
+
+    passed: int = 0
+    cases: int = 0
+    unmeasured: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """Return the pass fraction in [0, 1]; NaN where nothing was measured."""
+        return self.passed / self.cases if self.cases else math.nan
+
+    @property
+    def fails(self) -> bool:
+        """Return whether fewer than half of the measured cases passed."""
+        return self.fraction < FAILS_BELOW
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % Wilson interval of the fraction, in [0, 1]; all of it where nothing was measured."""
+        return verdicts.wilson(self.passed, self.cases) if self.cases else (0.0, 1.0)
+
+    @property
+    def percent(self) -> tuple[int, int]:
+        """Return the interval in percent, rounded outwards."""
+        low, high = self.interval
+        return math.floor(100 * low), math.ceil(100 * high)
+
+    def cell(self) -> Cell:
+        """Return fraction and interval as a table has them."""
+        if not self.cases:
+            return Cell("not measured" if self.unmeasured else "", shade="unmeasured" if self.unmeasured else "")
+        low, high = self.percent
+        missing = f"; {self.unmeasured} not measured" if self.unmeasured else ""
+        shade = "fails" if self.fails else "all" if self.passed == self.cases and not missing else ""
+        return Cell(f"{self.passed}/{self.cases}", f"{low}-{high}{missing}", round(self.fraction, 6), shade)
+
+
+@dataclass(frozen=True, slots=True)
+class PassCounts:
+    """Counts by variant and probe, both in the order in which they are shown."""
+
+    variants: tuple[VariantKey, ...]
+    probes: tuple[str, ...]
+    counts: dict[tuple[VariantKey, str], Count]
+
+    def of(self, variant: VariantKey, probe: str) -> Count:
+        """Return one count; an empty one where the variant has no case of the probe."""
+        return self.counts.get((variant, probe), Count())
+
+
+def count(rows: Iterable[Row]) -> PassCounts:
+    """Count passed cases by probe.
+
+    Args:
+        rows: case rows of results.json.
+    """
+    counts = tally((variant_key(row), row["probe"], row) for row in rows)
+    probes = sorted({probe for _, probe in counts}, key=lambda name: (tables.position(name, PROBE_ORDER), name))
+    return PassCounts(tables.in_order(variant for variant, _ in counts), tuple(probes), counts)
+
+
+def tally(rows: Iterable[tuple[VariantKey, str, Row]]) -> dict[tuple[VariantKey, str], Count]:
+    """Count case rows by variant and column."""
+    numbers: dict[tuple[VariantKey, str], list[int]] = {}
+    for variant, column, row in rows:
+        cell = numbers.setdefault((variant, column), [0, 0, 0])
+        measured = was_measured(row)
+        cell[0] += measured and bool(row["passed"])
+        cell[1] += measured
+        cell[2] += not measured
+    return {key: Count(*cell) for key, cell in numbers.items()}
+
+
+def table(counts: PassCounts, paper: Published | None = None, title: str = "Pass fractions") -> Table:
+    """Return the typed table, with the paper's numbers right of ours where it has any."""
+    columns: list[Column] = []
+    grid: list[list[Cell]] = [[] for _ in counts.variants]
+    unmeasured = any(count.unmeasured for count in counts.counts.values())
+    note = f"{CELLS}; higher is better. A metric fails a probe of which it passes fewer than half."
+    note += " What could not be measured counts nowhere else." if unmeasured else ""
+    for probe in counts.probes:
+        published = [
+            paper.get(variant, probe) if paper and (variant, probe) in counts.counts else ""
+            for variant in counts.variants
+        ]
+        columns += [Column(probe), PUBLISHED] if any(published) else [Column(probe)]
+        for line, variant, text in zip(grid, counts.variants, published, strict=True):
+            line.append(counts.of(variant, probe).cell())
+            line.extend([Cell(text, published=True)] if any(published) else [])
+    if paper and PUBLISHED in columns:
+        note += f" paper: measured by {paper.source} on its own hand-made images, not on these."
+    return Table(
+        title=title, rows=counts.variants, columns=tuple(columns), cells=tuple(tuple(line) for line in grid), note=note
+    )
+
+
+def selected(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
+    """Return the same of some of the probes only."""
+    return replace(counts, probes=tuple(probe for probe in counts.probes if probe in probes))
+
+
+def in_words(counts: PassCounts) -> list[str]:
+    """Say on which probes each metric passes fewer than half of the cases."""
+    sentences = []
+    groups: dict[tuple[str, str | None], list[VariantKey]] = {}
+    for variant in counts.variants:
+        groups.setdefault((variant.metric, variant.normalization), []).append(variant)
+    for (metric, normalization), variants in groups.items():
+        name = metric if normalization is None else f"{metric} ({normalization})"
+        measured = [probe for probe in counts.probes if any(counts.of(each, probe).cases for each in variants)]
+        failed = {probe: [each.network for each in variants if counts.of(each, probe).fails] for probe in measured}
+        parts = [_on(probe, networks, len(variants)) for probe, networks in failed.items() if networks]
+        if parts:
+            sentences.append(f"{name} fails {'; '.join(parts)}.")
+        elif measured:
+            whole = not any(counts.of(each, probe).unmeasured for each in variants for probe in counts.probes)
+            sentences.append(
+                f"{name} passes at least half of every probe{'' if whole else ' as far as it could be measured'}."
+            )
+    return sentences
+
+
+def _on(probe: str, networks: Sequence[str | None], variants: int) -> str:
+    if networks == [None]:
+        return probe
+    if len(networks) == variants > 1:
+        return f"{probe} on every network"
+    return f"{probe} on {' and '.join(str(network) for network in networks)}"
