@@ -10,6 +10,7 @@ Everything asked of a metric is a triple: the distorted image must be closer to 
 reference. Imports go down this list and never up; a test holds that:
 
     cli
+    plugin
     report
     throughput, explain, pairs
     session
@@ -27,7 +28,7 @@ reference. Imports go down this list and never up; a test holds that:
     baseline, against
     scores, verdicts
     images
-    errors, files, locations, memory, notes, options, progress, rows
+    errors, files, locations, notes, options, progress, rows
 """
 
 import importlib

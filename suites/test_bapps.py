@@ -1,4 +1,4 @@
-"""Agreement with people, on BAPPS (``--bapps DIR``) or a synthetic stand-in of its form (``--bapps synthetic``)."""
+"""How well a metric agrees with people, on BAPPS: with ``--bapps DIR``."""
 
 from collections.abc import Callable
 

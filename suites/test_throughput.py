@@ -16,14 +16,14 @@ ROUNDS = 5
 
 def test_throughput(
     load: Load,
-    measured: Session,
+    measurements: Session,
     benchmark: BenchmarkFixture,
-    record_throughput: Callable[[dict[str, Any]], None],
+    record: Callable[[str, Any], None],
 ) -> None:
     """The ratio is the median over rounds, each beside a forward pass of its own."""
     if benchmark.disabled:
         pytest.skip("not measured: benchmarks are disabled here (pytest-xdist does that, or --benchmark-disable)")
-    engine = measured.engine(load.network)
+    engine = measurements.engine(load.network)
     images = throughput.triples(load.image_size, load.batch_size)
     forwards: list[float] = []
 
@@ -40,4 +40,4 @@ def test_throughput(
     benchmark.pedantic(throughput.run, **setup, rounds=ROUNDS, warmup_rounds=1)  # type: ignore[no-untyped-call]
     assert benchmark.stats is not None
     seconds = benchmark.stats.stats.data
-    record_throughput(throughput.row(load, seconds, forwards[-len(seconds) :]))
+    record("throughput", throughput.row(load, seconds, forwards[-len(seconds) :]))

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from dps.images import Triple, make_image
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant, named, variants
 from dps.networks import Extractor
+from dps.options import Options
 from dps.report import published, results, scores_table, tables
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration, configure_measurement
@@ -52,11 +52,8 @@ def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def options(**changed: Any) -> SimpleNamespace:
-    return SimpleNamespace(
-        **{"metric": ["pixel"], "network": None, "normalization": None, "reduction": "sum", "device": "cpu",
-           "weights": "pypi", "bapps": "synthetic", "rank_flips": False, "store": None, **changed}
-    )  # fmt: skip
+def options(**changed: Any) -> Options:
+    return Options(**{"metric": ["pixel"], "bapps": "synthetic", **changed})
 
 
 # ------------------------------------------------------------------------------------------------ rank flips
@@ -325,7 +322,7 @@ def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> 
     configuration = dataclasses.replace(configure_measurement(options()), dataset=small, variants=(bad,))
     score = Session(configuration, [], [bad]).score(subsets_of(small)[0], bad)
     assert score.estimate is None
-    assert score.error == f"10 of 10 distances are none, the first is {value}"
+    assert score.error == f"10 of 10 distances are not valid, the first is {value}"
 
 
 # ------------------------------------------------------------------------------------------------ tables
@@ -442,7 +439,7 @@ def test_torchrun_goes_on_after_a_worker_died_and_suites_then_only_read(written:
     assert configuration.dataset is not None
     distances = configuration.distances(configuration.variants, functools.partial(pytest.fail, "measured"))
     (variant,) = configuration.variants
-    assert [len(distances.of(subset, variant)[0]) for subset in subsets_of(configuration.dataset)] == [
+    assert [len(distances.of(subset, variant)[0]) for subset in subsets_of(folders.read(written))] == [
         5,
         5,
         5,

@@ -5,7 +5,6 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +12,11 @@ import torch
 
 from dps import probes
 from dps.baseline import Key
+from dps.options import Options
 from dps.report import gate
 from dps.report.results import Gathered
 from dps.session.configuration import configure
 from tests.running import ROOT, SUITES, TINY, Run, Suite, suite  # noqa: F401 - a fixture
-from tests.test_run import DEFAULTS
 
 pytest_plugins = ["pytester"]
 
@@ -269,8 +268,8 @@ def test_a_broken_off_run_records_nothing(suite: Suite, here: Path) -> None:
 def test_a_case_that_a_full_run_lacks_is_missing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
     Path("tiny.yaml").write_text(TINY, encoding="utf-8")
-    options = {**DEFAULTS, "report_dir": "report", "metric": ["pixel"], "probes": ["tiny.yaml"], "gate": "strict"}
-    asked = configure(SimpleNamespace(**options))
+    options: Any = {"report_dir": "report", "metric": ["pixel"], "probes": ["tiny.yaml"], "gate": "strict"}
+    asked = configure(Options(**options))
     row = {
         "probe": "tiny", "metric": "pixel", "network": None, "normalization": None, "passed": True, "distance": 1.0,
         "nearest_reference": "gray", "nearest_reference_distance": 1.5, "margin": 0.5, "images_sha256": "a" * 64,
@@ -292,8 +291,8 @@ def test_a_case_that_a_full_run_lacks_is_missing(here: Path, monkeypatch: pytest
 
 
 def test_what_is_recorded_of_a_gate_by_hand(tmp_path: Path) -> None:
-    options = DEFAULTS | {"metric": ["pixel"], "cases": 1, "gate": "strict", "report_dir": str(tmp_path)}
-    strict = configure(SimpleNamespace(**options))
+    options: Any = {"metric": ["pixel"], "cases": 1, "gate": "strict", "report_dir": str(tmp_path)}
+    strict = configure(Options(**options))
     row = {"probe": "tiny", "metric": "pixel", "network": None, "normalization": None, "images_sha256": "a" * 64}
     made = [
         {**row, "case": "a", "passed": True, "distance": 1.0, "nearest_reference_distance": 1.5, "margin": 0.5},
@@ -311,7 +310,7 @@ def test_the_committed_baseline_is_that_of_all_built_in_cases_and_variants(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(here)
-    asked = configure(SimpleNamespace(**{**DEFAULTS, "report_dir": "report"}))
+    asked = configure(Options(report_dir="report"))
     known = {(f"{key.probe}/{key.case}", key.network, key.normalization, key.metric) for key in asked.baseline.margins}
     assert known == {(case.name, *variant.key) for _, case, variant in asked.items()}
 
@@ -384,7 +383,7 @@ def test_what_it_is_held_against_never_fails_the_run(suite: Suite) -> None:
 
 
 def test_two_metrics_are_compared_on_the_same_triplets(suite: Suite) -> None:
-    done = suite(*EDGES, "--against=pixel", "--gate=off", "--bapps=synthetic", paths=(str(SUITES / "test_bapps.py"),))
+    done = suite(*EDGES, "--bapps=synthetic", "--against=pixel", "--gate=off", paths=(str(SUITES / "test_bapps.py"),))
     counts = section(done)[0]
     assert counts.startswith("against pixel, 4 comparisons: ")  # four 2AFC families; JND has no differences to test
     assert done.code == (0 if " 0 worse" in counts else 1)

@@ -6,12 +6,13 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dps import files, probes, report
+from dps.images import Triple
+from dps.options import Options
 from dps.report import gallery, page, results
 from dps.report.album import Album
 from dps.report.results import Gathered, Row
@@ -37,22 +38,22 @@ Open = Callable[..., Any]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a real, small run: three variants on two probes, of which some cases are missed."""
     place = tmp_path_factory.mktemp("report")
-    options = SimpleNamespace(
+    options = Options(
         metric=["pixel,sort,spatial"], network=["alexnet"], normalization=["none"], reduction="sum", device="cpu",
-        probes=[probes.BUILT_IN / "translate.yaml", probes.BUILT_IN / "color_stain.yaml"], cases=4, require=[],
-        weights="pypi", gate="strict", baseline=None, update_baseline=None, against=None, report_dir=str(place),
-        bapps=None, store=None, rank_flips=False,
+        probes=[str(probes.BUILT_IN / name) for name in ("translate.yaml", "color_stain.yaml")], cases=4,
+        gate="strict", report_dir=str(place),
     )  # fmt: skip
     configuration = configure(options)
     asked = [(case, variant) for _, case, variant in configuration.items()]
     measured = Session(configuration, asked)
     gathered = Gathered()
     for case, variant in asked:
-        answer = measured[case, variant]
-        gathered.cases.append(results.case_row(case, variant, answer))
-        gathered.drawn.setdefault(case.name, dict(answer.drawn))
-        if answer.triple is not None and case.name not in gathered.album.cases:
-            gathered.album.add(case.name, answer.triple)
+        gathered.cases.append(measured.row(case, variant))
+        triple = measured.triple(case)
+        assert isinstance(triple, Triple)
+        gathered.drawn.setdefault(case.name, dict(triple.drawn))
+        if case.name not in gathered.album.cases:
+            gathered.album.add(case.name, triple)
     assert not report.finish(configuration, gathered, "pytest suites/").failed
     return place
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from dps import baseline, metrics, probes
+from dps import baseline, metrics, options, probes
 from dps.comparisons import form_of
 from dps.metrics import FeatureMetric, Metric
 from dps.session.configuration import BUILT_IN_BASELINE, configure
@@ -103,6 +103,6 @@ def test_the_workflow_is_the_file_and_its_commands_are_understood(
     commands = [shlex.split(step) for step in steps if step.startswith("pytest suites/")]
     assert len(commands) == 2
     for command in commands:
-        config = pytest.Config.fromdictargs({}, ["-p", "dps.options", *command[2:]])
-        configuration = configure(config.option)
+        config = pytest.Config.fromdictargs({}, ["-p", "dps.plugin", *command[2:]])
+        configuration = configure(options.from_namespace(config.option))
         assert {variant.metric.name for variant in configuration.variants} >= {"../my_variant.py:quantiles"}

@@ -3,10 +3,8 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -14,13 +12,13 @@ from dps import files, report
 from dps.errors import UsageError
 from dps.metrics import IMAGE_METRICS, Variant, named
 from dps.networks import NETWORKS
+from dps.options import Options
 from dps.report import pass_fractions, published, results, tables
 from dps.report.pass_fractions import Count
 from dps.report.results import Gathered
 from dps.report.tables import Cell, Table
-from dps.rows import Row, VariantKey
+from dps.rows import Row, VariantKey, case_row
 from dps.session.configuration import RunConfiguration, configure
-from dps.session.session import CaseResult
 from dps.verdicts import Verdict
 
 BUILT_IN = {"invert": 24, "rotate": 60, "translate": 24, "color_stain": 48}
@@ -260,9 +258,8 @@ def test_a_row_holds_what_the_design_says() -> None:
         layers=(0.25, 0.75),
         nearest_reference_layers=(1.5, 0.5),
     )
-    case: Any = SimpleNamespace(probe="rotate", id="rings-45")
     variant = Variant(metric=named("spatial+sort"), network="alexnet", normalization="none")
-    assert results.case_row(case, variant, CaseResult(verdict=verdict, images_sha256="ab")) == {
+    assert case_row("rotate", "rings-45", variant.key, asdict(verdict), "ab") == {
         "probe": "rotate",
         "case": "rings-45",
         "metric": "spatial+sort",
@@ -278,7 +275,7 @@ def test_a_row_holds_what_the_design_says() -> None:
         "nearest_reference_layers": [1.5, 0.5],
     }
     pixel = Variant(metric=IMAGE_METRICS["pixel"], network=None, normalization=None)
-    broken = results.case_row(case, pixel, CaseResult(verdict=Verdict(passed=False, error="boom")))
+    broken = case_row("rotate", "rings-45", pixel.key, asdict(Verdict(passed=False, error="boom")), None)
     assert broken["error"] == "boom"
     assert broken["passed"] is False
     assert {key for key, value in broken.items() if value is None} == {
@@ -379,11 +376,10 @@ def test_reading_results_refuses_what_is_none(tmp_path: Path) -> None:
 @pytest.fixture
 def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfiguration:
     monkeypatch.setenv("COLUMNS", "80")
-    options = SimpleNamespace(
+    options = Options(
         metric=["pixel,sort"], network=["alexnet,squeezenet"], normalization=["none"], reduction="sum", device="cpu",
-        probes=None, cases=1, require=["invert>=0.5,translate>=0.9"], weights="pypi", gate="strict",
-        baseline=None, update_baseline=None, against=None,
-        report_dir=str(tmp_path / "report"), bapps=None, store=None, rank_flips=False,
+        cases=1, require=["invert>=0.5,translate>=0.9"], weights="pypi", gate="strict",
+        report_dir=str(tmp_path / "report"),
     )  # fmt: skip
     return configure(options)
 
@@ -404,7 +400,7 @@ def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     assert {"dps", "torch", "device", "threads", "seed", "command", "probes_sha256", "networks"} <= about.keys()
     assert about["command"] == "pytest suites/ -k 'a b'"
     assert about["cases"] == 1
-    rotated = {"by": "degrees", "unit": "degrees", "notice": 3.6, "source": "arXiv:2407.17927"}
+    rotated = {"by": "degrees", "unit": "degrees", "detection_threshold": 3.6, "source": "arXiv:2407.17927"}
     assert about["severity"]["rotate"] == rotated
     assert about["reduction"] == "sum"
     assert "interrupted" not in about

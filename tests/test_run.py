@@ -1,11 +1,11 @@
 """A run: what its options ask for, refused before anything is measured, and measured once when looked up."""
 
+import argparse
 import itertools
 import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,32 +14,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import networks, probes
+from dps import networks, options, probes
 from dps.errors import DpsError, ProbeError, WeightsError
 from dps.images import Triple
 from dps.metrics import Metric, Variant
+from dps.options import Options
 from dps.probes import Case
+from dps.rows import Row
 from dps.session.configuration import BUILT_IN_BASELINE, Floor, RunConfiguration, configure
-from dps.session.session import CaseResult, Session
-
-DEFAULTS: dict[str, Any] = {
-    "metric": None,
-    "network": None,
-    "normalization": None,
-    "reduction": "sum",
-    "probes": None,
-    "cases": None,
-    "require": None,
-    "weights": "pypi",
-    "bapps": None,
-    "rank_flips": False,
-    "store": None,
-    "device": "cpu",
-    "gate": None,
-    "baseline": None,
-    "update_baseline": None,
-    "against": None,
-}
+from dps.session.session import Session
 
 TINY = """
 probe: {name}
@@ -61,7 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ask(**options: Any) -> RunConfiguration:
     """A configuration of options, with what is not given as by default."""
-    return configure(SimpleNamespace(**{**DEFAULTS, "report_dir": "report", **options}))
+    return configure(Options(**{"report_dir": "report", **options}))
 
 
 def tiny(name: str = "tiny", size: int = 32, draw: int = 3) -> str:
@@ -128,9 +111,9 @@ def test_the_report_folder_is_made() -> None:
 def test_floors_are_read() -> None:
     configuration = ask(metric=["pixel"], require=["translate>=0.9, invert>=1", "rotate >= .5"])
     assert configuration.floors == (
-        Floor(of="translate", at_least=0.9),
-        Floor(of="invert", at_least=1),
-        Floor(of="rotate", at_least=0.5),
+        Floor(name="translate", minimum=0.9),
+        Floor(name="invert", minimum=1),
+        Floor(name="rotate", minimum=0.5),
     )
     assert [str(floor) for floor in configuration.floors] == ["translate>=0.9", "invert>=1", "rotate>=0.5"]
 
@@ -145,8 +128,8 @@ def test_floors_are_read() -> None:
         ({"metric": ["spatial+srot"]}, "metric 'spatial+srot': unknown comparison 'srot'. Did you mean 'sort'? Known:"),
         ({"metric": ["pixel+sort"]}, "metric 'pixel+sort': pixel compares no features, so it cannot be part of a sum."),
         ({"metric": ["nowhere.py:name"]}, "nowhere.py: no such file."),
-        ({"metric": ["sort,,mean"]}, "an empty name in 'sort,,mean'; write names with single commas between."),
-        ({"metric": [""]}, "an empty name in ''; write names with single commas between."),
+        ({"metric": ["sort,,mean"]}, "an empty name in 'sort,,mean'; separate names by single commas."),
+        ({"metric": [""]}, "an empty name in ''; separate names by single commas."),
         (
             {"network": ["alexnt"]},
             "unknown network 'alexnt'. Did you mean 'alexnet'? Known: alexnet, squeezenet, vgg16.",
@@ -226,7 +209,7 @@ def test_items_are_every_case_with_every_variant_each_unit_in_one_piece() -> Non
 def test_a_batch_has_one_size_and_at_most_so_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dps.session.configuration.IMAGES_AT_ONCE", 16)
     configuration = ask(metric=["pixel"], probes=[tiny("a", 96, 20), tiny("b", 48, 40), tiny("c", 96, 3)])
-    batches = configuration.batches()
+    batches = configuration.batches
     assert [case.name for batch in batches for case in batch] == [
         case.name for probe in configuration.probes for case in probe.cases
     ]
@@ -237,9 +220,9 @@ def test_a_batch_has_one_size_and_at_most_so_many_images(monkeypatch: pytest.Mon
 
 def test_all_turns_of_a_scene_are_in_one_batch() -> None:
     configuration = ask(metric=["pixel"], probes=[probes.BUILT_IN / "rotate.yaml"])
-    for batch in configuration.batches():
+    for batch in configuration.batches:
         assert set(Counter(case.id.rpartition("-")[0] for case in batch).values()) == {5}
-    assert sum(len(batch) for batch in configuration.batches()) == 60
+    assert sum(len(batch) for batch in configuration.batches) == 60
 
 
 # ----------------------------------------------------------------------------------------------- measuring
@@ -264,10 +247,10 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Drawings]:
     return counted  # type: ignore[return-value]
 
 
-def answers(configuration: RunConfiguration) -> dict[tuple[str, str], CaseResult]:
+def rows_of(configuration: RunConfiguration) -> dict[tuple[str, str], Row]:
     selected = [(case, variant) for _, case, variant in configuration.items()]
     measured = Session(configuration, selected)
-    return {(case.name, str(variant)): measured[case, variant] for case, variant in selected}
+    return {(case.name, str(variant)): measured.row(case, variant) for case, variant in selected}
 
 
 def test_pixel_answers_by_hand(here: Path) -> None:
@@ -281,15 +264,15 @@ def test_pixel_answers_by_hand(here: Path) -> None:
         "  - {id: same, original: {image: a.png}, distorted: {image: b.png}, references: [{image: b.png}]}\n",
         encoding="utf-8",
     )
-    found = answers(ask(metric=["pixel"], probes=["p.yaml"]))
-    near, far, same = (found[f"p/{name}", "pixel"].verdict for name in ("near", "far", "same"))
-    assert (near.passed, far.passed, same.passed) == (True, False, False)
-    assert near.distance == pytest.approx((5 / 255) ** 2)
-    assert (near.nearest_reference, far.nearest_reference) == ("b.png", "c.png")
-    assert near.nearest_reference_distance == pytest.approx((10 / 255) ** 2)
-    assert near.margin == pytest.approx(3)  # 100 / 25 - 1
-    assert far.margin == pytest.approx(-0.75)  # 25 / 100 - 1
-    assert same.margin == 0  # a tie is not strictly closer
+    found = rows_of(ask(metric=["pixel"], probes=["p.yaml"]))
+    near, far, same = (found[f"p/{name}", "pixel"] for name in ("near", "far", "same"))
+    assert (near["passed"], far["passed"], same["passed"]) == (True, False, False)
+    assert near["distance"] == pytest.approx((5 / 255) ** 2)
+    assert (near["nearest_reference"], far["nearest_reference"]) == ("b.png", "c.png")
+    assert near["nearest_reference_distance"] == pytest.approx((10 / 255) ** 2)
+    assert near["margin"] == pytest.approx(3)  # 100 / 25 - 1
+    assert far["margin"] == pytest.approx(-0.75)  # 25 / 100 - 1
+    assert same["margin"] == 0  # a tie is not strictly closer
 
 
 def test_only_what_is_selected_is_drawn(drawings: Drawings) -> None:
@@ -297,8 +280,8 @@ def test_only_what_is_selected_is_drawn(drawings: Drawings) -> None:
     items = [(case, variant) for _, case, variant in configuration.items()]
     measured = Session(configuration, [items[1], items[4]])
     assert not drawings.of  # nothing before the first look-up
-    assert measured[items[4]].verdict.distance is not None
-    assert measured[items[1]].verdict.distance is not None
+    assert measured.row(*items[4])["distance"] is not None
+    assert measured.row(*items[1])["distance"] is not None
     assert drawings.of == {"tiny/dots-001": 1, "tiny/dots-004": 1}
 
 
@@ -314,12 +297,12 @@ def test_a_case_is_drawn_once_for_all_networks_and_metrics(drawings: Drawings, m
     configuration = ask(
         metric=["pixel,sort,mean"], network=["alexnet,squeezenet"], normalization=["none"], probes=[tiny(draw=4)]
     )
-    found = answers(configuration)
+    found = rows_of(configuration)
     assert len(found) == 4 * 5
     assert set(drawings.of.values()) == {1}
     assert loaded == {"alexnet": 1, "squeezenet": 1}
-    assert len({answer.images_sha256 for answer in found.values()}) == 4
-    layers = {len(answer.verdict.layers) for (_, variant), answer in found.items() if "alexnet" in variant}
+    assert len({row["images_sha256"] for row in found.values()}) == 4
+    layers = {len(row["layers"]) for (_, variant), row in found.items() if "alexnet" in variant}
     assert layers == {5}
 
 
@@ -327,13 +310,12 @@ def test_a_case_that_cannot_be_drawn_leaves_the_others_alone() -> None:
     text = TINY.format(name="p", size=32, draw=2)
     text += "  - {id: nothing, original: {scene: pattern, family: rings}, distorted: {rotate: {degrees: 0}},"
     Path("p.yaml").write_text(text + " references: standard}\n", encoding="utf-8")
-    found = answers(ask(metric=["pixel"], probes=["p.yaml"]))
+    found = rows_of(ask(metric=["pixel"], probes=["p.yaml"]))
     broken = found.pop(("p/nothing", "pixel"))
-    assert broken.drawing_failed
-    assert not broken.verdict.passed
-    assert broken.verdict.error.endswith("the distorted image equals the original, so there is nothing to compare.")
-    assert broken.images_sha256 == ""
-    assert not any(answer.drawing_failed or answer.verdict.error for answer in found.values())
+    assert not broken["passed"]
+    assert broken["error"].endswith("the distorted image equals the original, so the case asks nothing.")
+    assert broken["images_sha256"] is None
+    assert not any("error" in row for row in found.values())
 
 
 def test_a_metric_that_breaks_leaves_the_others_alone() -> None:
@@ -342,24 +324,24 @@ def test_a_metric_that_breaks_leaves_the_others_alone() -> None:
         "def fine(a, b):\n    return (a - b).abs().mean((1, 2, 3))\n",
         encoding="utf-8",
     )
-    found = answers(ask(metric=["mine.py:throws,mine.py:fine,pixel"], probes=[tiny()]))
-    errors = {variant: answer.verdict.error for (_, variant), answer in found.items()}
+    found = rows_of(ask(metric=["mine.py:throws,mine.py:fine,pixel"], probes=[tiny()]))
+    errors = {variant: row.get("error", "") for (_, variant), row in found.items()}
     assert errors == {"mine.py:throws": "metric 'mine.py:throws': ValueError: boom", "mine.py:fine": "", "pixel": ""}
-    assert all(answer.images_sha256 for answer in found.values())
+    assert all(row["images_sha256"] for row in found.values())
 
 
 def test_answers_do_not_depend_on_what_else_is_asked() -> None:
     options = {"network": ["alexnet"], "normalization": ["none"], "probes": [tiny(draw=5)]}
-    everything = answers(ask(metric=["spatial,sort,spatial+sort"], **options))
+    everything = rows_of(ask(metric=["spatial,sort,spatial+sort"], **options))
     configuration = ask(metric=["sort"], **options)
     (case,) = [case for case in configuration.probes[0].cases if case.id == "stripes-002"]
     (variant,) = configuration.variants
-    alone = Session(configuration, [(case, variant)])[case, variant].verdict
-    together = everything[case.name, str(variant)].verdict
-    assert alone.distance == pytest.approx(together.distance, rel=1e-5)
-    assert alone.nearest_reference == together.nearest_reference
-    total = everything[case.name, "alexnet-none-spatial+sort"].verdict.distance
-    parts = [everything[case.name, f"alexnet-none-{name}"].verdict.distance for name in ("spatial", "sort")]
+    alone = Session(configuration, [(case, variant)]).row(case, variant)
+    together = everything[case.name, str(variant)]
+    assert alone["distance"] == pytest.approx(together["distance"], rel=1e-5)
+    assert alone["nearest_reference"] == together["nearest_reference"]
+    total = everything[case.name, "alexnet-none-spatial+sort"]["distance"]
+    parts = [everything[case.name, f"alexnet-none-{name}"]["distance"] for name in ("spatial", "sort")]
     assert total == pytest.approx(sum(part for part in parts if part is not None), rel=1e-12)
 
 
@@ -368,28 +350,17 @@ def test_an_unknown_case_is_no_answer() -> None:
     case = configuration.probes[0].cases[0]
     other = Variant(metric=Metric(name="other", distance=lambda a, _b: a), network=None, normalization=None)
     with pytest.raises(KeyError):
-        Session(configuration, [])[case, configuration.variants[0]]
+        Session(configuration, []).row(case, configuration.variants[0])
     with pytest.raises(KeyError):
-        Session(configuration, [(case, configuration.variants[0])])[case, other]
+        Session(configuration, [(case, configuration.variants[0])]).row(case, other)
 
 
-def test_options_of_the_command_line_are_those_that_ask_reads() -> None:
-    import argparse
-
-    from dps import options
-
-    class Group:
-        """Takes what pytest's groups take."""
-
-        parser = argparse.ArgumentParser()
-
-        def addoption(self, *names: str, **about: Any) -> None:
-            self.parser.add_argument(*names, **about)
-
-    options.pytest_addoption(SimpleNamespace(getgroup=lambda *_names: Group()))
-    parsed = Group.parser.parse_args(shlex.split("--metric pixel --cases 3 --report-dir report"))
-    assert {**DEFAULTS, "metric": ["pixel"], "cases": 3, "report_dir": "report"}.items() <= vars(parsed).items()
-    assert configure(parsed).cases == 3
+def test_options_read_from_the_command_line_have_the_same_defaults() -> None:
+    parser = argparse.ArgumentParser()
+    options.add_to(parser)
+    assert options.from_namespace(parser.parse_args([])) == Options()
+    parsed = options.from_namespace(parser.parse_args(shlex.split("--metric pixel --metric sort --cases 3")))
+    assert parsed == Options(metric=["pixel", "sort"], cases=3)
     for wrong in ("0", "-1", "many", "1.5"):
         with pytest.raises(SystemExit):
-            Group.parser.parse_args(["--cases", wrong])
+            parser.parse_args(["--cases", wrong])

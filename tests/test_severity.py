@@ -11,7 +11,7 @@ from dps.report.results import Row
 from dps.rows import VariantKey
 
 SORT, PIXEL = VariantKey("alexnet", "none", "sort"), VariantKey(None, None, "pixel")
-BY_DEGREES = {"by": "degrees", "unit": "degrees", "notice": 3.6, "source": "somebody"}
+BY_DEGREES = {"by": "degrees", "unit": "degrees", "detection_threshold": 3.6, "source": "somebody"}
 
 
 def document(about: Row | None = BY_DEGREES) -> Row:
@@ -87,7 +87,7 @@ def test_the_figure_shows_the_medians_one_and_what_people_notice() -> None:
 
 
 def test_without_networks_there_is_one_panel_and_without_a_threshold_no_line() -> None:
-    made = document({**BY_DEGREES, "notice": None})
+    made = document({**BY_DEGREES, "detection_threshold": None})
     made["cases"] = [row for row in made["cases"] if row["metric"] == "pixel"]
     figure = severity.figure(made, "turn")
     assert figure is not None

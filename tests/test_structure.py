@@ -116,9 +116,9 @@ DOORS = {
     "pickle": {"dps.weights"},
     "hypothesis": {"dps.image_pairs", "dps.invariants", "dps.falsify"},
     "lpips": set[str](),
-    "pytest": set[str](),
+    "pytest": {"dps.plugin", "dps.cli.testing"},
     "_pytest": set[str](),
-    "xdist": set[str](),
+    "xdist": {"dps.plugin"},
 }
 
 

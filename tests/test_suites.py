@@ -252,7 +252,7 @@ def test_a_mistake_is_exit_code_4_and_one_line_and_nothing_is_written(
 def test_cases_0_is_exit_code_4(suite: Suite) -> None:
     done = suite(*PIXEL, "--cases=0")
     assert done.code == 4
-    assert any("a whole number from 1 is right, found '0'" in line for line in done.errors)
+    assert any("must be an integer of at least 1, found '0'" in line for line in done.errors)
     assert not done.folder.exists()
 
 
@@ -296,9 +296,9 @@ def test_a_broken_metric_fails_its_cases_by_name_and_no_others(suite: Suite, nam
     assert all(row["distance"] > 0 and "error" not in row for row in others)
 
 
-def test_a_broken_metric_fails_nothing_when_the_gate_is_off(suite: Suite) -> None:
+def test_a_case_that_cannot_be_measured_fails_though_the_gate_is_off(suite: Suite) -> None:
     done = suite("--probes=tiny.yaml", "--metric=mine.py:throws", "--gate=off")
-    assert done.code == 0
+    assert done.code == 1
     assert all(row["error"] and row["passed"] is False and row["distance"] is None for row in done.rows)
 
 
@@ -345,8 +345,8 @@ def test_a_case_that_equals_its_original_fails_though_the_gate_is_off(suite: Sui
     done = suite("--probes=same.yaml", "--metric=pixel", "--gate=off")
     assert done.code == 1
     assert done.outcomes == {"passed": 3, "failed": 1}
-    message = "same.yaml:10: case 'same': the distorted image equals the original, so there is nothing to compare."
-    assert f"tiny/same: {message}" in done.lines
+    message = "same.yaml:10: case 'same': the distorted image equals the original, so the case asks nothing."
+    assert f"tiny/same-pixel: {message}" in done.lines
     (row,) = [row for row in done.rows if row["case"] == "same"]
     assert row["error"] == message
     assert row["passed"] is False
@@ -396,10 +396,10 @@ def test_a_full_disk_ends_the_run_with_exit_code_1_and_keeps_what_was_measured(
     suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: str
 ) -> None:
     """Of four families of triplets the third finds no room, on both workers if there are two."""
-    folders.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "synthetic")
+    folders.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "drawn")
     (pytester.path / "full.py").write_text(FULL, encoding="utf-8")
     monkeypatch.setattr(os, "fsync", os.fsync)  # put back what the metric puts in its place
-    options = ["--bapps=synthetic", "--store=store", "--metric=full.py:full"]
+    options = ["--bapps=drawn", "--store=store", "--metric=full.py:full"]
     broken_off = suite(*options, "-n", processes, paths=(str(SUITES / "test_bapps.py"),))
     assert broken_off.code == 1
     assert broken_off.results["run"]["interrupted"] is True
@@ -521,8 +521,8 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
     held = two.results["invariants"]
     assert len(held) == 3 * 9  # nine of each of three variants
     assert all(row["holds"] for row in held)
-    more = len(held)
-    assert two.outcomes == {"passed": 30 - missed + more, "xfailed": missed, "skipped": two.outcomes["skipped"]}
+    outcomes = {"passed": 30 - missed + len(held), "xfailed": missed, "skipped": two.outcomes["skipped"]}
+    assert two.outcomes == outcomes
     (line,) = [line for line in one.lines if line.startswith("against the baseline: ")]
     assert line in two.lines
     assert "created: 2/2 workers" in two.text or "2 workers" in two.text

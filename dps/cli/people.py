@@ -3,12 +3,12 @@
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
 
 from dps.cli.shared import FROM, Refused, main
+from dps.options import Options
 
 
 @main.group()
@@ -91,7 +91,7 @@ def remove(place: Path) -> None:
 @main.command()
 @click.option("--bapps", required=True, metavar="DIR", help="The folder that holds 2afc/ and jnd/.")
 @click.option("--store", metavar="DIR", help="Where distances are kept. Default: in your cache directory.")
-@click.option("--rank-flips", is_flag=True, help="Also with the compared images shifted and rotated a little.")
+@click.option("--rank-flips", is_flag=True, help="Also with the distorted images moved a little: six times the images.")
 @click.option("--metric", multiple=True, metavar="M", help="As for pytest suites/. Default: the six of the paper.")
 @click.option("--network", multiple=True, metavar="N", help="Default: all three.")
 @click.option("--normalization", multiple=True, metavar="N", help="Default: both.")
@@ -116,7 +116,7 @@ def measure(source: str, **options: Any) -> None:
     device = options.pop("device")
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-    configuration = configure_measurement(SimpleNamespace(**options, device=device, weights=source))
+    configuration = configure_measurement(Options(**options, device=device, weights=source))
     try:
         for line in measure_shards(configuration, worker, workers):
             click.echo(line)

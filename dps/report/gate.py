@@ -111,12 +111,12 @@ def _missed_floors(
     lines = []
     for floor in configuration.floors:
         for key in table.variants:
-            found = table.counts.get((key, floor.of))
-            if found is not None and not found.fraction >= floor.at_least:
+            found = table.counts.get((key, floor.name))
+            if found is not None and not found.fraction >= floor.minimum:
                 lines.append(f"required {floor}: {key.label} has {found.passed}/{found.cases}")
         for row in scores:
-            reached = row["score"] is not None and row["score"] >= floor.at_least
-            if scores_table.score_name(row) == floor.of and row["metric"] not in scores_table.JUDGES and not reached:
+            reached = row["score"] is not None and row["score"] >= floor.minimum
+            if scores_table.score_name(row) == floor.name and row["metric"] not in scores_table.JUDGES and not reached:
                 score = "no score" if row["score"] is None else f"{row['score']:.4f}"
                 lines.append(f"required {floor}: {variant_key(row).label} has {score}")
     return lines

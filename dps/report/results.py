@@ -23,40 +23,15 @@ from dps.errors import UsageError
 from dps.images import digest_of_files
 from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
-from dps.probes import Case
 from dps.report.album import Album
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
-from dps.session.session import CaseResult, ScoreResult
+from dps.session.session import ScoreResult
 
 Row: TypeAlias = dict[str, Any]
 """One row of results.json: plain data."""
 
 SCHEMA = 1
-
-
-def case_row(case: Case, variant: Variant, answer: CaseResult) -> Row:
-    """What one case came to with one variant, as results.json has it."""
-    verdict = answer.verdict
-    row: Row = {
-        "probe": case.probe,
-        "case": case.id,
-        "metric": variant.metric.name,
-        "network": variant.network,
-        "normalization": variant.normalization,
-        "passed": verdict.passed,
-        "distance": verdict.distance,
-        "nearest_reference": verdict.nearest_reference,
-        "nearest_reference_distance": verdict.nearest_reference_distance,
-        "margin": verdict.margin,
-        "images_sha256": answer.images_sha256 or None,
-    }
-    if verdict.error:
-        row["error"] = verdict.error
-    if verdict.layers:
-        row["layers"] = list(verdict.layers)
-        row["nearest_reference_layers"] = list(verdict.nearest_reference_layers)
-    return row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +55,23 @@ class Gathered:
     throughput: list[Row] = field(default_factory=list)
     album: Album = field(default_factory=Album, repr=False)
     invariants: list[Row] = field(default_factory=list)
+
+    def add(self, data: Row) -> None:
+        """Take in what one test recorded, by name."""
+        if "case" in data:
+            self.cases.append(data["case"])
+        if "drawn" in data:
+            self.drawn.setdefault(*data["drawn"])
+        if "images" in data:
+            self.album.update(data["images"])
+        self.scores.extend(data.get("scores", ()))
+        if "triplets" in data:
+            name, (network, normalization, metric), values = data["triplets"]
+            self.triplets[name, metric, network, normalization] = values
+        if "invariant" in data:
+            self.invariants.append(data["invariant"])
+        if "throughput" in data:
+            self.throughput.append(data["throughput"])
 
     def __bool__(self) -> bool:
         return bool(self.cases or self.scores or self.throughput or self.invariants)
@@ -159,7 +151,9 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "probes": {probe.name: probe.asks for probe in configuration.probes},
         "severity": {probe.name: asdict(probe.severity) for probe in configuration.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
-        "dataset": None if (data := configuration.dataset) is None else {"name": data.name, "about": data.about},
+        "dataset": {"name": configuration.dataset.name, "about": configuration.dataset.about}
+        if configuration.dataset
+        else None,
         "networks": {
             name: {"weights": weights.source, "sha256": weights.sha256, "remark": _remark(name, weights.source)}
             for name, weights in configuration.weights.items()

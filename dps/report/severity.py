@@ -140,8 +140,10 @@ def figure(document: Row, probe: str) -> "Figure | None":
     figure.supxlabel(by if by == unit else f"{by} ({unit})", fontsize=8, color=INK, y=0.5 / height)
     metrics = {name: line for axes in panels.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     _legend(figure, metrics, 0.3 / height)
-    if about["notice"] is not None:
-        lines = [axes.axvline(about["notice"], color=INK, linewidth=1, linestyle="-.") for axes in panels.flat]
+    if about["detection_threshold"] is not None:
+        lines = [
+            axes.axvline(about["detection_threshold"], color=INK, linewidth=1, linestyle="-.") for axes in panels.flat
+        ]
         _legend(figure, {f"people notice it from {about['notice']:g} on: {about['source']}": lines[0]}, 0.1 / height)
     return figure
 

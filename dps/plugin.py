@@ -1,0 +1,375 @@
+"""The pytest plugin of the suites: thin hooks and fixtures; the library does the work. Other runs it leaves alone."""
+
+import contextlib
+import os
+import shlex
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from dps import locations, options
+from dps.options import pytest_addoption
+
+if TYPE_CHECKING:
+    from dps.agreement import Subset
+    from dps.invariants import Check, Finding
+    from dps.metrics import Variant
+    from dps.probes import Case
+    from dps.session.configuration import RunConfiguration
+    from dps.session.session import ScoreResult, Session
+
+__all__ = ["pytest_addoption"]
+
+CONFIGURATION: pytest.StashKey["RunConfiguration"] = pytest.StashKey()
+SESSION: pytest.StashKey["Session"] = pytest.StashKey()
+CRASH_FOLDER = pytest.StashKey[Path]()
+
+RECORD = "dps"
+"""The user property of a test report that carries plain data to where reports are gathered."""
+
+SUITES = locations.data("suites")
+
+
+# ----------------------------------------------------------------------------------------------- configuration
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check everything that options, files and weights can tell, before anything is measured."""
+    if not _suites_selected(config):
+        return
+    from dps.errors import DpsError
+    from dps.session import configuration
+
+    config.addinivalue_line("filterwarnings", "default")  # ours are errors; a metric under test may warn
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            config.stash[CONFIGURATION] = configuration.configure(options.from_namespace(config.option))
+    except DpsError as error:
+        raise pytest.UsageError(str(error)) from None
+    if config.stash[CONFIGURATION].dataset is None and any("test_bapps" in argument for argument in config.args):
+        raise pytest.UsageError(
+            "test_bapps.py: needs people's judgments; pass --bapps DIR (get it with: dps bapps fetch DIR), or "
+            "--bapps synthetic for a drawn stand-in."
+        )
+    if hasattr(config, "workerinput"):
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workerinput["workercount"]))
+        config.stash[CRASH_FOLDER] = Path(config.workerinput["dps_crash_folder"])
+    else:
+        config.pluginmanager.register(Recorder(config), "dps-recorder")
+
+
+def _suites_selected(config: pytest.Config) -> bool:
+    """Return whether a run's arguments name one of the suites, or a folder that holds them.
+
+    Raises:
+        pytest.UsageError: they name the suites of another copy of dps.
+    """
+    if config.option.help or config.option.version:
+        return False
+    arguments = [argument.partition("::")[0] for argument in config.args]
+    paths = [(config.invocation_params.dir / argument).resolve() for argument in arguments]
+    for folder in (folder for path in paths for folder in (path, path.parent, path / "suites")):
+        copy = folder.name == "suites" and (folder.parent / "dps" / "plugin.py").is_file()
+        if copy and folder != SUITES.resolve():
+            raise pytest.UsageError(
+                f"{folder} belongs to another copy of dps than the one that is imported, {locations.PACKAGE}. "
+                "Install that copy, or run: dps test"
+            )
+    return any(path.is_relative_to(SUITES) or SUITES.is_relative_to(path) for path in paths)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give all workers of pytest-xdist one folder in which they note what they measure."""
+    recorder = node.config.pluginmanager.getplugin("dps-recorder")
+    node.workerinput["dps_crash_folder"] = recorder.crash_folder.name if recorder else ""
+
+
+# ----------------------------------------------------------------------------------------------------- collection
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave scores out where no data set is named."""
+    configuration = config.stash.get(CONFIGURATION, None)
+    no_scores = configuration is not None and configuration.dataset is None
+    return True if no_scores and collection_path == SUITES / "test_bapps.py" else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one item for each case and variant, in the order in which they are measured."""
+    if (configuration := metafunc.config.stash.get(CONFIGURATION, None)) is None:
+        return
+    names = set(metafunc.fixturenames)
+    if "load" in names:
+        from dps import throughput
+
+        named = any("test_throughput" in argument for argument in metafunc.config.args)
+        loads = throughput.loads(configuration.variants, throughput.FULL if named else throughput.BRIEF)
+        metafunc.parametrize("load", loads, ids=str)
+    if {"case", "variant"} <= names:
+        values = [
+            pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in configuration.items()
+        ]
+        metafunc.parametrize(("case", "variant"), values)
+    if {"hold", "variant"} <= names:
+        metafunc.parametrize("variant", configuration.variants, ids=str)
+    if {"subset", "variant"} <= names:
+        values = [pytest.param(subset, variant, id=f"{subset}-{variant}") for subset, variant in configuration.scores()]
+        metafunc.parametrize(("subset", "variant"), values)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the session: only what is selected is drawn and measured."""
+    if (configuration := session.config.stash.get(CONFIGURATION, None)) is None:
+        return
+    from dps.session.crashes import CrashLog
+    from dps.session.session import Session
+
+    parameters = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
+    selected = [(values["case"], values["variant"]) for values in parameters if "case" in values]
+    scored = list(dict.fromkeys(values["variant"] for values in parameters if "subset" in values))
+    crashes = CrashLog(session.config.stash.get(CRASH_FOLDER, None))
+    session.config.stash[SESSION] = Session(configuration, selected, scored, crashes)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the items of one unit of work on one worker."""
+    if CONFIGURATION not in config.stash or config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    configuration = config.stash[CONFIGURATION]
+    units = {f"{case.name}-{variant}": str(unit) for unit, case, variant in configuration.items()}
+    for subset, variant in configuration.scores():
+        units[f"{subset}-{variant}"] = str((subset.measured_with, variant.network))
+    units |= {str(variant): str(("invariants", variant.network)) for variant in configuration.variants}
+
+    class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
+        def _split_scope(self, nodeid: str) -> str:
+            return units.get(nodeid.partition("[")[2].removesuffix("]"), nodeid)
+
+    return UnitScheduling(config, log)
+
+
+# ------------------------------------------------------------------------------------------------------- fixtures
+
+Record: TypeAlias = Callable[[str, Any], None]
+
+
+@pytest.fixture(scope="session")
+def measurements(pytestconfig: pytest.Config) -> "Session":
+    """Return the results of this run; the first look-up of a unit measures it."""
+    return pytestconfig.stash[SESSION]
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """Put plain data into the report of a test's call, with which it travels to where reports are gathered."""
+    data: dict[str, Any] = {}
+    request.node.user_properties.append((RECORD, data))
+    yield data.__setitem__
+    request.node.user_properties.remove((RECORD, data))  # the item stays to the end, and need not keep it
+
+
+@pytest.fixture(scope="session")
+def recorded() -> set[str]:
+    """Return the names of cases and digests of images that this process has recorded."""
+    return set()
+
+
+@pytest.fixture
+def judged(
+    request: pytest.FixtureRequest, measurements: "Session", record: Record, recorded: set[str]
+) -> "Callable[[Case, Variant], None]":
+    """Look a case up, record it, and fail where that counts as failing: see ``--gate``."""
+    from dps import baseline
+    from dps.images import Triple
+    from dps.report import album
+    from dps.rows import case_name, describe, was_measured
+
+    configuration = request.config.stash[CONFIGURATION]
+
+    def judge(case: "Case", variant: "Variant") -> None:
+        try:
+            row = measurements.row(case, variant)
+        except pytest.fail.Exception as stop:  # another plugin's, such as a timeout
+            record("case", measurements.row(case, variant))
+            pytest.fail(f"{case.name}-{variant}: {stop}", pytrace=False)
+        record("case", row)
+        triple = measurements.triple(case) if case.name not in recorded else None
+        if isinstance(triple, Triple):
+            recorded.add(case.name)
+            record("drawn", (case.name, triple.drawn))
+            entry = album.entry(case.name, triple, recorded)
+            recorded.update(entry["images"])
+            record("images", entry)
+        if not was_measured(row):
+            pytest.fail(f"{case_name(row)}-{variant}: {describe(row)}", pytrace=False)
+        if not configuration.gates(variant):
+            return
+        finding = baseline.compare(configuration.baseline, row)
+        if finding.failed:
+            pytest.fail(finding.text, pytrace=False)
+        if finding.standing is baseline.Standing.EXPECTED:
+            pytest.xfail(finding.text)
+
+    return judge
+
+
+@pytest.fixture
+def scored(
+    request: pytest.FixtureRequest, measurements: "Session", record: Record
+) -> "Callable[[Subset, Variant], ScoreResult]":
+    """Look a score up, with progress on the terminal, and record it."""
+    from dps.errors import StoreError
+    from dps.report.results import score_rows
+
+    configuration = request.config.stash[CONFIGURATION]
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def look_up(subset: "Subset", variant: "Variant") -> "ScoreResult":
+        unwritable = ""
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            try:
+                score = measurements.score(subset, variant)
+            except StoreError as error:
+                unwritable = str(error)
+        if unwritable:
+            record("broken_off", True)
+            request.session.shouldfail = unwritable  # not pytest.exit, which xdist takes for a crash of the worker
+            pytest.fail(unwritable, pytrace=False)
+        assert configuration.dataset is not None
+        record("scores", score_rows(configuration.dataset, subset, variant, score))
+        if configuration.against is not None and score.triplets:
+            record("triplets", (str(subset), variant.key, score.triplets))
+        return score
+
+    return look_up
+
+
+@pytest.fixture(scope="session")
+def examine(pytestconfig: pytest.Config, measurements: "Session") -> "Callable[[Check, Variant], Finding]":
+    """Check invariants on the networks that are loaded already; what one measured, the next ones use."""
+    from dps.invariants import Subject, examine
+
+    option = pytestconfig.option
+    profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
+    examples = option.examples or (None if profile else options.EXAMPLES)
+    variants = pytestconfig.stash[CONFIGURATION].variants
+    cache: dict[object, Any] = {}
+
+    def examine_variant(check: "Check", variant: "Variant") -> "Finding":
+        subject = Subject(variant, variants, measurements.engine(variant.network), cache)
+        return examine(check, subject, examples=examples, derandomize=seed is None)
+
+    return examine_variant
+
+
+@pytest.fixture(scope="session")
+def unmeasured() -> "set[Variant]":
+    """Return the variants whose invariants could not be measured, as this process has said already."""
+    return set()
+
+
+@pytest.fixture
+def hold(
+    request: pytest.FixtureRequest,
+    examine: "Callable[[Check, Variant], Finding]",
+    unmeasured: "set[Variant]",
+    record: Record,
+) -> "Callable[[Check, Variant], None]":
+    """Check an invariant of a variant; fail where it is broken, unless the gate is off."""
+    configuration = request.config.stash[CONFIGURATION]
+
+    def check_variant(check: "Check", variant: "Variant") -> None:
+        finding = examine(check, variant)
+        record("invariant", finding.row)
+        if finding.row["holds"]:
+            return
+        if finding.row["holds"] is None and (variant in unmeasured or not finding.row["error"]):
+            pytest.skip(finding.row["error"] or finding.row["reason"])
+        text = finding.explain(configuration.report_dir / "invariants")
+        if finding.row["error"]:
+            unmeasured.add(variant)
+        elif not configuration.gates(variant):
+            pytest.xfail(text)
+        pytest.fail(text, pytrace=False)
+
+    return check_variant
+
+
+# --------------------------------------------------------------------------------------------------------- report
+
+
+class Recorder:
+    """Gathers the rows of a run as its tests end, and writes and shows the report."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from dps.report.results import Gathered
+
+        self.config = config
+        self.gathered = Gathered()
+        self.crash_folder = tempfile.TemporaryDirectory(prefix="dps-", ignore_cleanup_errors=True)
+        self.broken_off = False
+        self.lines: list[str] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what a test recorded, before others write it out: a JUnit file has no use for images."""
+        properties: dict[str, Any] = dict(report.user_properties)
+        report.user_properties = [each for each in report.user_properties if each[0] != RECORD]
+        if report.when == "call":
+            data = properties.get(RECORD, {})
+            self.broken_off |= data.pop("broken_off", False)
+            self.gathered.add(data)
+        elif str(report.when) == "???":  # pytest-xdist's report of the item that ended its worker
+            self._add_crashed(report.nodeid)
+
+    def _add_crashed(self, nodeid: str) -> None:
+        from dataclasses import asdict
+
+        from dps import verdicts
+        from dps.rows import case_row
+
+        name = nodeid.partition("[")[2].removesuffix("]")
+        for _, case, variant in self.config.stash[CONFIGURATION].items():
+            if f"{case.name}-{variant}" == name:
+                verdict = verdicts.not_measured("the worker process ended while this case was measured")
+                self.gathered.add({"case": case_row(case.probe, case.id, variant.key, asdict(verdict), None)})
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
+        """Write the report; what is measured is kept when the run was interrupted, too."""
+        from dps import report
+
+        configuration = self.config.stash[CONFIGURATION]
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
+        if self.gathered:
+            command = shlex.join(["pytest", *self.config.invocation_params.args])
+            finished = report.finish(configuration, self.gathered, command, interrupted=interrupted)
+            self.lines = finished.lines
+            if finished.failed and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif interrupted:
+            self.lines = report.how_to_go_on(configuration)
+        if self.broken_off:  # xdist calls it an interruption
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self.crash_folder.cleanup()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+        """Show the findings and tables below all failures."""
+        yield
+        if self.lines:
+            terminalreporter.section("verdicts")
+            for line in self.lines:
+                terminalreporter.line(line)
