@@ -15,7 +15,6 @@ reference. Imports go down this list and never up; a test holds that:
     throughput, explain, pairs
     session
     agreement, falsify, invariants
-    reference
     measurement
     store
     probes, bapps
@@ -25,6 +24,7 @@ reference. Imports go down this list and never up; a test holds that:
     networks
     weights
     comparisons
+    kernels
     baseline, against
     scores, verdicts
     images

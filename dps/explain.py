@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dps import metrics
-from dps.comparisons import form_of, normalized, spatial
+from dps.comparisons import normalized, spatial
 from dps.errors import DpsError, MetricError, UsageError, one_line
 from dps.images import Image, Triple, as_batch
 from dps.measurement import Engine
@@ -276,7 +276,7 @@ def _views(images: Sequence[Image], variant: Variant, engine: Engine) -> Iterato
 def _view(features: Tensor, term: Term, layer: int, normalization: str, reduction: str) -> LayerView:
     """Return one layer as one term compares it; the original is the first of the features."""
     try:
-        raw = form_of(features, term.comparison, term.name)
+        raw = term.represent(features)
         placed = _keeps_places(raw, term, tuple(features.shape[1:]))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's comparison may raise anything
         raise MetricError(
@@ -315,8 +315,7 @@ def _keeps_places(representation: Tensor, term: Term, shape: tuple[int, ...]) ->
         return False
     distinct = torch.arange(channels * height * width, device=representation.device, dtype=torch.float32).add(1)
     features = distinct.view(1, channels, height, width) / distinct.numel()
-    of_distinct = torch.unflatten(form_of(features, term.comparison, term.name), 2, (height, width))
+    of_distinct = torch.unflatten(term.represent(features), 2, (height, width))
     return all(
-        torch.allclose(form_of(features.flip(axis), term.comparison, term.name), of_distinct.flip(axis).flatten(2))
-        for axis in (2, 3)
+        torch.allclose(term.represent(features.flip(axis)), of_distinct.flip(axis).flatten(2)) for axis in (2, 3)
     )

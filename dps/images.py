@@ -32,17 +32,17 @@ class Image:
     Attributes:
         pixels: 8-bit RGB, ``(height, width, 3)``.
         digest: SHA-256 over its shape and bytes; two pictures with the same digest are the same.
-        common: one of the few that cases of every probe use, so that what is computed from it is kept.
+        shared: one of the few that cases of every probe use, whose representations are cached.
     """
 
     pixels: Pixels = field(repr=False, compare=False)
     digest: str
-    common: bool = False
+    shared: bool = False
 
 
-def make_image(pixels: Pixels, *, common: bool = False) -> Image:
+def make_image(pixels: Pixels, *, shared: bool = False) -> Image:
     """Make a picture of pixels."""
-    return Image(pixels=pixels, digest=digest([pixels]), common=common)
+    return Image(pixels=pixels, digest=digest([pixels]), shared=shared)
 
 
 def digest(images: Iterable[Pixels]) -> str:

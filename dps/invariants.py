@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps import images, reference
+from dps import images
 from dps.errors import DpsError, one_line
 from dps.image_pairs import ImagePair, image_pairs
 from dps.images import Pixels, as_batch
-from dps.measurement import Engine
-from dps.metrics import Metric, Variant
+from dps.measurement import Engine, pairwise_distances
+from dps.metrics import Metric, Variant, guest
 from dps.networks import NETWORKS
 from dps.rows import Row, variant_key
 from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
@@ -114,13 +114,14 @@ class Subject:
             with torch.inference_mode(mode=False), torch.enable_grad():
                 if isinstance(metric, Metric):
                     low, high = metric.input_range
-                    distances = metric.distance(*(batch * (high - low) + low for batch in batches))
+                    with guest.visit():
+                        distances = metric.distance(*(batch * (high - low) + low for batch in batches))
                 else:
                     assert self._engine.extractor is not None
                     assert self.variant.normalization is not None
                     layers = list(self._engine.extractor.layers(torch.cat(batches)))
                     a, b = ([layer[i : i + 1] for layer in layers] for i in (0, 1))
-                    distances = reference.distances(a, b, metric, self.variant.normalization, self._engine.reduction)
+                    distances = pairwise_distances(a, b, metric, self.variant.normalization, self._engine.reduction)
                 return list(torch.autograd.grad(distances.sum(), batches))
         except RuntimeError as error:  # PyTorch's own: nothing requires a gradient, or an operation has none
             raise NotApplicableError(f"not differentiable: {str(error).partition(chr(10))[0]}") from None

@@ -167,8 +167,8 @@ def definition(metric: FeatureMetric | Metric) -> str:
             f"{source_digest(term.comparison, term.name)}"
             for term in metric.terms
         )
-    if metric.made_of:
-        return metric.made_of
+    if metric.provenance:
+        return metric.provenance
     name = getattr(metric.distance, "__qualname__", type(metric.distance).__qualname__)
     source = source_digest(metric.distance, metric.name)
     return f"{name} {source} similarity {metric.similarity_at_identity} range {metric.input_range}"

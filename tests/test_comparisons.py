@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import hypothesis.extra.numpy
 import numpy as np
@@ -18,9 +19,9 @@ from dps.comparisons import (
     COMPARISONS,
     NORMALIZATIONS,
     Comparison,
-    distance_between,
+    divisor,
     flat,
-    form_of,
+    layer_distances,
     mean,
     normalized,
     sort,
@@ -29,14 +30,21 @@ from dps.comparisons import (
     unit,
 )
 from dps.errors import MetricError
+from dps.metrics import Term
 
 
 def distance(
     comparison: Comparison, a: Tensor, b: Tensor, normalization: str = "none", reduction: str = "sum"
 ) -> float:
     """Of two images by their features at one layer, ``(1, channel, height, width)``."""
-    mine, other = (normalized(form_of(features, comparison, "tested"), normalization) for features in (a, b))
-    return distance_between(mine, other, reduction)
+    mine, other = (normalized(comparison(features), normalization) for features in (a, b))
+    return between(mine, other, reduction)
+
+
+def between(a: Tensor, b: Tensor, reduction: str = "sum") -> float:
+    """Of two images by their representations, ``(1, channel, position)``."""
+    _, channels, positions = a.shape
+    return float(squared_distances(flat(a)[None], flat(b)[None]).item()) / divisor(channels, positions, reduction)
 
 
 def features(*channels: list[list[float]]) -> Tensor:
@@ -179,6 +187,18 @@ def test_distances_are_symmetric_never_negative_and_zero_to_itself(
     assert distance(comparison, a, a, normalization) == 0
 
 
+@QUIETLY
+@given(pairs(), st.sampled_from(sorted(COMPARISONS)), st.sampled_from(["none", "unit"]))
+def test_distances_with_gradients_are_the_same(pair: tuple[Tensor, Tensor], name: str, normalization: str) -> None:
+    a, b = (normalized(COMPARISONS[name](each.clone().requires_grad_()), normalization) for each in pair)
+    found = layer_distances(a, b)
+    expected = distance(COMPARISONS[name], *pair, normalization)
+    rounding = 1e-6 if normalization == "unit" else within_rounding(*pair)
+    assert found.item() == pytest.approx(expected, rel=1e-5, abs=rounding)
+    for gradient in torch.autograd.grad(found.sum(), [a, b]):
+        assert gradient.isfinite().all()
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("change", [torch.relu, torch.neg, torch.Tensor.double])
 def test_sorting_in_numpy_gives_what_sorting_in_torch_gives(
@@ -206,9 +226,9 @@ def test_forms_are_batch_channel_position(name: str, positions: int) -> None:
 # ------------------------------------------------------------------------------------------- what is refused
 
 
-def refusal(comparison: object) -> str:
+def refusal(comparison: Any) -> str:
     with pytest.raises(MetricError) as caught:
-        form_of(torch.ones(2, 3, 4, 5), comparison, "mine")  # type: ignore[arg-type]
+        Term(name="mine", comparison=comparison).represent(torch.ones(2, 3, 4, 5))
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -224,38 +244,33 @@ def refusal(comparison: object) -> str:
     ],
 )
 def test_a_comparison_that_returns_another_shape(comparison: Comparison, got: tuple[int, ...]) -> None:
-    assert refusal(comparison) == (
-        f"comparison 'mine' must return (batch, channel, position) for features (2, 3, 4, 5), got {got}."
-    )
+    assert refusal(comparison) == (f"must return (batch, channel, position) for features (2, 3, 4, 5), got {got}")
 
 
 def test_a_comparison_that_returns_no_tensor() -> None:
-    assert refusal(lambda features: features.numpy()) == "comparison 'mine' must return a tensor, got ndarray."
+    assert refusal(lambda features: features.numpy()) == "must return a tensor, got ndarray"
 
 
 def test_a_comparison_that_returns_no_fractions() -> None:
-    assert refusal(lambda features: features.flatten(2) > 0.5) == (
-        "comparison 'mine' must return floating point, got torch.bool."
-    )
+    assert refusal(lambda features: features.flatten(2) > 0.5) == ("must return floating point, got torch.bool")
 
 
 def test_a_comparison_that_changes_the_features() -> None:
-    assert refusal(lambda features: features.mul_(2).flatten(2)) == (
-        "comparison 'mine' changed the features it was given; it must leave them as they are."
-    )
+    assert refusal(lambda features: features.mul_(2).flatten(2)) == ("changed its input; it must leave it as it is")
 
 
 def test_infinite_features_give_a_distance_that_is_not_finite_and_no_warning() -> None:
     form = torch.full((1, 2, 3), math.inf)
     for normalization in NORMALIZATIONS:
         a = normalized(form, normalization)
-        assert math.isnan(distance_between(a, a))  # infinity less itself
+        assert math.isnan(between(a, a))  # infinity less itself
 
 
 def test_half_precision_is_subtracted_in_single() -> None:
-    form = form_of(torch.ones(1, 2, 4, 4), lambda features: features.flatten(2).bfloat16(), "halved")
-    assert form.dtype == torch.float32
-    assert distance_between(form, 3 * form) == 8.0  # two channels of (3 - 1)^2
+    halved = Term(name="halved", comparison=lambda features: features.flatten(2).bfloat16())
+    representation = halved.represent(torch.ones(1, 2, 4, 4))
+    assert representation.dtype == torch.float32
+    assert between(representation, 3 * representation) == 8.0  # two channels of (3 - 1)^2
 
 
 def test_all_images_have_their_channels_and_positions_in_one_order() -> None:
@@ -267,26 +282,22 @@ def test_all_images_have_their_channels_and_positions_in_one_order() -> None:
 def test_each_original_is_compared_with_its_own_or_with_what_all_have_in_common() -> None:
     originals = np.array([[[0.0, 0.0]], [[1.0, 2.0]]], np.float32)
     own, common = np.array([[[3.0, 4.0]], [[1.0, 2.0]]], np.float32), np.array([[[0.0, 1.0], [1.0, 0.0]]], np.float32)
-    by_own, by_common = squared_distances([(originals, own), (originals, common)])
-    assert by_own.tolist() == [[25.0], [0.0]]
-    assert by_common.tolist() == [[1.0, 1.0], [2.0, 4.0]]
+    assert squared_distances(originals, own).tolist() == [[25.0], [0.0]]
+    assert squared_distances(originals, common).tolist() == [[1.0, 1.0], [2.0, 4.0]]
 
 
 def test_what_is_subtracted_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     a, b = (rng.random((2, many, 50_001), np.float32) for many in (1, 4))
-    (at_once,) = squared_distances([(a, b)])
-    (alone,) = squared_distances([(a[1:], b[1:, 2:3])])
-    monkeypatch.setattr("dps.comparisons.ROWS", 1)
-    (row_by_row,) = squared_distances([(a, b)])
-    assert at_once.tolist() == row_by_row.tolist()
-    assert at_once[1, 2] == alone.item()
+    at_once = squared_distances(a, b)
+    assert at_once[1, 2] == squared_distances(a[1:], b[1:, 2:3]).item()
+    monkeypatch.setattr("dps.kernels.SUMS_AT_ONCE", 1)
+    assert at_once.tolist() == squared_distances(a, b).tolist()
 
 
 def test_rows_and_devices_make_no_difference() -> None:
     rng = np.random.default_rng(1)
-    pairs = [(rng.random((2, 1, 20_001)), rng.random((2, 3, 20_001))) for _ in range(3)]
-    on_other_devices = squared_distances([(torch.from_numpy(a), torch.from_numpy(b)) for a, b in pairs])
-    for (a, b), rows, whole in zip(pairs, squared_distances(pairs), on_other_devices, strict=True):
-        np.testing.assert_allclose(rows, ((a - b) ** 2).sum(axis=-1), rtol=1e-12)
-        np.testing.assert_allclose(whole, rows, rtol=1e-12)
+    a, b = rng.random((2, 1, 20_001)), rng.random((2, 3, 20_001))
+    on_cpu, on_other_devices = squared_distances(a, b), squared_distances(torch.from_numpy(a), torch.from_numpy(b))
+    np.testing.assert_allclose(on_cpu, ((a - b) ** 2).sum(axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(on_other_devices, on_cpu, rtol=1e-12)

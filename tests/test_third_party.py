@@ -175,11 +175,11 @@ def test_naming_one_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_kept_depends_on_package_and_weights() -> None:
     keys = {
-        store.definition(dataclasses.replace(image_metric("lpips:alex"), made_of=made_of))
-        for made_of in (image_metric("lpips:alex").made_of, "lpips 0.1.5", "lpips 0.1.4, alexnet 00")
+        store.definition(dataclasses.replace(image_metric("lpips:alex"), provenance=provenance))
+        for provenance in (image_metric("lpips:alex").provenance, "lpips 0.1.5", "lpips 0.1.4, alexnet 00")
     }
     assert len(keys) == 3
-    assert image_metric("lpips:alex").made_of.endswith(networks.NETWORKS["alexnet"].packaged.sha256)
+    assert image_metric("lpips:alex").provenance.endswith(networks.NETWORKS["alexnet"].packaged.sha256)
 
 
 def test_the_extra_has_every_package() -> None:
@@ -199,9 +199,9 @@ def test_they_are_asked_beside_our_own(suite: Suite) -> None:
     assert set(found) == {"piq:gmsd", "lpips:squeeze", "pixel"}
     assert all(row["network"] is None and row["distance"] > 0 for row in found.values())
     assert "test_probe[tiny/rings-000-lpips:squeeze]" not in done.text  # all passed: the gate is off
-    made_of = done.results["run"]["metrics"]
-    assert set(made_of) == {"piq:gmsd", "lpips:squeeze"}
-    assert made_of["piq:gmsd"].startswith("piq 0.")
+    provenance = done.results["run"]["metrics"]
+    assert set(provenance) == {"piq:gmsd", "lpips:squeeze"}
+    assert provenance["piq:gmsd"].startswith("piq 0.")
     assert "- lpips:squeeze: lpips 0.1.4, weights of lpips 4a5350f2" in (done.folder / "report.md").read_text()
 
 

@@ -1,4 +1,4 @@
-"""An original and what it is compared with: subtracted layer by layer, several families at once."""
+"""An original and what it is compared with: distances layer by layer, several groups at once."""
 
 import functools
 import itertools
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dps.comparisons import averaged_over, shapes_differ, squared_distances
+from dps.comparisons import divisor, squared_distances
 from dps.errors import DpsError
-from dps.measurement.representations import Part, Representations, of_metric
-from dps.metrics import FeatureMetric, Variant
+from dps.measurement.representations import Part, Representations, shape_error
+from dps.metrics import FeatureMetric, Variant, metric_error
 
 
 @dataclass(kw_only=True)
@@ -20,102 +20,102 @@ class ComparisonGroup:
 
     Attributes:
         images: places in the batch, the original's first.
-        common: places among the pictures whose forms are kept.
-        distances: by part, of each layer so far, ``(compared,)``: of the other images, then of the common ones.
-        broken: by part, why there is no distance, by its place.
+        cached: places among the images whose representations are cached.
+        distances: by part, of each layer so far, ``(compared,)``: of the batch's images, then of the cached ones.
+        errors: by part, why there is no distance, by its place.
     """
 
     images: list[int]
-    common: list[int] = field(default_factory=list)
+    cached: list[int] = field(default_factory=list)
     distances: dict[Part, list[NDArray[np.float64]]] = field(default_factory=dict)
-    broken: dict[Part, dict[int, DpsError]] = field(default_factory=dict)
+    errors: dict[Part, dict[int, DpsError]] = field(default_factory=dict)
 
     @functools.cached_property
     def by_layer(self) -> dict[Part, NDArray[np.float64]]:
-        """By part, ``(layer, compared)``; asked for when all layers are there."""
+        """By part, ``(layer, compared)``; only once all layers are there."""
         return {part: np.array(layers) for part, layers in self.distances.items()}
 
-    def add_up(self, variant: Variant, columns: Sequence[int]) -> NDArray[np.float64] | DpsError:
-        """Add the weighted distances of a sum's terms, ``(layer, compared)``, for some of what is compared."""
+    def add_terms(self, variant: Variant, columns: Sequence[int]) -> NDArray[np.float64] | DpsError:
+        """Add the weighted distances of a metric's terms, ``(layer, compared)``, for some of what is compared."""
         assert isinstance(variant.metric, FeatureMetric)
         assert variant.normalization is not None
         parts = [(term.name, variant.normalization) for term in variant.metric.terms]
         for part in parts:
-            broken = self.broken.get(part, {})
-            if found := [broken[column] for column in columns if column in broken]:
-                return found[0]
+            errors = self.errors.get(part, {})
+            if broken := [errors[column] for column in columns if column in errors]:
+                return broken[0]
         weighted = [term.weight * self.by_layer[part] for term, part in zip(variant.metric.terms, parts, strict=True)]
         total: NDArray[np.float64] = sum(weighted[1:], weighted[0])[:, columns]
         return total
 
 
-def in_shares(families: Sequence[ComparisonGroup], threads: int, at_most: int) -> list[list[ComparisonGroup]]:
-    """Families in so many shares, or a multiple, that none has many more images than it should.
+def in_chunks(groups: Sequence[ComparisonGroup], threads: int, limit: int) -> list[list[ComparisonGroup]]:
+    """Split groups into chunks of about equally many images, at most about `limit`: as many as threads, or a multiple.
 
-    All have about as many; where families have images in common, there is one share.
+    Where groups have images in common, there is one chunk.
     """
-    images = [place for family in families for place in family.images]
+    images = [place for group in groups for place in group.images]
     if images != list(range(len(images))):
-        return [list(families)]
-    count = threads * -(-len(images) // (threads * at_most))
-    shares: dict[int, list[ComparisonGroup]] = {}
-    for family in families:
-        half_way = (family.images[0] + family.images[-1] + 1) / 2
-        shares.setdefault(int(count * half_way / len(images)), []).append(family)
-    return list(shares.values())
+        return [list(groups)]
+    count = threads * -(-len(images) // (threads * limit))
+    chunks: dict[int, list[ComparisonGroup]] = {}
+    for group in groups:
+        middle = (group.images[0] + group.images[-1] + 1) / 2
+        chunks.setdefault(int(count * middle / len(images)), []).append(group)
+    return list(chunks.values())
 
 
-def in_groups(families: Sequence[ComparisonGroup], most: int) -> Iterator[list[ComparisonGroup]]:
-    """Families that are alike and can be subtracted at once, of at most so many images, but for a single one."""
-    for (size, _), alike in itertools.groupby(families, key=lambda family: (len(family.images), family.common)):
-        each = list(alike)
-        at_once = max(1, most // size)
-        yield from (each[i : i + at_once] for i in range(0, len(each), at_once))
+def in_blocks(groups: Sequence[ComparisonGroup], limit: int) -> Iterator[list[ComparisonGroup]]:
+    """Yield groups of one layout, which are subtracted at once: at most `limit` images, or a single group."""
+    for (size, _), same in itertools.groupby(groups, key=lambda group: (len(group.images), group.cached)):
+        of_layout = list(same)
+        step = max(1, limit // size)
+        yield from (of_layout[i : i + step] for i in range(0, len(of_layout), step))
 
 
 def subtract(
-    group: Sequence[ComparisonGroup],
-    forms: dict[Part, Representations],
-    common: dict[Part, Representations],
+    block: Sequence[ComparisonGroup],
+    representations: dict[Part, Representations],
+    cached: dict[Part, Representations],
     reduction: str,
 ) -> None:
-    """Subtract the forms of families that are alike at one layer.
+    """Add one layer's distances to groups of one layout.
 
     Args:
-        group: as many images each, compared with the same common ones.
-        forms: by part, of all their images, family after family.
-        common: by part, of all common images; none where they are not compared with any.
+        block: of equally many images each, compared with the same cached ones.
+        representations: by part, of all their images, group after group.
+        cached: by part, of all cached images; empty where they are compared with none.
         reduction: one of `comparisons.REDUCTIONS`.
     """
-    stacks = {part: each.flat.reshape(len(group), -1, each.flat.shape[-1]) for part, each in forms.items()}
-    found = squared_distances([(stack[:, :1], stack[:, 1:]) for stack in stacks.values()])
-    sums = dict(zip(forms, found, strict=True))
-    places = group[0].common
-    fit = [part for part in forms if places and forms[part].shape == common[part].shape]
-    if fit:
-        theirs = slice(None) if places == list(range(len(common[fit[0]].flat))) else places
-        shared = squared_distances([(stacks[part][:, :1], common[part].flat[theirs][None]) for part in fit])
-        sums |= {part: np.concatenate([sums[part], each], axis=1) for part, each in zip(fit, shared, strict=True)}
-    for part, each in sums.items():
-        distances = each / averaged_over(*forms[part].shape, reduction)
-        for family, of_one in zip(group, distances, strict=True):
-            family.distances.setdefault(part, []).append(of_one)
-        if forms[part].broken or (places and (part not in fit or common[part].broken)):
-            _note_broken(group, part, forms[part], common.get(part))
+    places = block[0].cached
+    for part, own in representations.items():
+        stack = own.flat.reshape(len(block), -1, own.flat.shape[-1])
+        sums = squared_distances(stack[:, :1], stack[:, 1:])
+        fits = bool(places) and own.shape == cached[part].shape
+        if fits:
+            others = cached[part].flat
+            chosen = others if places == list(range(len(others))) else others[places]
+            sums = np.concatenate([sums, squared_distances(stack[:, :1], chosen[None])], axis=1)
+        for group, distances in zip(block, sums / divisor(*own.shape, reduction), strict=True):
+            group.distances.setdefault(part, []).append(distances)
+        if own.errors or (places and (not fits or cached[part].errors)):
+            _note_errors(block, part, own, cached.get(part))
 
 
-def _note_broken(
-    group: Sequence[ComparisonGroup], part: Part, forms: Representations, common: Representations | None
+def _note_errors(
+    block: Sequence[ComparisonGroup], part: Part, own: Representations, cached: Representations | None
 ) -> None:
-    """Write down what has no distance by one part, where an image's form is broken or forms differ in shape."""
-    per_family = len(forms.flat) // len(group)
-    for number, family in enumerate(group):
-        mine = [forms.broken.get(number * per_family + i) for i in range(per_family)]
-        theirs = [] if common is None else [common.broken.get(place) for place in family.common]
-        if common is not None and common.shape != forms.shape:
-            theirs = [each or of_metric(part[0], shapes_differ(forms.shape, common.shape)) for each in theirs]
-        original, *others = mine
-        known = family.broken.setdefault(part, {})
-        for column, error in enumerate([*others, *theirs]):
+    """Note what has no distance by a part, where an image has no representation or shapes differ."""
+    size = len(own.flat) // len(block)
+    for number, group in enumerate(block):
+        original, *errors = [own.errors.get(number * size + i) for i in range(size)]
+        for place in group.cached if cached is not None else ():
+            assert cached is not None
+            error = cached.errors.get(place)
+            if error is None and cached.shape != own.shape:
+                error = metric_error(part[0], shape_error(own.shape, cached.shape))
+            errors.append(error)
+        noted = group.errors.setdefault(part, {})
+        for column, error in enumerate(errors):
             if broken := original or error:
-                known.setdefault(column, broken)  # the first layer's stays
+                noted.setdefault(column, broken)  # the first layer's stays

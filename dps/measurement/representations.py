@@ -1,7 +1,7 @@
-"""One layer's features in the forms that are subtracted, and which image has none and why."""
+"""One layer's features in the representations that are compared, and which image has none and why."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -9,38 +9,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps.comparisons import Flat, flat, form_of, normalized, shapes_differ
-from dps.errors import DpsError, MetricError, one_line
-from dps.metrics import FeatureMetric, Term, Variant
+from dps.comparisons import Flat, flat, layer_distances, normalized
+from dps.errors import DpsError, MetricError
+from dps.metrics import FeatureMetric, Term, Variant, metric_error
 from dps.verdicts import BATCH_TOLERANCE
 
 Part: TypeAlias = tuple[str, str]
-"""A comparison and a normalization, by name: subtracted once for all metrics that contain it."""
+"""A comparison and a normalization, by name: measured once for all metrics that contain it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Representations:
-    """One part's form of some images at one layer.
+    """One part's representations of some images at one layer.
 
     Attributes:
-        flat: ``(image, channel * position)``, see `comparisons.flat`; anything where an image's form is broken.
-        shape: how many channels and positions.
-        broken: why an image has none, by its place.
+        flat: ``(image, channel * position)``, see `comparisons.flat`; any numbers where an image has none.
+        shape: the number of channels and positions.
+        errors: why an image has none, by its place.
     """
 
     flat: Flat
     shape: tuple[int, int]
-    broken: dict[int, DpsError] = field(default_factory=dict)
+    errors: dict[int, DpsError] = field(default_factory=dict)
 
-    def and_then(self, others: "Representations") -> "Representations":
-        """These, and behind them others."""
-        moved = {len(self.flat) + place: error for place, error in others.broken.items()}
+    def append(self, others: "Representations") -> "Representations":
+        """Return these, and behind them others."""
+        moved = {len(self.flat) + place: error for place, error in others.errors.items()}
         join = np.concatenate if isinstance(self.flat, np.ndarray) else torch.cat
-        return Representations(flat=join([self.flat, others.flat]), shape=self.shape, broken={**self.broken, **moved})
+        return Representations(flat=join([self.flat, others.flat]), shape=self.shape, errors={**self.errors, **moved})
 
 
 def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:
-    """What has to be subtracted for all variants, each once; those of one comparison stand together."""
+    """Return all parts of variants, each once; those of one comparison stand together."""
     parts = {
         (term.name, variant.normalization): term
         for variant in variants
@@ -50,58 +50,79 @@ def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:
     return {part: parts[part] for part in sorted(parts)}
 
 
-def in_form(features: Tensor, parts: dict[Part, Term]) -> Iterator[tuple[Part, Representations]]:
-    """One layer's features in the form of each part: each comparison is made once, then each normalization of it."""
+def represent(features: Tensor, parts: dict[Part, Term]) -> Iterator[tuple[Part, Representations]]:
+    """Yield the representations of features by part: each comparison is called once, then each normalization."""
     for _, same in itertools.groupby(parts, key=lambda part: part[0]):
         of_one = list(same)
-        raw, broken = _raw_forms(features, parts[of_one[0]])
+        raw, errors = _represent_batch(features, parts[of_one[0]])
         channels, positions = raw.shape[1:]
         for part in of_one:
-            yield part, Representations(flat=flat(normalized(raw, part[1])), shape=(channels, positions), broken=broken)
+            yield part, Representations(flat=flat(normalized(raw, part[1])), shape=(channels, positions), errors=errors)
 
 
-def _raw_forms(features: Tensor, term: Term) -> tuple[Tensor, dict[int, DpsError]]:
-    """A comparison's forms of a batch, and, by place, why images have none: then they are made one by one.
+def pairwise_distances(
+    a: Iterable[Tensor], b: Iterable[Tensor], metric: FeatureMetric, normalization: str, reduction: str = "sum"
+) -> Tensor:
+    """Return the distances of pairs of images, ``(batch,)``, with gradients; slower than `Engine`.
 
-    Where it raises no more then, nobody can tell which image it was: all of the batch are broken.
-    """
-    try:
-        forms = form_of(features, term.comparison, term.name)
-        _check_alone(forms, features, term)
-        return forms, {}
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's comparison may raise anything
-        first = of_metric(term.name, error)
-    whole: dict[int, Tensor] = {}
-    broken: dict[int, DpsError] = {}
-    for place, image in enumerate(features.unsqueeze(1)):
-        try:
-            form = form_of(image, term.comparison, term.name)[0]
-            if (expected := next(iter(whole.values()), form).shape) != form.shape:
-                raise shapes_differ(expected, form.shape)
-            whole[place] = form
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            broken[place] = of_metric(term.name, error)
-    instead = next(iter(whole.values()), torch.zeros(1, 1))
-    forms = torch.stack([whole.get(place, instead) for place in range(len(features))])
-    return forms, broken or dict.fromkeys(range(len(features)), first)
-
-
-def _check_alone(forms: Tensor, features: Tensor, term: Term) -> None:
-    """See that a user's comparison gives an image the same form alone as in a batch.
+    Args:
+        a, b: their features, layer by layer, ``(batch, channel, height, width)``.
+        metric: whose terms are added.
+        normalization: one of `comparisons.NORMALIZATIONS`.
+        reduction: one of `comparisons.REDUCTIONS`.
 
     Raises:
-        MetricError: it does not.
+        MetricError: a comparison broke its contract.
+    """
+    layers = []
+    for pair in zip(a, b, strict=True):
+        for term in metric.terms:
+            of_a, of_b = (normalized(term.represent(features), normalization) for features in pair)
+            layers.append(term.weight * layer_distances(of_a, of_b, reduction))
+    return torch.stack(layers).sum(dim=0)
+
+
+def shape_error(a: Sequence[int], b: Sequence[int]) -> MetricError:
+    """Return the error of representations that cannot be subtracted."""
+    return MetricError(f"features must have the same shape, got {tuple(a)} and {tuple(b)}.")
+
+
+def _represent_batch(features: Tensor, term: Term) -> tuple[Tensor, dict[int, DpsError]]:
+    """Return a comparison's representations of a batch, and, by place, why images have none.
+
+    Where the batch raises, its images are represented one by one. Where none raises then, all of them have the error.
+    """
+    try:
+        representations = term.represent(features)
+        _check_alone(representations, features, term)
+        return representations, {}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's comparison may raise anything
+        first = metric_error(term.name, error)
+    by_place: dict[int, Tensor] = {}
+    errors: dict[int, DpsError] = {}
+    for place, image in enumerate(features.unsqueeze(1)):
+        try:
+            representation = term.represent(image)[0]
+            if (expected := next(iter(by_place.values()), representation).shape) != representation.shape:
+                raise shape_error(expected, representation.shape)
+            by_place[place] = representation
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            errors[place] = metric_error(term.name, error)
+    filler = next(iter(by_place.values()), torch.zeros(1, 1, dtype=torch.float32, device=features.device))
+    stacked = torch.stack([by_place.get(place, filler) for place in range(len(features))])
+    return stacked, errors or dict.fromkeys(range(len(features)), first)
+
+
+def _check_alone(representations: Tensor, features: Tensor, term: Term) -> None:
+    """Refuse a user's comparison that represents an image differently alone than in a batch.
+
+    Raises:
+        MetricError: it does.
     """
     if term.built_in or len(features) == 1:
         return
-    alone = form_of(features[:1], term.comparison, term.name)
-    if alone[0].shape != forms[0].shape:
-        raise shapes_differ(alone[0].shape, forms[0].shape)
-    moved = (alone[0] - forms[0]).abs().max()
-    if moved > BATCH_TOLERANCE * forms[0].abs().max():  # one that is not finite has no distance, which is found later
-        raise MetricError("gave an image another form alone than in a batch; a form is of one image")
-
-
-def of_metric(name: str, error: BaseException) -> MetricError:
-    """What a metric under test raised, as its own failure."""
-    return MetricError(f"metric {name!r}: {error if isinstance(error, MetricError) else one_line(error)}")
+    alone, together = term.represent(features[:1])[0], representations[0]
+    if alone.shape != together.shape:
+        raise shape_error(alone.shape, together.shape)
+    if (alone - together).abs().max() > BATCH_TOLERANCE * together.abs().max():  # NaN has no distance, found later
+        raise MetricError("represents an image differently alone than in a batch; it must look at each image by itself")

@@ -1,9 +1,10 @@
-"""What is measured, by name.
+"""Metrics: what they are, and from a name to one.
 
-names.py   from a name on the command line to a metric; all names that there are
-kinds.py   a sum of comparisons on any network, or a metric of the images themselves
-own.py     users' own, loaded from a module or file, and what packages register
-others.py  other libraries' metrics, with checked weights
+names.py         from text on the command line to metrics; all names that can be used
+definitions.py   a sum of comparisons on any network, or a metric of the images themselves
+user_defined.py  users' metrics and comparisons, loaded from a module, a file or a package that registers them
+guest.py         users' code changes nothing of the process that runs it
+third_party.py   other libraries' metrics, with checked weights
 """
 
 from dps.metrics.definitions import (
@@ -14,6 +15,7 @@ from dps.metrics.definitions import (
     Term,
     Variant,
     check_normalization,
+    metric_error,
     pixel_distance,
     variants,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "Variant",
     "check_normalization",
     "listed",
+    "metric_error",
     "named",
     "pixel_distance",
     "variants",

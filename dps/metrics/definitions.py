@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from dps.comparisons import COMPARISONS, NORMALIZATIONS, Comparison
-from dps.errors import ImageError, MetricError, UsageError, unknown
+from dps.errors import ImageError, MetricError, UsageError, one_line, unknown
+from dps.metrics import guest
 from dps.rows import VariantKey
 
 
@@ -17,7 +18,7 @@ class Term:
     """One comparison of a sum.
 
     Attributes:
-        name: as written on the command line.
+        name: what identifies it.
         comparison: the function.
         weight: what its distance is multiplied with.
     """
@@ -31,18 +32,50 @@ class Term:
         """Whether its comparison is one of ours."""
         return COMPARISONS.get(self.name) is self.comparison
 
+    def represent(self, features: Tensor) -> Tensor:
+        """Return the representation of features, and check it.
+
+        Args:
+            features: one layer's, ``(batch, channel, height, width)``.
+
+        Returns:
+            ``(batch, channel, position)``, float32 or float64.
+
+        Raises:
+            MetricError: the comparison returned another shape or type, or changed the features.
+        """
+        if self.built_in:
+            return self.comparison(features)
+        representation = guest.call(self.comparison, features)
+        if not isinstance(representation, Tensor):
+            raise MetricError(f"must return a tensor, got {type(representation).__name__}")
+        shape = tuple(representation.shape)
+        if len(shape) != 3 or shape[0] != len(features) or 0 in shape:
+            raise MetricError(
+                f"must return (batch, channel, position) for features {tuple(features.shape)}, got {shape}"
+            )
+        if not representation.is_floating_point():
+            raise MetricError(f"must return floating point, got {representation.dtype}")
+        precise = representation.dtype in (torch.float32, torch.float64)
+        return (representation if precise else representation.float()).contiguous()  # strides may differ by call
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMetric:
     """A deep perceptual similarity metric: a weighted sum of comparisons, on any network.
 
     Attributes:
-        name: as written on the command line.
+        name: what identifies it.
         terms: at least one.
     """
 
     name: str
     terms: tuple[Term, ...]
+
+    @property
+    def built_in(self) -> bool:
+        """Whether all of its comparisons are ours."""
+        return all(term.built_in for term in self.terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +87,11 @@ class Metric:
             ``(batch,)``; or a similarity, see below.
         similarity_at_identity: where `distance` is a similarity, its value for two equal images: the
             distance is this less the similarity. None where it is a distance.
-        input_range: what its images range over.
-        name: as written on the command line.
-        smallest: height and width, in pixels, below which it cannot measure.
-        symmetric: whether the way back is meant to be as far; `suites/test_invariants.py` then asks it.
-        made_of: packages and weights, with versions and digests; empty for what is told by its source.
+        input_range: the range of its images' values.
+        name: what identifies it.
+        smallest: the smallest height and width that it can measure, in pixels.
+        symmetric: whether both directions are meant to have one distance; `suites/test_invariants.py` checks it then.
+        provenance: packages and weights, with versions and digests; empty where the source tells it.
     """
 
     distance: Callable[[Tensor, Tensor], Tensor] = field(repr=False, compare=False)
@@ -67,10 +100,15 @@ class Metric:
     name: str = ""
     smallest: int = 1
     symmetric: bool = True
-    made_of: str = ""
+    provenance: str = ""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of ours."""
+        return IMAGE_METRICS.get(self.name) is self
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Measure pairs, and check what comes out.
+        """Measure pairs, and check the distances.
 
         Args:
             a: originals, RGB in [0, 1], ``(batch, 3, height, width)``.
@@ -84,19 +122,21 @@ class Metric:
             MetricError: the metric changed its input, or returned another shape or type.
         """
         self.check_size(min(a.shape[-2:]))
+        if self.built_in:
+            return self.distance(a, b)
         low, high = self.input_range
-        ours = [(images * (high - low) + low).contiguous() for images in (a, b)]
+        inputs = [(images * (high - low) + low).contiguous() for images in (a, b)]
         with torch.inference_mode(mode=False), torch.no_grad():  # what it loads at its first call must have gradients
-            theirs = [images.clone() for images in ours]
-            found = self.distance(*theirs)
-        if not isinstance(found, Tensor):
-            raise MetricError(f"must return a tensor, got {type(found).__name__}")
-        if found.shape != (len(a),):
-            raise MetricError(f"must return shape {(len(a),)} for {len(a)} pairs, got {tuple(found.shape)}")
-        if not all(torch.equal(mine, given) for mine, given in zip(ours, theirs, strict=True)):
-            raise MetricError("changed the images it was given; it must leave them as they are")
-        found = found.detach().to("cpu", torch.float64)
-        return found if self.similarity_at_identity is None else self.similarity_at_identity - found
+            distances = guest.call(self.distance, *inputs)
+        if not isinstance(distances, Tensor):
+            raise MetricError(f"must return a tensor of shape {(len(a),)}, got {type(distances).__name__}")
+        shape = tuple(distances.shape)
+        if shape[:1] != (len(a),) or any(size != 1 for size in shape[1:]):
+            raise MetricError(f"must return shape {(len(a),)} for {len(a)} pairs, got {shape}")
+        if distances.is_complex():
+            raise MetricError(f"must return real numbers, got {distances.dtype}")
+        distances = distances.detach().reshape(-1).to("cpu", torch.float64)
+        return distances if self.similarity_at_identity is None else self.similarity_at_identity - distances
 
     def check_size(self, size: int) -> None:
         """Refuse images that are too small.
@@ -135,36 +175,39 @@ class Variant:
 
 def pixel_distance(a: Tensor, b: Tensor) -> Tensor:
     """The mean squared difference of images, ``(batch,)``: the pixel-wise metric of the paper."""
-    return (a.double() - b.double()).square().mean(dim=(1, 2, 3))
+    return (a.double() - b.double()).square().mean(dim=(1, 2, 3)).cpu()
 
 
 IMAGE_METRICS: dict[str, Metric] = {"pixel": Metric(name="pixel", distance=pixel_distance)}
 
 
+def metric_error(name: str, error: BaseException) -> MetricError:
+    """Return what a metric under test raised, as its own failure."""
+    return MetricError(f"metric {name!r}: {error if isinstance(error, MetricError) else one_line(error)}")
+
+
 def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizations: Iterable[str]) -> list[Variant]:
-    """Every metric on every network with every normalization, network by network.
+    """Return every metric on every network with every normalization, network by network.
 
     Metrics without a network stand once, last.
     """
     normalizations = list(normalizations)
-    deep = [
+    on_features = [
         Variant(metric=metric, network=network, normalization=normalization)
         for network in networks
         for normalization in normalizations
         for metric in metrics
         if isinstance(metric, FeatureMetric)
     ]
-    plain = [
-        Variant(metric=metric, network=None, normalization=None) for metric in metrics if isinstance(metric, Metric)
-    ]
-    return deep + plain
+    on_images = [Variant(metric=m, network=None, normalization=None) for m in metrics if isinstance(m, Metric)]
+    return on_features + on_images
 
 
 def check_normalization(name: str) -> str:
-    """Pass a normalization's name through.
+    """Return a normalization's name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: it is not one of `NORMALIZATIONS`.
     """
     if name not in NORMALIZATIONS:
         raise UsageError(unknown("normalization", name, NORMALIZATIONS))

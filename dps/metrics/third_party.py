@@ -80,13 +80,13 @@ def named(name: str, *, weights: str, device: str) -> Metric:
     if name not in THIRD_PARTY_METRICS:
         raise UsageError(unknown("metric", name, THIRD_PARTY_METRICS))
     other = THIRD_PARTY_METRICS[name]
-    made_of = [f"{other.package} {_version(name, other.package)}"]
+    provenance = [f"{other.package} {_version(name, other.package)}"]
     own, network = _own_weights(name, other), None
     if own is not None:
-        made_of.append(f"weights of {other.carrier} {own.sha256}")
+        provenance.append(f"weights of {other.carrier} {own.sha256}")
     if other.network is not None:
         network = networks.find_weights(other.network, weights)
-        made_of.append(f"{other.network} {network.sha256}")
+        provenance.append(f"{other.network} {network.sha256}")
 
     @functools.cache
     def made() -> Distance:
@@ -102,7 +102,7 @@ def named(name: str, *, weights: str, device: str) -> Metric:
         input_range=other.input_range,
         smallest=other.smallest,
         symmetric=other.symmetric,
-        made_of=", ".join(made_of),
+        provenance=", ".join(provenance),
     )
 
 

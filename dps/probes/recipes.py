@@ -163,4 +163,4 @@ def standard_reference(name: str, height: int, width: int) -> Image:
     else:
         color = np.round(np.array(REFERENCE_COLORS[name]) * 255).astype(np.uint8)
         pixels = np.broadcast_to(color, (height, width, 3))
-    return images.make_image(pixels, common=True)
+    return images.make_image(pixels, shared=True)

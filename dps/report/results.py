@@ -159,9 +159,9 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
             for name, weights in configuration.weights.items()
         },
         "metrics": {
-            variant.metric.name: variant.metric.made_of
+            variant.metric.name: variant.metric.provenance
             for variant in configuration.variants
-            if isinstance(variant.metric, Metric) and variant.metric.made_of
+            if isinstance(variant.metric, Metric) and variant.metric.provenance
         },
     }
     if interrupted:

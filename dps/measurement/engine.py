@@ -1,0 +1,286 @@
+"""Many variants over many images: each image goes through each network once.
+
+A network runs layer by layer. At each layer every comparison represents the images once, each normalization of a
+representation is made once, the pairs are subtracted, and the layer is dropped. A sum of comparisons is the sum of
+distances that are there already, so it costs nothing. On a CPU each core takes a chunk of the images through all of
+this, since sorting and subtracting run on one core each.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dps.errors import DpsError
+from dps.images import Image, Pixels, Triple, as_batch
+from dps.measurement.groups import ComparisonGroup, in_blocks, in_chunks, subtract
+from dps.measurement.representations import Part, Representations, parts_of, represent
+from dps.metrics import Metric, Term, Variant, metric_error
+from dps.networks import Extractor
+from dps.verdicts import CaseDistances
+
+Outcome: TypeAlias = CaseDistances | DpsError
+"""The distances of one case by one variant, or why there are none."""
+
+IMAGES_AT_ONCE = 48
+"""How many images of 96 x 96, or as many pixels, are measured at once: bounds the memory."""
+
+IMAGES_PER_CHUNK = 24
+"""How many of them a core of a CPU takes through the network at once."""
+
+FEATURES_PER_BLOCK = 2**19
+"""How many features are represented at once: few enough to stay in a core's cache from step to step."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ReferenceCache:
+    """The representations of references that cases of every probe share, all of one size.
+
+    Attributes:
+        images: by digest.
+        parts: for which there are representations.
+        layers: by layer and part, the representations.
+    """
+
+    images: dict[str, Image] = field(default_factory=dict)
+    parts: dict[Part, Term] = field(default_factory=dict)
+    layers: dict[tuple[int, Part], Representations] = field(default_factory=dict)
+
+
+class Engine:
+    """Measures variants that share one network, or metrics that have none.
+
+    Args:
+        extractor: the network; None for metrics of images.
+        reduction: one of `comparisons.REDUCTIONS`.
+    """
+
+    def __init__(self, extractor: Extractor | None = None, reduction: str = "sum") -> None:
+        self.extractor = extractor
+        self.reduction = reduction
+        self._caches: dict[tuple[int, ...], ReferenceCache] = {}
+
+    def measure(self, triples: Sequence[Triple], variants: Sequence[Variant]) -> list[dict[Variant, Outcome]]:
+        """Measure cases, all variants at once.
+
+        Args:
+            triples: all of one image size; `IMAGES_AT_ONCE` keeps the memory bounded.
+            variants: all with the extractor's network, or all without one.
+
+        Returns:
+            For each case, the outcome of each variant. What a metric raises becomes the outcome of the cases
+            that it concerns; the others are measured.
+        """
+        parts = parts_of(variants)
+        groups = self._measure_triples(triples, parts) if parts else [(ComparisonGroup(images=[]), [])] * len(triples)
+        return [
+            {
+                variant: measure_images(variant.metric, triple)
+                if isinstance(variant.metric, Metric)
+                else _case_distances(group.add_terms(variant, columns), triple)
+                for variant in variants
+            }
+            for triple, (group, columns) in zip(triples, groups, strict=True)
+        ]
+
+    def measure_stack(
+        self, images: NDArray[np.uint8], variants: Sequence[Variant]
+    ) -> dict[Variant, NDArray[np.float64] | DpsError]:
+        """Measure the distances of the first image of each stack from the others, all variants at once.
+
+        Args:
+            images: 8-bit RGB, ``(stack, 1 + compared, height, width, 3)``.
+            variants: all with the extractor's network, or all without one.
+
+        Returns:
+            For each variant the distances, ``(stack, compared)``, or why there are none.
+        """
+        stacks, size, height, width, _ = images.shape
+        step = max(1, IMAGES_AT_ONCE * 96**2 // (height * width * size))
+        outcomes: dict[Variant, list[NDArray[np.float64] | DpsError]] = {variant: [] for variant in variants}
+        parts = parts_of(variants)
+        for start in range(0, stacks, step):
+            batch = images[start : start + step].reshape(-1, height, width, 3)
+            groups = [ComparisonGroup(images=list(range(i, i + size))) for i in range(0, len(batch), size)]
+            if parts:
+                self._run(list(batch), groups, parts)
+            for variant in variants:
+                if isinstance(variant.metric, Metric):
+                    outcomes[variant].append(_measure_image_stacks(variant.metric, as_batch(batch), size))
+                    continue
+                by_layer = [group.add_terms(variant, range(size - 1)) for group in groups]
+                outcomes[variant] += [o if isinstance(o, DpsError) else o.sum(axis=0)[None] for o in by_layer]
+        return {variant: _concatenate(of_variant) for variant, of_variant in outcomes.items()}
+
+    def forward(self, images: Sequence[Pixels]) -> None:
+        """Push images through the network in the chunks of a measurement, and drop its features."""
+        self._run(images, [ComparisonGroup(images=[i]) for i in range(len(images))], {})
+
+    def _measure_triples(
+        self, triples: Sequence[Triple], parts: dict[Part, Term]
+    ) -> list[tuple[ComparisonGroup, list[int]]]:
+        """Return each triple's group, which is its original's, and the places of its own distances in it."""
+        cache = self._cache_references(triples, parts)
+        places_in_cache = {digest: place for place, digest in enumerate(cache.images)}
+        originals = {triple.original.digest: triple.original for triple in triples}
+        own: dict[str, dict[str, Image]] = {key: {} for key in originals}
+        cached: dict[str, dict[str, int]] = {key: {} for key in originals}
+        for triple in triples:
+            key = triple.original.digest
+            own[key][triple.distorted.digest] = triple.distorted
+            for reference in triple.references.values():
+                if reference.shared:
+                    cached[key][reference.digest] = places_in_cache[reference.digest]
+                else:
+                    own[key][reference.digest] = reference
+        images = {d: image for key, original in originals.items() for d, image in {key: original, **own[key]}.items()}
+        places = {digest: place for place, digest in enumerate(images)}
+        groups = {
+            key: ComparisonGroup(
+                images=[places[key], *(places[digest] for digest in own[key])], cached=list(cached[key].values())
+            )
+            for key in originals
+        }
+        self._run([image.pixels for image in images.values()], list(groups.values()), parts, cache)
+        measured = []
+        for triple in triples:
+            key = triple.original.digest
+            columns = {digest: column for column, digest in enumerate([*own[key], *cached[key]])}
+            measured.append((groups[key], [columns[image.digest] for image in triple.compared]))
+        return measured
+
+    def _cache_references(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> ReferenceCache:
+        """Represent the references that most cases share once."""
+        shared = {image.digest: image for triple in triples for image in triple.references.values() if image.shared}
+        cache = self._caches.setdefault(triples[0].original.pixels.shape, ReferenceCache())
+        if cache.images and (later := {part: term for part, term in parts.items() if part not in cache.parts}):
+            cache.layers |= self._represent(list(cache.images.values()), later)
+        cache.parts |= parts
+        if new := {digest: image for digest, image in shared.items() if digest not in cache.images}:
+            for key, representations in self._represent(list(new.values()), cache.parts).items():
+                cache.layers[key] = cache.layers[key].append(representations) if cache.images else representations
+            cache.images |= new
+        return cache
+
+    @torch.inference_mode()
+    def _represent(self, images: Sequence[Image], parts: dict[Part, Term]) -> dict[tuple[int, Part], Representations]:
+        """Run the network; return the images' representations by layer and part."""
+        assert self.extractor is not None
+        layers = enumerate(self.extractor.layers(as_batch(image.pixels for image in images)))
+        return {(layer, part): each for layer, features in layers for part, each in represent(features, parts)}
+
+    def _run(
+        self,
+        images: Sequence[Pixels],
+        groups: Sequence[ComparisonGroup],
+        parts: dict[Part, Term],
+        cache: ReferenceCache | None = None,
+    ) -> None:
+        """Measure groups of a batch, on a CPU a chunk on each core."""
+        assert self.extractor is not None
+        measure = functools.partial(self._measure_chunk, images, parts=parts, cache=cache or ReferenceCache())
+        threads, limit = 1, len(images)
+        if self.extractor.device.type == "cpu":
+            threads, limit = torch.get_num_threads(), max(1, IMAGES_PER_CHUNK * 3 * 96**2 // images[0].size)
+        chunks = in_chunks(groups, threads, limit)
+        # a user's comparison may not work in two threads at once
+        if threads > 1 and len(chunks) > 1 and all(term.built_in for term in parts.values()):
+            list(_pool(threads).map(measure, chunks, itertools.cycle([False, True])))  # raises what a chunk raised
+        else:
+            for chunk in chunks:
+                measure(chunk)
+
+    @torch.inference_mode()
+    def _measure_chunk(
+        self,
+        images: Sequence[Pixels],
+        groups: Sequence[ComparisonGroup],
+        network_first: bool = False,
+        *,
+        parts: dict[Part, Term],
+        cache: ReferenceCache,
+    ) -> None:
+        """Run the network on the images of some groups, and measure these layer by layer.
+
+        Args:
+            images, parts, cache: see `_run`.
+            groups: whose images follow each other.
+            network_first: run the whole network, then measure. Where every other chunk does, two cores seldom take
+                the short steps of measuring at the same time, for which they would wait for each other.
+        """
+        assert self.extractor is not None
+        first = min(min(group.images) for group in groups)
+        last = max(max(group.images) for group in groups)
+        layers = self.extractor.layers(as_batch(images[first : last + 1]))
+        for layer, features in enumerate(list(layers) if network_first else layers):
+            for block in in_blocks(groups, FEATURES_PER_BLOCK // features[0].numel()) if parts else ():
+                places = [place - first for group in block for place in group.images]
+                consecutive = places == list(range(places[0], places[-1] + 1))
+                chosen = features[places[0] : places[-1] + 1] if consecutive else features[places]
+                cached = {part: cache.layers[layer, part] for part in parts if block[0].cached}
+                subtract(block, dict(represent(chosen, parts)), cached, self.reduction)
+
+
+def measure_images(metric: Metric, triple: Triple) -> Outcome:
+    """Measure one case with a metric of images, in one call, the original's distance to itself included.
+
+    The distorted image is measured once more, alone.
+    """
+    batch = as_batch(image.pixels for image in [triple.original, triple.original, *triple.compared])
+    original = batch[:1].expand(len(batch) - 1, -1, -1, -1)
+    try:
+        itself, distorted, *references = metric(original, batch[1:]).tolist()
+        (alone,) = metric(batch[:1], batch[2:3]).tolist()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
+        return metric_error(metric.name, error)
+    return CaseDistances(
+        itself=itself,
+        distorted=distorted,
+        alone=alone,
+        references=dict(zip(triple.references, references, strict=True)),
+    )
+
+
+def _case_distances(by_layer: NDArray[np.float64] | DpsError, triple: Triple) -> Outcome:
+    """Return the distances of one case from those of each layer, ``(layer, compared)``."""
+    if isinstance(by_layer, DpsError):
+        return by_layer
+    distorted, *references = by_layer.T.tolist()
+    reference_layers = {name: tuple(layers) for name, layers in zip(triple.references, references, strict=True)}
+    return CaseDistances(
+        itself=0.0,  # an image is represented once, so that equal numbers would be subtracted
+        distorted=sum(distorted),
+        references={name: sum(layers) for name, layers in reference_layers.items()},
+        distorted_layers=tuple(distorted),
+        reference_layers=reference_layers,
+    )
+
+
+def _measure_image_stacks(metric: Metric, batch: Tensor, size: int) -> NDArray[np.float64] | DpsError:
+    """Measure stacks of images by a metric of images, ``(stack, compared)``."""
+    stacks = torch.unflatten(batch, 0, (-1, size))
+    originals = stacks[:, :1].expand(-1, size - 1, -1, -1, -1)
+    try:
+        distances = metric(originals.flatten(0, 1), stacks[:, 1:].flatten(0, 1))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
+        return metric_error(metric.name, error)
+    return distances.numpy().reshape(-1, size - 1)
+
+
+def _concatenate(outcomes: Sequence[NDArray[np.float64] | DpsError]) -> NDArray[np.float64] | DpsError:
+    """Return the distances of all stacks, or the first error of one."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, DpsError)]
+    return errors[0] if errors else np.concatenate([o for o in outcomes if not isinstance(o, DpsError)])
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Return threads on each of which PyTorch uses one core."""
+    return ThreadPoolExecutor(workers, "dps-chunk", initializer=torch.set_num_threads, initargs=(1,))
