@@ -1,6 +1,6 @@
-"""What is done to an image, ``(height, width, 3)``, 8-bit RGB; works on files, too.
+"""Distortions of images, ``(height, width, 3)``, 8-bit RGB; they work on files, too.
 
-Sums are of whole numbers where that is possible, so that they are the same everywhere.
+Sums are of integers where possible, so that they are the same on every machine.
 """
 
 import functools
@@ -19,7 +19,7 @@ from dps.scenes.rng import Rng
 
 
 def invert(pixels: Pixels, _rng: Rng) -> Pixels:
-    """Turn black into white and each color into its opposite: 255 - x."""
+    """Invert each channel: 255 - x."""
     return 255 - pixels
 
 
@@ -29,17 +29,12 @@ def flip(pixels: Pixels, _rng: Rng) -> Pixels:
 
 
 def blur(pixels: Pixels, _rng: Rng, *, sigma: Annotated[float, Field(gt=0, le=32), Identity(0)]) -> Pixels:
-    """Blur with a Gaussian; at the edges the outermost pixels go on.
-
-    Args:
-        pixels: the image.
-        sigma: standard deviation, in pixels.
-    """
+    """Blur with a Gaussian of this standard deviation in pixels; edges are replicated."""
     taps = _gaussian(sigma)
     reach = len(taps) // 2
     blurred = pixels.astype(np.int64)
     for axis in (0, 1):
-        margins = [(reach, reach) if each == axis else (0, 0) for each in range(3)]
+        margins = [(reach, reach) if other == axis else (0, 0) for other in range(3)]
         padded, length = np.pad(blurred, margins, mode="edge"), blurred.shape[axis]
         parts = [tap * padded.take(range(i, i + length), axis) for i, tap in enumerate(taps.tolist())]
         blurred = np.sum(parts, axis=0)
@@ -47,42 +42,33 @@ def blur(pixels: Pixels, _rng: Rng, *, sigma: Annotated[float, Field(gt=0, le=32
 
 
 _ONE = 2**16
-"""What the weights of a blur add up to: whole numbers add up to the same in any order."""
+"""Sum of the weights of a blur: integers add up to the same in any order."""
 
 
 @functools.lru_cache(maxsize=64)
 def _gaussian(sigma: float) -> NDArray[np.int64]:
-    """Weights up to four standard deviations, as whole numbers that add up to `_ONE`."""
+    """Return weights up to four standard deviations, as integers that add up to `_ONE`."""
     at = np.arange(-math.ceil(4 * sigma), math.ceil(4 * sigma) + 1)
     bell = np.exp(-0.5 * (at / sigma) ** 2)
-    taps = np.rint(_ONE * bell / bell.sum()).astype(np.int64)
+    taps: NDArray[np.int64] = np.rint(_ONE * bell / bell.sum()).astype(np.int64)
     taps[len(taps) // 2] += _ONE - taps.sum()
-    whole: NDArray[np.int64] = taps
-    return whole
+    return taps
 
 
 def noise(pixels: Pixels, rng: Rng, *, deviation: Annotated[float, Field(gt=0, le=1), Identity(0)]) -> Pixels:
-    """Add noise to each color of each pixel.
-
-    Args:
-        pixels: the image.
-        rng: for the noise; a sum of twelve uniform numbers, as near to a normal distribution as can be seen.
-        deviation: its standard deviation, in units of the full range of colors.
-    """
-    thrown = rng.integers(0, 255, 12, *pixels.shape).sum(axis=0) - 12 * 127.5  # each of variance (256^2 - 1) / 12
-    return _rounded(pixels + thrown * (255 * deviation / math.sqrt(256**2 - 1)))
+    """Add nearly Gaussian noise to each channel, with this standard deviation as a part of the full range."""
+    total = rng.integers(0, 255, 12, *pixels.shape).sum(axis=0) - 12 * 127.5  # of 12, each of variance (256^2 - 1) / 12
+    return _rounded(pixels + total * (255 * deviation / math.sqrt(256**2 - 1)))
 
 
 def jpeg(pixels: Pixels, _rng: Rng, *, quality: Annotated[int, Field(ge=1, le=99), Identity(100)]) -> Pixels:
-    """Lose what JPEG loses, colors at full resolution: cosines of blocks of 8 x 8 pixels are rounded.
+    """Quantize the image as a JPEG of this quality does, without chroma subsampling.
 
-    Written out, in whole numbers alone: libraries round differently from version to version, and flat blocks lie
-    on the edge between two steps so often that sums of fractions would differ from machine to machine. With the
-    tables and the scale of quality of the Independent JPEG Group (ITU-T T.81, Annex K).
+    In integers alone: libraries round differently between versions, and flat blocks lie on the edge between two steps
+    so often that floating-point sums would differ between machines.
 
-    Args:
-        pixels: the image.
-        quality: as on the usual scale.
+    Source:
+        ITU-T T.81, Annex K; quality as scaled by the Independent JPEG Group.
     """
     height, width, _ = pixels.shape
     padded = np.pad(pixels, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge").astype(np.int64)
@@ -99,15 +85,15 @@ def jpeg(pixels: Pixels, _rng: Rng, *, quality: Annotated[int, Field(ge=1, le=99
 _MILLION = 10**6
 
 _TO_YCC = np.array([[299_000, 587_000, 114_000], [-168_736, -331_264, 500_000], [500_000, -418_688, -81_312]])
-"""RGB to luma and two differences of color, in millionths (JFIF)."""
+"""RGB to luma and two color differences, in millionths (JFIF)."""
 
 _FROM_YCC = np.array([[_MILLION, 0, 1_402_000], [_MILLION, -344_136, -714_136], [_MILLION, 1_772_000, 0]])
 
 _MIDDLE = np.array([128, 0, 0])
-"""What luma is lowered by, so that it lies about 0 as the differences of color do."""
+"""Subtracted from luma, so that it is centered on 0 as the color differences are."""
 
 _UNIT = 2**15
-"""Cosines are whole numbers of this size."""
+"""Scale of the cosines, which are integers."""
 
 _COSINES: NDArray[np.int64] = np.rint(
     [
@@ -115,11 +101,11 @@ _COSINES: NDArray[np.int64] = np.rint(
         for u in range(8)
     ]
 ).astype(np.int64)
-"""One row for each frequency; of length 1, in units of `_UNIT`."""
+"""The discrete cosine transform: one row for each frequency, of length `_UNIT`."""
 
 
 def _divided(numbers: NDArray[np.int64], by: NDArray[np.int64] | int) -> NDArray[np.int64]:
-    """Whole numbers divided and rounded, halves up."""
+    """Divide integers and round, halves up."""
     rounded: NDArray[np.int64] = (2 * numbers + by) // (2 * by)
     return rounded
 
@@ -145,16 +131,11 @@ _QUANTA = np.array(
         ],
     ]
 )
-"""How coarsely luma and color are rounded at quality 50, by frequency down and across."""
+"""Quantization steps of luma and color at quality 50, by frequency down and across."""
 
 
 def contrast(pixels: Pixels, _rng: Rng, *, factor: Annotated[float, Field(gt=0, le=4), Identity(1)]) -> Pixels:
-    """Bring all colors nearer to middle gray, or farther from it.
-
-    Args:
-        pixels: the image.
-        factor: below 1 is nearer.
-    """
+    """Scale the distance of all colors to middle gray; below 1 is less contrast."""
     return _rounded(127.5 + factor * (pixels - 127.5))
 
 
@@ -165,23 +146,12 @@ def lighting(
     gamma: Annotated[float, Field(gt=0, le=8), Identity(1)] = 1.0,
     gain: Annotated[float, Field(gt=0, le=8), Identity(1)] = 1.0,
 ) -> Pixels:
-    """Make the picture lighter or darker.
-
-    Args:
-        pixels: the image.
-        gamma: colors in [0, 1] are raised to this power; above 1 is darker, and black and white stay.
-        gain: then they are multiplied by this, and clipped; below 1 is darker, and black stays.
-    """
+    """Raise colors in [0, 1] to the power of gamma, multiply them by gain, and clip."""
     return _rounded(255 * gain * (np.arange(256) / 255) ** gamma)[pixels]
 
 
 def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Field(gt=-360, lt=360), Identity(0)]) -> Pixels:
-    """Turn all hues about the gray axis, and clip; grays stay.
-
-    Args:
-        pixels: the image.
-        degrees: how far; 120 makes red green, green blue and blue red.
-    """
+    """Rotate all hues about the gray axis, and clip: by 120 degrees, red becomes green, green blue and blue red."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees)) / math.sqrt(3)
     same, next_, last = (1 + 2 * c) / 3, (1 - c) / 3 - s, (1 - c) / 3 + s
     turned = np.array([[same, next_, last], [last, same, next_], [next_, last, same]])
@@ -189,13 +159,7 @@ def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Field(gt=-36
 
 
 def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Field(gt=0, lt=1), Identity(0)]) -> Pixels:
-    """Cover a square somewhere with a gray that no standard reference has.
-
-    Args:
-        pixels: the image.
-        rng: for the place.
-        side: of the square, as a fraction of the shorter side.
-    """
+    """Cover a square, its side a fraction of the shorter side, with a gray that no standard reference has."""
     height, width, _ = pixels.shape
     length = max(1, round(side * min(height, width)))
     top, left = rng.integer(0, height - length), rng.integer(0, width - length)
@@ -205,15 +169,10 @@ def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Field(gt=0, lt=1
 
 
 def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Field(ge=1, le=1024), Identity(1024)]) -> Pixels:
-    """Put the image's own patches in random order, none of them where it was.
-
-    Args:
-        pixels: the image.
-        rng: for the order.
-        patch: height and width of a patch, in pixels.
+    """Put the image's square patches of this many pixels in random order, none of them where it was.
 
     Raises:
-        DrawError: the image is not made of such patches, or of one alone.
+        DrawError: the sides are not multiples of the patch, or there is one patch alone.
     """
     height, width, _ = pixels.shape
     down, across = height // patch, width // patch
@@ -242,7 +201,7 @@ PIXEL_DISTORTIONS: Mapping[str, Callable[..., Pixels]] = {
     "occlude": occlude,
     "shuffle": shuffle,
 }
-"""From 8-bit RGB, ``(height, width, 3)``, and rng to the same."""
+"""Functions of an image, a random number generator and their parameters, which return an image."""
 
 
 def _rounded(colors: NDArray[np.floating]) -> Pixels:

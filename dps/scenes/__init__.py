@@ -1,7 +1,8 @@
 """Scenes: from a seed and parameters to something that can be drawn.
 
-dice.py         choices by seed, the same everywhere
-color.py        RGB, CIELAB, and how far apart two colors look
+rng.py          random numbers by seed, the same on every machine
+color.py        RGB, CIELAB, and the distance of two colors
+parameters.py   types and limits of what scenes and distortions take
 plane.py        a scene is a function of the plane; moving it, and sampling it into pixels
 noise.py        smooth noise, for natural-looking surfaces
 patterns.py     black-and-white patterns that fill the frame

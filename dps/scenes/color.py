@@ -1,7 +1,4 @@
-"""Colors: RGB in [0, 1] (sRGB), and how far apart two of them look.
-
-Distances are CIE 1976 (L*a*b* under D65), in which about 2 is a just noticeable difference.
-"""
+"""Colors: RGB in [0, 1] (sRGB), and their CIE 1976 distance (L*a*b* under D65), of which about 2 is just noticeable."""
 
 from typing import TypeAlias
 
@@ -32,7 +29,7 @@ _WHITE_POINT = _TO_XYZ.sum(axis=1)
 
 
 def hsv(hue: ArrayLike, saturation: ArrayLike, value: ArrayLike) -> Array:
-    """RGB of hue (1 is a full turn; wraps), saturation and value, ``(..., 3)``."""
+    """Return RGB of hue (1 is a full turn; wraps), saturation and value, ``(..., 3)``."""
     h, s, v = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (hue, saturation, value)))
     turn = (np.array([5.0, 3.0, 1.0]) + 6 * (h % 1)[..., None]) % 6
     rgb: Array = v[..., None] * (1 - s[..., None] * np.clip(np.minimum(turn, 4 - turn), 0, 1))
@@ -40,7 +37,7 @@ def hsv(hue: ArrayLike, saturation: ArrayLike, value: ArrayLike) -> Array:
 
 
 def lab(rgb: ArrayLike) -> Array:
-    """CIE L*a*b* of sRGB colors, ``(..., 3)`` to ``(..., 3)``."""
+    """Return CIE L*a*b* of sRGB colors, ``(..., 3)`` to ``(..., 3)``."""
     c = np.asarray(rgb, dtype=np.float64)
     linear = np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
     xyz = linear @ _TO_XYZ.T / _WHITE_POINT
@@ -50,20 +47,20 @@ def lab(rgb: ArrayLike) -> Array:
 
 
 def difference(a: ArrayLike, b: ArrayLike) -> Array:
-    """How different colors look: the CIELAB distance, ``(..., 3)`` and ``(..., 3)`` to ``(...)``."""
+    """Return the CIELAB distance of colors, ``(..., 3)`` and ``(..., 3)`` to ``(...)``."""
     distance: Array = np.linalg.norm(lab(a) - lab(b), axis=-1)
     return distance
 
 
-def mix(a: ArrayLike, b: ArrayLike, share: ArrayLike) -> Array:
-    """From color a (share 0) to color b (share 1)."""
-    t = np.asarray(share, dtype=np.float64)[..., None]
+def mix(a: ArrayLike, b: ArrayLike, weight: ArrayLike) -> Array:
+    """Interpolate from color a (weight 0) to color b (weight 1)."""
+    t = np.asarray(weight, dtype=np.float64)[..., None]
     mixed: Array = np.asarray(a) * (1 - t) + np.asarray(b) * t
     return mixed
 
 
 def any_color(rng: Rng) -> Array:
-    """A color of middle saturation and value, of any hue."""
+    """Return a color of middle saturation and value, of any hue."""
     return hsv(rng.uniform(0, 1), rng.uniform(0.25, 0.95), rng.uniform(0.35, 0.95))
 
 
@@ -73,7 +70,7 @@ def distinct_hues(
     saturation: tuple[float, float] = (0.75, 1.0),
     value: tuple[float, float] = (0.7, 1.0),
 ) -> Array:
-    """Colors whose hues are spread evenly around the circle, in random order, ``(count, 3)``."""
+    """Return colors whose hues are spread evenly around the circle, in random order, ``(count, 3)``."""
     hues = rng.uniform(0, 1) + np.arange(count) / count + rng.uniforms(-0.05, 0.05, count)
     order = rng.shuffled(range(count))
     return hsv(hues[order], rng.uniforms(*saturation, count), rng.uniforms(*value, count))

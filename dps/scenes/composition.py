@@ -1,6 +1,6 @@
 """What a probe file can name as a scene: a pattern or view that fills the frame, or an object on a plain ground.
 
-Both are drawn anew until they are what a person would agree with: balanced, or clearly visible.
+Rejection sampling makes them what a person would agree with: balanced, or clearly visible.
 """
 
 import math
@@ -16,7 +16,7 @@ from dps.scenes.color import REFERENCE_COLORS, Array
 from dps.scenes.contents import CONTENTS, FULL
 from dps.scenes.parameters import one_of
 from dps.scenes.patterns import PATTERNS
-from dps.scenes.plane import Layer, Mask, Paint, Scene, scale, shift
+from dps.scenes.plane import FULL_FRAME, Layer, Mask, Paint, Scene, grid, scale, shift, square_at
 from dps.scenes.rng import Rng
 
 STANDS_OUT = 35.0
@@ -61,7 +61,7 @@ def _center(_rng: Rng, side: float) -> tuple[float, float]:
 
 
 def _orbit(rng: Rng, side: float) -> tuple[float, float]:
-    """Off the middle, but so that the object stays inside the frame however the scene is turned."""
+    """Return a place off the middle where the object stays inside the frame however the scene is rotated."""
     room = 0.5 - side / math.sqrt(2)
     if room < 0:
         raise DrawError(f"an object of side {side:.2f} cannot be turned about the middle inside the frame")
@@ -79,7 +79,7 @@ def _anywhere(rng: Rng, side: float) -> tuple[float, float]:
 
 
 def _room_to_move(rng: Rng, side: float) -> tuple[float, float]:
-    """Where the object can be shifted clear of its old place inside the frame, each such place as likely."""
+    """Return a place from where the object can be shifted clear of it, inside the frame; all are equally likely."""
     last = _steps(1 - side)
     clear = math.ceil(side * GRID - 1e-9)
     roomy = [k for k in range(last + 1) if max(k, last - k) >= clear]
@@ -108,20 +108,15 @@ def pattern(
     family: Annotated[str, one_of(PATTERNS)],
     off_black: Annotated[float, Field(ge=0, le=0.25)] = 0.0,
 ) -> Scene:
-    """A black-and-white pattern that fills the frame, a quarter to three quarters of it black.
+    """Return a black-and-white pattern that fills the frame, a quarter to three quarters of it black.
 
-    Args:
-        rng: for the family's own choices, and which of the two colors is black.
-        family: one of `PATTERNS`.
-        off_black: how far black is from black, and white from white, in [0, 1].
+    Its black and white are this far off black and white, in [0, 1].
 
     Raises:
         DrawError: the family gives no balanced pattern.
     """
-    grid = (np.arange(64) + 0.5) / 32 - 1
-    u, v = (axis.ravel() for axis in np.meshgrid(grid, grid))
     ink = rng.rejection_sample(
-        PATTERNS[family], lambda ink: 0.25 <= ink(u, v).mean() <= 0.75, f"a balanced {family} pattern"
+        PATTERNS[family], lambda ink: 0.25 <= ink(*grid(64)).mean() <= 0.75, f"a balanced {family} pattern"
     )
     dark, light = off_black, 1 - off_black
     inked, bare = (dark, light) if rng.bernoulli(0.5) else (light, dark)
@@ -130,9 +125,8 @@ def pattern(
         gray = np.where(ink(u, v), inked, bare)
         return np.repeat(gray[:, None], 3, axis=1), np.ones(len(u), dtype=bool)
 
-    frame = shift(0.5, 0.5).after(scale(0.5))
     drawn = {"scene": "pattern", "family": family, "off_black": off_black}
-    layer = Layer(name=family, paint=paint, place=frame)
+    layer = Layer(name=family, paint=paint, place=FULL_FRAME)
     return Scene(ground=(bare, bare, bare), layers=(layer,), drawn=drawn)
 
 
@@ -146,15 +140,15 @@ def patch(
     ground: Annotated[str, one_of(GROUNDS)] = "white",
     also_on: Annotated[str, one_of(REFERENCE_COLORS)] | None = None,
 ) -> Scene:
-    """A structured object on a plain ground that it stands out from.
+    """Return a structured object on a plain ground that it stands out from.
 
     Args:
         rng: for the object's own choices, the ground's color and the place.
-        content: what the object is, one of `CONTENTS`.
+        content: of the object.
         side: of the object's square, as a fraction of the frame; either this or `cover`.
-        cover: how much of the frame the object covers, at most what a side of 0.85 allows.
-        place: where it stands, one of `PLACES`.
-        ground: what it stands on, one of `GROUNDS`.
+        cover: fraction of the frame that the object covers, at most what a side of 0.85 allows.
+        place: of the object.
+        ground: its color.
         also_on: another color that the object has to stand out from.
 
     Raises:
@@ -176,12 +170,10 @@ def patch(
     if side is None:
         assert cover is not None
         side = min(0.85, math.sqrt(cover / covered))
-    left, top = PLACES[place](rng, side)
-    where = shift(left + side / 2, top + side / 2).after(scale(side / 2))
     red, green, blue = rgb.tolist()
     return Scene(
         ground=(red, green, blue),
-        layers=(Layer(name=content, paint=paint, place=where),),
+        layers=(Layer(name=content, paint=paint, place=square_at(*PLACES[place](rng, side), side)),),
         drawn={
             "scene": "patch",
             "content": content,
@@ -200,13 +192,7 @@ def view(
     content: Annotated[str, one_of(FULL)],
     reach: Annotated[float, Field(ge=1, le=4)] = 1.0,
 ) -> Scene:
-    """A picture that fills the frame, with no ground to be seen.
-
-    Args:
-        rng: for the content's own choices.
-        content: one of `contents.FULL`.
-        reach: how much larger than the frame the picture is, so that it can be moved and there is more of it.
-    """
+    """Return a content that fills the frame, and reaches this many times as far, so that more of it can come in."""
     frame = shift(0.5, 0.5).after(scale(reach / 2))
     drawn: dict[str, object] = {"scene": "view", "content": content, "reach": reach}
     layer = Layer(name=content, paint=FULL[content](rng), place=frame)
@@ -220,30 +206,26 @@ SCENES: Mapping[str, Callable[..., Scene]] = {"pattern": pattern, "patch": patch
 
 
 def stands_out(paint: Paint, ground: Array | tuple[float, float, float]) -> bool:
-    """Whether most of an object looks clearly different from a ground."""
-    colors, opaque = paint(*_POINTS)
+    """Return whether most of an object looks clearly different from a ground."""
+    colors, opaque = paint(*grid(48))
     return float(np.median(color.difference(colors[opaque], np.asarray(ground)))) >= STANDS_OUT
 
 
 def coverage(paint: Paint) -> float:
-    """Which share of its square an object covers."""
-    return float(paint(*_POINTS)[1].mean())
+    """Return the fraction of its square that an object covers."""
+    return float(paint(*grid(48))[1].mean())
 
 
 def hexadecimal(rgb: Array) -> str:
-    """A color as ``#rrggbb``."""
+    """Return a color as ``#rrggbb``."""
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgb)
 
 
-_AXIS = (np.arange(48) + 0.5) / 24 - 1
-_POINTS = tuple(axis.ravel() for axis in np.meshgrid(_AXIS, _AXIS))
-
-
 def _from_references(rgb: Array) -> float:
-    """How far a color is from the nearest plain reference, CIELAB."""
+    """Return the CIELAB distance of a color to the nearest plain reference."""
     return float(min(color.difference(rgb, reference) for reference in REFERENCE_COLORS.values()))
 
 
 def _steps(length: float) -> int:
-    """How many whole steps of the grid fit into a length, in fractions of the frame."""
+    """Return how many steps of the grid fit into a length, in fractions of the frame."""
     return math.floor(length * GRID + 1e-9)

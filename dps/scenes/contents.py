@@ -1,8 +1,7 @@
-"""What the colored probes show: ten families of objects, and two fillers that stand in for them.
+"""The objects of the colored probes: ten families, and two fillers that stand in for them.
 
-A content takes its choices from rng, once, and returns a paint; it looks the same wherever and
-however large it is placed. The drawn animals and the terrain are in `contents_natural`. To add a
-content, write a function and enter it in the table at the end.
+A content draws its choices once and returns a paint, which looks the same at every place and size. The animals and the
+terrain are in `contents_natural`. To add a content, write a function and enter it in the table at the end.
 """
 
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from dps.scenes.rng import Rng
 Content: TypeAlias = Callable[[Rng], Paint]
 
 Icon: TypeAlias = Callable[[Array, Array], Array]
-"""How deep inside an icon n points are, below 0 outside; it is about as large as the unit circle."""
+"""From u and v of n points to how deep inside an icon they are, below 0 outside; it fills about the unit circle."""
 
 QUARTERS = [(-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)]
 """Middles of the four quarters of a content, where small things stand."""
@@ -139,7 +138,7 @@ def flat(rng: Rng) -> Paint:
 
 
 def _part(t: Array, parts: int) -> Indices:
-    """Which of so many equal parts of [-1, 1] a position is in; on a border, and a last bit before it, the later."""
+    """Return which of equal parts of [-1, 1] a position is in; on a border, and a last bit before it, the later."""
     return np.clip(((t + 1) / 2 * parts + 1e-9).astype(np.int64), 0, parts - 1)
 
 
@@ -166,8 +165,8 @@ def _star(x: Array, y: Array) -> Array:
     radius, fifth = np.hypot(x, lowered), 2 * np.pi / 5
     angle = np.abs((np.arctan2(x, -lowered) + fifth / 2) % fifth - fifth / 2)  # from the nearest tip
     notch_x, notch_y = 0.47 * np.cos(fifth / 2), 0.47 * np.sin(fifth / 2)
-    along, beside = radius * np.cos(angle) - 1, radius * np.sin(angle)  # with the tip as origin
-    depth: Array = (beside * (notch_x - 1) - along * notch_y) / np.hypot(notch_x - 1, notch_y)
+    along, across = radius * np.cos(angle) - 1, radius * np.sin(angle)  # with the tip as origin
+    depth: Array = (across * (notch_x - 1) - along * notch_y) / np.hypot(notch_x - 1, notch_y)
     return depth
 
 
@@ -238,7 +237,7 @@ CONTENTS: dict[str, Content] = {
 }
 
 FULL: dict[str, Content] = {name: CONTENTS[name] for name in ("mosaic", "face", "bird", "plaid", "terrain")}
-"""Those that leave no part of their square bare and look like a picture of their own."""
+"""The contents that fill their square and look like an image of their own."""
 
 FILLERS: dict[str, Content] = {"block_noise": block_noise, "flat": flat}
-"""Only ever put in the place of an object; they show nothing."""
+"""Contents without structure, which replace an object."""

@@ -1,7 +1,4 @@
-"""Contents drawn after nature: an animal's face, a bird, and a terrain.
-
-They are there because earlier sketches of the face and the bird were to metrics what photographs are.
-"""
+"""Contents drawn after nature: an animal's face, a bird, and a terrain. To metrics, these resemble photographs."""
 
 import numpy as np
 
@@ -123,19 +120,19 @@ def terrain(rng: Rng) -> Paint:
 
 
 def everywhere(u: Array) -> Mask:
-    """Opaque at all points: the content is a square."""
+    """Return that all points are opaque: the content is a square."""
     return np.ones(len(u), dtype=bool)
 
 
 def _ellipse(x: Array, y: Array, middle: tuple[float, float], half_axes: tuple[float, float]) -> Mask:
-    """Inside an upright ellipse."""
+    """Return which points are inside an upright ellipse."""
     x, y = (x - middle[0]) / half_axes[0], (y - middle[1]) / half_axes[1]
     inside: Mask = x * x + y * y < 1
     return inside
 
 
 def _triangle(x: Array, y: Array, a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> Mask:
-    """Inside a triangle, whose corners may go round either way."""
+    """Return which points are inside a triangle, whose corners may be in either order."""
     sides = [(q[0] - p[0]) * (y - p[1]) - (q[1] - p[1]) * (x - p[0]) for p, q in ((a, b), (b, c), (c, a))]
     inside: Mask = (np.minimum.reduce(sides) > 0) | (np.maximum.reduce(sides) < 0)
     return inside

@@ -1,8 +1,7 @@
 """Black-and-white patterns that fill the frame: twelve families, which look as good inverted.
 
-A family takes its sizes from rng, once, and returns an ink, which says what is black. Sizes are
-fractions of the frame; one feature, such as a stripe or a square, is 6 to 35 % of it. To add a
-family, write a function and enter it in the table at the end.
+A family draws its sizes once and returns an ink, a function of the plane. One feature, such as a stripe or a square, is
+6 to 35 % of the frame. To add a family, write a function and enter it in the table below them.
 """
 
 from collections.abc import Callable
@@ -12,11 +11,11 @@ import numpy as np
 
 from dps.scenes.color import Array
 from dps.scenes.noise import smooth_noise
-from dps.scenes.plane import Mask, scale, shift, turn
+from dps.scenes.plane import Mask, grid, scale, shift, turn
 from dps.scenes.rng import Rng
 
 Ink: TypeAlias = Callable[[Array, Array], Mask]
-"""What is black: u and v of n points, each ``(n,)`` and in [-1, 1] over the frame, to ``(n,)``."""
+"""From u and v of n points, each ``(n,)`` and in [-1, 1] over the frame, to which of them are black, ``(n,)``."""
 
 Pattern: TypeAlias = Callable[[Rng], Ink]
 
@@ -214,7 +213,7 @@ PATTERNS: dict[str, Pattern] = {
 
 
 def wavy(rng: Rng, least: float, most: float) -> Ink:
-    """Draw a disc whose outline is bent by waves of this depth; it just touches the unit circle."""
+    """Return a disc whose outline is bent by waves of this depth; it just touches the unit circle."""
     waves = np.arange(2, 7)
     depths = rng.uniform(least, most) * rng.uniforms(-1, 1, len(waves)) / np.sqrt(waves - 1)
     phases = rng.uniforms(0, 2 * np.pi, len(waves))
@@ -239,14 +238,7 @@ def wavy(rng: Rng, least: float, most: float) -> Ink:
 
 
 def yin(u: Array, v: Array, dot: float, line: float) -> Mask:
-    """Say what is black in a yin-yang as large as the unit circle.
-
-    Args:
-        u: position.
-        v: position.
-        dot: radius of the two dots.
-        line: width of the outline, which lies within the circle.
-    """
+    """Return what is black in a yin-yang as large as the unit circle, with this radius of its dots and outline."""
     from_middle, from_black, from_white = np.hypot(u, v), np.hypot(u, v - 0.5), np.hypot(u, v + 0.5)
     black = (((u < 0) | (from_black < 0.5)) & (from_white >= 0.5)) | (from_white < dot)
     black &= from_black >= dot
@@ -268,7 +260,5 @@ def _square(x: Array, y: Array) -> Array:
 
 
 def _share(ink: Ink) -> float:
-    """Share of [-1, 1] x [-1, 1] that is black, to about 0.1 %."""
-    line = (np.arange(256) + 0.5) / 128 - 1
-    u, v = np.meshgrid(line, line)
-    return float(ink(u.ravel(), v.ravel()).mean())
+    """Return the fraction of [-1, 1] x [-1, 1] that is black, to about 0.1 %."""
+    return float(ink(*grid(256)).mean())

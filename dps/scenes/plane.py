@@ -1,8 +1,8 @@
-"""Pictures as functions of the plane, and how they become pixels.
+"""Scenes as functions of the plane, and how they become pixels.
 
-A scene is a plain ground that never ends and layers painted on it. Moving a layer changes the
-coordinates at which it is evaluated, never its pixels, so a turned or shifted scene is as exact as
-the first one, at any size. The frame is the unit square, x to the right and y down.
+A scene is an infinite plain ground with layers painted on it. Moving a layer changes the coordinates at which it is
+evaluated, never its pixels, so a rotated or shifted scene is as exact as the first one, at any size. The frame is the
+unit square, x to the right and y down.
 """
 
 import functools
@@ -18,16 +18,15 @@ from dps.scenes.color import Array
 
 Mask: TypeAlias = NDArray[np.bool_]
 Paint: TypeAlias = Callable[[Array, Array], tuple[Array, Mask]]
-"""Where a layer is opaque, and in which color.
+"""From u and v of n points, each ``(n,)``, to RGB in [0, 1], ``(n, 3)``, and which of the points are opaque, ``(n,)``.
 
-Takes u and v of n points, each ``(n,)``; returns RGB in [0, 1], ``(n, 3)``, and which of the points
-are painted at all, ``(n,)``. What a layer shows lies within [-1, 1] in both."""
+What a layer shows lies within [-1, 1] in both."""
 
 SAMPLES = 4
 """Each pixel is the average of 4 x 4 points."""
 
 LEVELS = 2**16
-"""Points have one of so many levels of each color: whole numbers add up to the same in any order."""
+"""Number of levels of each color at a point: integers add up to the same in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +37,19 @@ class Affine:
     offset: tuple[float, float]
 
     def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Map many points."""
+        """Map points."""
         (a, b), (c, d) = self.matrix
         e, f = self.offset
         return a * x + b * y + e, c * x + d * y + f
 
     def after(self, first: "Affine") -> "Affine":
-        """The map that applies ``first`` and this one to its result."""
+        """Return the map that applies ``first``, and this one to its result."""
         matrix = np.array(self.matrix) @ np.array(first.matrix)
         offset = np.array(self.matrix) @ np.array(first.offset) + np.array(self.offset)
         return _affine(matrix, offset)
 
     def inverse(self) -> "Affine":
-        """The map back."""
+        """Return the inverse map."""
         (a, b), (c, d) = self.matrix
         matrix = np.array([[d, -b], [-c, a]]) / (a * d - b * c)
         return _affine(matrix, -matrix @ np.array(self.offset))
@@ -68,12 +67,12 @@ def shift(right: float, down: float) -> Affine:
 
 
 def scale(factor: float) -> Affine:
-    """Grow about the origin."""
+    """Scale about the origin."""
     return Affine(((factor, 0.0), (0.0, factor)), (0.0, 0.0))
 
 
 def turn(degrees: float) -> Affine:
-    """Turn clockwise about the origin (y points down); exact at multiples of 90 degrees."""
+    """Rotate clockwise about the origin (y points down); exact at multiples of 90 degrees."""
     quarters, rest = divmod(degrees, 90)
     c, s = np.cos(np.deg2rad(rest)), np.sin(np.deg2rad(rest))
     c, s = [(c, s), (-s, c), (-c, -s), (s, -c)][int(quarters) % 4]
@@ -81,8 +80,24 @@ def turn(degrees: float) -> Affine:
 
 
 def about_middle(map_: Affine) -> Affine:
-    """The same map with the middle of the frame as its origin."""
+    """Return the same map with the middle of the frame as its origin."""
     return shift(0.5, 0.5).after(map_).after(shift(-0.5, -0.5))
+
+
+FULL_FRAME = shift(0.5, 0.5).after(scale(0.5))
+"""The place of a layer that fills the frame."""
+
+
+def square_at(left: float, top: float, side: float) -> Affine:
+    """Return the place of a layer in a square of the frame."""
+    return shift(left + side / 2, top + side / 2).after(scale(side / 2))
+
+
+def grid(per_side: int) -> tuple[Array, Array]:
+    """Return the middles of ``per_side ** 2`` equal squares of [-1, 1] x [-1, 1], row by row, each ``(n,)``."""
+    axis = (np.arange(per_side) + 0.5) / per_side * 2 - 1
+    u, v = np.meshgrid(axis, axis)
+    return u.ravel(), v.ravel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +115,7 @@ class Layer:
     place: Affine
 
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of what it can cover, in frame coordinates."""
+        """Return left, top, right and bottom of what it can cover, in frame coordinates."""
         x, y = self.place(np.array([-1.0, 1.0, -1.0, 1.0]), np.array([-1.0, -1.0, 1.0, 1.0]))
         return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
@@ -112,7 +127,7 @@ class Scene:
     Attributes:
         ground: the ground's color, RGB in [0, 1].
         layers: what is painted on it; by convention the last one is the object.
-        drawn: what it was drawn with, for the report: names, numbers, texts.
+        drawn: what it was drawn with, for the report: plain data by name.
     """
 
     ground: tuple[float, float, float]
@@ -120,28 +135,31 @@ class Scene:
     drawn: dict[str, object] = field(default_factory=dict, hash=False)
 
     def moved(self, map_: Affine) -> "Scene":
-        """All layers mapped within the frame; the ground stays, since it is plain and endless."""
+        """Return the scene with all layers mapped; the ground stays, since it is plain and infinite."""
         layers = tuple(replace(layer, place=map_.after(layer.place)) for layer in self.layers)
         return replace(self, layers=layers)
 
     def colors(self, x: Array, y: Array) -> Array:
-        """The colors of single points of the frame, ``(n,)`` both; RGB in [0, 1], ``(n, 3)``."""
-        colors = np.tile(np.array(self.ground), (len(x), 1))
+        """Return the colors of n points of the frame, RGB in [0, 1], ``(n, 3)``; x and y are broadcast."""
+        colors = np.empty((np.broadcast(x, y).size, 3))
+        colors[:] = self.ground
         for layer in self.layers:
-            u, v = layer.place.inverse()(x, y)
-            near = np.flatnonzero((np.abs(u) <= 1) & (np.abs(v) <= 1))
-            painted, opaque = layer.paint(u[near], v[near])
-            colors[near[opaque]] = painted[opaque]
+            u, v = (axis.ravel() for axis in layer.place.inverse()(x, y))
+            near = (np.abs(u) <= 1) & (np.abs(v) <= 1)
+            if not (everywhere := near.all()):
+                u, v = u[near], v[near]
+            painted, opaque = layer.paint(u, v)
+            if everywhere and opaque.all():  # as of most backgrounds
+                colors[:] = painted
+            else:
+                near[near] = opaque
+                colors[near] = painted[opaque]
         return colors
 
 
 @functools.lru_cache(maxsize=4)
 def render(scene: Scene, size: int) -> Pixels:
-    """Sample a scene; the last few are remembered, since many cases may begin with one.
-
-    Args:
-        scene: what to draw.
-        size: height and width, in pixels.
+    """Sample a scene; the last few are cached, since many cases may begin with one.
 
     Returns:
         8-bit RGB, ``(size, size, 3)``, read-only. Each pixel is the average of 4 x 4 points, rounded once.
@@ -159,28 +177,16 @@ def render(scene: Scene, size: int) -> Pixels:
 
 
 def _levels(colors: ArrayLike) -> Array:
-    """RGB in [0, 1] as whole numbers up to `LEVELS`."""
+    """Return RGB in [0, 1] as integers up to `LEVELS`."""
     levels: Array = np.round(np.clip(colors, 0, 1) * LEVELS)
     return levels
 
 
 def _sampled(scene: Scene, size: int, left: int, top: int, right: int, bottom: int) -> Array:
-    """The pixels of one part of the frame, in levels, ``(bottom - top, right - left, 3)``."""
+    """Return the pixels of one part of the frame, in levels, ``(bottom - top, right - left, 3)``."""
     x = (np.arange(left * SAMPLES, right * SAMPLES) + 0.5) / (size * SAMPLES)
     y = (np.arange(top * SAMPLES, bottom * SAMPLES) + 0.5) / (size * SAMPLES)
-    colors = np.empty((len(y) * len(x), 3))
-    colors[:] = _levels(scene.ground)
-    for layer in scene.layers:
-        u, v = (each.ravel() for each in layer.place.inverse()(x[None, :], y[:, None]))
-        near = (np.abs(u) <= 1) & (np.abs(v) <= 1)
-        if not (everywhere := near.all()):
-            u, v = u[near], v[near]
-        painted, opaque = layer.paint(u, v)
-        if everywhere and opaque.all():  # as of most backgrounds: nothing to choose
-            colors[:] = _levels(painted)
-        else:
-            near[near] = opaque
-            colors[near] = _levels(painted[opaque])
-    rows = colors.reshape(bottom - top, SAMPLES, -1).sum(axis=1)  # along whole rows first, which is faster
+    levels = _levels(scene.colors(x[None, :], y[:, None]))
+    rows = levels.reshape(bottom - top, SAMPLES, -1).sum(axis=1)  # along whole rows first, which is faster
     average: Array = rows.reshape(bottom - top, right - left, SAMPLES, 3).sum(axis=2) / SAMPLES**2
     return average

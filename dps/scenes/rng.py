@@ -15,17 +15,13 @@ from dps.errors import DrawError
 T = TypeVar("T")
 
 TRIES = 200
-"""How often something is drawn anew until it is acceptable."""
+"""Number of tries of rejection sampling."""
 
 
 class Rng:
-    """A seeded stream of choices; each name below a seed has a stream of its own.
+    """A random number generator that depends on its entropy alone: integers from 0, and names.
 
-    ``Rng(7, 3, "original", "side")`` depends on nothing but these four, so a choice that is
-    added to a scene later does not disturb the ones that were there.
-
-    Args:
-        entropy: whole numbers from 0 and names.
+    A choice that is added to a scene later, with a generator of its own name, does not change the earlier ones.
     """
 
     def __init__(self, *entropy: int | str) -> None:
@@ -34,45 +30,45 @@ class Rng:
         self._generator = np.random.default_rng(numbers)
 
     def child(self, *entropy: int | str) -> "Rng":
-        """A stream of its own, which takes nothing from this one."""
+        """Return a generator of its own, which does not advance this one."""
         return Rng(*self._entropy, *entropy)
 
     def uniform(self, low: float, high: float) -> float:
-        """A number in [low, high)."""
+        """Return a number in [low, high)."""
         return float(low + (high - low) * self._generator.random())
 
     def uniforms(self, low: float, high: float, *shape: int) -> NDArray[np.float64]:
-        """An array of independent numbers in [low, high)."""
+        """Return independent numbers in [low, high)."""
         return low + (high - low) * self._generator.random(shape)
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Return an integer from low to high, both included."""
         return int(self._generator.integers(low, high + 1))
 
     def integers(self, low: int, high: int, *shape: int) -> NDArray[np.int64]:
-        """An array of whole numbers from low to high, both included."""
+        """Return independent integers from low to high, both included."""
         return self._generator.integers(low, high + 1, size=shape)
 
-    def bernoulli(self, share: float) -> bool:
-        """True in this share of all throws."""
-        return bool(self._generator.random() < share)
+    def bernoulli(self, probability: float) -> bool:
+        """Return True with this probability."""
+        return bool(self._generator.random() < probability)
 
     def choice(self, options: Sequence[T]) -> T:
-        """One of the options, each as likely."""
+        """Return one of the options, all equally likely."""
         return options[self.integer(0, len(options) - 1)]
 
     def shuffled(self, options: Sequence[T]) -> list[T]:
-        """All options in random order."""
+        """Return all options in random order."""
         order = np.argsort(self._generator.random(len(options)), kind="stable")
         return [options[i] for i in order]
 
-    def rejection_sample(self, make: "Callable[[Rng], T]", accept: Callable[[T], bool], what: str) -> T:
-        """Make something anew from this stream until it is acceptable.
+    def rejection_sample(self, sample: "Callable[[Rng], T]", accept: Callable[[T], bool], what: str) -> T:
+        """Return the first sample that is accepted.
 
         Raises:
-            DrawError: it is not in `TRIES` tries; the message names ``what``.
+            DrawError: none is in `TRIES` tries; the message names ``what``.
         """
         for _ in range(TRIES):
-            if accept(made := make(self)):
-                return made
+            if accept(candidate := sample(self)):
+                return candidate
         raise DrawError(f"in {TRIES} tries the seed gave no acceptable drawing: {what}")
