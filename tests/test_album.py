@@ -34,13 +34,11 @@ def test_images_come_back_as_they_were() -> None:
     for each in triples:
         for one in (each.original, *each.compared):
             assert np.array_equal(shown(kept, one), one.pixels)
-            assert kept.size(one.digest) == len(kept.png(one.digest))
     assert kept.cases["probe/1"] == {
         "original": triples[1].original.digest,
         "distorted": triples[1].distorted.digest,
         "references": {"black": triples[1].references["black"].digest},
     }
-    assert "0" * 64 not in kept
     assert kept.fault == ""
 
 
@@ -85,8 +83,6 @@ def test_a_full_disk_costs_images_and_nothing_else(tmp_path: Path, monkeypatch: 
     assert kept.fault == "images of cases cannot be kept on the disk (No space left on device)"
     assert np.array_equal(shown(kept, triple(0).original), triple(0).original.pixels)
     assert kept.cases.keys() == {"probe/0"}
-    assert triple(1).distorted.digest not in kept
-    assert triple(2).original.digest not in kept
 
 
 def test_no_place_for_temporary_files_costs_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

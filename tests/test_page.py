@@ -1,26 +1,25 @@
-"""report.html in a real browser: it shows what results.json says, asks nothing of any other address, and fits."""
+"""report.html in a real browser: it shows what results.json says, requests nothing from elsewhere, and fits."""
 
 import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dps import files, probes, report
-from dps.images import Triple
-from dps.options import Options
-from dps.report import gallery, page, results
+from dps import files, probes
+from dps.report import album, figures, page, results
 from dps.report.album import Album
-from dps.report.results import Gathered, Row
-from dps.session.configuration import configure
-from dps.session.session import Session
+from dps.rows import Row
 
+ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium")
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -36,25 +35,22 @@ Open = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a real, small run: three variants on two probes, of which some cases are missed."""
+    """The report of a real, small run: three variants on two probes, which fail some cases."""
     place = tmp_path_factory.mktemp("report")
-    options = Options(
-        metric=["pixel,sort,spatial"], network=["alexnet"], normalization=["none"], reduction="sum", device="cpu",
-        probes=[str(probes.BUILT_IN / name) for name in ("translate.yaml", "color_stain.yaml")], cases=4,
-        gate="strict", report_dir=str(place),
-    )  # fmt: skip
-    configuration = configure(options)
-    asked = [(case, variant) for _, case, variant in configuration.items()]
-    measured = Session(configuration, asked)
-    gathered = Gathered()
-    for case, variant in asked:
-        gathered.cases.append(measured.row(case, variant))
-        triple = measured.triple(case)
-        assert isinstance(triple, Triple)
-        gathered.drawn.setdefault(case.name, dict(triple.drawn))
-        if case.name not in gathered.album.cases:
-            gathered.album.add(case.name, triple)
-    assert not report.finish(configuration, gathered, "pytest suites/").failed
+    options = ["--metric=pixel,sort,spatial", "--network=alexnet", "--normalization=none", "--cases=4", "--gate=strict"]
+    built_in = [f"--probes={probes.BUILT_IN / name}.yaml" for name in ("translate", "color_stain")]
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "suites/test_probes.py",
+        "-q",
+        *options,
+        *built_in,
+        f"--report-dir={place}",
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1, done.stdout + done.stderr
     return place
 
 
@@ -76,7 +72,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Open]:
-    """Open a page's file; at the end, nothing was complained of or asked for."""
+    """Open a page's file; at the end, there were no messages, errors or requests."""
     seen: list[str] = []
     contexts = []
 
@@ -87,7 +83,7 @@ def opened(browser: Any) -> Iterator[Open]:
         shown.on("console", lambda message: seen.append(f"console: {message.text}"))
         shown.on("pageerror", lambda error: seen.append(f"error: {error}"))
         own = ("data:", path.as_uri())
-        shown.on("request", lambda asked: None if asked.url.startswith(own) else seen.append(f"asked: {asked.url}"))
+        shown.on("request", lambda sent: None if sent.url.startswith(own) else seen.append(f"request: {sent.url}"))
         shown.goto(path.as_uri())
         return shown
 
@@ -115,13 +111,14 @@ def rows_of(document: Row, **wanted: object) -> list[Row]:
 
 def test_the_table_has_the_counts_of_results_json(shown: Any, document: Row) -> None:
     heads = texts(shown, "#table-1 thead th")
-    assert heads == ["metric", "network", "normalization", "translate", "paper", "color_stain", "paper"]
-    for cells in (line.locator("th, td").all_inner_texts() for line in shown.locator("#table-1 tbody tr").all()):
-        for place, probe in ((3, "translate"), (5, "color_stain")):
-            mine = rows_of(document, probe=probe, metric=cells[0], network=cells[1] or None)
-            assert cells[place].split()[0] == f"{sum(row['passed'] for row in mine)}/{len(mine)}"
-    papers = [line.locator("td.paper").all_inner_texts() for line in shown.locator("#table-1 tbody tr").all()]
-    assert papers == [["0/5", "0/5"], ["0/5", "3/5"], ["5/5", "2/5"]]  # arXiv:2207.02512, Table 1: AlexNet
+    assert heads == ["network", "normalization", "metric", "translate", "paper", "color_stain", "paper"]
+    lines = [line.locator("th, td").all_inner_texts() for line in shown.locator("#table-1 tbody tr").all()]
+    for network, _, metric, *cells in lines:
+        for cell, probe in ((cells[0], "translate"), (cells[2], "color_stain")):
+            rows = rows_of(document, probe=probe, metric=metric, network=network or None)
+            assert cell.split()[0] == f"{sum(row['passed'] for row in rows)}/{len(rows)}"
+    papers = {metric: [cells[1], cells[3]] for _, _, metric, *cells in lines}
+    assert papers == {"pixel": ["0/5", "0/5"], "spatial": ["0/5", "3/5"], "sort": ["5/5", "2/5"]}  # arXiv:2207.02512
 
 
 def test_a_table_is_sorted_by_its_heads_with_the_keyboard(shown: Any) -> None:
@@ -136,22 +133,20 @@ def test_a_table_is_sorted_by_its_heads_with_the_keyboard(shown: Any) -> None:
     assert texts(shown, "#table-1 td:nth-child(4)")[0].startswith("0/")
 
 
-def test_a_table_is_copied_in_three_forms(shown: Any) -> None:
-    def copied(how: str) -> str:
-        shown.click(f".tools[data-for=table-1] button[data-copy={how}]")
+def test_a_table_is_copied_in_three_formats(shown: Any) -> None:
+    def copied(format_: str) -> str:
+        shown.click(f".tools[data-for=table-1] button[data-copy={format_}]")
         shown.wait_for_selector(".tools[data-for=table-1] [role=status]:has-text('Copied.')")
         return str(shown.evaluate("navigator.clipboard.readText()"))
 
     shown.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    first = texts(shown, "#table-1 tr:nth-child(1) td")
-    parsed = list(csv.reader(io.StringIO(copied("csv"))))
-    assert parsed[1] == ["pixel", *first]
-    assert len(parsed) == 4
-    assert copied("markdown").splitlines()[2] == f"| pixel | {' | '.join(first)} |"
+    lines = [line.locator("th, td").all_inner_texts() for line in shown.locator("#table-1 tr").all()]
+    table = [[" ".join(text.split()) for text in line] for line in lines]
+    assert list(csv.reader(io.StringIO(copied("csv")))) == table
     assert copied("markdown").splitlines()[0].endswith(r"| color\_stain | paper |")
-    latex = copied("latex").splitlines()
-    assert latex[0] == r"\begin{tabular}{lllrrrr}"
-    assert latex[2] == r"metric & network & normalization & translate & paper & color\_stain & paper \\"
+    latex = copied("latex")
+    assert r"translate & paper & color\_stain & paper \\" in latex
+    assert latex.count("pixel") == 1
 
 
 # ------------------------------------------------------------------------------------------- the gallery
@@ -161,14 +156,14 @@ def test_filters_show_the_cases_of_results_json(shown: Any, document: Row) -> No
     cases = {(row["probe"], row["case"]) for row in document["cases"]}
     assert len(texts(shown, "#cases li")) == len(cases)
     shown.select_option("#metric", "spatial")
-    for verdict, passed in (("missed", False), ("passed", True)):
+    for verdict, passed in (("failed", False), ("passed", True)):
         shown.select_option("#verdict", verdict)
         expected = {f"{row['probe']}/{row['case']}" for row in rows_of(document, metric="spatial", passed=passed)}
         assert expected
         assert set(texts(shown, "#cases .title")) == expected
     shown.select_option("#verdict", "")
     margins = sorted(row["margin"] for row in rows_of(document, metric="spatial"))
-    assert [text.split()[2] for text in texts(shown, "#cases .missed, #cases .passed")] == [
+    assert [text.split()[2] for text in texts(shown, "#cases .failed, #cases .passed")] == [
         f"{100 * margin:+.1f}" for margin in margins
     ]  # the worst first
     shown.select_option("#probe", label="translate")
@@ -180,7 +175,7 @@ def test_filters_show_the_cases_of_results_json(shown: Any, document: Row) -> No
     shown.fill("#search", one)
     assert texts(shown, "#cases .title") == [f"translate/{one}"]
     shown.fill("#search", "no such case")
-    assert texts(shown, "#count") == ["0 cases, 0 missed by pixel; worst first"]
+    assert texts(shown, "#count") == ["0 cases, 0 failed by pixel; worst first"]
 
 
 def test_a_case_shows_every_verdict_and_each_layer(shown: Any, document: Row) -> None:
@@ -190,10 +185,10 @@ def test_a_case_shows_every_verdict_and_each_layer(shown: Any, document: Row) ->
     shown.click("#cases button")
     assert texts(shown, "#case-title") == [f"color_stain/{case}"]
     lines = [line.locator("td").all_inner_texts() for line in shown.locator(".verdicts tbody tr").all()]
-    assert [line[0] for line in lines] == ["pixel", "spatial, none, alexnet", "sort, none, alexnet"]
+    assert [line[0] for line in lines] == ["pixel", "alexnet-none-spatial", "alexnet-none-sort"]
     for line in lines:
-        row = rows[line[0].split(",")[0]]
-        assert line[1].startswith("✓ passed" if row["passed"] else "✗ missed")
+        row = rows[line[0].split("-")[-1]]
+        assert line[1].startswith("✓ passed" if row["passed"] else "✗ failed")
         assert line[1].split()[2] == f"{100 * row['margin']:+.1f}"
         assert float(line[2]) == pytest.approx(row["distance"], rel=1e-3)
         assert line[3] == row["nearest_reference"]
@@ -295,14 +290,50 @@ def test_names_are_text_wherever_they_stand(opened: Open, document: Row, tmp_pat
     assert HOSTILE in shown.inner_text(".gate")
 
 
+def images_of(*names: str) -> Album:
+    """The images of the first four cases of probes."""
+    images = Album()
+    for probe in probes.load([probes.BUILT_IN / f"{name}.yaml" for name in names], 4):
+        for case in probe.cases:
+            images.add(case.name, case.draw())
+    return images
+
+
 def test_the_same_run_gives_the_same_page(folder: Path, document: Row) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8")
-    album = Album()
-    for probe in ("translate", "color_stain"):
-        (loaded,) = probes.load([probes.BUILT_IN / f"{probe}.yaml"], 4)
-        for case in loaded.cases:
-            album.add(case.name, case.draw())
-    assert "".join(page.render(document, album)) == text
+    assert "".join(page.render(document, images_of("translate", "color_stain"))) == text
+
+
+def test_a_figure_that_cannot_be_drawn_costs_itself_alone(document: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("no such <backend>")
+
+    monkeypatch.setitem(figures.PLOTS, "severity", broken)
+    html = "".join(page.render(document, Album()))
+    assert html.count("The figure &#39;severity&#39; could not be drawn: RuntimeError: no such &lt;backend&gt;") == 2
+    assert html.count("<svg") == 2
+
+
+def test_what_could_not_be_measured_comes_first_and_counts_nowhere(opened: Open, document: Row, tmp_path: Path) -> None:
+    changed: Row = json.loads(json.dumps(document))
+    broken = rows_of(changed, metric="sort", probe="translate")[0]
+    numbers = ("distance", "nearest_reference", "nearest_reference_distance", "margin", "layers")
+    broken.update({"passed": False, "error": "RuntimeError: NaN at layer 3", **dict.fromkeys(numbers)})
+    name = f"translate/{broken['case']}"
+    path = tmp_path / "unmeasured.html"
+    files.write_text(path, page.render(changed, images_of("translate")))
+    shown = opened(path)
+    assert texts(shown, "main h2")[0] == "? 1 case could not be measured"
+    assert texts(shown, "main section:first-child li") == [
+        f"alexnet-none-sort, 1 case such as {name}: RuntimeError: NaN at layer 3"
+    ]
+    assert texts(shown, "#table-1 td.unmeasured, #table-1 tr:has(th:text-is('sort')) td:nth-child(4)")[0][:4] != "4/4 "
+    assert texts(shown, "#cases .title")[0] == name
+    assert texts(shown, "#count")[0].startswith("8 cases, 1 could not be measured, ")
+    shown.select_option("#verdict", "unmeasured")
+    assert texts(shown, "#cases .title") == [name]
+    shown.click("#cases button")
+    assert texts(shown, "#case .unmeasured")[0] == "? could not be measured: RuntimeError: NaN at layer 3"
 
 
 def many(document: Row, cases: int, variants: int) -> Row:
@@ -320,7 +351,7 @@ def many(document: Row, cases: int, variants: int) -> Row:
 def test_five_thousand_cases_by_31_variants_are_less_than_25_mib(opened: Open, document: Row, tmp_path: Path) -> None:
     path = tmp_path / "many.html"
     files.write_text(path, page.render(many(document, 5000, 31), Album()))
-    assert path.stat().st_size + gallery.MOST_IMAGES < 25 * 2**20
+    assert path.stat().st_size + album.IMAGE_BYTES < 25 * 2**20
     shown = opened(path)
     assert texts(shown, "#count")[0].startswith("5000 cases, ")
     assert len(texts(shown, "#cases li")) == 60  # more are drawn when asked for
@@ -328,16 +359,10 @@ def test_five_thousand_cases_by_31_variants_are_less_than_25_mib(opened: Open, d
     assert len(texts(shown, "#cases li")) == 120
 
 
-def test_too_many_images_become_smaller_and_then_fewer(
-    folder: Path, document: Row, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    album = Album()
-    (loaded,) = probes.load([probes.BUILT_IN / "translate.yaml"], 4)
-    for case in loaded.cases:
-        album.add(case.name, case.draw())
-    whole = "".join(page.render(document, album))
-    monkeypatch.setattr(gallery, "MOST_IMAGES", 5000)
-    less = "".join(page.render(document, album))
-    assert whole.count("data:image/png") > less.count("data:image/webp") > 0
-    assert "data:image/png" not in less
-    assert '"lossy":true' in less
+def test_images_without_room_are_left_out_and_counted(document: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = images_of("translate")
+    whole = "".join(page.render(document, images)).count("data:image/png")
+    monkeypatch.setattr(album, "IMAGE_BYTES", 40_000)
+    html = "".join(page.render(document, images))
+    assert 0 < html.count("data:image/png") < whole
+    assert f'"images_left_out":{whole - html.count("data:image/png")}' in html

@@ -74,7 +74,7 @@ def test_a_run_of_other_cases_is_refused_and_nothing_is_written(here: Path, case
     (here / "results.json").write_text(json.dumps(document(cases=cases)), encoding="utf-8")
     done = CliRunner().invoke(main, ["probes", "page", "results.json", "--probes", "small.yaml", "--out", "page.md"])
     assert done.exit_code == 2
-    assert f"small: the run asked {len(cases)} cases, but small.yaml has 3" in done.output.replace("\n", " ")
+    assert f"small: the run has {len(cases)} cases, which are not the 3 of small.yaml" in done.output.replace("\n", " ")
     assert sorted(path.name for path in here.iterdir()) == ["results.json", "small.yaml"]
 
 

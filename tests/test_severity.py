@@ -1,20 +1,21 @@
-"""Severity curves: the numbers by hand, and what the figure shows of them."""
+"""Severity curves: the numbers by hand, and what figures show of them, whatever else uses Matplotlib."""
 
 from typing import Any
 
+import matplotlib as mpl
+import matplotlib.style
 import pytest
-from matplotlib.figure import Figure
 
-from dps.report import severity, strata
-from dps.report.pass_fractions import Count
-from dps.report.results import Row
-from dps.rows import VariantKey
+from dps.report import figure_style, figures, pass_fractions, severity, strata
+from dps.report.pass_fractions import Count, PassCounts
+from dps.rows import Row, VariantKey
 
 SORT, PIXEL = VariantKey("alexnet", "none", "sort"), VariantKey(None, None, "pixel")
+NO_COUNTS = PassCounts((), (), {})
 BY_DEGREES = {"by": "degrees", "unit": "degrees", "detection_threshold": 3.6, "source": "somebody"}
 
 
-def document(about: Row | None = BY_DEGREES) -> Row:
+def document(about: Row = BY_DEGREES) -> Row:
     """A run of four cases, turned by -30, 10, 20 and 40 degrees; with one distance that is missing."""
     drawn = {"turn/a": -30.0, "turn/b": 10.0, "turn/c": 20.0, "turn/d": 40.0, "other/a": 7.0}
     ratios = {"a": (3.0, 2.0), "b": (0.0, 2.0), "c": (1.0, 2.0), "d": (None, 2.0)}
@@ -31,7 +32,7 @@ def document(about: Row | None = BY_DEGREES) -> Row:
         for case, (distance, nearest) in ratios.items()
     ]
     return {
-        "run": {"severity": {"turn": about} if about else {}},
+        "run": {"severity": {"turn": about}},
         "cases": cases,
         "drawn": {key: {"degrees": value} for key, value in drawn.items()},
     }
@@ -44,54 +45,98 @@ def test_curves_by_hand() -> None:
 
 
 def test_passes_by_severity() -> None:
-    table = severity.passed(document(), "turn")
-    assert table is not None
-    assert table.probes == ("10..20", "30..40")
-    assert [table.counts[SORT, label] for label in table.probes] == [Count(2, 2), Count(0, 1, 1)]
+    counts = severity.pass_counts(document(), "turn")
+    assert counts is not None
+    assert counts.probes == ("10..20", "30..40")
+    by_stratum = [counts.of(SORT, stratum) for stratum in counts.probes]
+    assert by_stratum == [Count(passed=2, cases=2), Count(passed=0, cases=1, unmeasured=1)]
 
 
-def test_where_a_metric_gives_up_in_words() -> None:
+def test_where_a_metric_fails_in_words() -> None:
     assert severity.in_words(document(), "turn") == [
         "pixel passes fewer than half of turn at 30..40 degrees.",
         "sort (none) on alexnet passes fewer than half of turn at 30..40 degrees.",
     ]
 
 
-@pytest.mark.parametrize("about", [None, {**BY_DEGREES, "by": "nothing"}])
-def test_a_probe_that_does_not_differ_in_that_has_no_curve(about: Row | None) -> None:
-    made = document(about)
-    assert severity.curves(made, "turn") == {}
-    assert severity.passed(made, "turn") is None
-    assert severity.in_words(made, "turn") == []
-    assert severity.figure(made, "turn") is None
-    assert severity.figure({**document(), "run": {}}, "turn") is None  # of an earlier version
+@pytest.mark.parametrize("run", [{}, {"severity": {"turn": {**BY_DEGREES, "by": "nothing"}}}])
+def test_without_severities_there_is_no_curve(run: Row) -> None:
+    results = {**document(), "run": run}
+    assert severity.curves(results, "turn") == {}
+    assert severity.pass_counts(results, "turn") is None
+    assert severity.in_words(results, "turn") == []
+    assert figures.draw_severity(results, NO_COUNTS, "turn") is None
 
 
-def shown(figure: Figure | None) -> Any:
-    """The first panel."""
+def severity_figure(results: Row) -> Any:
+    figure = figures.draw_severity(results, NO_COUNTS, "turn")
     assert figure is not None
-    return figure.axes[0]
+    return figure
 
 
-def test_the_figure_shows_the_medians_one_and_what_people_notice() -> None:
-    figure = severity.figure(document(), "turn")
-    panel = shown(figure)
+def test_the_figure_shows_the_medians_and_the_detection_threshold() -> None:
+    figure = severity_figure(document())
+    panel = figure.axes[0]
     curves = {line.get_label(): line.get_xydata().tolist() for line in panel.lines}
-    expected = [[15, (severity.LEAST + 0.5) / 2], [30, 1.5]]  # a distance of 0 counts as the least that is drawn
+    expected = [[15, (figures.LEAST + 0.5) / 2], [30, 1.5]]  # a distance of 0 counts as the least that is drawn
     assert curves["sort"] == curves["pixel"] == expected
     assert [3.6, 0] in [line.get_xydata()[0].tolist() for line in panel.lines]
-    assert figure is not None
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    assert texts == ["pixel", "sort", "people notice it from 3.6 on: somebody"]
+    assert texts == ["pixel", "sort", "people's detection threshold, 3.6: somebody"]
     assert len({(line.get_marker(), line.get_linestyle()) for line in panel.lines[:2]}) == 2  # not by color alone
 
 
 def test_without_networks_there_is_one_panel_and_without_a_threshold_no_line() -> None:
-    made = document({**BY_DEGREES, "detection_threshold": None})
-    made["cases"] = [row for row in made["cases"] if row["metric"] == "pixel"]
-    figure = severity.figure(made, "turn")
-    assert figure is not None
+    results = document({**BY_DEGREES, "detection_threshold": None})
+    results["cases"] = [row for row in results["cases"] if row["metric"] == "pixel"]
+    figure = severity_figure(results)
     assert len(figure.axes) == len(figure.legends) == 1
+
+
+def test_cases_that_could_not_be_measured_are_in_no_figure() -> None:
+    results = document()
+    for row in results["cases"]:
+        if row["metric"] == "sort":
+            row.update(distance=None, nearest_reference_distance=None)
+    figure = figures.draw_outcome(results, pass_fractions.count(results["cases"]), "turn")
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == ["pixel"]
+    assert {line.get_label() for line in severity_figure(results).axes[0].lines} >= {"pixel"}
+    results["cases"] = [row for row in results["cases"] if row["metric"] == "sort"]
+    assert figures.draw_outcome(results, pass_fractions.count(results["cases"]), "turn") is None
+    assert figures.draw_severity(results, NO_COUNTS, "turn") is None
+
+
+def drawn(metric: str) -> list[str | bytes]:
+    """Both figures of a run with a metric of that name, in all formats."""
+    results = document()
+    for row in results["cases"]:
+        row["metric"] = metric if row["metric"] == "sort" else row["metric"]
+    plots = list(figures.of_probe(results, pass_fractions.count(results["cases"]), "turn"))
+    assert len(plots) == 2
+    svgs = [figure_style.as_svg(figure) for _, figure in plots]
+    return [*svgs, *(figure_style.as_file(figure, suffix) for _, figure in plots for suffix in ("svg", "png"))]
+
+
+@pytest.mark.parametrize(
+    "name", ["度量/距离.py:我的", "m$x_$.py:d", "tab\tname.py:a"]
+)  # warnings are errors in our tests
+def test_any_name_can_be_drawn(name: str) -> None:
+    assert all(drawn(name))
+
+
+def test_figures_are_drawn_from_defaults_whatever_was_set() -> None:
+    expected = drawn("sort")
+    ugly: Any = {
+        "font.size": 40,
+        "axes.grid": True,
+        "svg.fonttype": "path",
+        "savefig.bbox": "tight",
+        "text.usetex": True,
+    }
+    with matplotlib.style.context("dark_background"), mpl.rc_context(ugly):
+        assert drawn("sort") == expected
+        assert mpl.rcParams["font.size"] == 40
 
 
 def test_numbers_are_grouped_by_value_where_there_are_few_and_else_into_ranges() -> None:

@@ -86,7 +86,7 @@ def _written(
     lines = [str(path) for path in export.export(document, figures)] if figures is not None else []
     if html is not None:
         asked = (case for probe in load(places, cases or document["run"]["cases"]) for case in probe.cases)
-        drawn = album.drawn_again(document["cases"], asked)
+        drawn = album.redraw(document["cases"], asked)
         files.write_text(html, page.render(document, drawn))
         named = {f"{row['probe']}/{row['case']}" for row in document["cases"]}
         lines.append(f"{html}, with the images of {len(drawn.cases)} of {len(named)} cases")

@@ -6,18 +6,17 @@ published.py         the paper's published tables, beside which ours are shown
 pass_fractions.py    cases passed by variant and probe; and what to notice in it
 scores_table.py      scores: agreement with people, or with what stands in for them
 strata.py            pass fractions by what cases were drawn with
-severity.py          how distances grow the farther images are distorted
+severity.py          psychometric curves: distances and passes by how far images are distorted
 throughput_table.py  throughput beside the bare forward pass
 held.py              which invariants are broken
 gate.py              the run against its baseline, another metric, and required floors
 run_comparison.py    two runs side by side
-figure_style.py      what figures are drawn on
-figures.py           plots, of each probe
+figure_style.py      the look of figures, whatever else uses Matplotlib
+figures.py           figures of each probe
 export.py            tables and figures as files for a paper
-album.py             the images of a run's cases
-gallery.py           what the page's gallery of cases shows
+album.py             the images of a run's cases, and the gallery of the page
 page.py              report.html: one page with tables, figures and every case
-sheets.py            contact sheets of what is asked
+sheets.py            contact sheets of cases
 probe_page.py        probes/README.md
 """
 

@@ -1,23 +1,34 @@
-"""The images of a run's cases, each once: on the disk, since there may be many, and as plain data between processes."""
+"""The images of a run's cases, each encoded once: on the disk during the run, and in the gallery of the page."""
 
+import base64
 import functools
 import io
 import tempfile
 import weakref
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dps import images
 from dps.errors import DpsError
 from dps.images import Triple
 from dps.probes import Case
+from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
 
 LONGEST_SIDE = 256
-"""Of an image in the report, in pixels; a larger one is shown smaller."""
+"""Of an image in the report, in pixels; a larger one is reduced."""
+
+IMAGE_BYTES = 13 * 2**20
+"""Limit of the images in a page, in base64. Cases that fewer variants pass come first."""
+
+DIGITS = 5
+"""Significant digits of distances on the page; results.json has all."""
+
+LAYER_UNITS = 1000
+"""Each layer's part of a distance is a whole number of this many parts."""
 
 
 class Album:
-    """Images by what they are, and which of them each case has.
+    """PNG files by the digest of their pixels, and the digests of each case.
 
     Attributes:
         cases: by ``probe/case``: the digests of its ``original`` and ``distorted`` image, and of its ``references``
@@ -31,58 +42,58 @@ class Album:
         self._places: dict[str, tuple[int, int]] = {}
         self._end = 0
 
-    def __contains__(self, digest: object) -> bool:
-        return digest in self._places
-
     @functools.cached_property
     def _file(self) -> io.FileIO:
         file: io.FileIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as long as the album
         weakref.finalize(self, file.close)
         return file
 
-    def size(self, digest: str) -> int:
-        """Bytes of an image's file."""
-        return self._places[digest][1]
-
     def png(self, digest: str) -> bytes:
-        """An image as a PNG file."""
+        """Return an image as a PNG file."""
         start, size = self._places[digest]
         self._file.seek(start)
         return self._file.read(size)
 
     def add(self, name: str, triple: Triple) -> None:
-        """Take in a case."""
-        self.update(entry(name, triple, self))
+        """Add a case."""
+        self.update(entry(name, triple, self._places))
 
     def update(self, new: Mapping[str, Any]) -> None:
-        """Take in an `entry`; once the disk has no room for images, cases go without."""
+        """Add an `entry`; once the disk has no room for images, cases go without."""
         if self.fault:
             return
         try:
             for digest, png in new["images"].items():
                 if digest not in self._places:
-                    self._keep(digest, png)
+                    self._file.seek(self._end)
+                    rest = memoryview(png)
+                    while rest:
+                        rest = rest[self._file.write(rest) :]
+                    self._places[digest] = self._end, len(png)
+                    self._end += len(png)
         except OSError as error:
             self.fault = f"images of cases cannot be kept on the disk ({error.strerror or error})"
         else:
             self.cases.update(new["cases"])
 
-    def _keep(self, digest: str, png: bytes) -> None:
-        self._file.seek(self._end)
-        rest = memoryview(png)
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        self._places[digest] = self._end, len(png)
-        self._end += len(png)
+    def that_fit(self, digests: Iterable[str], limit: int) -> list[str]:
+        """Return the first of some images, each once, whose files take at most `limit` bytes in base64."""
+        chosen: list[str] = []
+        for digest in dict.fromkeys(digests):
+            limit -= 4 * -(-self._places[digest][1] // 3)
+            if limit < 0:
+                break
+            chosen.append(digest)
+        return chosen
 
 
 def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
-    """What an album has to be told of a case, as plain data.
+    """Return what an album needs of a case, as plain data.
 
     Args:
         name: ``probe/case``.
         triple: its images.
-        known: digests of images that need not be told again.
+        known: digests of images that the album has.
 
     Returns:
         ``cases``, as an album has them, and ``images``: PNG files by digest.
@@ -90,24 +101,24 @@ def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
     digests = {
         "original": triple.original.digest,
         "distorted": triple.distorted.digest,
-        "references": {reference: picture.digest for reference, picture in triple.references.items()},
+        "references": {reference: image.digest for reference, image in triple.references.items()},
     }
-    new = {
-        picture.digest: images.as_png(picture.pixels, LONGEST_SIDE)
-        for picture in (triple.original, *triple.compared)
-        if picture.digest not in known
+    pngs = {
+        image.digest: images.as_png(image.pixels, LONGEST_SIDE)
+        for image in (triple.original, *triple.compared)
+        if image.digest not in known
     }
-    return {"cases": {name: digests}, "images": new}
+    return {"cases": {name: digests}, "images": pngs}
 
 
-def drawn_again(rows: Iterable[Mapping[str, Any]], cases: Iterable[Case]) -> Album:
-    """Draw the images of a run that is over; a case that is not there any more, or is drawn otherwise now, is left out.
+def redraw(rows: Iterable[Row], cases: Iterable[Case]) -> Album:
+    """Draw the images of an earlier run; a case that is now another one, or cannot be drawn, is left out.
 
     Args:
         rows: case rows of results.json.
         cases: that may be the run's.
     """
-    digests = {f"{row['probe']}/{row['case']}": row.get("images_sha256") for row in rows}
+    digests = {case_name(row): row.get("images_sha256") for row in rows}
     album = Album()
     for case in cases:
         if digests.get(case.name):
@@ -118,3 +129,92 @@ def drawn_again(rows: Iterable[Mapping[str, Any]], cases: Iterable[Case]) -> Alb
             if triple.digest == digests[case.name]:
                 album.add(case.name, triple)
     return album
+
+
+def gallery(rows: Sequence[Row], drawn: Mapping[str, Row], variants: Sequence[VariantKey], album: Album) -> Row:
+    """Return the data of the page's gallery: each case's images once, and every variant's verdict with its layers.
+
+    Args:
+        rows: case rows of results.json.
+        drawn: its record of what each case was drawn with.
+        variants: in the order in which they are shown.
+        album: images of the cases; of those that it lacks, only numbers are shown.
+
+    Returns:
+        As `results.as_json` takes it: ``variants``, ``references`` and ``images`` (data URIs), which the others name
+        by index; ``cases`` with the indices of their images by what they are; ``rows``, by case and variant, see
+        `_verdict`; ``images_left_out``, the number of images that have no room.
+    """
+    by_case: dict[str, dict[VariantKey, Row]] = {}
+    for row in rows:
+        by_case.setdefault(case_name(row), {})[variant_key(row)] = row
+    order = sorted(by_case, key=lambda name: (_share_passed(by_case[name].values()), name))
+    references = sorted({row.get("nearest_reference") or "" for row in rows} - {""})
+    digests = {name: _shown(by_case[name].values(), album.cases.get(name)) for name in order}
+    wanted = dict.fromkeys(digest for of_case in digests.values() for digest in of_case.values())
+    index = {digest: number for number, digest in enumerate(album.that_fit(wanted, IMAGE_BYTES))}
+    cases = []
+    for name in order:
+        probe, _, case = name.partition("/")
+        values = {key: f"{v:.4g}" if isinstance(v, float) else str(v) for key, v in drawn.get(name, {}).items()}
+        shown = {what: index[digest] for what, digest in digests[name].items() if digest in index}
+        cases.append({"probe": probe, "id": case, "drawn": values, "images": shown})
+    return {
+        "variants": [[part or "" for part in variant] for variant in variants],
+        "references": references,
+        "cases": cases,
+        "rows": ([_verdict(by_case[name].get(variant), references) for variant in variants] for name in order),
+        "images": _data_uris(index, album),
+        "images_left_out": len(wanted) - len(index),
+    }
+
+
+def _share_passed(rows: Iterable[Row]) -> float:
+    passed = [bool(row["passed"]) for row in rows]
+    return sum(passed) / len(passed)
+
+
+def _shown(rows: Iterable[Row], digests: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the digests of a case's images: original, distorted, and the nearest reference of each variant."""
+    if digests is None:
+        return {}
+    nearest = sorted({row.get("nearest_reference") or "" for row in rows} & digests["references"].keys())
+    references = {f"reference {name}": digests["references"][name] for name in nearest}
+    return {"original": digests["original"], "distorted": digests["distorted"], **references}
+
+
+def _data_uris(digests: Iterable[str], album: Album) -> Iterator[str]:
+    for digest in digests:
+        yield f"data:image/png;base64,{base64.b64encode(album.png(digest)).decode('ascii')}"
+
+
+def _verdict(row: Row | None, references: list[str]) -> list[Any] | None:
+    """Return what the gallery shows of a row, without empty values at the end.
+
+    In order: passed (None where the case could not be measured), distance, index of the nearest reference, its
+    distance, margin, layers' parts of both distances, error.
+    """
+    if row is None:
+        return None
+    nearest = row.get("nearest_reference")
+    numbers = (finite(row.get(name)) for name in ("distance", "nearest_reference_distance", "margin"))
+    distance, *others = (None if number is None else float(f"{number:.{DIGITS}g}") for number in numbers)
+    values = [
+        int(bool(row["passed"])) if was_measured(row) else None,
+        distance,
+        references.index(nearest) if nearest else -1,
+        *others,
+        _layer_parts(row.get("layers")),
+        _layer_parts(row.get("nearest_reference_layers")),
+        row.get("error", ""),
+    ]
+    while values and values[-1] in ("", []):
+        values.pop()
+    return values
+
+
+def _layer_parts(layers: Sequence[float] | None) -> list[int]:
+    """Return each layer's part of the sum, in `LAYER_UNITS`."""
+    parts = [finite(layer) or 0.0 for layer in layers or []]
+    total = sum(parts)
+    return [round(LAYER_UNITS * part / total) for part in parts] if total > 0 else []

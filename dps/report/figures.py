@@ -1,4 +1,4 @@
-"""Figures of a run, drawn with Matplotlib: how many cases pass, and by how much."""
+"""Figures of a run, drawn with Matplotlib: how many cases pass, by how much, and at which severity."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,127 +6,203 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from dps.report import severity
-from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, blank, plain
-from dps.report.pass_fractions import PassCounts
-from dps.report.results import Row
-from dps.rows import VariantKey, variant_key
+from dps.report import severity, strata
+from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, blank, defaults, plain
+from dps.report.pass_fractions import Count, PassCounts
+from dps.report.severity import Points
+from dps.rows import Row, VariantKey, finite, variant_key
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-A_ROW, BELOW = 0.17, 0.5
-"""Of a variant's row, and below the rows, in inches."""
+ROW, BELOW = 0.17, 0.5
+"""Height of a variant's row, and of what is below the rows, in inches."""
 
-FARTHEST = 100
+PANEL, ABOVE_PANELS, BELOW_PANELS = 1.7, 0.2, 0.85
+"""Height of a row of severity curves, and of what is above and below them, in inches."""
+
+LARGEST_RATIO = 100
 """Ratios of distances are drawn from one over this to this; what lies beyond stands at the edge."""
 
+LEAST_SHOWN = math.log10(1.5)
+"""The range of ratios about 1 that is always shown."""
+
+TICKS = (1, 10, 0.1, 100, 0.01, 2, 0.5, 5, 0.2, 30, 0.03, 3, 0.3, 1.2, 0.8)
+"""Ratios that are labeled where there is room, the first ones first."""
+
+LEAST, MOST = 1e-3, 1e2
+"""Relative distances beyond are drawn there."""
+
+LONGEST_LABEL = 38
+"""Of a longer label, the end is shown."""
+
+LOOKS = (
+    ("#0072b2", "o", "-"),
+    ("#d55e00", "s", "--"),
+    ("#009e73", "^", "-"),
+    ("#cc79a7", "D", "--"),
+    ("#e69f00", "v", "-"),
+    ("#56b4e9", "X", "--"),
+)
+"""Color, marker and line of each metric in turn; the colors are Okabe and Ito's, safe for color-blind readers."""
+
 Plot: TypeAlias = "Callable[[Row, PassCounts, str], Figure | None]"
-"""Of results.json, its Table 1 and a probe's name, a figure; None where there is nothing to draw."""
+"""Of results.json, its pass counts and a probe's name, a figure; None where there is nothing to draw."""
 
 
-def outcome(document: Row, table: PassCounts, probe: str) -> "Figure":
-    """Draw each variant's pass fraction with its 95 % interval, and beside it how clear-cut it was.
+@defaults()
+def draw_outcome(document: Row, counts: PassCounts, probe: str) -> "Figure | None":
+    """Draw each variant's pass fraction with its 95 % interval, and right of it the ratios of distances.
 
-    The second part shows how many times farther the nearest reference is than the distorted image: the range over all
-    cases, the middle half, and the median. Right of 1 is a pass, so a near miss is seen apart from a disaster.
+    The right part shows how many times farther the nearest reference is than the distorted image: the range over all
+    cases, the middle half, and the median. Right of 1 is a pass. Cases that could not be measured are left out.
     """
-    keys = [key for key in table.variants if (key, probe) in table.counts]
-    names = [label(key) for key in keys]
-    height = BELOW + A_ROW * (1 + len(keys))
+    variants = [variant for variant in counts.variants if counts.of(variant, probe).cases]
+    if not variants:
+        return None
+    labels = [variant.label for variant in variants]
+    labels = [label if len(label) <= LONGEST_LABEL else "…" + label[1 - LONGEST_LABEL :] for label in labels]
+    height = BELOW + ROW * (1 + len(variants))
     figure = blank(WIDTH, height)
-    left = min(0.35, 0.065 * max(map(len, names)) / WIDTH + 0.02)
-    fraction, ratio = figure.subplots(
+    left = min(0.35, 0.065 * max(map(len, labels)) / WIDTH + 0.02)
+    fractions, ratios = figure.subplots(
         1, 2, gridspec_kw={"left": left, "right": 0.98, "top": 1, "bottom": BELOW / height, "wspace": 0.1}
     )
-    _draw_fractions(fraction, table, keys, probe)
-    _draw_ratios(ratio, _ratios(document, probe), keys)
-    for place, name in enumerate(names):  # as texts: ticks take three times as long
-        beside = fraction.get_yaxis_transform()
-        fraction.text(-0.015, place, name, transform=beside, ha="right", va="center", fontsize=7, color=INK)
-    for axes in (fraction, ratio):
-        axes.set_yticks([])
-        axes.set_ylim(len(keys), -1)
+    _draw_fractions(fractions, [counts.of(variant, probe) for variant in variants])
+    _draw_ratios(ratios, _ratios(document, probe), variants)
+    for place, label in enumerate(labels):  # as texts: ticks take three times as long
+        fractions.text(-0.015, place, label, transform=fractions.get_yaxis_transform(), ha="right", va="center")
+    for axes in (fractions, ratios):
+        axes.set(yticks=[], ylim=(len(variants), -1))
         plain(axes, "x")
     return figure
 
 
-def grows(document: Row, _: PassCounts, probe: str) -> "Figure | None":
-    """How the distance grows with how far images are distorted, see `severity.figure`."""
-    return severity.figure(document, probe)
+@defaults()
+def draw_severity(document: Row, _: PassCounts, probe: str) -> "Figure | None":
+    """Draw relative distances by severity: a panel for each network and normalization.
+
+    Each case is a dot; each line goes through the medians of cases of about the same severity. Below 1 a case passes.
+    A metric without a network is in all panels. People's detection threshold is a line, with its source. None where
+    the probe declares no severity, or all cases have the same.
+    """
+    from matplotlib.ticker import LogLocator
+
+    curves, declared = severity.curves(document, probe), severity.declaration(document, probe)
+    if declared is None or len({value for points in curves.values() for value, _ in points}) < 2:
+        return None
+    with_network = [variant for variant in curves if variant.network] or list(curves)
+    networks = list(dict.fromkeys(variant.network for variant in with_network))
+    normalizations = list(dict.fromkeys(variant.normalization for variant in with_network))
+    looks = _looks(curves)
+    height = BELOW_PANELS + ABOVE_PANELS + PANEL * len(normalizations)
+    figure = blank(WIDTH, height)
+    panels = figure.subplots(len(normalizations), len(networks), sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(
+        left=0.1, right=0.99, top=1 - ABOVE_PANELS / height, bottom=BELOW_PANELS / height, wspace=0.06, hspace=0.2
+    )
+    for row, normalization in zip(panels, normalizations, strict=True):
+        for axes, network in zip(row, networks, strict=True):
+            for variant, points in curves.items():
+                if variant.network is None or variant[:2] == (network, normalization):
+                    _draw_curve(axes, points, looks[variant.metric], variant.metric)
+            axes.axhline(1, color=INK, linewidth=0.8, alpha=0.6)
+            title = "-".join(part for part in (network, normalization) if part)
+            axes.set_title(title, y=1)  # without y its place is searched for, slowly
+            plain(axes, "both")
+    panels[0][0].set_yscale("log")
+    panels[0][0].yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    panels[0][0].yaxis.set_major_formatter("{x:g}")
+    panels[0][0].minorticks_off()
+    figure.supylabel("distance: distorted image / nearest reference", fontsize=8, x=0.01)
+    by, unit = declared["by"].replace("_", " "), declared["unit"]
+    figure.supxlabel(by if by == unit else f"{by} ({unit})", fontsize=8, y=0.5 / height)
+    lines = {name: line for axes in panels.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    _draw_legend(figure, lines, 0.3 / height)
+    if (threshold := declared["detection_threshold"]) is not None:
+        thresholds = [axes.axvline(threshold, color=INK, linewidth=1, linestyle="-.") for axes in panels.flat]
+        label = f"people's detection threshold, {threshold:g}: {declared['source']}"
+        _draw_legend(figure, {label: thresholds[0]}, 0.1 / height)
+    return figure
 
 
-PLOTS: dict[str, Plot] = {"outcome": outcome, "severity": grows}
+PLOTS: dict[str, Plot] = {"outcome": draw_outcome, "severity": draw_severity}
 """What is drawn of each probe, by name, in this order: on the page, and into files."""
 
 
-def of_probe(document: Row, table: PassCounts, probe: str) -> Iterator[tuple[str, "Figure"]]:
-    """All figures of a probe, by the name of what they show."""
+def of_probe(document: Row, counts: PassCounts, probe: str) -> Iterator[tuple[str, "Figure"]]:
+    """Yield all figures of a probe with their names."""
     for name, plot in PLOTS.items():
-        if (figure := plot(document, table, probe)) is not None:
+        if (figure := plot(document, counts, probe)) is not None:
             yield name, figure
 
 
-def label(key: VariantKey) -> str:
-    """A variant in a figure: ``vgg16-none-sort``."""
-    return key.label if len(key.label) <= LONGEST_LABEL else "…" + key.label[1 - LONGEST_LABEL :]
-
-
-LONGEST_LABEL = 38
-"""Of a longer name, a figure shows the end."""
-
-
-def _draw_fractions(axes: "Axes", table: PassCounts, keys: Sequence[VariantKey], probe: str) -> None:
-    counts = [table.counts[key, probe] for key in keys]
+def _draw_fractions(axes: "Axes", counts: Sequence[Count]) -> None:
     for fails, color, marker in ((False, PASSES, "o"), (True, FAILS, "s")):
-        at = [place for place, count in enumerate(counts) if fails == (count.fails)]
-        if at:
-            ends = [counts[place].interval for place in at]
-            axes.hlines(at, [100 * low for low, _ in ends], [100 * high for _, high in ends], color=color)
-            axes.scatter([100 * counts[place].fraction for place in at], at, s=18, c=color, marker=marker, zorder=3)
+        places = [place for place, count in enumerate(counts) if count.fails == fails]
+        low, high = np.array([counts[place].interval for place in places]).reshape(-1, 2).T
+        axes.hlines(places, 100 * low, 100 * high, color=color)
+        fractions = [100 * counts[place].fraction for place in places]
+        axes.scatter(fractions, places, s=18, c=color, marker=marker, zorder=3)
     axes.set(xlim=(-3, 103), xticks=range(0, 101, 25), xlabel="cases passed, percent")
 
 
-def _draw_ratios(axes: "Axes", found: Mapping[VariantKey, Sequence[float]], keys: Sequence[VariantKey]) -> None:
-    at = [place for place, key in enumerate(keys) if key in found]
+def _draw_ratios(axes: "Axes", ratios: Mapping[VariantKey, list[float]], variants: Sequence[VariantKey]) -> None:
+    places = [place for place, variant in enumerate(variants) if variant in ratios]
     low, high = -LEAST_SHOWN, LEAST_SHOWN
-    if at:
-        five = np.array([np.quantile(found[keys[place]], [0, 0.25, 0.5, 0.75, 1]) for place in at]).T
+    if places:
+        five = np.array([np.quantile(ratios[variants[place]], [0, 0.25, 0.5, 0.75, 1]) for place in places]).T
         low, high = min(low, float(five[0].min())), max(high, float(five[4].max()))
-        axes.hlines(at, five[0], five[4], color=INK, linewidth=0.8)
-        axes.hlines(at, five[1], five[3], color=PASSES, linewidth=5, alpha=0.55)
-        axes.scatter(five[2], at, s=18, c=INK, marker="|", linewidths=1.6, zorder=3)
+        axes.hlines(places, five[0], five[4], color=INK, linewidth=0.8)
+        axes.hlines(places, five[1], five[3], color=PASSES, linewidth=5, alpha=0.55)
+        axes.scatter(five[2], places, s=18, c=INK, marker="|", linewidths=1.6, zorder=3)
     edge = 0.04 * (high - low)
     low, high = low - edge, high + edge
     axes.axvspan(low, 0, color=FAILS, alpha=0.08, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.8, linestyle=":")
-    ticks = _ticks(low, high)
+    ticks: list[float] = []
+    for tick in TICKS:
+        place = math.log10(tick)
+        if low <= place <= high and all(abs(place - math.log10(other)) > 0.11 * (high - low) for other in ticks):
+            ticks.append(tick)
     axes.set(xlim=(low, high), xlabel="nearest reference / distorted image")
-    axes.set_xticks([math.log10(each) for each in ticks], [f"{each:g}" for each in ticks])
+    axes.set_xticks([math.log10(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
 
 
-LEAST_SHOWN = math.log10(1.5)
-"""The part about 1 that is always shown."""
-
-TICKS = (1, 10, 0.1, 100, 0.01, 2, 0.5, 5, 0.2, 30, 0.03, 3, 0.3, 1.2, 0.8)
-"""Ratios that are named where there is room, the first ones first."""
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    chosen: list[float] = []
-    for each in TICKS:
-        place = math.log10(each)
-        if low <= place <= high and all(abs(place - math.log10(other)) > 0.11 * (high - low) for other in chosen):
-            chosen.append(each)
-    return sorted(chosen)
-
-
-def _ratios(document: Row, probe: str) -> Mapping[VariantKey, Sequence[float]]:
-    """The logarithm of reference over distorted, of all cases that have both, by variant; kept in what is drawn."""
-    found: dict[VariantKey, list[float]] = {}
+def _ratios(document: Row, probe: str) -> dict[VariantKey, list[float]]:
+    """Return log10 of reference over distorted of all cases that have a margin, by variant, within `LARGEST_RATIO`."""
+    ratios: dict[VariantKey, list[float]] = {}
     for row in document["cases"]:
-        margin = row.get("margin")
-        if row["probe"] == probe and margin is not None and math.isfinite(margin) and margin > -1:
-            found.setdefault(variant_key(row), []).append(math.log10(min(max(1 + margin, 1 / FARTHEST), FARTHEST)))
-    return found
+        margin = finite(row.get("margin"))
+        if row["probe"] == probe and margin is not None and margin > -1:
+            ratio = min(max(1 + margin, 1 / LARGEST_RATIO), LARGEST_RATIO)
+            ratios.setdefault(variant_key(row), []).append(math.log10(ratio))
+    return ratios
+
+
+def _looks(curves: Mapping[VariantKey, Points]) -> dict[str, tuple[str, str, str]]:
+    """Return each metric's color, marker and line; what has no network is dotted, in the color of text."""
+    with_network = dict.fromkeys(variant.metric for variant in curves if variant.network)
+    without = [metric for metric in dict.fromkeys(variant.metric for variant in curves) if metric not in with_network]
+    looks = {metric: LOOKS[place % len(LOOKS)] for place, metric in enumerate(with_network)}
+    return looks | {metric: (INK, LOOKS[place % len(LOOKS)][1], ":") for place, metric in enumerate(without)}
+
+
+def _draw_curve(axes: "Axes", points: Points, look: tuple[str, str, str], name: str) -> None:
+    """Draw one metric's cases, and a line through their medians."""
+    color, marker, line = look
+    severities, ratios = np.array(points).T
+    ratios = np.clip(ratios, LEAST, MOST)
+    axes.plot(
+        severities, ratios, linestyle="none", color=color, marker=marker, markersize=2.2, markeredgewidth=0, alpha=0.3
+    )
+    groups = [np.isin(severities, group) for group in strata.grouped(severities.tolist(), at_least=2)]
+    x, y = zip(*((np.median(severities[group]), np.median(ratios[group])) for group in groups), strict=True)
+    axes.plot(x, y, color=color, marker=marker, linestyle=line, markersize=3.5, linewidth=1.1, label=name)
+
+
+def _draw_legend(figure: "Figure", lines: Mapping[str, "Artist"], middle: float) -> None:
+    """Draw one row of names below the panels."""
+    figure.legend(list(lines.values()), list(lines), loc="center", bbox_to_anchor=(0.5, middle), ncols=7)

@@ -1,13 +1,14 @@
 "use strict";
-// Tables that sort and copy, and the gallery of cases. All data is in the page.
+// Tables that sort and copy, and the gallery of cases. All data are in the page.
 
-const PAGE = 60;  // cases drawn at once
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const CASES_AT_ONCE = 60;
 
 function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
 
 // ------------------------------------------------------------------------------------------- tables
@@ -34,28 +35,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }));
 }
 
-const cellsOf = (table) =>
-  [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim().replace(/\s+/g, " ")));
-
-const LATEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$" };
-
-const line = (row) => `| ${row.join(" | ")} |`;
-const WRITERS = {
-  markdown: (rows) => {
-    const [head, ...body] = rows.map((row) => row.map((text) => text.replace(/[\\|*_`[\]]/g, "\\$&").replace(/</g, "&lt;")));
-    return [line(head), line(head.map((_, column) => (column < 3 ? "---" : "---:"))), ...body.map(line)].join("\n");
-  },
-  csv: (rows) => rows.map((row) => row.map((text) => `"${text.replace(/"/g, '""')}"`).join(",")).join("\r\n"),
-  latex: (rows) => [`\\begin{tabular}{lll${"r".repeat(rows[0].length - 3)}}`, "\\hline",
-    ...rows.map((row) => `${row.map((text) => text.replace(/[\\~^±&%$#_{}]/g, (sign) => LATEX[sign] ?? `\\${sign}`)).join(" & ")} \\\\`),
-    "\\hline", "\\end{tabular}"].join("\n"),
-};
-
 for (const tools of document.querySelectorAll(".tools")) {
   tools.addEventListener("click", async (event) => {
-    const how = event.target.dataset.copy;
-    if (!how) return;
-    const text = WRITERS[how](cellsOf(document.getElementById(tools.dataset.for)));
+    const format = event.target.dataset.copy;
+    if (!format) return;
+    const text = DATA.tables[tools.dataset.for][format];
     const status = tools.querySelector("[role=status]");
     status.textContent = "";
     try {
@@ -73,135 +57,154 @@ for (const tools of document.querySelectorAll(".tools")) {
 // ------------------------------------------------------------------------------------------- cases
 
 function gallery() {
-  const data = JSON.parse(document.getElementById("data").textContent);
   const [PASSED, DISTANCE, NEAREST, NEAREST_DISTANCE, MARGIN, LAYERS, NEAREST_LAYERS, ERROR] = Array(8).keys();
-  const AXES = ["metric", "network", "normalization"];
+  const AXES = ["network", "normalization", "metric"];
   const by = (id) => document.getElementById(id);
-  let chosen = [];  // variants, by place
-  let found = [];  // {index of the case, place of the variant that is shown, how many miss it, of how many}
+  let matches = [];  // {index of the case, variants, failed and unmeasured of them, and the worst with its margin}
   let drawn = 0;
 
-  const nameOf = ([metric, network, normalization]) => [metric, normalization, network].filter(Boolean).join(", ");
-  const titleOf = (one) => `${data.probes[one.probe]}/${one.id}`;
+  const nameOf = (variant) => DATA.variants[variant].filter(Boolean).join("-");
+  const titleOf = (one) => `${one.probe}/${one.id}`;
   const number = (value) => (value === null || value === undefined ? "none" : String(Number(value.toPrecision(4))));
   const percent = (margin) => (margin === null ? "" : `${margin > 0 ? "+" : ""}${(100 * margin).toFixed(1)} %`);
-  const reference = (row) => data.references[row[NEAREST]] ?? "none";
+  const reference = (row) => DATA.references[row[NEAREST]] ?? "none";
+  const stateOf = (row) => (row[PASSED] === null ? "unmeasured" : row[PASSED] ? "passed" : "failed");
 
   function verdict(row) {
-    if (row[ERROR]) return element("span", { class: "missed" }, `✗ broken: ${row[ERROR]}`);
-    return element("span", { class: row[PASSED] ? "passed" : "missed" },
-      `${row[PASSED] ? "✓ passed" : "✗ missed"} ${percent(row[MARGIN])}`);
+    const state = stateOf(row);
+    const words = { unmeasured: "? could not be measured", failed: "✗ failed", passed: "✓ passed" }[state];
+    const detail = row[ERROR] ? `: ${row[ERROR]}` : ` ${percent(row[MARGIN])}`;
+    return element("span", { class: state }, words + detail);
   }
 
-  function picture(one, what, caption) {
-    const source = data.images[one.images[what]];
-    const image = source ? element("img", { src: source, alt: "" }) : element("span", {}, "(no image here)");
-    return element("figure", {}, image, element("figcaption", {}, caption));
+  function image(one, what, caption) {
+    const source = DATA.images[one.images[what]];
+    const shown = source ? element("img", { src: source, alt: "" }) : element("span", {}, "(no image here)");
+    return element("figure", {}, shown, element("figcaption", {}, caption));
   }
 
-  const triple = (one, row) => element("div", { class: "images" }, picture(one, "", "original"),
-    picture(one, "distorted", `distorted: ${number(row[DISTANCE])}`),
-    picture(one, `reference ${reference(row)}`, `${reference(row)}: ${number(row[NEAREST_DISTANCE])}`));
+  function triple(one, row) {
+    const images = [image(one, "original", "original"), image(one, "distorted", `distorted: ${number(row[DISTANCE])}`)];
+    if (row[NEAREST] >= 0) images.push(image(one, `reference ${reference(row)}`, `${reference(row)}: ${number(row[NEAREST_DISTANCE])}`));
+    return element("div", { class: "images" }, ...images);
+  }
 
   function filter() {
     const text = by("search").value.trim().toLowerCase();
-    const [probe, wanted] = [by("probe").value, by("verdict").value];
-    chosen = data.variants.map((_, place) => place).filter((place) => AXES.every((axis, part) =>
-      by(axis).value === "" || data.variants[place][part] === by(axis).value || (part > 0 && !data.variants[place][part] && by("metric").value)));
-    found = [];
-    data.cases.forEach((one, index) => {
-      if ((probe !== "" && one.probe !== Number(probe)) || (text && !titleOf(one).toLowerCase().includes(text))) return;
-      let [worst, missed, count, least] = [-1, 0, 0, Infinity];
-      for (const place of chosen) {
-        const row = data.rows[index][place];
+    const [probe, wanted, metric] = [by("probe").value, by("verdict").value, by("metric").value];
+    const selected = DATA.variants.map((_, variant) => variant).filter((variant) => AXES.every((axis, part) => {
+      const value = DATA.variants[variant][part];  // what has no network is shown for each, where its metric is selected
+      return by(axis).value === "" || value === by(axis).value || (value === "" && metric !== "");
+    }));
+    matches = [];
+    DATA.cases.forEach((one, index) => {
+      if ((probe !== "" && one.probe !== probe) || (text && !titleOf(one).toLowerCase().includes(text))) return;
+      const match = { index, worst: -1, least: Infinity, variants: 0, unmeasured: 0, failed: 0 };
+      for (const variant of selected) {
+        const row = DATA.rows[index][variant];
         if (!row) continue;
-        count += 1;
-        missed += 1 - row[PASSED];
-        const margin = row[MARGIN] ?? (row[PASSED] ? Number.MAX_VALUE : -2);
-        if (margin < least || worst < 0) [worst, least] = [place, margin];
+        const state = stateOf(row);
+        match.variants += 1;
+        match.unmeasured += state === "unmeasured";
+        match.failed += state === "failed";
+        const margin = { unmeasured: -3, failed: row[MARGIN] ?? -2, passed: row[MARGIN] ?? Number.MAX_VALUE }[state];
+        if (margin < match.least || match.worst < 0) [match.worst, match.least] = [variant, margin];
       }
-      if (count && (wanted === "" || (missed > 0) === (wanted === "missed"))) found.push({ index, worst, missed, count, least });
+      const states = { unmeasured: match.unmeasured > 0, failed: match.failed > 0, passed: !match.unmeasured && !match.failed };
+      if (match.variants && (wanted === "" || states[wanted])) matches.push(match);
     });
-    found.sort((a, b) => b.missed / b.count - a.missed / a.count || a.least - b.least || a.index - b.index);
-    const missed = found.filter((each) => each.missed).length;
-    const variants = chosen.length === 1 ? nameOf(data.variants[chosen[0]]) : `${chosen.length} variants`;
-    by("count").textContent = `${found.length} case${found.length === 1 ? "" : "s"}, ${missed} missed by ${chosen.length === 1 ? "" : "at least one of "}${variants}; worst first`;
+    const share = (match, state) => match[state] / match.variants;
+    matches.sort((a, b) => share(b, "unmeasured") - share(a, "unmeasured") || share(b, "failed") - share(a, "failed")
+      || a.least - b.least || a.index - b.index);
+    const count = (state) => matches.filter((match) => match[state]).length;
+    const name = selected.length === 1 ? nameOf(selected[0]) : `at least one of ${selected.length} variants`;
+    by("count").textContent = [`${matches.length} case${matches.length === 1 ? "" : "s"}`,
+      ...(count("unmeasured") ? [`${count("unmeasured")} could not be measured`] : []),
+      `${count("failed")} failed by ${name}; worst first`].join(", ");
     drawn = 0;
     by("cases").replaceChildren();
     more();
   }
 
+  function summary(match, row) {
+    if (match.variants === 1) return [verdict(row)];
+    const states = ["unmeasured", "failed"].filter((state) => match[state]);
+    const words = { unmeasured: "? could not be measured by", failed: "✗ failed by" };
+    return [...states.map((state) => element("span", { class: state }, `${words[state]} ${match[state]} of ${match.variants}`)),
+      ...(states.length ? [] : [element("span", { class: "passed" }, `✓ passed by all ${match.variants}`)]),
+      element("small", {}, `worst: ${nameOf(match.worst)} ${percent(row[MARGIN])}`)];
+  }
+
   function more() {
-    for (const each of found.slice(drawn, drawn + PAGE)) {
-      const one = data.cases[each.index], row = data.rows[each.index][each.worst];
-      const summary = each.count === 1 ? [verdict(row)] : [
-        element("span", { class: each.missed ? "missed" : "passed" },
-          each.missed ? `✗ missed by ${each.missed} of ${each.count}` : `✓ passed by all ${each.count}`),
-        element("small", {}, `worst: ${nameOf(data.variants[each.worst])} ${percent(row[MARGIN])}`)];
+    for (const match of matches.slice(drawn, drawn + CASES_AT_ONCE)) {
+      const one = DATA.cases[match.index], row = DATA.rows[match.index][match.worst];
       const button = element("button", { type: "button" }, element("span", { class: "title" }, titleOf(one)),
-        triple(one, row), ...summary);
-      button.addEventListener("click", () => open(each));
+        triple(one, row), ...summary(match, row));
+      button.addEventListener("click", () => open(match));
       by("cases").append(element("li", {}, button));
     }
-    drawn = Math.min(found.length, drawn + PAGE);
-    by("more").hidden = drawn >= found.length;
+    drawn = Math.min(matches.length, drawn + CASES_AT_ONCE);
+    by("more").hidden = drawn >= matches.length;
+  }
+
+  function table(name, label, caption, heads, rows) {
+    return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
+      element("table", { class: name }, element("caption", {}, caption),
+        element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))),
+        element("tbody", {}, ...rows)));
   }
 
   function layers(row) {
     if (!row[LAYERS]?.length) return [];
-    const [mine, theirs] = [[LAYERS, DISTANCE], [NEAREST_LAYERS, NEAREST_DISTANCE]]
+    const [distorted, nearest] = [[LAYERS, DISTANCE], [NEAREST_LAYERS, NEAREST_DISTANCE]]
       .map(([parts, total]) => row[parts].map((part) => part * row[total] / 1000));
-    const most = Math.max(...mine, ...theirs, Number.MIN_VALUE);
-    const gaps = mine.map((value, layer) => (row[PASSED] ? 1 : -1) * (theirs[layer] - value));
+    const largest = Math.max(...distorted, ...nearest, Number.MIN_VALUE);
+    const gaps = distorted.map((value, layer) => (row[PASSED] ? 1 : -1) * (nearest[layer] - value));
     const decisive = gaps.indexOf(Math.max(...gaps));
     const bar = (value, kind) => element("td", {}, element("span", { class: `bar ${kind}`,
-      style: `width: ${(7 * value / most).toFixed(2)}rem` }), number(Number(value.toPrecision(3))));
-    const body = mine.map((value, layer) => element("tr", layer === decisive ? { "aria-current": "true" } : {},
-      element("th", { scope: "row" }, `${layer + 1}${layer === decisive ? " ◂" : ""}`), bar(value, ""), bar(theirs[layer], "reference")));
-    const head = ["layer", "to the distorted image", `to ${reference(row)}`];
-    return [element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Layers" }, element("table", { class: "layers" },
-      element("caption", {}, `Each layer's part of both distances. ◂: layer ${decisive + 1} decided it most.`),
-      element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
-      element("tbody", {}, ...body)))];
+      style: `width: ${(7 * value / largest).toFixed(2)}rem` }), number(Number(value.toPrecision(3))));
+    const rows = distorted.map((value, layer) => element("tr", layer === decisive ? { "aria-current": "true" } : {},
+      element("th", { scope: "row" }, `${layer + 1}${layer === decisive ? " ◂" : ""}`), bar(value, ""), bar(nearest[layer], "reference")));
+    return [table("layers", "Layers", `Each layer's part of both distances. ◂: layer ${decisive + 1} contributed most to the verdict.`,
+      ["layer", "to the distorted image", `to ${reference(row)}`], rows)];
   }
 
-  function open(each) {
-    const one = data.cases[each.index], rows = data.rows[each.index], at = found.indexOf(each);
+  function open(match) {
+    const one = DATA.cases[match.index], rows = DATA.rows[match.index], at = matches.indexOf(match);
     by("case-title").textContent = titleOf(one);
-    const steps = [["previous", found[at - 1]], ["next", found[at + 1]]];
-    for (const [id, other] of steps) [by(id).disabled, by(id).onclick] = [!other, () => open(other)];
+    for (const [id, other] of [["previous", matches[at - 1]], ["next", matches[at + 1]]]) {
+      [by(id).disabled, by(id).onclick] = [!other, () => open(other)];
+    }
     const part = element("div");
     const buttons = new Map();
-    const choose = (place) => {
-      part.replaceChildren(triple(one, rows[place]),
-        element("p", {}, element("strong", {}, nameOf(data.variants[place])), ": ", verdict(rows[place])), ...layers(rows[place]));
-      for (const [other, button] of buttons) button.closest("tr").toggleAttribute("aria-current", other === place);
-      buttons.get(place).closest("tr").setAttribute("aria-current", "true");
+    const choose = (variant) => {
+      part.replaceChildren(triple(one, rows[variant]),
+        element("p", {}, element("strong", {}, nameOf(variant)), ": ", verdict(rows[variant])), ...layers(rows[variant]));
+      for (const button of buttons.values()) button.closest("tr").removeAttribute("aria-current");
+      buttons.get(variant).closest("tr").setAttribute("aria-current", "true");
     };
-    const body = data.variants.map((variant, place) => [variant, place, rows[place]]).filter(([, , row]) => row)
-      .map(([variant, place, row]) => {
-        const button = element("button", { type: "button" }, nameOf(variant));
-        button.addEventListener("click", () => { choose(place); by("case").scrollTo(0, 0); });
-        buttons.set(place, button);
-        return element("tr", {}, element("td", {}, button), element("td", {}, verdict(row)),
-          element("td", { class: "number" }, number(row[DISTANCE])), element("td", {}, reference(row)),
-          element("td", { class: "number" }, number(row[NEAREST_DISTANCE])));
-      });
-    const head = ["variant", "verdict and margin", "distorted at", "nearest reference", "at"];
+    const body = DATA.variants.flatMap((_, variant) => {
+      const row = rows[variant];
+      if (!row) return [];
+      const button = element("button", { type: "button" }, nameOf(variant));
+      button.addEventListener("click", () => { choose(variant); by("case").scrollTo(0, 0); });
+      buttons.set(variant, button);
+      return [element("tr", {}, element("td", {}, button), element("td", {}, verdict(row)),
+        element("td", { class: "number" }, number(row[DISTANCE])), element("td", {}, reference(row)),
+        element("td", { class: "number" }, number(row[NEAREST_DISTANCE])))];
+    });
     const facts = Object.entries(one.drawn).map(([name, value]) => `${name}: ${value}`).join(", ");
     by("case-body").replaceChildren(part, ...(facts ? [element("p", { class: "note" }, `Drawn with ${facts}`)] : []),
-      element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Every variant's verdict" },
-        element("table", { class: "verdicts" }, element("caption", {}, "Every variant's verdict; choose one to see its layers"),
-          element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
-          element("tbody", {}, ...body.map((row) => row)))));
-    choose(each.worst);
+      table("verdicts", "Every variant's verdict", "Every variant's verdict; select one to see its layers",
+        ["variant", "verdict and margin", "distance", "nearest reference", "its distance"], body));
+    choose(match.worst);
     if (!by("case").open) by("case").showModal();
     by("case").scrollTo(0, 0);
   }
 
-  data.probes.forEach((probe, place) => by("probe").append(element("option", { value: place }, probe)));
+  for (const probe of new Set(DATA.cases.map((one) => one.probe))) by("probe").append(element("option", { value: probe }, probe));
   AXES.forEach((axis, part) => {
-    const values = new Set(data.variants.map((variant) => variant[part]).filter(Boolean));
+    const values = new Set(DATA.variants.map((variant) => variant[part]).filter(Boolean));
     for (const value of values) by(axis).append(element("option", { value }, value));
   });
   for (const id of [...AXES, "probe", "verdict", "search"]) by(id).addEventListener("input", filter);
@@ -211,7 +214,10 @@ function gallery() {
     if (event.key === "ArrowRight") by("next").click();
   });
   by("filters").addEventListener("submit", (event) => event.preventDefault());
-  by("lossy").hidden = !data.lossy;
+  if (DATA.images_left_out) {
+    by("left-out").hidden = false;
+    by("left-out").textContent = `${DATA.images_left_out} images are left out, as the page has no room for them; dps probes draw shows all.`;
+  }
   filter();
 }
 

@@ -1,67 +1,75 @@
-"""report.html: the run as one page that asks nothing of any other address, with the images of its cases."""
+"""report.html: a run as one self-contained HTML file (no external requests), with the images of its cases."""
 
+import csv
 import functools
+import io
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
+from dps.errors import one_line
 from dps.report import (
+    album,
     figure_style,
     figures,
-    gallery,
     held,
     pass_fractions,
     published,
     results,
     scores_table,
+    tables,
     throughput_table,
 )
 from dps.report.album import Album
 from dps.report.pass_fractions import PassCounts
-from dps.report.results import Row
+from dps.rows import Row, case_name, describe, variant_key, was_measured
+
+ERRORS_LISTED = 20
+"""How many different errors are listed above everything else; the gallery has all."""
 
 
-def render(document: Row, album: Album) -> Iterator[str]:
-    """Make the page.
+def render(document: Row, images: Album) -> Iterator[str]:
+    """Return the page piece by piece; the same for the same input.
 
     Args:
         document: results.json.
-        album: images of its cases; those that it lacks are shown by their numbers alone.
-
-    Returns:
-        HTML with everything in it, piece by piece. The same for the same input.
+        images: of its cases; those that it lacks are shown by their numbers alone.
     """
-    table = pass_fractions.count(document["cases"])
-    about = document["run"]
+    run = document["run"]
+    counts = pass_fractions.count(document["cases"])
+    grids = {}
+    if counts.variants:
+        title = "Cases passed by each variant, by probe; higher is better"
+        grids["table-1"] = pass_fractions.table(counts, published.table1(), title)
+    if document["scores"]:
+        grids["table-2"] = scores_table.table(document["scores"], published.table2(), run["dataset"])
+    speeds = {
+        f"table-throughput-{n}": grid for n, grid in enumerate(throughput_table.as_tables(document["throughput"]))
+    }
+    data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
-        run=about,
-        facts=_facts(document, table),
-        words=pass_fractions.in_words(table),
-        table=pass_fractions.table(table, published.table1()),
+        run=run,
+        facts=_facts(document, counts),
+        unmeasured=_unmeasured(document),
+        words=pass_fractions.in_words(counts),
+        grids=grids | speeds,
+        speeds=speeds,
         probes=[
-            {"name": probe, "asks": about["probes"].get(probe, ""), "figures": _figures(document, table, probe)}
-            for probe in table.probes
+            {"name": probe, "asks": run["probes"].get(probe, ""), "figures": list(_figures(document, counts, probe))}
+            for probe in counts.probes
         ],
-        scores=document["scores"] and scores_table.table(document["scores"], published.table2(), about["dataset"]),
-        throughput=throughput_table.as_tables(document["throughput"]),
         costs=throughput_table.in_words(document["throughput"]),
         invariants=held.in_words(document.get("invariants", [])),
-        data=_as_script(gallery.data(document, table, album)),
+        data=_as_script({"tables": {name: _as_texts(grid) for name, grid in (grids | speeds).items()}, **data}),
         css=asset("page.css"),
         js=asset("page.js"),
     )  # fmt: skip
     return pieces
 
 
-def prepare() -> None:
-    """Import and load what pages are made with: a second that may pass while somebody else measures."""
-    environment().get_template("page.html.j2")
-    figure_style.as_svg(figure_style.blank(1, 1))
-
-
 @functools.cache
 def environment() -> Any:
-    """Where our templates are found; what they are filled with is escaped."""
+    """Return what fills our templates, and escapes what it fills in."""
     import jinja2
 
     return jinja2.Environment(
@@ -78,35 +86,61 @@ def asset(name: str) -> str:
     return resources.files("dps.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _as_script(data: Row) -> Iterator[Any]:
-    """Data as JSON inside a script element, which nothing in it can end; piece by piece."""
+def _as_script(data: Row) -> Iterator[str]:
+    """Yield data as JSON inside a script element, which nothing in it can end."""
     for piece in results.as_json(data, separators=(",", ":")):
         yield piece.replace("<", "\\u003c")
 
 
-def _figures(document: Row, table: PassCounts, probe: str) -> list[Any]:
-    found = figures.of_probe(document, table, probe)
-    return [figure_style.as_svg(figure) for _, figure in found]
+def _as_texts(table: tables.Table) -> Row:
+    """Return the forms in which a table is copied."""
+    text = io.StringIO()
+    write = csv.writer(text).writerow
+    write([*tables.KEYS, *(column.head for column in table.columns)])
+    for variant, cells in zip(table.rows, table.cells, strict=True):
+        write([*(name or "" for name in variant), *map(str, cells)])
+    return {"markdown": "\n".join(tables.as_markdown(table)), "csv": text.getvalue(), "latex": tables.as_latex(table)}
 
 
-def _facts(document: Row, table: PassCounts) -> list[tuple[str, str]]:
-    """What was measured, in a few words each."""
-    about = document["run"]
+def _figures(document: Row, counts: PassCounts, probe: str) -> Iterator[Row]:
+    """Yield each figure as SVG; where one cannot be drawn, why: a report is not lost to a figure."""
+    for name, plot in figures.PLOTS.items():
+        try:
+            if (figure := plot(document, counts, probe)) is not None:
+                yield {"svg": figure_style.as_svg(figure), "fault": ""}
+        except Exception as error:  # noqa: BLE001 - whatever Matplotlib does not take
+            yield {"svg": "", "fault": f"The figure {name!r} could not be drawn: {one_line(error)}"}
+
+
+def _unmeasured(document: Row) -> Row:
+    """Return how many cases could not be measured, and why, by variant."""
+    rows = [row for row in document["cases"] if not was_measured(row)]
+    names: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        names.setdefault((variant_key(row).label, describe(row)), []).append(case_name(row))
+    lines = [
+        f"{variant}, {_counted(len(cases), 'case')} such as {cases[0]}: {error}"
+        for (variant, error), cases in sorted(names.items(), key=lambda item: -len(item[1]))
+    ]
+    more = len(lines) - ERRORS_LISTED
+    lines = [*lines[:ERRORS_LISTED], *([f"and {more} more, see the cases below"] if more > 0 else [])]
+    return {"cases": _counted(len({case_name(row) for row in rows}), "case") if rows else "", "lines": lines}
+
+
+def _facts(document: Row, counts: PassCounts) -> list[tuple[str, str]]:
+    """Return what was measured, in a few words each."""
+    run = document["run"]
     facts = []
-    if table.variants:
-        cases = len({(row["probe"], row["case"]) for row in document["cases"]})
-        networks, normalizations, metrics = (list(dict.fromkeys(part)) for part in zip(*table.variants, strict=True))
-        axes = [metrics, *([each for each in part if each] for part in (networks, normalizations))]
-        facts.append((_counted(len(table.variants), "variant"), "; ".join(", ".join(axis) for axis in axes if axis)))
-        facts.append(
-            (_counted(cases, "case"), f"{_counted(len(table.probes), 'probe')}, SHA-256 {about['probes_sha256'][:8]}…")
-        )
-    weights = [f"{name} ({of['weights']}, {of['sha256'][:8]}…)" for name, of in about["networks"].items()]
-    if weights:
-        facts.append(("Weights", ", ".join(weights)))
-    facts.append(("Versions", f"dps {about['dps']}, PyTorch {about['torch']}, {about['device']}"))
-    return facts
+    if counts.variants:
+        cases = len({case_name(row) for row in document["cases"]})
+        axes = (", ".join(dict.fromkeys(filter(None, names))) for names in zip(*counts.variants, strict=True))
+        facts.append((_counted(len(counts.variants), "variant"), "; ".join(filter(None, axes))))
+        probes = f"{_counted(len(counts.probes), 'probe')}, SHA-256 {run['probes_sha256'][:8]}…"
+        facts.append((_counted(cases, "case"), probes))
+    weights = [f"{name} ({by['weights']}, {by['sha256'][:8]}…)" for name, by in run["networks"].items()]
+    facts += [("Weights", ", ".join(weights))] if weights else []
+    return [*facts, ("Versions", f"dps {run['dps']}, PyTorch {run['torch']}, {run['device']}")]
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,4 +1,4 @@
-"""probes/README.md: what each probe asks, shows and draws, why a person would agree, and what a run found."""
+"""probes/README.md: what each probe asks, shows and draws, why a person would agree, and the results of a run."""
 
 import io
 from collections import Counter
@@ -10,13 +10,13 @@ import PIL.Image
 from dps import files
 from dps.errors import UsageError
 from dps.probes import Case, Probe
-from dps.report import pass_fractions, severity, sheets, tables
+from dps.report import pass_fractions, severity, sheets
 from dps.report.pass_fractions import PassCounts
-from dps.report.results import Row
-from dps.rows import VariantKey
+from dps.report.tables import escape_markdown
+from dps.rows import Row, VariantKey
 
-MOST_IMAGES, MOST_BYTES, COLORS = 16, 60_000, 128
-"""Of a sheet on the page: so many images, or as many as fit into so many bytes, in so many colors."""
+SHEET_IMAGES, SHEET_BYTES, SHEET_COLORS = 16, 60_000, 128
+"""Limits of a sheet on the page."""
 
 TEXT = """\
 # Probes
@@ -28,27 +28,29 @@ Written by
 and not by hand. The numbers are those of `{run}`: dps {dps}, PyTorch {torch}, weights
 {weights}.
 
-A probe asks the same of many drawn cases: *is the distorted image closer to the original than every reference?* Each
-sheet shows a few of its cases: original, distorted image and, where there is one, the case's own reference. The others
-have the seven standard references: black, white, gray, red, green, blue and noise. Ranges are as in the YAML files
-beside this page; `between` is drawn evenly, `cycle` goes in turn, `deal` like cards, `each` makes a case of each.
-Cells: {cells}, by Wilson's method.
+A probe asks the same question of many drawn cases: *is the distorted image closer to the original than every
+reference?* Each sheet shows a few of its cases: original, distorted image and, where there is one, the case's own
+reference. The others have the seven standard references: black, white, gray, red, green, blue and noise. Ranges are
+those of the YAML files in this folder: `between` draws uniformly, `cycle` takes values in turn, `deal` deals them out
+like cards, `each` makes a case for each.
+Cells: {cells}, by Wilson's method. Cases that could not be measured count in no cell.
 `dps report RESULTS.json --probe PROBE --by NAME` breaks a pass fraction down by anything that its cases were drawn
-with. Sheets have few colors here; `dps probes draw --out DIR` draws all cases as they are.
+with. Sheets are reduced to few colors; `dps probes draw --out DIR` draws all cases as they are.
 """
 
 LEFT_OUT = """
 ## Left out
 
 **texture_swap** (the same silhouette with another texture, against the same texture with another silhouette): people
-[name things by their shape](https://arxiv.org/abs/1811.12231), but which of two such pictures they would call closer
-is not as clear. Of a dozen such triples drawn from the icons and textures above, several made us hesitate, and some
-looked closer by texture; so there is no answer that a metric could be held to.
+[name things by their shape](https://arxiv.org/abs/1811.12231), but which of two such images they would call closer to
+the original is less clear. We drew a dozen such triples from the icons and textures above: for several of them we could
+not decide, and in some the image with the same texture looked closer. So there is no answer that a metric could be
+required to give.
 """
 
 
 def write(document: Row, probes: Sequence[Probe], path: Path, command: str) -> Iterator[Path]:
-    """Write the page, and a sheet of each probe into ``sheets/`` beside it.
+    """Write the page, and a sheet of each probe into the folder ``sheets/`` next to it.
 
     Args:
         document: results.json of a run of these probes.
@@ -60,92 +62,93 @@ def write(document: Row, probes: Sequence[Probe], path: Path, command: str) -> I
         The files, as they are written.
 
     Raises:
-        UsageError: the run did not ask one of the probes, or asked it of other cases.
+        UsageError: the run lacks one of the probes, or had other cases of it.
         DrawError: a case cannot be drawn.
         OSError: a file cannot be written.
     """
-    table = pass_fractions.count(document["cases"])
     for probe in probes:
-        _check(document, probe)
+        measured = {row["case"] for row in document["cases"] if row["probe"] == probe.name}
+        if measured != {case.id for case in probe.cases}:
+            raise UsageError(
+                f"{probe.name}: the run has {len(measured)} cases, which are not the {len(probe.cases)} of "
+                f"{probe.path}; run pytest suites/test_probes.py first."
+            )
     (path.parent / "sheets").mkdir(parents=True, exist_ok=True)
     for probe in probes:
         sheet = path.parent / "sheets" / f"{probe.name}.png"
         files.write(sheet, _sheet(probe.cases))
         yield sheet
-    files.write(path, page(document, table, probes, command).encode())
+    files.write(path, page(document, probes, command).encode())
     yield path
 
 
-def page(document: Row, table: PassCounts, probes: Sequence[Probe], command: str) -> str:
-    """The page's text."""
+def page(document: Row, probes: Sequence[Probe], command: str) -> str:
+    """Return the page's text."""
     run = document["run"]
     weights = ", ".join(
         f"{name} {network['weights']} `{network['sha256'][:12]}`" for name, network in run["networks"].items()
     )
-    about = {"run": run["command"], "dps": run["dps"], "torch": run["torch"], "cells": pass_fractions.CELLS}
-    parts = [TEXT.format(command=command, weights=weights, **about)]
-    parts += ["\n".join([*_section(document, table, probe), ""]) for probe in probes]
-    return "\n".join(parts) + LEFT_OUT
+    text = TEXT.format(
+        command=command,
+        run=run["command"],
+        dps=run["dps"],
+        torch=run["torch"],
+        weights=weights,
+        cells=pass_fractions.CELLS,
+    )
+    counts = pass_fractions.count(document["cases"])
+    return "\n".join([text, *("\n".join([*_section(document, counts, probe), ""]) for probe in probes)]) + LEFT_OUT
 
 
 def heading(probe: Probe) -> str:
-    """What stands above a probe's section: its name, and how many cases it has by default."""
+    """Return the heading of a probe's section: its name, and how many cases it has by default."""
     return f"## {probe.name}: {len(probe.cases)} cases"
 
 
 def ranges(probe: Probe) -> str:
-    """What a probe's file declares of its cases, as it stands there."""
+    """Return what a probe's file declares of its cases, word for word."""
     _, _, cases = probe.path.read_text(encoding="utf-8").partition("\ncases:\n")
     return f"```yaml\ncases:\n{cases.rstrip()}\n```"
 
 
-def _section(document: Row, table: PassCounts, probe: Probe) -> Iterator[str]:
-    yield from (heading(probe), "", f"*{tables.escape_markdown(probe.asks)}*", "")
+def _section(document: Row, counts: PassCounts, probe: Probe) -> Iterator[str]:
+    yield from (heading(probe), "", f"*{escape_markdown(probe.asks)}*", "")
     yield from (f"![Cases of {probe.name}](sheets/{probe.name}.png)", "")
-    yield from (f"Why a person would agree: {tables.escape_markdown(probe.because)}", "")
-    yield from (f"Source: {tables.escape_markdown(probe.source)}.", "")
+    yield from (f"Why a person would agree: {escape_markdown(probe.because)}", "")
+    yield from (f"Source: {escape_markdown(probe.source)}.", "")
     yield from (ranges(probe), "")
-    yield from _results(table, probe.name)
+    yield from _results(counts, probe.name)
     if sentences := severity.in_words(document, probe.name):
-        yield from ("", *(f"- {tables.escape_markdown(sentence)}" for sentence in sentences))
+        yield from ("", *(f"- {escape_markdown(sentence)}" for sentence in sentences))
 
 
-def _results(table: PassCounts, probe: str) -> Iterator[str]:
-    """A row for each metric and normalization, a column for each network."""
-    networks = list(dict.fromkeys(key.network for key in table.variants if key.network))
-    yield "| metric | normalization | " + " | ".join([*(networks or [""]), ""]).rstrip()
-    yield "| --- | --- |" + " ---: |" * max(1, len(networks))
-    for metric, normalization in dict.fromkeys((key.metric, key.normalization) for key in table.variants):
-        counts = [table.of(VariantKey(network, normalization, metric), probe).cell() for network in networks]
-        alone = table.of(VariantKey(None, None, metric), probe).cell()
-        cells = [str(alone), *[""] * (len(networks) - 1)] if alone.text else map(str, counts)
-        yield f"| {tables.escape_markdown(metric)} | {normalization or ''} | " + " | ".join(cells) + " |"
-
-
-def _check(document: Row, probe: Probe) -> None:
-    """See that a run asked this probe, of these cases."""
-    asked = {row["case"] for row in document["cases"] if row["probe"] == probe.name}
-    if asked != {case.id for case in probe.cases}:
-        raise UsageError(
-            f"{probe.name}: the run asked {len(asked)} cases, but {probe.path} has {len(probe.cases)} or others; "
-            "run pytest suites/test_probes.py first."
-        )
+def _results(counts: PassCounts, probe: str) -> Iterator[str]:
+    """Yield a table with a row for each metric and normalization, and a column for each network."""
+    networks = list(dict.fromkeys(variant.network for variant in counts.variants if variant.network)) or [""]
+    yield f"| metric | normalization | {' | '.join(networks)} |"
+    yield "| --- | --- |" + " ---: |" * len(networks)
+    for metric, normalization in dict.fromkeys((variant.metric, variant.normalization) for variant in counts.variants):
+        keys = [VariantKey(network, normalization, metric) for network in networks]
+        if VariantKey(None, None, metric) in counts.variants:
+            keys[0] = VariantKey(None, None, metric)
+        cells = " | ".join(str(counts.of(key, probe).cell()) for key in keys)
+        yield f"| {escape_markdown(metric)} | {normalization or ''} | {cells} |"
 
 
 def _sheet(cases: Sequence[Case]) -> bytes:
-    """A few cases as a small PNG."""
-    images = 2 + sum(not how.standard for how in cases[0].references.values())
-    for count in range(max(1, MOST_IMAGES // images), 0, -1):
+    """Return a sheet of a few cases as a small PNG file."""
+    images = 2 + sum(not recipe.standard for recipe in cases[0].references.values())
+    for count in range(max(1, SHEET_IMAGES // images), 0, -1):
         data = io.BytesIO()
-        whole = sheets.sheet(_unlike(cases, count))
-        whole.quantize(COLORS, dither=PIL.Image.Dither.NONE).save(data, "PNG", optimize=True)
-        if data.tell() < MOST_BYTES:
+        sheet = sheets.sheet(_dissimilar(cases, count))
+        sheet.quantize(SHEET_COLORS, dither=PIL.Image.Dither.NONE).save(data, "PNG", optimize=True)
+        if data.tell() < SHEET_BYTES:
             break
     return data.getvalue()
 
 
-def _unlike(cases: Sequence[Case], count: int) -> list[Case]:
-    """Some cases whose ids have as little in common as possible, such as content and angle; in order."""
+def _dissimilar(cases: Sequence[Case], count: int) -> list[Case]:
+    """Return some cases whose ids have as little in common as possible, such as content and angle; in order."""
     used: Counter[str] = Counter()
     rest = list(cases)
     for _ in range(min(count, len(cases))):
