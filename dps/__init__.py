@@ -12,7 +12,7 @@ reference. Imports go down this list and never up; a test holds that:
     cli
     plugin
     report
-    throughput, explain, pairs
+    throughput, explain, image_files
     session
     agreement, falsify, invariants
     measurement

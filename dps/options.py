@@ -58,6 +58,7 @@ class Options:
         "pytest, put the path of the suites first: pytest suites/ --probes=DIR",
         action="append",
     )
+    select_probe: Sequence[str] = _option("NAME", argparse.SUPPRESS, action="append")
     cases: int | None = _option(
         "N",
         "Cases that each drawn probe expands to (whole scenes); the first 10 are the same for any N.",

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -353,7 +354,9 @@ class Recorder:
         configuration = self.config.stash[CONFIGURATION]
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
         if self.gathered:
-            command = shlex.join(["pytest", *self.config.invocation_params.args])
+            installed = self.config.inipath == locations.PACKAGE / "pytest.ini"
+            words = ["dps", *sys.argv[1:]] if installed else ["pytest", *self.config.invocation_params.args]
+            command = shlex.join(words)
             finished = report.finish(configuration, self.gathered, command, interrupted=interrupted)
             self.lines = finished.lines
             if finished.failed and session.exitstatus == pytest.ExitCode.OK:

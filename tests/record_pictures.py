@@ -10,8 +10,10 @@ from pathlib import Path
 import PIL.Image
 from playwright.sync_api import sync_playwright
 
-from dps import explain, pairs, probes
+from dps import explain, probes
+from dps.options import Options
 from dps.report import explain_page, sheets
+from dps.session.configuration import configure_measurement
 from tests.test_page import CHROMIUM, QUIET
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,9 +63,11 @@ def save(image: PIL.Image.Image, name: str) -> None:
 
 def failure(asked: list[probes.Probe]) -> PIL.Image.Image:
     """dps explain translate/rings-022 --network vgg16 --metric spatial --layers 3 --out DIR: layer-3-spatial.png"""
-    variant = pairs.ask("spatial", "vgg16", "none")
+    options = Options(metric=["spatial"], network=["vgg16"], normalization=["none"])
+    configuration = configure_measurement(options)
+    (variant,) = configuration.variants
     case = explain.find(asked, "translate/rings-022")
-    explanation = explain.explain(case.name, case.draw(), variant.variant, variant.engine())
+    explanation = explain.explain(case.name, case.draw(), variant, configuration.engine("vgg16"))
     with tempfile.TemporaryDirectory() as folder:
         explain_page.write(explanation, [3], "", "", Path(folder))
         with PIL.Image.open(Path(folder) / "layer-3-spatial.png") as image:

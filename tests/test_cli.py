@@ -31,9 +31,9 @@ def test_weights_says_source_and_digest_of_each() -> None:
     assert result.output.count("SHA-256") == 3
 
 
-def test_weights_that_are_missing_are_named_with_exit_code_2(tmp_path: Path) -> None:
+def test_weights_that_are_missing_are_named_with_exit_code_1(tmp_path: Path) -> None:
     result = dps("weights", "--weights", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert result.output.count("weights of") == 3
 
 
@@ -64,15 +64,15 @@ def test_layers_add_up_to_the_distance(images: list[Path]) -> None:
 )
 def test_a_wrong_name_gets_one_line_and_exit_code_2(images: list[Path], words: list[str], message: str) -> None:
     result = dps("distance", images[0], images[1], *words)
-    assert result.exit_code == 2
+    assert result.exit_code == 4
     assert len(result.output.splitlines()) == 1
     assert message in result.output
 
 
 def test_images_of_two_sizes_are_refused_with_both(images: list[Path]) -> None:
     result = dps("distance", images[0], images[3])
-    assert result.exit_code == 2
-    assert "64 x 64 and 8 x 8 pixels; they must have one size" in result.output
+    assert result.exit_code == 4
+    assert "64 x 64 and 8 x 8 pixels; they must have the same size" in result.output
 
 
 def test_probes_are_listed_with_question_count_and_source() -> None:
@@ -95,7 +95,7 @@ def test_contact_sheets_show_the_drawn_cases(tmp_path: Path) -> None:
 
 def test_an_unknown_probe_is_refused(tmp_path: Path) -> None:
     result = dps("probes", "draw", "invrt", "--out", tmp_path / "sheets")
-    assert result.exit_code == 2
+    assert result.exit_code == 4
     assert "unknown probe 'invrt'. Did you mean 'invert'?" in result.output
     assert not (tmp_path / "sheets").exists()
 
@@ -108,12 +108,12 @@ def test_the_stand_in_is_written_and_verified(tmp_path: Path) -> None:
     assert "synthetic\n" in found.output
     assert "2afc/noise: 2\n" in found.output
     next((folder / "2afc").rglob("*.png")).write_bytes(b"cut")
-    assert dps("bapps", "verify", folder).exit_code == 2
+    assert dps("bapps", "verify", folder).exit_code == 4
 
 
 def test_a_folder_that_is_not_there_is_named_and_nothing_else(tmp_path: Path) -> None:
     done = dps("bapps", "verify", str(tmp_path / "none"))
-    assert done.exit_code == 2
+    assert done.exit_code == 4
     assert done.stdout == f"{tmp_path / 'none'}: no such folder.\n"
     assert done.stderr == f"Error: {tmp_path / 'none'}: 1 fault.\n"
 

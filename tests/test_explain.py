@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import PIL.Image
@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import explain, images, metrics, pairs, probes
+from dps import explain, image_files, images, metrics, probes
 from dps.errors import MetricError, UsageError
 from dps.explain import Explanation
 from dps.images import Triple
 from dps.measurement import Engine
 from dps.networks import Extractor
+from dps.options import Options
 from dps.report import explain_page as report
+from dps.session.configuration import RunConfiguration, configure_measurement
 
 CASES = {case.name: case for probe in probes.load([probes.BUILT_IN], 6) for case in probe.cases}
 
@@ -171,8 +173,8 @@ def test_the_page_has_everything_in_it_and_runs_nothing(alexnet: Extractor, tmp_
         report.write(explanation, [6], "", "", tmp_path)
 
 
-def pair(**given: Any) -> pairs.Asked:
-    return pairs.ask(**{"metric": "pixel", "network": "alexnet", "normalization": "none", **given})
+def of_one(metric: str) -> RunConfiguration:
+    return configure_measurement(Options(metric=[metric], network=["alexnet"], normalization=["none"]))
 
 
 def test_distances_of_files_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,10 +182,10 @@ def test_distances_of_files_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, value in {"a": 100, "b": 110, "c": 100}.items():
         PIL.Image.fromarray(np.full((40, 40, 3), value, dtype=np.uint8)).save(f"{name}.png")
     files = Path("a.png"), [Path("b.png"), Path("c.png")]
-    assert pairs.distances(pair(), *files) == [(pytest.approx((10 / 255) ** 2), ()), (0, ())]
-    (far, layers), (near, none) = pairs.distances(pair(metric="spatial"), *files)
+    assert image_files.distances(of_one("pixel"), *files) == [(pytest.approx((10 / 255) ** 2), ()), (0, ())]
+    (far, layers), (near, none) = image_files.distances(of_one("spatial"), *files)
     assert far == pytest.approx(sum(layers), rel=1e-12)
     assert (len(layers), near, none) == (5, 0, (0,) * 5)
     (tmp_path / "own.py").write_text("def nan(a, b):\n    return (a - b).mean((1, 2, 3)) * float('nan')\n")
-    with pytest.raises(MetricError, match=r"the distance of a.png to b.png is nan: not finite, so not a distance"):
-        pairs.distances(pair(metric="own.py:nan"), *files)
+    with pytest.raises(MetricError, match=r"the distance of a.png to b.png is nan, which is not finite"):
+        image_files.distances(of_one("own.py:nan"), *files)

@@ -127,7 +127,7 @@ def test_a_probe_of_any_name_is_written_into_the_folder(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     path = saved(run_of(rows("invert", "+")), tmp_path / "results.json")
     done = dps(path, "--figures", path)
-    assert done.exit_code == 2
+    assert done.exit_code == 4
     assert done.output == f"Error: {path}: File exists.\n"
 
 
@@ -135,7 +135,7 @@ def test_results_that_say_nothing_of_their_run_are_refused(tmp_path: Path) -> No
     path = tmp_path / "results.json"
     path.write_text('{"schema": 1}', encoding="utf-8")
     done = dps(path, "--html", tmp_path / "page.html")
-    assert done.exit_code == 2
+    assert done.exit_code == 4
     assert done.output == "Error: this results.json does not say what was measured: it has no 'run'.\n"
     assert not (tmp_path / "page.html").exists()
 
@@ -206,7 +206,7 @@ def test_many_changes_fit_the_terminal() -> None:
 def test_two_runs_take_no_more_words(tmp_path: Path, more: list[str]) -> None:
     path = saved(run_of(rows("invert", "+")), tmp_path / "a.json")
     done = dps(path, path, *more)
-    assert done.exit_code == 2
+    assert done.exit_code == 4
     assert "to see them side by side" in done.output
 
 

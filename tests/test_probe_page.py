@@ -73,7 +73,7 @@ def test_the_command_writes_the_page_and_its_sheets(here: Path) -> None:
 def test_a_run_of_other_cases_is_refused_and_nothing_is_written(here: Path, cases: list[Row]) -> None:
     (here / "results.json").write_text(json.dumps(document(cases=cases)), encoding="utf-8")
     done = CliRunner().invoke(main, ["probes", "page", "results.json", "--probes", "small.yaml", "--out", "page.md"])
-    assert done.exit_code == 2
+    assert done.exit_code == 4
     assert f"small: the run has {len(cases)} cases, which are not the 3 of small.yaml" in done.output.replace("\n", " ")
     assert sorted(path.name for path in here.iterdir()) == ["results.json", "small.yaml"]
 

@@ -313,7 +313,7 @@ def test_a_case_that_cannot_be_drawn_leaves_the_others_alone() -> None:
     found = rows_of(ask(metric=["pixel"], probes=["p.yaml"]))
     broken = found.pop(("p/nothing", "pixel"))
     assert not broken["passed"]
-    assert broken["error"].endswith("the distorted image equals the original, so the case asks nothing.")
+    assert broken["error"].endswith("the distorted image equals the original, so there is nothing to compare.")
     assert broken["images_sha256"] is None
     assert not any("error" in row for row in found.values())
 

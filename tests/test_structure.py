@@ -111,7 +111,10 @@ DOORS = {
         "dps.bapps.folders",
         "dps.bapps.synthetic",
     },
-    "click": {f"dps.cli.{name}" for name in ("asking", "looking", "people", "reporting", "setting_up", "shared")},
+    "click": {
+        f"dps.cli.{name}"
+        for name in ("inspection", "people", "probe_files", "reporting", "resources", "shared", "testing")
+    },
     "safetensors": {"dps.weights", "dps.store"},
     "pickle": {"dps.weights"},
     "hypothesis": {"dps.image_pairs", "dps.invariants", "dps.falsify"},

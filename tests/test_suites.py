@@ -345,7 +345,7 @@ def test_a_case_that_equals_its_original_fails_though_the_gate_is_off(suite: Sui
     done = suite("--probes=same.yaml", "--metric=pixel", "--gate=off")
     assert done.code == 1
     assert done.outcomes == {"passed": 3, "failed": 1}
-    message = "same.yaml:10: case 'same': the distorted image equals the original, so the case asks nothing."
+    message = "same.yaml:10: case 'same': the distorted image equals the original, so there is nothing to compare."
     assert f"tiny/same-pixel: {message}" in done.lines
     (row,) = [row for row in done.rows if row["case"] == "same"]
     assert row["error"] == message

@@ -1,14 +1,15 @@
-"""The ``dps`` command: what is there, what is asked, and one pair at a time. The suites are pytest's.
+"""The ``dps`` command.
 
-setting_up.py  weights, metrics
-asking.py      probes
-people.py      bapps, measure, store
-looking.py     distance, explain, falsify
-reporting.py   report
-shared.py      how commands end, and the options that many take
+testing.py      test
+resources.py    weights, metrics
+probe_files.py  probes
+inspection.py   distance, explain, falsify
+people.py       bapps, measure, store
+reporting.py    report
+shared.py       exit codes, and options that many commands take
 """
 
-from dps.cli import asking, looking, people, reporting, setting_up  # noqa: F401 - each adds its commands
+from dps.cli import inspection, people, probe_files, reporting, resources, testing  # noqa: F401 - each adds its commands
 from dps.cli.shared import main
 
 __all__ = ["main"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dps.cli.shared import FROM, Refused, main
+from dps.cli.shared import INTERRUPTED, WEIGHTS, Refused, from_options, main
 from dps.options import Options
 
 
@@ -89,16 +89,16 @@ def remove(place: Path) -> None:
 
 
 @main.command()
-@click.option("--bapps", required=True, metavar="DIR", help="The folder that holds 2afc/ and jnd/.")
-@click.option("--store", metavar="DIR", help="Where distances are kept. Default: in your cache directory.")
-@click.option("--rank-flips", is_flag=True, help="Also with the distorted images moved a little: six times the images.")
-@click.option("--metric", multiple=True, metavar="M", help="As for pytest suites/. Default: the six of the paper.")
-@click.option("--network", multiple=True, metavar="N", help="Default: all three.")
-@click.option("--normalization", multiple=True, metavar="N", help="Default: both.")
-@click.option("--reduction", default="sum", show_default=True, metavar="R", help="sum or mean over channels.")
-@click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or mps.")
-@FROM
-def measure(source: str, **options: Any) -> None:
+@from_options("bapps", required=True)
+@from_options("store")
+@from_options("rank_flips")
+@from_options("metric")
+@from_options("network")
+@from_options("normalization")
+@from_options("reduction")
+@from_options("device")
+@WEIGHTS
+def measure(**options: Any) -> None:
     """Measure BAPPS into the store, alone or as one of many workers.
 
     \b
@@ -116,11 +116,11 @@ def measure(source: str, **options: Any) -> None:
     device = options.pop("device")
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-    configuration = configure_measurement(Options(**options, device=device, weights=source))
+    configuration = configure_measurement(Options(**options, device=device))
     try:
         for line in measure_shards(configuration, worker, workers):
             click.echo(line)
     except KeyboardInterrupt:
         click.echo(f"interrupted: what was measured is in {configuration.store}; the same command goes on from there.")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     click.echo(f"worker {worker} of {workers}: done, kept in {configuration.store}")

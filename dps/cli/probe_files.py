@@ -1,0 +1,106 @@
+"""Probe files and what they draw: ``dps probes``."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from dps.cli.shared import CASES, PROBES, load, main, select
+from dps.errors import DpsError
+
+
+@main.group(name="probes")
+def probes_() -> None:
+    """List, check and draw probes."""
+
+
+@probes_.command(name="list")
+@PROBES
+@CASES
+@click.option("--ids", is_flag=True, help="List every case, too.")
+def list_(probes: tuple[str, ...], cases: int | None, ids: bool) -> None:
+    """List the probes: the question, why a person would agree, the number of cases."""
+    for probe in load(probes, cases):
+        click.echo(f"{probe.name}: {len(probe.cases)} cases, {probe.path}")
+        for text in (probe.asks, probe.because, probe.source and f"Source: {probe.source}"):
+            if text:
+                click.echo(click.wrap_text(text, initial_indent="  ", subsequent_indent="  "))
+        if ids:
+            for case in probe.cases:
+                click.echo(f"  {case.name}")
+
+
+@probes_.command()
+@click.argument("names", nargs=-1, metavar="[PROBE]...")
+@PROBES
+@CASES
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder for the PNG files."
+)
+def draw(names: tuple[str, ...], probes: tuple[str, ...], cases: int | None, out: Path) -> None:
+    """Draw contact sheets: each case's original, distorted image and own reference, below its id."""
+    from dps.report import sheets
+
+    chosen = [select(name, probes, cases) for name in names] or load(probes, cases)
+    out.mkdir(parents=True, exist_ok=True)
+    for probe in chosen:
+        for path in sheets.draw(probe, out):
+            click.echo(path)
+
+
+@probes_.command()
+@click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS.json")
+@PROBES
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE.md", help="The page to write.")
+def page(results: Path, probes: tuple[str, ...], out: Path) -> None:
+    """Write a page about probes: questions, sheets, ranges, and the results of a run.
+
+    \b
+        pytest suites/test_probes.py --gate off
+        dps probes page reports/latest/results.json --out probes/README.md
+    """  # noqa: D301 - \b keeps the lines below as they are
+    from dps.report import probe_page
+    from dps.report import results as library
+
+    document = library.read(results)
+    command = f"dps probes page {results} --out {out}"
+    for path in probe_page.write(document, load(probes, document["run"]["cases"]), out, command):
+        click.echo(path)
+
+
+@probes_.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@CASES
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="sheets", show_default=True, metavar="DIR",
+    help="The folder for the contact sheets.",
+)  # fmt: skip
+def check(paths: tuple[str, ...], cases: int | None, out: Path) -> None:
+    """Check probe files or folders of them: draw every case, and count the values that were drawn.
+
+    Exit code 4 if a file is wrong, 1 if a case cannot be drawn, or an image of it equals its original.
+    """
+    from dps.report import sheets, tables
+
+    faults = []
+    for probe in load(paths, cases):
+        click.echo(f"{probe.name}: {len(probe.cases)} cases, {probe.path}")
+        triples = []
+        for case in probe.cases:
+            try:
+                triples.append(case.draw())
+            except DpsError as error:
+                faults.append(str(error))
+        for name, counts in sheets.counted(triples).items():
+            line = f"  {name}: {', '.join(f'{value} {count}' for value, count in counts.items())}"
+            click.echo("\n".join(tables.wrapped(line, shutil.get_terminal_size().columns)))
+        if len(triples) == len(probe.cases):
+            out.mkdir(parents=True, exist_ok=True)
+            for path in sheets.draw(probe, out):
+                click.echo(f"  drawn: {path}")
+    for fault in faults:
+        click.echo(fault)
+    if faults:
+        click.echo(f"{len(faults)} cases cannot be drawn.", err=True)
+        sys.exit(1)

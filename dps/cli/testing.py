@@ -1,0 +1,76 @@
+"""``dps test``: the suites from any folder where dps is installed."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from dps import locations, options
+from dps.cli.shared import main
+
+CONFIGURATION_FILE = locations.PACKAGE / "pytest.ini"
+
+ABOUT = """\
+Run the suites: which known flaws does a metric have?
+
+Words before the first option name suites (bapps, invariants, probes, throughput) or
+probes (rotate, translate, ...); without one, all suites run. Everything from the first
+option on goes to pytest, whose own options work, too: -n 2, -k, -v, -x.
+"""
+
+EXAMPLES = """\
+examples:
+  dps test --metric sort                             the probes, and what must hold of every metric
+  dps test translate rotate --network alexnet        two probes on one network
+  dps test --metric my_variant.py:quantiles --against sort
+  dps test probes --metric my_metric.py:distance --gate strict
+  dps test bapps --bapps DIR --metric lpips:alex
+
+exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 the question was
+wrong, 5 nothing was selected
+"""
+
+
+@main.command(name="test", context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SUITE | PROBE]... [OPTION]...")
+def test_(arguments: tuple[str, ...]) -> None:
+    """Run the suites on a metric; dps test --help shows the options."""
+    if {"-h", "--help"} & set(arguments):
+        click.echo(_help(), nl=False)
+        return
+    _run(arguments)
+
+
+def _help() -> str:
+    parser = argparse.ArgumentParser(
+        "dps test",
+        "dps test [SUITE | PROBE]... [OPTION]...",
+        ABOUT,
+        EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+    )
+    options.add_to(parser.add_argument_group("options"))
+    return parser.format_help()
+
+
+def _run(arguments: tuple[str, ...]) -> NoReturn:
+    """Run pytest with the package's own configuration; nothing of the project in the working directory changes it."""
+    import pytest
+
+    first = next((place for place, text in enumerate(arguments) if text.startswith("-")), len(arguments))
+    suites = {path.stem.removeprefix("test_"): path for path in locations.data("suites").glob("test_*.py")}
+    names = arguments[:first]
+    probes = [name for name in names if name not in suites]
+    paths = [suites[name] for name in names if name in suites]
+    if probes and suites["probes"] not in paths:
+        paths.append(suites["probes"])
+    here, there = Path.cwd(), locations.data("suites")
+    for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(variable, None)
+    command = ["-c", str(CONFIGURATION_FILE), f"--rootdir={here}", f"--confcutdir={there}"]
+    command += [f"--select-probe={name}" for name in probes]
+    sys.exit(pytest.main([*map(str, paths or [there]), *command, *arguments[first:]]))

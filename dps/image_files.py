@@ -1,0 +1,72 @@
+"""Image files of one's own, measured by one variant: what ``dps distance`` and ``dps explain`` begin with."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from dps import images
+from dps.errors import DpsError, ImageError, MetricError
+from dps.images import Image, Triple
+from dps.measurement import IMAGES_AT_ONCE
+from dps.session.configuration import RunConfiguration
+
+
+def read(paths: Sequence[Path]) -> list[Image]:
+    """Read image files of one size.
+
+    Raises:
+        ImageError: one is not a readable image, or has another size than the first.
+    """
+    files = [images.make_image(images.read(path)) for path in paths]
+    for path, image in zip(paths, files, strict=True):
+        if image.pixels.shape != files[0].pixels.shape:
+            sizes = [f"{width} x {height}" for height, width, _ in (files[0].pixels.shape, image.pixels.shape)]
+            raise ImageError(f"{paths[0]} and {path} have {' and '.join(sizes)} pixels; they must have the same size.")
+    return files
+
+
+def as_triple(paths: Sequence[Path]) -> Triple:
+    """Read the original, the distorted image, and any number of references.
+
+    Raises:
+        ImageError: as for `read`.
+    """
+    original, distorted, *references = read(paths)
+    names = map(str, paths[2:])
+    return Triple(original=original, distorted=distorted, references=dict(zip(names, references, strict=True)))
+
+
+def distances(
+    configuration: RunConfiguration, original: Path, others: Sequence[Path]
+) -> list[tuple[float, tuple[float, ...]]]:
+    """Measure the distances of image files to an original.
+
+    Args:
+        configuration: of one variant.
+        original: an image file.
+        others: at least one file of the same size.
+
+    Returns:
+        For each of the others its distance and each layer's contribution, in order.
+
+    Raises:
+        DpsError: a file cannot be read or has another size, the metric broke, or a distance is not finite.
+    """
+    (variant,) = configuration.variants
+    first, *rest = read([original, *others])
+    configuration.check_size(first.pixels.shape)
+    engine = configuration.engine(variant.network)
+    triples = [Triple(original=first, distorted=image, references={}) for image in rest]
+    results: list[tuple[float, tuple[float, ...]]] = []
+    for start in range(0, len(triples), IMAGES_AT_ONCE):  # a batch has the original once, whatever its triples
+        for outcomes in engine.measure(triples[start : start + IMAGES_AT_ONCE], [variant]):
+            outcome = outcomes[variant]
+            if isinstance(outcome, DpsError):
+                raise outcome
+            if not math.isfinite(outcome.distorted):
+                raise MetricError(
+                    f"{variant}: the distance of {original} to {others[len(results)]} is {outcome.distorted}, which is "
+                    "not finite."
+                )
+            results.append((outcome.distorted, outcome.distorted_layers))
+    return results
