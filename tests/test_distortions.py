@@ -133,7 +133,7 @@ def test_shuffle_moves_every_patch() -> None:
 
 
 @pytest.mark.parametrize("name", PIXEL_DISTORTIONS)
-def test_a_pixel_distortion_depends_on_its_dice_alone_and_changes_no_argument(name: str) -> None:
+def test_a_pixel_distortion_depends_on_its_seed_alone_and_changes_no_argument(name: str) -> None:
     given: dict[str, dict[str, Any]] = {
         "blur": {"sigma": 1.5},
         "noise": {"deviation": 0.1},
@@ -164,7 +164,7 @@ def test_rotate_by_a_right_angle_turns_the_pixels_clockwise() -> None:
     assert (render(back, 96) == render(scene, 96)).all()
 
 
-def test_rotate_keeps_the_ground_and_needs_no_dice() -> None:
+def test_rotate_keeps_the_ground_and_is_not_random() -> None:
     scene = object_on_ground(ground="blue")
     a, b = (scene_distortions.rotate(scene, Rng(seed), degrees=33.0) for seed in (1, 2))
     assert (render(a, 48) == render(b, 48)).all()
@@ -307,7 +307,7 @@ def test_replace_object_stays_inside_the_frame() -> None:
         assert max(right, bottom) <= 1 + 1e-9
 
 
-def test_replace_object_gives_up_where_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replace_object_ends_where_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene_distortions, "_differ", lambda *_scenes: False)
     with pytest.raises(DrawError, match="no acceptable drawing: flat that differs from bars"):
         scene_distortions.replace_object(object_on_ground(), Rng(0), content="flat")
@@ -329,7 +329,7 @@ def test_no_name_stands_for_two_distortions() -> None:
 
 
 @pytest.mark.parametrize("name", SCENE_DISTORTIONS)
-def test_a_scene_distortion_depends_on_its_dice_alone_and_changes_no_argument(name: str) -> None:
+def test_a_scene_distortion_depends_on_its_seed_alone_and_changes_no_argument(name: str) -> None:
     given: dict[str, dict[str, Any]] = {
         "rotate": {"degrees": 30.0},
         "translate": {"right": 0.1},

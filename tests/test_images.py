@@ -95,11 +95,6 @@ def test_every_mode_of_8_bits_is_read_as_pillow_converts_it(tmp_path: Path, mode
     assert not notes.lines()  # all alpha is opaque
 
 
-def test_gray_becomes_three_equal_channels(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.png", image(NOISE[..., 0]))
-    assert np.array_equal(images.read(path), NOISE[..., [0, 0, 0]])
-
-
 @pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80\xff"])
 def test_a_palette_becomes_its_colors(tmp_path: Path, transparency: int | bytes | None) -> None:
     indexed = image(np.array([[0, 1], [2, 1]], np.uint8)).convert("P")
@@ -191,20 +186,11 @@ def test_a_note_counts_each_file_once_and_names_three() -> None:
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_file_cut_short(tmp_path: Path, format_: str, share: float) -> None:
-    path = tmp_path / "cut.image"
-    image().save(path, format=format_)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
-    assert refusal(path).startswith((f"{path}: the image cannot be decoded (", f"{path}: not an image that can "))
-
-
-def test_a_png_that_lost_its_second_half_may_be_cut_short(tmp_path: Path) -> None:
-    path = tmp_path / "cut.png"
-    image().save(path)
-    path.write_bytes(path.read_bytes()[:3000])
-    message = refusal(path)
-    assert message.startswith(f"{path}: the image cannot be decoded (OSError: ")
-    assert message.endswith("); is it cut short?")
+    path = saved(tmp_path / "cut.image", format=format_)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    message = refusal(path).removeprefix(f"{path}: ")
+    assert message.startswith(("the image cannot be decoded (", "not an image that can ", "a TIFF file that Pillow"))
+    assert message.endswith("); is it cut short?") or format_ in ("WEBP", "TIFF", "BMP")
 
 
 def of_16_bits(*channels: NDArray[np.uint16]) -> bytes:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dps import notes, probes
-from dps.errors import DrawError, ProbeError, UsageError
+from dps.errors import DrawError, ProbeError
 from dps.images import Pixels, Triple
 from dps.probes import Case, ranges
 from dps.probes.recipes import _scene
@@ -69,6 +69,12 @@ def loaded(text: str, cases: int | None = None) -> tuple[Case, ...]:
     return probe.cases
 
 
+def rows(table: str) -> list[tuple[str, str]]:
+    """The lines of a table, each ``left => right``."""
+    parts = [line.partition(" => ") for line in table.strip().splitlines()]
+    return [(left.strip(), right) for left, _, right in parts]
+
+
 def save(name: str, pixels: Pixels | None = None, **options: Any) -> Path:
     """An image file; its format is told by the options or the name."""
     if pixels is None:
@@ -81,9 +87,12 @@ def save(name: str, pixels: Pixels | None = None, **options: Any) -> Path:
 # --------------------------------------------------------------------------------------- files and folders
 
 
-def test_a_missing_file_is_named(here: Path) -> None:
+def test_a_missing_file_and_a_folder_called_like_a_file_are_named(here: Path) -> None:
     with pytest.raises(ProbeError, match=r"^nowhere\.yaml: no such file or folder of probes\.$"):
         probes.load(["nowhere.yaml"])
+    (here / "folder" / "p.yaml").mkdir(parents=True)
+    with pytest.raises(ProbeError, match=r"^folder/p\.yaml: cannot be read \(Is a directory\)\.$"):
+        probes.load(["folder"])
 
 
 def test_a_folder_without_yaml_is_named_and_deeper_ones_are_not_searched(here: Path) -> None:
@@ -95,12 +104,6 @@ def test_a_folder_without_yaml_is_named_and_deeper_ones_are_not_searched(here: P
     (here / "folder" / "p.json").write_text('{"probe": "p",\n "cases": []}', encoding="utf-8")
     with pytest.raises(ProbeError, match=message + "; p.json looks like a probe file: name it itself, or rename it"):
         probes.load([here / "folder"])
-
-
-def test_a_folder_called_like_a_file_is_named(here: Path) -> None:
-    (here / "folder" / "p.yaml").mkdir(parents=True)
-    with pytest.raises(ProbeError, match=r"^folder/p\.yaml: cannot be read \(Is a directory\)\.$"):
-        probes.load(["folder"])
 
 
 def test_a_folder_is_read_in_order_of_names_and_each_file_once(here: Path) -> None:
@@ -124,12 +127,6 @@ def test_files_that_look_like_probes_are_noted_and_others_are_not(here: Path) ->
     assert probe.name == "p"
     only = "of a folder, only *.yaml and *.yml are."
     assert notes.lines() == [f"probes not read in 4 files (a.yaml~, b.yaml.txt, c.json, ...): {only}"]
-
-
-def test_the_built_in_folder_has_nothing_that_is_not_read() -> None:
-    notes.clear()
-    probes.load([probes.BUILT_IN], 1)
-    assert not notes.lines()
 
 
 def test_a_probe_file_in_another_unicode_form_is_found(here: Path) -> None:
@@ -252,125 +249,89 @@ def test_everything_read_knows_its_line(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("added", "message"),
+    rows("""
+severity: {by: a} => 7: key 'unit' is missing.
+severity: {by: a, unit: b, per: 1} => 7: unknown key 'per'. Known: by, people, unit.
+severity: {by: a, unit: b, people: {notice: .nan, source: c}} => 7: severity.people.notice: input should be a finite
+sise: 3 => 7: unknown key 'sise'. Did you mean 'size'? Known: asks, because, cases,
+size: 7 => 7: size: input should be greater than or equal to 8; found int 7.
+size: 4096 => 7: size: input should be less than or equal to 2048; found int 4096.
+size: '96' => 7: size: input should be a valid integer; found str '96'.
+size: true => 7: size: input should be a valid integer; found bool True.
+    """),
+)
+def test_a_mistake_in_a_file_names_its_line(here: Path, added: str, message: str) -> None:
+    assert why(f"{OK}{added}\n").startswith(f"f.yaml:{message}")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("probe: p\n", "f.yaml:1: key 'cases' is missing."),
-        ("probe: p\ncases: {a: 1}\n", "f.yaml:2: cases: input should be a valid list; found dict {'a': 1}."),
-        ("probe: p\ncases: []\n", "f.yaml:2: cases: list should have at least 1 item"),
-        ("probe: p\ncases: [a]\n", "f.yaml:2: cases: it should be a mapping; found str 'a'."),
+        ("probe: p\n", "1: key 'cases' is missing."),
+        ("probe: p\ncases: {a: 1}\n", "2: cases: input should be a valid list; found dict {'a': 1}."),
+        ("probe: p\ncases: []\n", "2: cases: list should have at least 1 item"),
+        ("probe: p\ncases: [a]\n", "2: cases: it should be a mapping; found str 'a'."),
         (
             OK.replace("probe: p", "probe: p q"),
-            "f.yaml:1: probe: a name has letters without accents, digits, _ . and - alone, such as p_q; found 'p q'.",
+            "1: probe: a name has letters without accents, digits, _ . and - alone, ",
         ),
-        (OK + "severity: {by: a}\n", "f.yaml:7: key 'unit' is missing."),
-        (OK + "severity: {by: a, unit: b, per: 1}\n", "f.yaml:7: unknown key 'per'. Known: by, people, unit."),
-        (
-            OK + "severity: {by: a, unit: b, people: {notice: .nan, source: c}}\n",
-            "f.yaml:7: severity.people.notice: input should be a finite number; found float nan.",
-        ),
-        (OK + "sise: 3\n", "f.yaml:7: unknown key 'sise'. Did you mean 'size'? Known: asks, because, cases,"),
-        (OK + "    sed: 3\n", "f.yaml:7: unknown key 'sed'. Did you mean 'seed'? Known: asks, distorted, draw,"),
-        (OK + "size: 7\n", "f.yaml:7: size: input should be greater than or equal to 8; found int 7."),
-        (OK + "size: 4096\n", "f.yaml:7: size: input should be less than or equal to 2048; found int 4096."),
-        (OK + "size: '96'\n", "f.yaml:7: size: input should be a valid integer; found str '96'."),
-        (OK + "size: true\n", "f.yaml:7: size: input should be a valid integer; found bool True."),
-        (OK + OK.partition("cases:\n")[2], "f.yaml:7: case id 'rings' stands 2 times; ids must differ in a probe."),
-        (OK.replace("    references: standard\n", ""), "f.yaml:3: key 'references' is missing."),
+        (OK + "    sed: 3\n", "7: unknown key 'sed'. Did you mean 'seed'? Known: asks, distorted, draw,"),
+        (OK + OK.partition("cases:\n")[2], "7: case id 'rings' stands 2 times; ids must differ in a probe."),
+        (OK.replace("    references: standard\n", ""), "3: key 'references' is missing."),
     ],
 )
-def test_a_mistake_in_a_file_names_its_line(here: Path, text: str, message: str) -> None:
-    assert why(text).startswith(message)
+def test_a_mistake_in_the_structure_names_its_line(here: Path, text: str, message: str) -> None:
+    assert why(text).startswith(f"f.yaml:{message}")
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [
-        # the original
-        ({"original": "[a]"}, ":4: original: {image: FILE} or {scene: NAME, ...}; found ['a']."),
-        ({"original": "dog.png"}, ":4: original: an image file is written {image: dog.png}; found 'dog.png'."),
-        ({"original": "{}"}, ":4: original: {image: FILE} or {scene: NAME, ...}; found {}."),
-        ({"original": "rings"}, ":4: original: {image: FILE} or {scene: NAME, ...}; found 'rings'."),
-        ({"original": "{invert: {}}"}, ":4: original: {image: FILE} or {scene: NAME, ...}; keys found: 'invert'."),
-        (
-            {"original": "{scene: patern}"},
-            ":4: unknown scene 'patern'. Did you mean 'pattern'? Known: patch, pattern, view.",
-        ),
-        ({"original": "{scene: 3}"}, ":4: scene: a name, found 3."),
-        ({"original": "{scene: pattern}"}, ":4: pattern needs 'family'; it takes family, off_black."),
-        (
-            {"original": "{scene: pattern, famly: rings}"},
-            ":4: unknown key 'famly'; pattern takes family, off_black.",
-        ),
-        (
-            {"original": "{scene: pattern, family: ringss}"},
-            ":4: family: unknown name 'ringss'. Did you mean 'rings'? Known: blobs,",
-        ),
-        (
-            {"original": "{scene: pattern, family: rings, off_black: 0.5}"},
-            ":4: off_black: input should be less than or equal to 0.25; found 0.5.",
-        ),
-        ({"original": "{scene: pattern, family: rings, off_black: .nan}"}, ":4: off_black: input should be less than"),
-        (
-            {"original": "{scene: pattern, family: rings, off_black: a}"},
-            ":4: off_black: input should be a valid number",
-        ),
-        # the distorted image
-        ({"distorted": "invert"}, ":5: distorted: a distortion is written {invert: {}}; found 'invert'."),
-        (
-            {"distorted": "{invrt: {}}"},
-            ":5: unknown distortion 'invrt'. Did you mean 'invert'? Known: blur, contrast,",
-        ),
-        (
-            {"distorted": "{scene: pattern, family: dots}"},
-            ":5: distorted: a scene cannot stand here; name a distortion of the original.",
-        ),
-        ({"distorted": "{rotate: 45}"}, ":5: rotate takes a mapping of parameters, found 45."),
-        ({"distorted": "{rotate: {}}"}, ":5: rotate needs 'degrees'; it takes degrees."),
-        ({"distorted": "{rotate: {angel: 45}}"}, ":5: unknown key 'angel'; rotate takes degrees."),
-        ({"distorted": "{rotate: {degrees: 400}}"}, ":5: degrees: input should be less than 360; found 400."),
-        ({"distorted": "{rotate: {degrees: .inf}}"}, ":5: degrees: input should be less than 360; found inf."),
-        ({"distorted": "{invert: {by: 1}}"}, ":5: unknown key 'by'; invert takes no parameters."),
-        (
-            {"distorted": "{invert: {}, rotate: {degrees: 4}}"},
-            ":5: distortions of scenes come before those of pixels: 'invert', 'rotate'.",
-        ),
-        # the references
-        ({"references": "standart"}, ":6: references: 'standard', or a list that is not empty of images, distortions"),
-        ({"references": "[]"}, ":6: references: 'standard', or a list that is not empty"),
-        ({"references": "{black: 1}"}, ":6: references: 'standard', or a list that is not empty"),
-        ({"references": "[blakc]"}, ":6: unknown reference 'blakc'. Did you mean 'black'? Known: black, blue, gray,"),
-        (
-            {"references": "[3]"},
-            ":6: a reference: {image: FILE}, a distortion, a scene, or one of black, white, gray, red,",
-        ),
-        ({"references": "[dog.JPG]"}, ":6: reference: an image file is written {image: dog.JPG}; found 'dog.JPG'."),
-        ({"references": "[blur]"}, ":6: reference: a distortion is written {blur: {sigma: ...}}; found 'blur'."),
-        (
-            {"references": "[{replace_object: {content: x}}]"},
-            ":6: content: unknown name 'x'. Known: block_noise, flat, other.",
-        ),
-        # the case
-        (
-            {"id": '"a\\nb"'},
-            ":3: cases.id: a text on one line, without control characters and not empty; found 'a\\nb'.",
-        ),
-        (
-            {"id": "$nubmer", "draw": 1},
-            ":3: id: unknown name 'nubmer'. Did you mean 'number'? Known: family, number, s",
-        ),
-        ({"id": "'a-$'", "draw": 1}, ":3: id: a $ is followed by a name, as in $number, or by another $; found 'a-$'."),
-        ({"draw": 2}, ":3: case id 'rings' stands 2 times; ids must differ in a probe."),
-        ({"draw": 0}, ":7: cases.draw: input should be greater than or equal to 1; found int 0."),
-        ({"draw": 1.5}, ":7: cases.draw: input should be a valid integer; found float 1.5."),
-        ({"seed": -1}, ":7: cases.seed: input should be greater than or equal to 0; found int -1."),
-        (
-            {"distorted": "{rotate: {degrees: {each: [1, 2]}}}"},
-            ":3: a value is drawn, so the case needs 'draw: COUNT'.",
-        ),
-    ],
+    rows(r"""
+original: [a] => 4: original: {image: FILE} or {scene: NAME, ...}; found ['a'].
+original: dog.png => 4: original: an image file is written {image: dog.png}; found 'dog.png'.
+original: {} => 4: original: {image: FILE} or {scene: NAME, ...}; found {}.
+original: rings => 4: original: {image: FILE} or {scene: NAME, ...}; found 'rings'.
+original: {invert: {}} => 4: original: {image: FILE} or {scene: NAME, ...}; keys found: 'invert'.
+original: {scene: patern} => 4: unknown scene 'patern'. Did you mean 'pattern'? Known: patch, pattern, view.
+original: {scene: 3} => 4: scene: a name, found 3.
+original: {scene: pattern} => 4: pattern needs 'family'; it takes family, off_black.
+original: {scene: pattern, famly: rings} => 4: unknown key 'famly'; pattern takes family, off_black.
+original: {scene: pattern, family: ringss} => 4: family: unknown name 'ringss'. Did you mean 'rings'? Known: blobs,
+original: {scene: pattern, family: rings, off_black: 0.5} => 4: off_black: input should be less than or equal to 0.25;
+original: {scene: pattern, family: rings, off_black: .nan} => 4: off_black: input should be less than
+original: {scene: pattern, family: rings, off_black: a} => 4: off_black: input should be a valid number
+distorted: invert => 5: distorted: a distortion is written {invert: {}}; found 'invert'.
+distorted: {invrt: {}} => 5: unknown distortion 'invrt'. Did you mean 'invert'? Known: blur, contrast,
+distorted: {scene: pattern, family: dots} => 5: distorted: a scene cannot stand here; name a distortion of the original
+distorted: {rotate: 45} => 5: rotate takes a mapping of parameters, found 45.
+distorted: {rotate: {}} => 5: rotate needs 'degrees'; it takes degrees.
+distorted: {rotate: {angel: 45}} => 5: unknown key 'angel'; rotate takes degrees.
+distorted: {rotate: {degrees: 400}} => 5: degrees: input should be less than 360; found 400.
+distorted: {rotate: {degrees: .inf}} => 5: degrees: input should be less than 360; found inf.
+distorted: {invert: {by: 1}} => 5: unknown key 'by'; invert takes no parameters.
+distorted: {invert: {}, rotate: {degrees: 4}} => 5: distortions of scenes come before those of pixels: 'invert', 'rotat
+references: standart => 6: references: 'standard', or a list that is not empty of images, distortions
+references: [] => 6: references: 'standard', or a list that is not empty
+references: {black: 1} => 6: references: 'standard', or a list that is not empty
+references: [blakc] => 6: unknown reference 'blakc'. Did you mean 'black'? Known: black, blue, gray,
+references: [3] => 6: a reference: {image: FILE}, a distortion, a scene, or one of black, white, gray, red,
+references: [dog.JPG] => 6: reference: an image file is written {image: dog.JPG}; found 'dog.JPG'.
+references: [blur] => 6: reference: a distortion is written {blur: {sigma: ...}}; found 'blur'.
+references: [{replace_object: {content: x}}] => 6: content: unknown name 'x'. Known: block_noise, flat, other.
+id: "a\nb" => 3: cases.id: a text on one line, without control characters and not empty; found 'a\nb'.
+id: $nubmer; draw: 1 => 3: id: unknown name 'nubmer'. Did you mean 'number'? Known: family, number, s
+id: 'a-$'; draw: 1 => 3: id: a $ is followed by a name, as in $number, or by another $; found 'a-$'.
+draw: 2 => 3: case id 'rings' stands 2 times; ids must differ in a probe.
+draw: 0 => 7: cases.draw: input should be greater than or equal to 1; found int 0.
+draw: 1.5 => 7: cases.draw: input should be a valid integer; found float 1.5.
+seed: -1 => 7: cases.seed: input should be greater than or equal to 0; found int -1.
+distorted: {rotate: {degrees: {each: [1, 2]}}} => 3: a value is drawn, so the case needs 'draw: COUNT'.
+    """),
 )
-def test_a_mistake_in_a_case_names_its_line(here: Path, changed: dict[str, object], message: str) -> None:
-    assert why(case_text(**changed)).startswith("f.yaml" + message)
+def test_a_mistake_in_a_case_names_its_line(here: Path, changed: str, message: str) -> None:
+    keys = dict(key.split(": ", 1) for key in changed.split("; "))
+    assert why(case_text(**keys)).startswith(f"f.yaml:{message}")
 
 
 @pytest.mark.parametrize(
@@ -428,26 +389,26 @@ def test_of_many_mistakes_ten_are_told_and_the_rest_are_counted(here: Path) -> N
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [
-        ("{between: [2, 1]}", "between takes two numbers, the lower one first, found [2, 1]."),
-        ("{between: [1]}", "between takes two numbers, the lower one first, found [1]."),
-        ("{between: 3}", "between takes a list that is not empty, found 3."),
-        ("{between: [a, b]}", "between takes two numbers, the lower one first, found ['a', 'b']."),
-        ("{between: [true, 2]}", "between takes two numbers, the lower one first, found [True, 2]."),
-        ("{between: [.nan, 1]}", "between takes two numbers, the lower one first, found [nan, 1]."),
-        ("{between: [1, .inf]}", "input should be less than 360; found inf."),
-        ("{between: [1, 900]}", "input should be less than 360; found 900."),
-        ("{betwen: [1, 2]}", "unknown way to draw a value 'betwen'. Did you mean 'between'? Known: between, cycle,"),
-        ("{between: [1, 2], each: [1]}", "a value that is drawn is a mapping of one key, between, cycle, deal, each;"),
-        ("{}", "a value that is drawn is a mapping of one key, between, cycle, deal, each; found {}."),
-        ("{cycle: []}", "cycle takes a list that is not empty, found []."),
-        ("{cycle: [1, a]}", "input should be a valid number; found 'a'."),
-        ("{deal: 3}", "deal takes a list that is not empty, found 3."),
-        ("{deal: [1, {between: [2, 1]}]}", "between takes two numbers, the lower one first, found [2, 1]."),
-        ("{cycle: [{each: [1]}]}", "each cannot stand inside another list of values."),
-        ("{each: [1, {each: [2]}]}", "each cannot stand inside another list of values."),
-        ("[1, 2]", "input should be a valid number; found [1, 2]."),
-    ],
+    rows("""
+{between: [2, 1]} => between takes two numbers, the lower one first, found [2, 1].
+{between: [1]} => between takes two numbers, the lower one first, found [1].
+{between: 3} => between takes a list that is not empty, found 3.
+{between: [a, b]} => between takes two numbers, the lower one first, found ['a', 'b'].
+{between: [true, 2]} => between takes two numbers, the lower one first, found [True, 2].
+{between: [.nan, 1]} => between takes two numbers, the lower one first, found [nan, 1].
+{between: [1, .inf]} => input should be less than 360; found inf.
+{between: [1, 900]} => input should be less than 360; found 900.
+{betwen: [1, 2]} => unknown way to draw a value 'betwen'. Did you mean 'between'? Known: between, cycle,
+{between: [1, 2], each: [1]} => a value that is drawn is a mapping of one key, between, cycle, deal, each;
+{} => a value that is drawn is a mapping of one key, between, cycle, deal, each; found {}.
+{cycle: []} => cycle takes a list that is not empty, found [].
+{cycle: [1, a]} => input should be a valid number; found 'a'.
+{deal: 3} => deal takes a list that is not empty, found 3.
+{deal: [1, {between: [2, 1]}]} => between takes two numbers, the lower one first, found [2, 1].
+{cycle: [{each: [1]}]} => each cannot stand inside another list of values.
+{each: [1, {each: [2]}]} => each cannot stand inside another list of values.
+[1, 2] => input should be a valid number; found [1, 2].
+    """),
 )
 def test_a_malformed_range_names_its_line(here: Path, value: str, message: str) -> None:
     text = case_text(id="a-$number-$degrees", distorted=f"{{rotate: {{degrees: {value}}}}}", draw=2)
@@ -463,10 +424,6 @@ def test_a_short_text_cannot_stand_for_millions_of_cases(here: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------- image files
-
-
-def file_case(original: str = "a.png", distorted: str = "b.png", references: str = "standard") -> str:
-    return case_text(original=f"{{image: {original}}}", distorted=f"{{image: {distorted}}}", references=references)
 
 
 def test_image_files_of_all_formats_make_a_case(here: Path) -> None:
@@ -489,7 +446,9 @@ def test_image_files_stand_relative_to_their_probe_file(here: Path) -> None:
     (here / "folder" / "images").mkdir(parents=True)
     save("folder/images/a.png")
     save("folder/images/bb.png")
-    (here / "folder" / "p.yaml").write_text(file_case("images/a.png", "images/bb.png"), encoding="utf-8")
+    (here / "folder" / "p.yaml").write_text(
+        file_case(original="{image: images/a.png}", distorted="{image: images/bb.png}"), encoding="utf-8"
+    )
     assert probes.load(["folder"])[0].cases[0].shape == (40, 40)
 
 
@@ -500,58 +459,44 @@ def test_a_file_can_be_distorted_by_pixels(here: Path) -> None:
     assert (triple.distorted.pixels == 255 - triple.original.pixels).all()
 
 
+def file_case(**changed: object) -> str:
+    return case_text(**{"original": "{image: a.png}", "distorted": "{image: b.png}", **changed})
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (file_case("nothing.png"), ":4: nothing.png: no such image file."),
-        (file_case(distorted="nothing.png"), ":5: nothing.png: no such image file."),
-        (file_case(references="[{image: nothing.png}]"), ":6: nothing.png: no such image file."),
-        (file_case("text.png"), ":4: text.png: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
-        (file_case("some.gif"), ":4: some.gif: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
-        (file_case("cut.png"), ":4: cut.png: the image cannot be decoded ("),
-        (file_case("bomb.png"), ":4: bomb.png: more than 89,478,485 pixels, which looks like a decompression bomb."),
-        (
-            file_case(distorted="other.png"),
-            ":5: other.png measures 50 x 30 pixels, but its case 40 x 40; the images of a case must have one size.",
-        ),
-        (file_case(references="[{image: other.png}]"), ":6: other.png measures 50 x 30 pixels, but its case 40 x 40;"),
-        (
-            file_case(distorted="again.bmp"),
-            ":3: case 'rings': the distorted image equals the original, so there is nothing to compare.",
-        ),
-        (
-            file_case(references="[black, {image: again.bmp}]"),
-            ":3: case 'rings': reference 'again.bmp' equals the original, so there is nothing to compare.",
-        ),
-        (
-            file_case("black.png"),
-            ":3: case 'rings': reference 'black' equals the original, so there is nothing to compare.",
-        ),
-        (case_text(original="{image: [a.png]}"), ":4: image: a path, found ['a.png']."),
-        (case_text(original="{image: a.png, size: 3}"), ":4: unknown key 'size'; an image file takes no more than"),
-        (
-            case_text(original="{image: a.png}", distorted="{rotate: {degrees: 45}}"),
-            ":5: rotate changes a scene, but the original is a file; give this image as a file, too.",
-        ),
-        (
-            case_text(original="{image: a.png}", references="[black, {replace_object: {}}]"),
-            ":6: replace_object changes a scene, but the original is a file; give this image as a file, too.",
-        ),
-    ],
+    ("changed", "message"),
+    rows("""
+original: {image: nothing.png} => 4: nothing.png: no such image file.
+distorted: {image: nothing.png} => 5: nothing.png: no such image file.
+references: [{image: nothing.png}] => 6: nothing.png: no such image file.
+original: {image: text.png} => 4: text.png: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can.
+original: {image: cut.png} => 4: cut.png: the image cannot be decoded (
+original: {image: deep.png} => 4: deep.png: 16 bits a channel (mode I;16) where 8 are needed. Convert it,
+original: {image: bomb.png} => 4: bomb.png: more than 89,478,485 pixels, which looks like a decompression bomb.
+original: {image: [a.png]} => 4: image: a path, found ['a.png'].
+original: {image: a.png, size: 3} => 4: unknown key 'size'; an image file takes no more than
+distorted: {image: other.png} => 5: other.png measures 50 x 30 pixels, but its case 40 x 40; the images of a case must
+references: [{image: other.png}] => 6: other.png measures 50 x 30 pixels, but its case 40 x 40;
+distorted: {image: same.bmp} => 3: case 'rings': the distorted image equals the original, so there is nothing
+references: [black, {image: same.bmp}] => 3: case 'rings': reference 'same.bmp' equals the original, so
+original: {image: black.png} => 3: case 'rings': reference 'black' equals the original, so there is nothing
+distorted: {rotate: {degrees: 45}} => 5: rotate changes a scene, but the original is a file; give this image as a file,
+references: [black, {replace_object: {}}] => 6: replace_object changes a scene, but the original is a file; give this
+    """),
 )
-def test_a_wrong_image_file_names_its_line(here: Path, text: str, message: str) -> None:
+def test_a_wrong_image_file_names_its_line(here: Path, changed: str, message: str) -> None:
     a = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     save("a.png", a)
-    save("again.bmp", a)
+    save("same.bmp", a)
     save("b.png", 255 - a)
     save("black.png", a * 0)
     save("other.png", np.zeros((30, 50, 3), dtype=np.uint8))
-    save("some.gif", a)
+    PIL.Image.fromarray(a[..., 0].astype(np.uint16)).save("deep.png")
     Path("text.png").write_text("no image", encoding="utf-8")
     Path("cut.png").write_bytes(Path("a.png").read_bytes()[:1000])
-    if "bomb" in text:
+    if "bomb" in changed:
         PIL.Image.new("1", (10_000, 9_000)).save("bomb.png")
-    assert why(text).startswith("f.yaml" + message)
+    assert why(file_case(**dict([changed.split(": ", 1)]))).startswith(f"f.yaml:{message}")
 
 
 def test_a_mistake_by_what_is_dropped_of_a_file_says_so(here: Path) -> None:
@@ -566,7 +511,7 @@ def test_a_mistake_by_what_is_dropped_of_a_file_says_so(here: Path) -> None:
         "f.yaml:3: case 'rings': the distorted image (alpha channel dropped) equals the original, so there is nothing "
         "to compare."
     )
-    found = why(file_case(distorted="c.png"))
+    found = why(file_case(distorted="{image: c.png}"))
     assert found == (
         "f.yaml:5: c.png measures 40 x 60 pixels (EXIF orientation not applied), but its case 60 x 40; the images of a "
         "case must have one size."
@@ -608,12 +553,6 @@ def test_between_stays_between_and_is_whole_where_both_ends_are(low: int, high: 
     real = ranges.draw({"between": [float(low), high]}, seed, number, "x")
     assert isinstance(real, float)
     assert low <= real < high
-
-
-def test_between_takes_both_whole_ends_and_spreads_evenly() -> None:
-    found = Counter(ranges.draw({"between": [1, 4]}, 7, number, "x") for number in range(400))
-    assert sorted(found) == [1, 2, 3, 4]
-    assert min(found.values()) > 70
 
 
 def test_a_drawn_value_depends_on_seed_number_and_place_alone() -> None:
@@ -661,12 +600,6 @@ def test_each_makes_the_product_on_one_scene() -> None:
     assert [ranges.count(value) for value in declared.values()] == [2, 3, 1, 1]
 
 
-@pytest.mark.parametrize("value", [{"between": [2, 1]}, {"cycle": []}, {"what": [1]}, {"deal": [{"each": [1]}]}])
-def test_check_refuses_malformed_ranges(value: object) -> None:
-    with pytest.raises(UsageError):
-        ranges.check(value)
-
-
 # ------------------------------------------------------------------------------------- expanding to cases
 
 
@@ -681,14 +614,10 @@ def test_fewer_cases_are_the_beginning_of_more(two_hundred: dict[str, tuple[Case
     for probe in probes.load([probes.BUILT_IN], wanted):
         # equal cases have equal recipes, and those are all that their images depend on
         assert two_hundred[probe.name][: len(probe.cases)] == probe.cases
+        assert len({case.id for case in two_hundred[probe.name]}) == 200
         whole = {"rotate": 5, "shuffle": 2}.get(probe.name, 1)  # cases a scene
         if wanted is not None:
             assert len(probe.cases) == math.ceil(wanted / whole) * whole
-
-
-def test_two_hundred_cases_have_two_hundred_ids(two_hundred: dict[str, tuple[Case, ...]]) -> None:
-    for cases in two_hundred.values():
-        assert len({case.id for case in cases}) == len(cases) == 200
 
 
 def test_cases_of_two_ranges_alternate_in_the_declared_proportion(here: Path) -> None:
@@ -707,14 +636,6 @@ def test_a_parameter_more_leaves_the_images_as_they_were(here: Path) -> None:
     before = loaded(case_text(**common, original=scene % ""))
     after = loaded(case_text(**common, original=scene % ", place: center, ground: {cycle: [white]}"))
     assert [case.draw().digest for case in before] == [case.draw().digest for case in after]
-
-
-def test_a_drawn_case_is_the_same_each_time(here: Path) -> None:
-    text = case_text(id="$number", draw=2, seed=3)
-    first, second = loaded(text)
-    assert first.draw().digest == loaded(text)[0].draw().digest
-    assert first.draw().digest != second.draw().digest
-    assert first.draw().digest != loaded(text.replace("seed: 3", "seed: 4"))[0].draw().digest
 
 
 def test_size_is_the_drawn_images_size(here: Path) -> None:
@@ -830,11 +751,14 @@ def test_built_in_probes_have_their_default_counts(built_in: BuiltIn) -> None:
 
 
 def test_built_in_probes_say_what_they_ask_and_why() -> None:
-    for probe in probes.load([probes.BUILT_IN]):
+    notes.clear()
+    built_in = probes.load([probes.BUILT_IN])
+    assert not notes.lines()  # nothing in the folder is skipped
+    for probe in built_in:
         assert probe.asks.endswith("?")
         assert probe.because.endswith(".")
         assert "drawn here" in probe.source
-    papers = {probe.name for probe in probes.load([probes.BUILT_IN]) if probe.source.startswith("arXiv:2207.02512, S")}
+    papers = {probe.name for probe in built_in if probe.source.startswith("arXiv:2207.02512, S")}
     assert papers >= {"invert", "rotate", "translate", "color_stain", "order_translate", "order_rotate"}
 
 
@@ -951,16 +875,6 @@ def test_rotate_turns_each_scene_by_five_angles(built_in: BuiltIn) -> None:
     assert sum("off-center" in case.id for case, _ in of(built_in, "rotate")) == 10  # one scene in six
 
 
-def test_rotate_by_right_angles_turns_the_pixels(built_in: BuiltIn) -> None:
-    turned = [pair for pair in of(built_in, "rotate") if pair[1].drawn["degrees"] in (90.0, 180.0)]
-    assert len(turned) == 24
-    for case, triple in turned:
-        quarters = -1 if triple.drawn["degrees"] == 90.0 else 2
-        apart = np.abs(triple.distorted.pixels.astype(int) - np.rot90(triple.original.pixels, quarters))
-        assert apart.max() <= 1, case.name  # one level where the order of a sum tips the rounding
-        assert (apart > 0).mean() < 0.01, case.name
-
-
 def test_rotate_keeps_the_ground_and_the_object_whole(built_in: BuiltIn) -> None:
     for case, triple in of(built_in, "rotate"):
         ground = triple.original.pixels[0, 0]
@@ -973,20 +887,10 @@ def test_rotate_keeps_the_ground_and_the_object_whole(built_in: BuiltIn) -> None
 
 def test_translate_shifts_the_object_clear_of_its_old_place(built_in: BuiltIn) -> None:
     for case, triple in of(built_in, "translate"):
-        original, distorted = triple.original.pixels, triple.distorted.pixels
-        right, down = (float(str(triple.drawn[key])) * 96 for key in ("right", "down"))
-        assert right == int(right), case.name
-        assert down == int(down), case.name
-        assert (np.roll(original, (int(down), int(right)), axis=(0, 1)) == distorted).all(), case.name
         ground = (np.array(scene_of(case).ground) * 255).round()
-        was, now = ((pixels != ground).any(axis=2) for pixels in (original, distorted))
-        assert was.any(), case.name
-        assert not (was & now).any(), case.name
-        rows, columns = np.nonzero(was)  # it goes over no edge, where np.roll would bring it back
-        assert rows.min() + down >= 0, case.name
-        assert rows.max() + down < 96, case.name
-        assert columns.min() + right >= 0, case.name
-        assert columns.max() + right < 96, case.name
+        before, after = ((image.pixels != ground).any(axis=2) for image in (triple.original, triple.distorted))
+        assert before.sum() == after.sum() > 0, case.name  # none of it left the frame
+        assert not (before & after).any(), case.name
 
 
 def test_translate_has_the_ground_of_a_reference_half_the_time_white(built_in: BuiltIn) -> None:
