@@ -97,10 +97,14 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave scores out where no data set is named."""
-    configuration = config.stash.get(CONFIGURATION, None)
-    no_scores = configuration is not None and configuration.dataset is None
-    return True if no_scores and collection_path == SUITES / "test_bapps.py" else None
+    """Leave out scores where no data set is named, and throughput where it is not named itself."""
+    if (configuration := config.stash.get(CONFIGURATION, None)) is None:
+        return None
+    wanted = {
+        SUITES / "test_bapps.py": configuration.dataset is not None,
+        SUITES / "test_throughput.py": any("test_throughput" in argument for argument in config.args),
+    }
+    return None if wanted.get(collection_path, True) else True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -108,12 +112,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if (configuration := metafunc.config.stash.get(CONFIGURATION, None)) is None:
         return
     names = set(metafunc.fixturenames)
-    if "load" in names:
-        from dps import throughput
-
-        named = any("test_throughput" in argument for argument in metafunc.config.args)
-        loads = throughput.loads(configuration.variants, throughput.FULL if named else throughput.BRIEF)
-        metafunc.parametrize("load", loads, ids=str)
+    if "variants" in names:
+        networks = dict.fromkeys(variant.network for variant in configuration.variants)
+        groups = [[each for each in configuration.variants if each.network == network] for network in networks]
+        metafunc.parametrize("variants", groups, ids=[network or "no-network" for network in networks])
     if {"case", "variant"} <= names:
         values = [
             pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in configuration.items()

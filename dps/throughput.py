@@ -1,142 +1,130 @@
-"""How fast a variant measures, beside the bare forward pass of the same images in the same run."""
+"""Throughput of variants, and its ratio to the fastest forward pass of the network that dps has, round by round."""
 
+import math
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
-from dps.images import Triple, as_batch, make_image
-from dps.measurement import Engine
+from dps.images import Triple, make_image
+from dps.measurement import IMAGES_AT_ONCE, Engine
 from dps.metrics import Variant
+from dps.rows import Row, VariantKey
 from dps.scenes.composition import patch
 from dps.scenes.contents import CONTENTS
 from dps.scenes.plane import render
 from dps.scenes.rng import Rng
 
-BRIEF = ((64, 3),)
-"""Image size and batch size where throughput is one of many suites."""
-
-FULL = tuple((size, batch) for size in (64, 96, 256) for batch in (3, 12))
-"""The same where it is asked for by name."""
+SIZE = 96
+"""Height and width of the images, in pixels: those of the built-in probes."""
 
 FORWARD, ALL = "forward", "all"
-"""What stands in the place of a metric: the bare forward pass, and all variants of a network at once."""
+"""In place of a metric's name: the forward pass alone, and all variants of a network at once."""
+
+LEAST_ROUNDS, MOST_ROUNDS, SECONDS = 3, 9, 75
+"""The number of rounds, within this time if the least number allows it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What one benchmark measures.
-
-    Attributes:
-        network: None for a metric of images.
-        variants: measured at once; none for the bare forward pass.
-        metric, normalization: what the row is called.
-        image_size: height and width in pixels.
-        batch_size: images at once: originals, distorted images and references in equal numbers.
-    """
-
-    network: str | None
-    variants: tuple[Variant, ...]
-    metric: str
-    normalization: str | None
-    image_size: int
-    batch_size: int
-
-    def __str__(self) -> str:
-        named = "-".join(part for part in (self.network, self.normalization, self.metric) if part)
-        return f"{self.image_size}px-{self.batch_size}-{named}"
-
-
-def loads(variants: Sequence[Variant], sizes: Sequence[tuple[int, int]]) -> list[Load]:
-    """Everything there is to benchmark: per network the forward pass, each variant alone, and all at once."""
-    found = []
-    for size, batch in sizes:
-        for network in dict.fromkeys(variant.network for variant in variants):
-            own = tuple(variant for variant in variants if variant.network == network)
-            rows: list[tuple[str, str | None, tuple[Variant, ...]]] = [
-                (variant.metric.name, variant.normalization, (variant,)) for variant in own
-            ]
-            if network is not None:
-                rows = [(FORWARD, None, ()), *rows, (ALL, None, own)]
-            found += [
-                Load(
-                    network=network,
-                    variants=chosen,
-                    metric=metric,
-                    normalization=normalization,
-                    image_size=size,
-                    batch_size=batch,
-                )
-                for metric, normalization, chosen in rows
-            ]
-    return found
-
-
-def triples(size: int, batch: int) -> list[Triple]:
-    """Drawn images in memory: as many triples, of one reference each, as a batch holds."""
+def triples(size: int, images: int) -> list[Triple]:
+    """Draw a number of different images, divisible by 3, as triples of one reference each."""
     contents = list(CONTENTS)
     drawn = [
         make_image(render(patch(Rng(9, i), content=contents[i % len(contents)], side=0.6, ground="other"), size))
-        for i in range(batch)
+        for i in range(images)
     ]
     return [
         Triple(original=drawn[i], distorted=drawn[i + 1], references={"other": drawn[i + 2]})
-        for i in range(0, batch - batch % 3, 3)
+        for i in range(0, images, 3)
     ]
 
 
-def run(load: Load, engine: Engine, images: Sequence[Triple]) -> None:
-    """Measure a batch once, and wait until the device is done."""
-    if load.variants:
-        engine.measure(images, load.variants)
-    else:
-        forward(engine, images)
-    _wait(engine)
-
-
-def forward(engine: Engine, images: Sequence[Triple]) -> None:
-    """Push the images of triples through the network in one batch, and drop its features."""
-    if engine.extractor is None:
-        return
-    batch = as_batch(picture.pixels for triple in images for picture in [triple.original, *triple.compared])
-    with torch.inference_mode():
-        for _ in engine.extractor.layers(batch):
-            pass
-    _wait(engine)
-
-
-def settle() -> None:
-    """Wait until the threads that PyTorch used last sleep: for some milliseconds they take a core, waiting for more."""
-    time.sleep(0.02)
-
-
-def row(load: Load, seconds: Sequence[float], forwards: Sequence[float]) -> dict[str, object]:
-    """A row of results.json.
+def take_turns(
+    rounds: int, *sides: Callable[[], object], warm_up: int = 2, limit: float = math.inf
+) -> list[list[float]]:
+    """Time several sides in turns, so that whatever else the machine does affects all of them.
 
     Args:
-        load: what was measured.
-        seconds: of each round.
-        forwards: what the bare forward pass took right before each round.
+        rounds: the number of rounds.
+        sides: are called once in each round.
+        warm_up: the number of rounds before, which are not timed.
+        limit: seconds after which no round begins once there are `LEAST_ROUNDS`.
+
+    Returns:
+        For each side the seconds of each round.
     """
-    ratios = [mine / bare for mine, bare in zip(seconds, forwards, strict=True)]
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    seconds: list[list[float]] = [[] for _ in sides]
+    begin = time.perf_counter()
+    for number in range(-warm_up, rounds):
+        elapsed = time.perf_counter() - begin
+        if number >= LEAST_ROUNDS and elapsed + sum(taken[-1] for taken in seconds) > limit:
+            break
+        for taken, side in zip(seconds, sides, strict=True):
+            time.sleep(0.02)  # PyTorch's threads wait for work on a core for some milliseconds, and then sleep
+            start = time.perf_counter()
+            side()
+            if number >= 0:
+                taken.append(time.perf_counter() - start)
+    return seconds
+
+
+def measure(engine: Engine, variants: Sequence[Variant]) -> list[Row]:
+    """Measure the throughput of variants of one network, or of metrics without one, on a batch of the suites' size.
+
+    Args:
+        engine: of the variants' network.
+        variants: at least one.
+
+    Returns:
+        Rows of results.json: the forward pass and all variants at once, where there is a network, and each variant.
+    """
+    network = variants[0].network
+    batch = triples(SIZE, IMAGES_AT_ONCE)
+    steps: dict[VariantKey, Callable[[], object]] = {}
+    if network is not None:
+        pixels = [image.pixels for triple in batch for image in (triple.original, *triple.compared)]
+        steps[VariantKey(network, None, FORWARD)] = partial(engine.forward, pixels)
+        steps[VariantKey(network, None, ALL)] = partial(engine.measure, batch, variants)
+    steps |= {variant.key: partial(engine.measure, batch, [variant]) for variant in variants}
+    peaks: dict[VariantKey, int] = {}
+
+    def run(key: VariantKey) -> None:
+        if on_cuda:
+            torch.cuda.reset_peak_memory_stats()
+        steps[key]()
+        if on_cuda:
+            torch.cuda.synchronize()
+            peaks[key] = torch.cuda.max_memory_allocated()
+        elif device == "mps":
+            torch.mps.synchronize()
+
+    device = "cpu" if engine.extractor is None else engine.extractor.device.type
+    on_cuda = device == "cuda"
+    for key in list(steps)[:2]:
+        run(key)
+    timed = take_turns(MOST_ROUNDS, *(partial(run, key) for key in steps), warm_up=0, limit=SECONDS)
+    return [row(key, taken, timed[0], peaks.get(key)) for key, taken in zip(steps, timed, strict=True)]
+
+
+def row(key: VariantKey, seconds: Sequence[float], forward: Sequence[float], peak_memory: int | None = None) -> Row:
+    """Return a row of results.json.
+
+    Args:
+        key: the variant, or `FORWARD` or `ALL` in place of its metric.
+        seconds: of each round.
+        forward: of the forward pass in the same rounds; not used without a network.
+        peak_memory: in bytes, on a GPU.
+    """
+    ratios = [own / bare for own, bare in zip(seconds, forward, strict=True)]
+    low, median, high = statistics.quantiles(ratios, method="inclusive") if key.network else (None, None, None)
     return {
-        "network": load.network,
-        "metric": load.metric,
-        "normalization": load.normalization,
-        "image_size": load.image_size,
-        "batch_size": load.batch_size,
-        "images_per_second": load.batch_size / statistics.median(seconds),
-        "relative_to_forward": statistics.median(ratios) if load.network is not None else None,
-        "peak_memory_bytes": peak,
+        **key._asdict(),
+        "image_size": SIZE,
+        "batch_size": IMAGES_AT_ONCE,
+        "images_per_second": IMAGES_AT_ONCE / statistics.median(seconds),
+        "relative_to_forward": median,
+        "relative_to_forward_low": low,
+        "relative_to_forward_high": high,
+        "peak_memory_bytes": peak_memory,
     }
-
-
-def _wait(engine: Engine) -> None:
-    kind = "cpu" if engine.extractor is None else engine.extractor.device.type
-    if kind == "cuda":
-        torch.cuda.synchronize()
-    elif kind == "mps":
-        torch.mps.synchronize()

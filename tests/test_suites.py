@@ -196,8 +196,8 @@ def test_a_floor_that_is_missed_fails_though_the_gate_is_off(suite: Suite) -> No
 
 def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
     options = ["--network=alexnet", "--metric=sort", "--normalization=none", "--probes=tiny.yaml"]
-    done = suite(*options, paths=(str(SUITES / "test_throughput.py"), "-k=64px-3"))
-    assert done.outcomes["passed"] == 3
+    done = suite(*options, paths=(str(SUITES / "test_throughput.py"),))
+    assert done.outcomes == {"passed": 1}
     rows = done.results["throughput"]
     assert [row["metric"] for row in rows] == ["all", "forward", "sort"]
     assert all(row["images_per_second"] > 0 and row["relative_to_forward"] > 0 for row in rows)
@@ -521,8 +521,8 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
     held = two.results["invariants"]
     assert len(held) == 3 * 9  # nine of each of three variants
     assert all(row["holds"] for row in held)
-    outcomes = {"passed": 30 - missed + len(held), "xfailed": missed, "skipped": two.outcomes["skipped"]}
-    assert two.outcomes == outcomes
+    more = len(held)
+    assert two.outcomes == {"passed": 30 - missed + more, "xfailed": missed}
     (line,) = [line for line in one.lines if line.startswith("against the baseline: ")]
     assert line in two.lines
     assert "created: 2/2 workers" in two.text or "2 workers" in two.text

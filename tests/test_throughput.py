@@ -1,44 +1,61 @@
-"""What a benchmark's row says, worked out by hand; the suite itself is run in `test_suites`."""
+"""Rows of throughput worked out by hand, and rounds that take turns; the suite itself is run in `test_suites`."""
+
+import time
 
 import pytest
 
 from dps import metrics, throughput
-from dps.throughput import Load
-
-VARIANTS = metrics.variants([metrics.named("sort"), metrics.named("pixel")], ["alexnet"], ["none", "unit"])
-
-
-def test_each_network_has_a_forward_pass_each_variant_and_all_at_once() -> None:
-    loads = throughput.loads(VARIANTS, [(64, 6)])
-    assert [str(load) for load in loads] == [
-        "64px-6-alexnet-forward",
-        "64px-6-alexnet-none-sort",
-        "64px-6-alexnet-unit-sort",
-        "64px-6-alexnet-all",
-        "64px-6-pixel",
-    ]
-    assert [len(load.variants) for load in loads] == [0, 1, 1, 2, 1]
+from dps.measurement import IMAGES_AT_ONCE, Engine
+from dps.networks import Extractor
+from dps.rows import VariantKey
 
 
-def test_the_ratio_is_the_median_of_ratios_side_by_side() -> None:
-    load = throughput.loads(VARIANTS, [(64, 6)])[1]
-    row = throughput.row(load, [2.0, 3.0, 8.0], [1.0, 2.0, 2.0])  # ratios 2, 1.5 and 4
+def test_each_network_has_a_forward_pass_all_at_once_and_each_variant(
+    alexnet: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throughput, "MOST_ROUNDS", 2)
+    variants = metrics.variants([metrics.named("sort")], ["alexnet"], ["none", "unit"])
+    rows = throughput.measure(Engine(alexnet), variants)
+    labels = [VariantKey(row["network"], row["normalization"], row["metric"]).label for row in rows]
+    assert labels == ["alexnet-forward", "alexnet-all", "alexnet-none-sort", "alexnet-unit-sort"]
+    assert {(row["image_size"], row["batch_size"]) for row in rows} == {(96, IMAGES_AT_ONCE)}
+    assert rows[0]["relative_to_forward"] == 1.0
+    (pixel,) = throughput.measure(Engine(), metrics.variants([metrics.named("pixel")], [], []))
+    assert (pixel["metric"], pixel["relative_to_forward"], pixel["relative_to_forward_low"]) == ("pixel", None, None)
+
+
+def test_a_row_has_the_median_and_quartiles_of_ratios_round_by_round() -> None:
+    key = VariantKey("alexnet", "none", "sort")
+    row = throughput.row(key, [2.0, 3.0, 8.0], [1.0, 2.0, 2.0])  # ratios 2, 1.5 and 4
     assert row["relative_to_forward"] == 2.0
-    assert row["images_per_second"] == 2.0  # 6 images in a median of 3 seconds
+    assert row["relative_to_forward_low"] == 1.75  # half way from 1.5 to 2
+    assert row["relative_to_forward_high"] == 3.0  # half way from 2 to 4
+    assert row["images_per_second"] == 16.0  # 48 images in a median of 3 seconds
 
 
-def test_a_metric_without_a_network_has_no_ratio() -> None:
-    assert throughput.row(throughput.loads(VARIANTS, [(64, 6)])[-1], [1.0], [1.0])["relative_to_forward"] is None
+def test_sides_take_turns_and_rounds_before_are_not_timed() -> None:
+    calls: list[str] = []
+    seconds = throughput.take_turns(2, lambda: calls.append("a"), lambda: calls.append("b"), warm_up=1)
+    assert calls == ["a", "b"] * 3
+    assert [len(taken) for taken in seconds] == [2, 2]
+
+
+def test_no_round_begins_that_would_end_after_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+
+    def work() -> None:
+        nonlocal now
+        now += 10
+
+    (taken,) = throughput.take_turns(99, work, warm_up=0, limit=45)  # the fourth round ends at 40, a fifth at 50
+    assert taken == [10.0] * 4
+    (taken,) = throughput.take_turns(99, work, warm_up=0, limit=5)
+    assert taken == [10.0] * throughput.LEAST_ROUNDS
 
 
 @pytest.mark.parametrize(("size", "batch"), [(64, 6), (96, 3)])
-def test_a_batch_holds_as_many_different_images_as_it_says(size: int, batch: int) -> None:
-    triples = throughput.triples(size, batch)
-    pictures = [each for triple in triples for each in [triple.original, *triple.compared]]
-    assert len({each.digest for each in pictures}) == len(pictures) == batch
-    assert {each.pixels.shape for each in pictures} == {(size, size, 3)}
-
-
-def test_a_load_without_variants_is_the_bare_forward_pass() -> None:
-    assert [load.metric for load in throughput.loads(VARIANTS, [(64, 6)]) if not load.variants] == [throughput.FORWARD]
-    assert isinstance(throughput.loads(VARIANTS, [(64, 6)])[0], Load)
+def test_a_batch_holds_different_images(size: int, batch: int) -> None:
+    images = [image for triple in throughput.triples(size, batch) for image in [triple.original, *triple.compared]]
+    assert len({image.digest for image in images}) == len(images) == batch
+    assert {image.pixels.shape for image in images} == {(size, size, 3)}

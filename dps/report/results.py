@@ -70,8 +70,7 @@ class Gathered:
             self.triplets[name, metric, network, normalization] = values
         if "invariant" in data:
             self.invariants.append(data["invariant"])
-        if "throughput" in data:
-            self.throughput.append(data["throughput"])
+        self.throughput.extend(data.get("throughput", ()))
 
     def __bool__(self) -> bool:
         return bool(self.cases or self.scores or self.throughput or self.invariants)

@@ -37,7 +37,7 @@ from dps.images import as_batch
 from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.store import Key
-from tests.benchmarks.turns import take_turns
+from dps.throughput import take_turns
 
 AT_MOST = {"squeezenet": 3.0, "alexnet": 1.7, "vgg16": 1.7}
 """Times the bare forward pass that all variants of a network may take."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,9 +23,10 @@ import torch
 
 from dps import metrics, networks, probes, throughput
 from dps.comparisons import NORMALIZATIONS
+from dps.images import Pixels, as_batch
 from dps.measurement import IMAGES_AT_ONCE, Engine
 from dps.networks import NETWORKS
-from tests.benchmarks.turns import take_turns
+from dps.throughput import take_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEP = ("spatial", "sort", "mean", "spatial+sort", "spatial+mean")
@@ -74,6 +75,14 @@ def suite(*options: str, **environment: str) -> Cost:
 # ------------------------------------------------------------------------------------------- ratios in one process
 
 
+def forward(engine: Engine, pixels: Sequence[Pixels]) -> None:
+    """Push images through the network in one batch, and drop its features."""
+    assert engine.extractor is not None
+    with torch.inference_mode():
+        for _ in engine.extractor.layers(as_batch(pixels)):
+            pass
+
+
 def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Iterator[str]:
     """All ten variants of a network, and some alone, over the bare forward pass of the same images in memory."""
     yield f"{images} images of {size} x {size}: median over {rounds} rounds of the ratio to what ran beside it"
@@ -84,7 +93,7 @@ def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Ite
         ten = metrics.variants([metrics.named(metric) for metric in DEEP], [name], NORMALIZATIONS)
         plain = {each.metric.name: each for each in ten if each.normalization == "none"}
         steps: dict[str, Callable[[], object]] = {
-            "forward": partial(throughput.forward, engine, triples),
+            "forward": partial(forward, engine, pixels),
             "forward in shares": partial(engine.forward, pixels),
             "ten": partial(engine.measure, triples, ten),
             **{metric: partial(engine.measure, triples, [plain[metric]]) for metric in ("spatial", "sort")},
