@@ -9,6 +9,7 @@
     ├── ImageError         an image, or a batch of them, that cannot be measured
     ├── DrawError          a scene that cannot be drawn as it was asked for
     └── MetricError        a metric under test that broke its contract
+        └── ChangedInputError   it changed the images or features that it was given
 
 A message says where, what was found, what would be right and what to do, in one line.
 """
@@ -51,6 +52,10 @@ class DrawError(DpsError):
 
 class MetricError(DpsError):
     """A metric under test returned something that is not a distance."""
+
+
+class ChangedInputError(MetricError):
+    """A metric under test changed its input."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,9 +29,6 @@ from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
 
 DEFAULT_SMALLEST = 64
 """Height and width in pixels of the smallest images where a metric declares no smallest size: those of BAPPS."""
-
-Measurement: TypeAlias = tuple[Any, list[str]]
-"""Distances, ``(pair, 1)``, or the error of the metric; and what it changed of its input, where that was watched."""
 
 
 class NotApplicableError(Exception):
@@ -56,7 +54,7 @@ class Subject:
         variant: Variant,
         variants: Sequence[Variant],
         engine: Engine,
-        cache: dict[object, Mapping[Variant, Measurement]],
+        cache: dict[object, Mapping[Variant, Any]],
     ) -> None:
         self.variant, self._engine, self._cache = variant, engine, cache
         same_network = [each for each in variants if each.network == variant.network]
@@ -70,11 +68,26 @@ class Subject:
             return NETWORKS[network].smallest
         return metric.smallest if isinstance(metric, Metric) and metric.smallest > 1 else DEFAULT_SMALLEST
 
-    def distances(self, *pairs: tuple[Pixels, Pixels]) -> list[float]:
-        """Measure pairs of images of one size in one batch; raise what the metric raises."""
-        distances, _ = self._measure(pairs)
-        values: list[float] = distances[:, 0].tolist()
-        return values
+    def distances(self, *pairs: tuple[Pixels, Pixels], as_guests: bool = False) -> list[float]:
+        """Measure pairs of images of one size in one batch.
+
+        Args:
+            pairs: of images.
+            as_guests: check what built-in functions do to their input, too, as is always done with users' functions.
+
+        Raises:
+            DpsError: the metric raised.
+        """
+        stack = np.stack([np.stack(pair) for pair in pairs])
+        key = (as_guests, self.variant.network or self.variant, torch.get_num_threads(), images.digest([stack]))
+        if key not in self._cache:
+            group = [_as_guest(variant) for variant in self._group] if as_guests else self._group
+            self._cache[key] = self._engine.measure_stack(stack, group)
+        outcome = self._cache[key][self.variant]
+        if isinstance(outcome, DpsError):
+            raise outcome
+        distances: list[float] = outcome[:, 0].tolist()
+        return distances
 
     def distance(self, *pairs: tuple[Pixels, Pixels], place: int = 0) -> float:
         """Return one of the distances of a batch.
@@ -96,11 +109,6 @@ class Subject:
         """Compare two distances of an image, to `BATCH_TOLERANCE` of the larger or `SELF_TOLERANCE` of its scale."""
         tolerance = max(BATCH_TOLERANCE * max(abs(distance), abs(other)), SELF_TOLERANCE * self.scale(image))
         return abs(distance - other) <= tolerance
-
-    def changed_input(self, *pairs: tuple[Pixels, Pixels]) -> list[str]:
-        """Return what the metric, or each comparison of its sum, changes of its input."""
-        _, changed = self._measure(pairs, watched=True)
-        return changed
 
     def gradients(self, original: Pixels, other: Pixels) -> list[Tensor]:
         """Return the gradients of a distance at both images, RGB in [0, 1], each ``(1, 3, height, width)``.
@@ -126,50 +134,14 @@ class Subject:
         except RuntimeError as error:  # PyTorch's own: nothing requires a gradient, or an operation has none
             raise NotApplicableError(f"not differentiable: {str(error).partition(chr(10))[0]}") from None
 
-    def _measure(self, pairs: Sequence[tuple[Pixels, Pixels]], *, watched: bool = False) -> Measurement:
-        stack = np.stack([np.stack(pair) for pair in pairs])
-        threads_now = torch.get_num_threads()
-        key = (watched, self.variant.network or self.variant, threads_now, images.digest([stack]))
-        if key not in self._cache:
-            changed: dict[Variant, list[str]] = {variant: [] for variant in self._group}
-            on_copies = [_on_copies(variant, changed[variant], watched=watched) for variant in self._group]
-            outcomes = self._engine.measure_stack(stack, on_copies)
-            self._cache[key] = {variant: (outcomes[variant], changed[variant]) for variant in self._group}
-        outcome = self._cache[key][self.variant]
-        if isinstance(outcome[0], DpsError):
-            raise outcome[0]
-        return outcome
 
-
-def _on_copies(variant: Variant, changed: list[str], *, watched: bool) -> Variant:
-    """Give functions copies, so that one that changes its input breaks the invariant about that, and no other.
-
-    Args:
-        variant: the variant; its built-in comparisons get copies only if they are watched.
-        changed: is filled with what a function changed, if watched.
-        watched: whether copies are compared with the input after each call.
-    """
-
-    def on_copies(function: Callable[..., Tensor], what: str) -> Callable[..., Tensor]:
-        def call(*tensors: Tensor) -> Tensor:
-            copies = [tensor.clone() for tensor in tensors]
-            result = function(*copies)
-            if watched and what not in changed and not all(map(torch.equal, copies, tensors)):
-                changed.append(what)
-            return result
-
-        return call
-
+def _as_guest(variant: Variant) -> Variant:
+    """Have built-in functions called as users' are, with a check of what they do to their input."""
     metric = variant.metric
     if isinstance(metric, Metric):
-        return replace(variant, metric=replace(metric, distance=on_copies(metric.distance, "the images")))
-    terms = (
-        replace(term, comparison=on_copies(term.comparison, f"the features that {term.name} compares"))
-        if watched or not term.built_in
-        else term
-        for term in metric.terms
-    )
-    return replace(variant, metric=replace(metric, terms=tuple(terms)))
+        return replace(variant, metric=replace(metric))  # a copy is not the built-in one
+    terms = tuple(replace(term, comparison=partial(term.comparison)) for term in metric.terms)
+    return replace(variant, metric=replace(metric, terms=terms))
 
 
 @contextlib.contextmanager

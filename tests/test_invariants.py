@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from dps import images, networks
+from dps import images, metrics, networks
 from dps.comparisons import COMPARISONS
 from dps.image_pairs import flat, image_pair, noise, square
 from dps.invariants import Check, Finding, Subject, examine
@@ -250,20 +250,35 @@ def spread(features: Tensor) -> Tensor:
     return features.flatten(2).var(dim=2, keepdim=True, correction=0).sqrt()
 
 
-@pytest.mark.parametrize(
-    ("comparison", "invariant", "reason"),
-    [
-        (halves_its_features, "unchanged_input", "it changes the features that mine compares"),
-        (spread, "finite_gradients", "the gradient at the original is not finite in "),
-    ],
-)
+FLAWED = [
+    (halves_its_features, "unchanged_input", "metric 'mine': changed its input; it must leave it as it is"),
+    (spread, "finite_gradients", "the gradient at the original is not finite in "),
+]
+
+
+@pytest.mark.parametrize(("comparison", "invariant", "reason"), FLAWED)
 def test_a_comparison_with_a_flaw_breaks_one_invariant(
     comparison: Callable[[Tensor], Tensor], invariant: str, reason: str, alexnet: Extractor
 ) -> None:
     metric = FeatureMetric(name="mine", terms=(Term(name="mine", comparison=comparison),))
-    findings = check(Variant(metric=metric, network="alexnet", normalization="none"), extractor=alexnet)
+    variant = Variant(metric=metric, network="alexnet", normalization="none")
+    findings = check(variant, extractor=alexnet, examples=8)
     assert broken(findings) == [invariant]
     assert findings[invariant].row["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize(("comparison", "invariant", "reason"), FLAWED)
+def test_a_comparison_that_is_in_the_table_alone_is_checked_as_well(
+    comparison: Callable[[Tensor], Tensor],
+    invariant: str,
+    reason: str,
+    alexnet: Extractor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(COMPARISONS, "mine", comparison)
+    (variant,) = metrics.variants([metrics.named("mine")], ["alexnet"], ["none"])
+    (finding,) = check(variant, invariant, extractor=alexnet, examples=8).values()
+    assert finding.row["reason"].startswith(reason)
 
 
 # ------------------------------------------------------------- invariants of the built-in comparisons alone

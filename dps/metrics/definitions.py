@@ -183,7 +183,8 @@ IMAGE_METRICS: dict[str, Metric] = {"pixel": Metric(name="pixel", distance=pixel
 
 def metric_error(name: str, error: BaseException) -> MetricError:
     """Return what a metric under test raised, as its own failure."""
-    return MetricError(f"metric {name!r}: {error if isinstance(error, MetricError) else one_line(error)}")
+    kind = type(error) if isinstance(error, MetricError) else MetricError
+    return kind(f"metric {name!r}: {error if isinstance(error, MetricError) else one_line(error)}")
 
 
 def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizations: Iterable[str]) -> list[Variant]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps.errors import MetricError
+from dps.errors import ChangedInputError
 
 Setting: TypeAlias = tuple[Callable[[], Any], Callable[[Any], object]]
 """Reads a part of the state, and writes it back."""
@@ -86,11 +86,11 @@ def call(function: Callable[..., object], *inputs: Tensor) -> object:
     """Call a user's function on copies of tensors.
 
     Raises:
-        MetricError: it changed them.
+        ChangedInputError: it changed them.
     """
     copies = [tensor.clone() for tensor in inputs]
     with visit():
         result = function(*copies)
     if not all(torch.equal(tensor, copy) for tensor, copy in zip(inputs, copies, strict=True)):
-        raise MetricError("changed its input; it must leave it as it is")
+        raise ChangedInputError("changed its input; it must leave it as it is")
     return result
