@@ -1,4 +1,4 @@
-"""Images: from files, as tensors, and told apart by digest."""
+"""Images: from files, as tensors, and their digests."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ class Image:
 
     Attributes:
         pixels: 8-bit RGB, ``(height, width, 3)``.
-        digest: SHA-256 over its shape and bytes; two pictures with the same digest are the same.
+        digest: SHA-256 over its shape and bytes; images with the same digest are equal.
         shared: one of the few that cases of every probe use, whose representations are cached.
     """
 
@@ -41,12 +41,12 @@ class Image:
 
 
 def make_image(pixels: Pixels, *, shared: bool = False) -> Image:
-    """Make a picture of pixels."""
+    """Return an image of pixels."""
     return Image(pixels=pixels, digest=digest([pixels]), shared=shared)
 
 
 def digest(images: Iterable[Pixels]) -> str:
-    """SHA-256, hexadecimal, over the shape and the 8-bit RGB bytes of images, in order."""
+    """Return the SHA-256, hexadecimal, of the shape and the 8-bit RGB bytes of images, in order."""
     total = hashlib.sha256()
     for pixels in images:
         total.update(str(pixels.shape).encode())
@@ -162,7 +162,7 @@ def write(path: Path, pixels: Pixels) -> None:
 
 
 def as_png(pixels: Pixels, most: int) -> bytes:
-    """An image as a PNG file, made smaller where a side is longer than ``most`` pixels."""
+    """Return an image as a PNG file, reduced where a side is longer than ``most`` pixels."""
     image = PIL.Image.fromarray(pixels)
     image.thumbnail((most, most))
     file = io.BytesIO()
@@ -171,7 +171,7 @@ def as_png(pixels: Pixels, most: int) -> bytes:
 
 
 def as_webp(png: bytes) -> bytes:
-    """A PNG file as a WebP file of about a quarter of its size: looks alike, but not pixel by pixel."""
+    """Return a PNG file as a WebP file of about a quarter of its size, which is lossy."""
     file = io.BytesIO()
     with PIL.Image.open(io.BytesIO(png)) as image:
         image.save(file, "WEBP", quality=80, method=2)
@@ -179,18 +179,18 @@ def as_webp(png: bytes) -> bytes:
 
 
 def as_batch(images: Iterable[Pixels]) -> Tensor:
-    """Images of one size as RGB in [0, 1], float32, ``(batch, 3, height, width)``, channels last in memory."""
+    """Return images of one size as RGB in [0, 1], float32, ``(batch, 3, height, width)``, channels last in memory."""
     stacked = torch.from_numpy(np.stack(list(images)))
     return stacked.permute(0, 3, 1, 2).float().div_(255)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triple:
-    """One question, drawn: the distorted image should be closer to the original than every reference.
+    """One drawn case: the distorted image should be closer to the original than every reference.
 
     Attributes:
-        original, distorted: two different pictures of one size.
-        references: pictures of that size, none equal to the original, by name.
+        original, distorted: two different images of one size.
+        references: images of that size, none equal to the original, by name.
         drawn: what it was drawn with, for the report.
     """
 
@@ -201,17 +201,17 @@ class Triple:
 
     @property
     def compared(self) -> list[Image]:
-        """All that the original is compared with: the distorted image, then the references."""
+        """The images that the original is compared with: the distorted one, then the references."""
         return [self.distorted, *self.references.values()]
 
     @property
     def digest(self) -> str:
         """SHA-256 over original, distorted image and references, in order; see `digest`."""
-        return digest(picture.pixels for picture in [self.original, *self.compared])
+        return digest(image.pixels for image in [self.original, *self.compared])
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """SHA-256, hexadecimal, over the bytes of files in order of their names."""
+    """Return the SHA-256, hexadecimal, of the bytes of files in order of their names."""
     total = hashlib.sha256()
     for path in sorted(set(paths), key=lambda path: (path.name, path)):
         total.update(path.read_bytes())

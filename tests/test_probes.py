@@ -476,6 +476,7 @@ original: {image: bomb.png} => 4: bomb.png: more than 89,478,485 pixels, which l
 original: {image: [a.png]} => 4: image: a path, found ['a.png'].
 original: {image: a.png, size: 3} => 4: unknown key 'size'; an image file takes no more than
 distorted: {image: other.png} => 5: other.png measures 50 x 30 pixels, but its case 40 x 40; the images of a case must
+original: {scene: pattern, family: dots} => 5: b.png measures 40 x 40 pixels, but its case 96 x 96; the images of a
 references: [{image: other.png}] => 6: other.png measures 50 x 30 pixels, but its case 40 x 40;
 distorted: {image: same.bmp} => 3: case 'rings': the distorted image equals the original, so there is nothing
 references: [black, {image: same.bmp}] => 3: case 'rings': reference 'same.bmp' equals the original, so
@@ -804,11 +805,8 @@ def test_what_says_how_far_a_case_is_distorted_is_a_number_of_every_case(built_i
 
 def test_the_thresholds_are_the_published_ones() -> None:
     """arXiv:2407.17927; its authors' code has images of 256 pixels, and 29.2 pixels a degree."""
-    notice = {
-        probe.name: probe.severity.detection_threshold for probe in probes.load([probes.BUILT_IN]) if probe.severity
-    }
-    found = {name: at for name, at in notice.items() if at is not None}
-    assert found == {
+    severities = {probe.name: probe.severity for probe in probes.load([probes.BUILT_IN]) if probe.severity}
+    assert {name: severity.people.notice for name, severity in severities.items() if severity.people} == {
         **dict.fromkeys(("rotate", "order_rotate"), 3.6),
         **dict.fromkeys(
             ("translate", "translate_colored", "order_translate", "crop_shift"), round(0.23 * 29.2 / 256, 3)

@@ -8,7 +8,8 @@ cases.py         probes and their cases
 loading.py       from files to probes
 """
 
-from dps.probes.cases import Case, Probe, Severity
+from dps.probes.cases import Case, Probe
+from dps.probes.declarations import Severity
 from dps.probes.loading import BUILT_IN, load, of_data
 
 __all__ = ["BUILT_IN", "Case", "Probe", "Severity", "load", "of_data"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dps.errors import DrawError
 from dps.images import Triple
+from dps.probes.declarations import Severity
 from dps.probes.recipes import Recipe, parameters_of
 
 
@@ -67,23 +68,6 @@ def compared_names(references: dict[str, Recipe]) -> list[str]:
 def equals_original(what: str, notes: str = "") -> str:
     """Return the message about an image that equals the original, with notes on the original."""
     return f"{what} equals the original{notes}, so there is nothing to compare."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Severity:
-    """How strongly a probe's cases are distorted.
-
-    Attributes:
-        by: the drawn value that measures it, such as ``degrees``.
-        unit: of it, in words that follow a number.
-        detection_threshold: the severity from which people notice the change; None where that is not known.
-        source: of the threshold.
-    """
-
-    by: str
-    unit: str
-    detection_threshold: float | None = None
-    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

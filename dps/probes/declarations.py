@@ -25,7 +25,7 @@ MAX_CASES = 100_000
 
 
 class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -46,14 +46,14 @@ class Entry(_Strict):
 
 
 class People(_Strict):
-    """From which severity people notice the change."""
+    """The severity from which people notice the change, and who found it."""
 
     notice: Annotated[float, pydantic.Field(allow_inf_nan=False)]
     source: Text
 
 
-class Grading(_Strict):
-    """What measures how strongly a case is distorted."""
+class Severity(_Strict):
+    """The drawn value that measures how strongly a case is distorted, such as ``degrees``, and its unit in words."""
 
     by: Name
     unit: Text
@@ -67,7 +67,7 @@ class File(_Strict):
     asks: str = ""
     because: str = ""
     source: str = ""
-    severity: Grading | None = None
+    severity: Severity | None = None
     size: Annotated[int, pydantic.Field(ge=8, le=2048)] = 96
     cases: Annotated[list[Entry], pydantic.Field(min_length=1)]
 
@@ -99,7 +99,7 @@ def _note_faults(error: pydantic.ValidationError, document: Document) -> None:
     for fault in faults:
         if fault["type"] == "extra_forbidden":
             loc: Loc = fault["loc"]
-            models: dict[object, type[_Strict]] = {"cases": Entry, "severity": People if "people" in loc else Grading}
+            models: dict[object, type[_Strict]] = {"cases": Entry, "severity": People if "people" in loc else Severity}
             keys = models.get(loc[0], File).model_fields if len(loc) > 1 else File.model_fields
             meant |= {(*loc[:-1], key) for key in difflib.get_close_matches(str(loc[-1]), keys, n=1)}
             document.fault(loc, unknown("key", loc[-1], keys))

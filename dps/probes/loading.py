@@ -13,8 +13,8 @@ from typing import Any
 from dps import files, locations, notes
 from dps.errors import ProbeError, unknown
 from dps.probes import ranges, yaml_files
-from dps.probes.cases import Case, Probe, Severity, compared_names, equals_original
-from dps.probes.declarations import MAX_CASES, Checker, Entry, Grading, parse
+from dps.probes.cases import Case, Probe, compared_names, equals_original
+from dps.probes.declarations import MAX_CASES, Checker, Entry, parse
 from dps.probes.recipes import Recipe, standard_reference
 from dps.probes.yaml_files import Document, Loc
 
@@ -118,19 +118,10 @@ def _probe(document: Document, count: int | None) -> Probe:
         asks=file.asks,
         because=file.because,
         source=file.source,
-        severity=_severity(file.severity),
+        severity=file.severity,
         path=document.path,
         cases=tuple(cases),
     )
-
-
-def _severity(grading: Grading | None) -> Severity | None:
-    if grading is None:
-        return None
-    if grading.people is None:
-        return Severity(by=grading.by, unit=grading.unit)
-    people = grading.people
-    return Severity(by=grading.by, unit=grading.unit, detection_threshold=people.notice, source=people.source)
 
 
 def _interleaved(drawn: list[tuple[int, Iterator[list[Case]]]], count: int | None) -> list[Case]:
@@ -223,7 +214,7 @@ def _entry(checker: Checker, entry: Entry, loc: Loc, size: int) -> _Range | None
     original, _, *references = recipes.values()
     named = _named(references)
     facts = {key: checker.digests[recipe.file] for key, recipe in by_loc.items() if recipe.file is not None}
-    shape = next(iter(facts.values()))[0] if facts else (size, size)
+    shape = (size, size) if original.file is None else checker.digests[original.file][0]
     for key, (other, _) in facts.items():
         if other != shape:
             document.fault(

@@ -1,13 +1,11 @@
-"""How one declaration stands for many cases: values that are drawn anew for each.
+"""Values that are drawn for each case, so that one declaration stands for many.
 
-A value in a drawn range may be
-
-    {between: [low, high]}   anything in between; a whole number where both ends are
-    {cycle: [a, b, ...]}     in turn, by the number of the scene
-    {deal: [a, b, ...]}      like cards: each lap through the list is shuffled anew
+    {between: [low, high]}   uniform; an integer where both ends are
+    {cycle: [a, b, ...]}     one after the other, by the number of the scene
+    {deal: [a, b, ...]}      like cards: each pass through the list is shuffled
     {each: [a, b, ...]}      all of them, each a case of its own, on the same scene
 
-What is drawn depends on the seed, the number of the scene and the value's place in the declaration alone.
+A drawn value depends on the seed, the number of the scene and its place in the declaration alone.
 """
 
 import itertools
@@ -24,16 +22,12 @@ WAYS = ("between", "cycle", "deal", "each")
 
 
 def is_drawn(value: Value) -> bool:
-    """Whether a value is drawn anew for each case."""
+    """Return whether a value is drawn for each case."""
     return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in WAYS
 
 
 def check(value: Value) -> None:
-    """See that a drawn value is well formed.
-
-    Raises:
-        UsageError: it is not; the message says how it should be.
-    """
+    """Raise a UsageError if a value is not well formed; the message says what would be right."""
     if not isinstance(value, Mapping):
         return
     if not is_drawn(value):
@@ -54,7 +48,7 @@ def check(value: Value) -> None:
 
 
 def possible(value: Value) -> Iterator[Value]:
-    """The plain values that stand for all that can be drawn: ends and options."""
+    """Yield the ends and options of a value, which stand for all that can be drawn."""
     if not is_drawn(value):
         yield value
         return
@@ -64,7 +58,7 @@ def possible(value: Value) -> Iterator[Value]:
 
 
 def count(value: Value) -> int:
-    """How many cases of one scene a value makes."""
+    """Return how many cases of one scene a value makes."""
     return len(value["each"]) if is_drawn(value) and "each" in value else 1
 
 
@@ -73,21 +67,19 @@ def expand(values: Mapping[str, Value], seed: int, number: int) -> Iterator[dict
 
     Args:
         values: by place in the declaration, such as ``original.side``; plain ones stay as they are.
-        seed: the range's.
-        number: of the scene, from 0.
+        seed, number: of the range, and of the scene from 0.
 
     Yields:
-        Plain values, once for each combination of what stands under ``each``.
+        Plain values, for each combination of those under ``each``.
     """
-    eaches = {place: value["each"] for place, value in values.items() if is_drawn(value) and "each" in value}
-    drawn = {place: draw(value, seed, number, place) for place, value in values.items() if place not in eaches}
-    all_of = [
-        [draw(option, seed, number, f"{place}.each.{index}") for index, option in enumerate(options)]
-        for place, options in eaches.items()
+    options = [
+        [draw(option, seed, number, f"{place}.each.{index}") for index, option in enumerate(value["each"])]
+        if is_drawn(value) and "each" in value
+        else [draw(value, seed, number, place)]
+        for place, value in values.items()
     ]
-    for combination in itertools.product(*all_of):
-        chosen = dict(zip(eaches, combination, strict=True))
-        yield {place: chosen.get(place, drawn.get(place)) for place in values}
+    for combination in itertools.product(*options):
+        yield dict(zip(values, combination, strict=True))
 
 
 def draw(value: Value, seed: int, number: int, place: str) -> Value:
@@ -98,8 +90,8 @@ def draw(value: Value, seed: int, number: int, place: str) -> Value:
     if way == "between":
         low, high = options
         rng = Rng(seed, number, place)
-        whole = isinstance(low, int) and isinstance(high, int)
-        return rng.integer(low, high) if whole else rng.uniform(low, high)
+        both = isinstance(low, int) and isinstance(high, int)
+        return rng.integer(low, high) if both else rng.uniform(low, high)
     lap, position = divmod(number, len(options))
     if way == "deal":
         options = Rng(seed, "deal", lap, place).shuffled(options)
