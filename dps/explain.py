@@ -34,24 +34,6 @@ COLORS = Term(name="pixel", comparison=spatial)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """The parts of one image's distance to the original, at one layer by one term of the metric.
-
-    Attributes:
-        channels: each channel's part, ``(channel,)``, with the term's weight in it.
-        positions: each position's part of the representation, ``(position,)``; the sum is that of `channels`.
-    """
-
-    channels: Array = field(repr=False)
-    positions: Array = field(repr=False)
-
-    @property
-    def distance(self) -> float:
-        """Return the sum of the parts."""
-        return float(self.channels.sum())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerView:
     """One layer, as one term of the metric compares it.
 
@@ -61,7 +43,9 @@ class LayerView:
         size: height and width of the layer's features.
         placed: the representation's positions are those of the features, so that a part has a place in the image.
         ascending: the values are in ascending order along the positions, as those of ``sort`` are.
-        parts: of the distorted image, and of the nearest reference where there is one.
+        channel_parts: each channel's part of the distance of each compared image, ``(image, channel)``, with the term's
+            weight in it.
+        position_parts: the same for each position of the representation, ``(image, position)``; the sum is the same.
         channels: those that give most of one of these distances, by index.
         representations: of these channels, as they are subtracted, ``(image, channel, position)``; the original first.
         features: of these channels, as they left the network, ``(image, channel, height, width)``; None where the
@@ -73,15 +57,16 @@ class LayerView:
     size: tuple[int, int]
     placed: bool
     ascending: bool
-    parts: tuple[Parts, ...]
+    channel_parts: Array = field(repr=False)
+    position_parts: Array = field(repr=False)
     channels: tuple[int, ...]
     representations: NDArray[np.float32] = field(repr=False)
     features: NDArray[np.float32] | None = field(repr=False)
 
     @property
-    def positions(self) -> int:
-        """Return how many positions the representation has."""
-        return int(self.representations.shape[-1])
+    def distances(self) -> list[float]:
+        """Return the layer's part of each compared image's distance, by this term."""
+        return [float(total) for total in self.channel_parts.sum(axis=1)]
 
     def channel_name(self, channel: int) -> str:
         """Return ``channel 37``; of the image itself, its color."""
@@ -125,10 +110,6 @@ class Explanation:
         """Return the terms whose parts have a place in the image, at every layer."""
         return [term for term, views in self.by_term.items() if all(view.placed for view in views)]
 
-    def layer_name(self, layer: int) -> str:
-        """Return a layer's number with torchvision's index: ``layer 2 (features.4)``."""
-        return layer_name(self.variant.network, layer)
-
     def map(self, image: int) -> Array | None:
         """Return where in the image the distance comes from, over all layers and `placed_terms`.
 
@@ -145,7 +126,7 @@ class Explanation:
         terms = self.placed_terms
         height, width = self.images[0].pixels.shape[:2]
         maps = [
-            spread(view.parts[image].positions.reshape(view.size), height, width)
+            spread(view.position_parts[image].reshape(view.size), height, width)
             for view in self.views
             if view.term in terms
         ]
@@ -285,20 +266,18 @@ def _view(features: Tensor, term: Term, layer: int, normalization: str, reductio
     representations = normalized(raw, normalization)
     channels, positions = representations.shape[1:]
     divisor = positions * (channels if reduction == "mean" else 1) / term.weight
-    parts = []
-    for representation in representations[1:]:
-        squares = (representation - representations[0]).square()
-        by_channel, by_position = (squares.sum(dim=dim, dtype=torch.float64).cpu().numpy() for dim in (1, 0))
-        parts.append(Parts(channels=by_channel / divisor, positions=by_position / divisor))
-    largest = [np.argsort(-part.channels, kind="stable")[:CHANNELS_SHOWN].tolist() for part in parts]
-    chosen = list(dict.fromkeys(channel for indices in largest for channel in indices))
+    squares = (representations[1:] - representations[:1]).square()
+    by_channel, by_position = (squares.sum(axis, dtype=torch.float64).cpu().numpy() / divisor for axis in (2, 1))
+    largest = np.argsort(-by_channel, axis=1, kind="stable")[:, :CHANNELS_SHOWN]
+    chosen = list(dict.fromkeys(largest.ravel().tolist()))
     return LayerView(
         term=term.name,
         layer=layer,
         size=(int(features.shape[2]), int(features.shape[3])),
         placed=placed,
         ascending=positions > 1 and bool((raw.diff(dim=2) >= 0).all()),
-        parts=tuple(parts),
+        channel_parts=by_channel,
+        position_parts=by_position,
         channels=tuple(chosen),
         representations=representations[:, chosen].float().cpu().numpy(),
         features=features[:, chosen].float().cpu().numpy() if channels == features.shape[1] else None,

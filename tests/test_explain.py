@@ -64,15 +64,15 @@ def test_parts_of_each_comparison_by_hand(
 ) -> None:
     explanation = by_hand(metric)
     (view,) = explanation.views
-    assert view.parts[0].channels.tolist() == channels
-    assert view.parts[0].positions.tolist() == positions
+    assert view.channel_parts[0].tolist() == channels
+    assert view.position_parts[0].tolist() == positions
     assert (view.placed, view.ascending) == (placed, ascending)
     assert (explanation.map(0) is not None) == placed
 
 
 def test_weights_and_reduction_are_in_the_parts() -> None:
     explanation = by_hand("spatial+0.5*mean", reduction="mean")
-    spatial, mean = (view.parts[0].channels.tolist() for view in explanation.views)
+    spatial, mean = (view.channel_parts[0].tolist() for view in explanation.views)
     assert (spatial, mean) == ([1.0, 4.0], [0.25, 1.0])  # by two channels, and mean by half again
     assert explanation.distances == (6.25,)
 
@@ -88,8 +88,8 @@ def test_parts_add_up_to_what_results_give(alexnet: Extractor, metric: str, norm
     for image, layers in enumerate(explanation.layers):
         for number, distance in enumerate(layers, start=1):
             views = [view for view in explanation.views if view.layer == number]
-            for parts in ("channels", "positions"):
-                total = sum(float(getattr(view.parts[image], parts).sum()) for view in views)
+            for parts in ("channel_parts", "position_parts"):
+                total = sum(float(getattr(view, parts)[image].sum()) for view in views)
                 assert total == pytest.approx(distance, rel=1e-5)
 
 
@@ -167,7 +167,7 @@ def test_the_page_has_everything_in_it_and_runs_nothing(alexnet: Extractor, tmp_
     for path in pngs:
         with PIL.Image.open(path) as image:
             assert image.width > 500
-    shares = [view.parts[0].distance / explanation.distances[0] for view in explanation.views]
+    shares = [view.distances[0] / explanation.distances[0] for view in explanation.views]
     assert sum(shares) == pytest.approx(1, rel=1e-5)
     with pytest.raises(UsageError, match=r"^--layers 6: alexnet has layers 1 to 5\.$"):
         report.write(explanation, [6], "", "", tmp_path)

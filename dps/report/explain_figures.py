@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dps.explain import Explanation, LayerView, percent
+from dps.explain import Explanation, LayerView, layer_name, percent
 from dps.report.figure_style import INK, WIDTH, blank, defaults, plain
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def layers(explanation: Explanation) -> "Figure":
         places = np.arange(count) + (image - (len(explanation.names) - 1) / 2) * thickness
         ends = np.zeros(count)
         for number, (term, views) in enumerate(by_term.items()):
-            parts = np.array([view.parts[image].distance for view in views])
+            parts = np.array([view.distances[image] for view in views])
             label = title + (f", {term}" if len(by_term) > 1 else "")
             alpha = 1 - 0.55 * number / len(by_term)
             axes.barh(places, parts, 0.9 * thickness, left=ends, color=color, alpha=alpha, label=label)
@@ -65,7 +65,7 @@ def layers(explanation: Explanation) -> "Figure":
             axes.text(end, place, f" {end:.4g}: {percent(end, explanation.distances[image])}", va="center")
     axes.set_ylim(count - 0.5, -0.5)
     axes.set_xlim(0, 1.18 * _largest(explanation.layers))
-    axes.set_yticks(range(count), [explanation.layer_name(layer) for layer in range(1, count + 1)])
+    axes.set_yticks(range(count), [layer_name(explanation.variant.network, layer) for layer in range(1, count + 1)])
     axes.set_xlabel("part of the distance to the original")
     plain(axes, "x")
     figure.legend(loc="outside upper center", ncols=2 * len(by_term))
@@ -96,7 +96,7 @@ def features(explanation: Explanation, view: LayerView) -> "Figure | None":
             _show(axes, values, cmap="gray", vmin=min(0, of_channel.min()), vmax=_largest(of_channel))
         grid[0, column].set_title(_channel_title(view, channel), fontsize=7)
     if view.placed:
-        heats = [part.positions.reshape(view.size) for part in view.parts]
+        heats = view.position_parts.reshape(-1, *view.size)
         for axes, heat in zip(grid[1:, -1], heats, strict=True):
             _show(axes, heat, cmap=HEAT, vmin=0, vmax=_largest(heats))
         grid[0, -1].axis("off")
@@ -114,7 +114,7 @@ def curves(explanation: Explanation, view: LayerView) -> "Figure | None":
         return None
     names = _titles(explanation)
     titles = [_channel_title(view, channel) for channel in view.channels]
-    if view.positions == 1:
+    if view.representations.shape[-1] == 1:
         figure = blank(WIDTH, 2.1, "constrained")
         axes = figure.subplots()
         thickness = 0.8 / len(names)
@@ -130,7 +130,7 @@ def curves(explanation: Explanation, view: LayerView) -> "Figure | None":
     grid = figure.subplots(rows, IN_A_ROW, squeeze=False)
     for axes in grid.flat[len(titles) :]:
         axes.axis("off")
-    positions = np.arange(view.positions)
+    positions = np.arange(view.representations.shape[-1])
     for axes, title, values in zip(grid.flat, titles, view.representations.swapaxes(0, 1), strict=False):
         axes.fill_between(positions, values[0], values[1], color=COLORS[1], alpha=0.25, linewidth=0)
         for curve, color, name in zip(values, COLORS, names, strict=False):
@@ -145,7 +145,7 @@ def curves(explanation: Explanation, view: LayerView) -> "Figure | None":
 
 def _channel_title(view: LayerView, channel: int) -> str:
     """Return a channel's name with its share of the layer's distance to each image."""
-    shares = [percent(float(part.channels[channel]), part.distance) for part in view.parts]
+    shares = map(percent, view.channel_parts[:, channel], view.distances)
     return f"{view.channel_name(channel)}\n{' | '.join(shares)}"
 
 

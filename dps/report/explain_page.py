@@ -6,25 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 import dps
 from dps import files
 from dps.errors import UsageError
-from dps.explain import Explanation, LayerView, fewest, percent
+from dps.explain import Explanation, LayerView, fewest, layer_name, percent
 from dps.report import explain_figures, figure_style
 from dps.report.page import asset, environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PAGE = "explain.html"
-
 LAYERS_SHOWN = 2
 """How many layers are shown where none are named: those that give most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Panel:
     """A figure with the name of its file (without the suffix), its section of the page, and what it shows."""
 
@@ -52,9 +51,9 @@ def write(explanation: Explanation, layers: Sequence[int], command: str, weights
         OSError: a file cannot be written.
     """
     panels = list(_panels(explanation, choose(explanation, layers)))
-    html = render(explanation, panels, command, weights)
+    html = _render(explanation, panels, command, weights)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / PAGE, *(folder / f"{panel.name}.png" for panel in panels)]
+    paths = [folder / "explain.html", *(folder / f"{panel.name}.png" for panel in panels)]
     for path, panel in zip(paths[1:], panels, strict=True):
         files.write(path, figure_style.as_file(panel.figure, "png"))
     files.write(paths[0], html.encode())
@@ -67,20 +66,19 @@ def choose(explanation: Explanation, layers: Sequence[int]) -> list[int]:
     Raises:
         UsageError: one is not a layer of the network.
     """
-    count = len(explanation.layers[0])
-    if layers and not count:
-        raise UsageError(f"{explanation.variant} has no layers; leave --layers out.")
+    variant, count = explanation.variant, len(explanation.layers[0])
     for layer in layers:
+        if not count:
+            raise UsageError(f"{variant} has no layers; leave --layers out.")
         if not 1 <= layer <= count:
-            raise UsageError(f"--layers {layer}: {explanation.variant.network} has layers 1 to {count}.")
+            raise UsageError(f"--layers {layer}: {variant.network} has layers 1 to {count}.")
     if layers or not count:
         return sorted(set(layers)) or [0]
-
-    def share(layer: int) -> float:
-        parts = zip(explanation.layers, explanation.distances, strict=True)
-        return sum(of_layers[layer - 1] / total for of_layers, total in parts if total)
-
-    return sorted(sorted(range(1, count + 1), key=share, reverse=True)[:LAYERS_SHOWN])
+    shares = {
+        layer: sum(part / total for part, total in zip(parts, explanation.distances, strict=True) if total)
+        for layer, parts in enumerate(zip(*explanation.layers, strict=True), start=1)
+    }
+    return sorted(sorted(shares, key=lambda layer: -shares[layer])[:LAYERS_SHOWN])
 
 
 def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
@@ -88,31 +86,50 @@ def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
     about = "The images with their distances to the original."
     if explanation.placed_terms:
         about += " Below, where in the image these come from: dark is nothing, bright is much, both on one scale."
-    yield Panel(name="images", section="The images", about=about, figure=explain_figures.images(explanation))
+    yield Panel("images", "The images", about, explain_figures.images(explanation))
     if len(explanation.layers[0]) > 1:
         about = "What each layer gives to the distances"
         about += ", the terms side by side." if len(explanation.by_term) > 1 else "."
-        yield Panel(name="layers", section="Layer by layer", about=about, figure=explain_figures.layers(explanation))
+        yield Panel("layers", "Layer by layer", about, explain_figures.layers(explanation))
     for view in explanation.views:
         if view.layer in layers:
             yield from _view_panels(explanation, view)
 
 
 def _view_panels(explanation: Explanation, view: LayerView) -> Iterator[Panel]:
-    section = explanation.layer_name(view.layer).capitalize() if view.layer else "Colors"
+    section = layer_name(explanation.variant.network, view.layer).capitalize() if view.layer else "Colors"
     term = re.sub(r"\W+", "-", view.term).strip("-")[-50:]  # no name of a file is too long
     name = f"layer-{view.layer}-{term}" if view.layer else "colors"
     shares = "above each, its share of the layer's distance to the distorted image"
-    shares += " | to the reference." if len(view.parts) > 1 else "."
+    shares += " | to the reference." if len(view.distances) > 1 else "."
     if (figure := explain_figures.features(explanation, view)) is not None:
         about = f"{view.term}: the channels that give most; {shares}"
         if view.placed and explanation.variant.normalization == "unit":
             about += " Their maps after unit normalization."
-        yield Panel(name=name, section=section, about=about, figure=figure)
+        yield Panel(name, section, about, figure)
     if (figure := explain_figures.curves(explanation, view)) is not None:
-        what = "the values of these channels" if view.positions == 1 else "the values that are subtracted, by channel"
-        about = f"{view.term}: {what}; the difference is squared; {shares}"
-        yield Panel(name=f"{name}-values", section=section, about=about, figure=figure)
+        about = f"{view.term}: the values that are subtracted, by channel; the difference is squared; {shares}"
+        yield Panel(f"{name}-values", section, about, figure)
+
+
+def _render(explanation: Explanation, panels: Sequence[Panel], command: str, weights: str) -> str:
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for panel in panels:
+        sections.setdefault(panel.section, []).append((panel.about, figure_style.as_svg(panel.figure)))
+    layers = enumerate(zip(*explanation.layers, strict=True), start=1)
+    rows = [(layer_name(explanation.variant.network, layer), parts) for layer, parts in layers]
+    html: str = environment().get_template("explain.html.j2").render(
+        explanation=explanation,
+        words=in_words(explanation),
+        sections=sections,
+        rows=[*rows, ("all", explanation.distances)],
+        percent=percent,
+        command=command,
+        weights=weights,
+        versions=f"dps {dps.__version__}, PyTorch {torch.__version__}",
+        css=asset("page.css"),
+    )  # fmt: skip
+    return html
 
 
 # ------------------------------------------------------------------------------------------- in words
@@ -121,25 +138,21 @@ def _view_panels(explanation: Explanation, view: LayerView) -> Iterator[Panel]:
 def in_words(explanation: Explanation) -> list[str]:
     """Describe in sentences from which terms, layers, channels and places the distances come."""
     verdict, distance = explanation.verdict, explanation.distances[0]
-    sentences = [
-        f"The distorted image is at {distance:.5g} from the original."
-        if verdict is None
-        else f"The case {'passed' if verdict.passed else 'failed'}: {verdict}."
+    first = f"the distorted image is at {distance:.5g} from the original"
+    if verdict is not None:
+        first = f"the case {'passed' if verdict.passed else 'failed'}: {verdict}"
+    parts = [*_layers(explanation), *_channels(explanation), *_places(explanation)]
+    return [
+        f"{text[:1].upper()}{text[1:]}." for text in (first, *(parts if distance else ["a distance of 0 has no parts"]))
     ]
-    if not distance:
-        return [*sentences, "A distance of 0 has no parts."]
-    by_term = explanation.by_term
-    if len(by_term) > 1:
-        images = range(len(explanation.names))
-        parts = {
-            term: [sum(v.parts[image].distance for v in views) for image in images] for term, views in by_term.items()
-        }
-        sentences.append(_shares(explanation, parts))
-    sentences += [*_layers(explanation), *_channels(explanation), *_places(explanation)]
-    return sentences
 
 
 def _layers(explanation: Explanation) -> Iterator[str]:
+    """Describe the parts of terms, where there are several, and of layers."""
+    if len(by_term := explanation.by_term) > 1:
+        yield _shares(
+            explanation, {term: np.sum([view.distances for view in views], axis=0) for term, views in by_term.items()}
+        )
     by_layer = dict(enumerate(zip(*explanation.layers, strict=True), start=1))
     if len(by_layer) < 2:
         return
@@ -149,30 +162,28 @@ def _layers(explanation: Explanation) -> Iterator[str]:
         closer: list[list[int]] = [[], []]
         for layer, (distorted, reference) in by_layer.items():
             closer[distorted >= reference].append(layer)
-        parts = [
+        yield ", ".join(
             f"at {'every layer' if len(layers) == len(by_layer) else _numbered(layers)} {name} is closer"
             for name, layers in zip(explanation.names, closer, strict=True)
             if layers
-        ]
-        yield _sentence(", ".join(parts))
+        )
 
 
 def _channels(explanation: Explanation) -> Iterator[str]:
     """Describe, for each term, the layer that gives most of it."""
     for term, views in explanation.by_term.items():
-        view = max(views, key=lambda view: view.parts[0].distance)
-        channels = view.parts[0].channels
-        if not channels.any():
-            continue
+        view = max(views, key=lambda view: view.distances[0])
+        channels = view.channel_parts[0]
         largest = int(channels.argmax())
-        of_layer = f" of layer {view.layer}" if view.layer else ""
-        by = f" ({term})" if len(explanation.by_term) > 1 else ""
-        alone = percent(channels[largest], explanation.distances[0])
-        yield _sentence(
-            f"{view.channel_name(largest)}{of_layer} alone gives {alone} of the distance to the distorted image{by}; "
-            f"half of {'that layer' if view.layer else 'the distance'} comes from {fewest(channels, 0.5)} "
-            f"of its {len(channels)} channels"
-        )
+        if channels[largest]:
+            of_layer = f" of layer {view.layer}" if view.layer else ""
+            by = f" ({term})" if len(explanation.by_term) > 1 else ""
+            yield (
+                f"{view.channel_name(largest)}{of_layer} alone gives "
+                f"{percent(channels[largest], explanation.distances[0])} of the distance to the distorted image{by}; "
+                f"half of {'that layer' if view.layer else 'the distance'} comes from {fewest(channels, 0.5)} of its "
+                f"{len(channels)} channels"
+            )
 
 
 def _places(explanation: Explanation) -> Iterator[str]:
@@ -183,21 +194,22 @@ def _places(explanation: Explanation) -> Iterator[str]:
     if areas:
         of = "the distance" if len(placed) == len(explanation.by_term) else f"what {' and '.join(placed)} gives"
         of_reference = f"; to {explanation.names[1]}, in {areas[1]}" if len(areas) > 1 else ""
-        yield f"80 % of {of} to the distorted image lies in {areas[0]} of the image's area{of_reference}."
+        yield f"80 % of {of} to the distorted image lies in {areas[0]} of the image's area{of_reference}"
     for term, views in explanation.by_term.items():
         if term in placed:
             continue
-        total = sum(view.parts[0].distance for view in views)
+        total = sum(view.distances[0] for view in views)
         if all(view.ascending for view in views) and total:
-            top = sum(float(view.parts[0].positions[-max(1, view.positions // 10) :].sum()) for view in views)
-            yield f"The strongest tenth of each channel's values gives {percent(top, total)} of what {term} gives."
-        yield f"{term} has no map: its values have no place in the image."
+            tenths = [view.position_parts[0, -max(1, view.position_parts.shape[1] // 10) :].sum() for view in views]
+            strongest = percent(sum(tenths), total)
+            yield f"the strongest tenth of each channel's values gives {strongest} of what {term} gives"
+        yield f"{term} has no map: its values have no place in the image"
         if any(view.features is None for view in views):
-            yield f"{term} has no feature maps: its channels are not those of the network."
+            yield f"{term} has no feature maps: its channels are not those of the network"
 
 
 def _shares(explanation: Explanation, parts: Mapping[str, Sequence[float]]) -> str:
-    """Say ``Layer 2 gives 61 % of the distance to the distorted image; to reference 'white', 12 %``."""
+    """Say ``layer 2 gives 61 % of the distance to the distorted image, layer 3 20 %; to reference 'a', ...``."""
     shares = [
         [percent(of_images[image], total) for of_images in parts.values()]
         for image, total in enumerate(explanation.distances)
@@ -207,44 +219,10 @@ def _shares(explanation: Explanation, parts: Mapping[str, Sequence[float]]) -> s
     text += "".join(f", {name} {part}" for name, part in zip(others, further, strict=True))
     for name, of_reference in zip(explanation.names[1:], shares[1:], strict=True):
         text += f"; to {name}, {' and '.join(of_reference)}"
-    return _sentence(text)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return text
 
 
 def _numbered(layers: Sequence[int]) -> str:
     """Return ``layer 2``, ``layers 1, 2 and 4``."""
     *first, last = map(str, layers)
     return f"layers {', '.join(first)} and {last}" if first else f"layer {last}"
-
-
-# ------------------------------------------------------------------------------------------- the page
-
-
-def render(explanation: Explanation, panels: Sequence[Panel], command: str, weights: str) -> str:
-    """Return the page: HTML with everything in it."""
-    sections: dict[str, list[tuple[str, str]]] = {}
-    for panel in panels:
-        sections.setdefault(panel.section, []).append((panel.about, figure_style.as_svg(panel.figure)))
-    rows = [
-        (explanation.layer_name(number), parts)
-        for number, parts in enumerate(zip(*explanation.layers, strict=True), start=1)
-    ]
-    html: str = (
-        environment()
-        .get_template("explain.html.j2")
-        .render(
-            explanation=explanation,
-            words=in_words(explanation),
-            sections=sections,
-            rows=[*rows, ("all", explanation.distances)],
-            percent=percent,
-            command=command,
-            weights=weights,
-            versions=f"dps {dps.__version__}, PyTorch {torch.__version__}",
-            css=asset("page.css"),
-        )
-    )
-    return html

@@ -24,9 +24,6 @@ from dps.report.album import Album
 from dps.report.pass_fractions import PassCounts
 from dps.rows import Row, case_name, describe, variant_key, was_measured
 
-ERRORS_LISTED = 20
-"""How many different errors are listed above everything else; the gallery has all."""
-
 
 def render(document: Row, images: Album) -> Iterator[str]:
     """Return the page piece by piece; the same for the same input.
@@ -49,7 +46,8 @@ def render(document: Row, images: Album) -> Iterator[str]:
     data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
         run=run,
-        facts=_facts(document, counts),
+        counts=counts,
+        cases=len({case_name(row) for row in document["cases"]}),
         unmeasured=_unmeasured(document),
         words=pass_fractions.in_words(counts),
         grids=grids | speeds,
@@ -69,16 +67,19 @@ def render(document: Row, images: Album) -> Iterator[str]:
 
 @functools.cache
 def environment() -> Any:
-    """Return what fills our templates, and escapes what it fills in."""
+    """Return what fills our templates; what is filled into HTML is escaped."""
     import jinja2
 
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("dps.report", ""),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    templates.filters["escape_markdown"] = tables.escape_markdown
+    return templates
 
 
 def asset(name: str) -> str:
@@ -112,35 +113,12 @@ def _figures(document: Row, counts: PassCounts, probe: str) -> Iterator[Row]:
             yield {"svg": "", "fault": f"The figure {name!r} could not be drawn: {one_line(error)}"}
 
 
-def _unmeasured(document: Row) -> Row:
-    """Return how many cases could not be measured, and why, by variant."""
-    rows = [row for row in document["cases"] if not was_measured(row)]
-    names: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        names.setdefault((variant_key(row).label, describe(row)), []).append(case_name(row))
-    lines = [
-        f"{variant}, {_counted(len(cases), 'case')} such as {cases[0]}: {error}"
-        for (variant, error), cases in sorted(names.items(), key=lambda item: -len(item[1]))
-    ]
-    more = len(lines) - ERRORS_LISTED
-    lines = [*lines[:ERRORS_LISTED], *([f"and {more} more, see the cases below"] if more > 0 else [])]
-    return {"cases": _counted(len({case_name(row) for row in rows}), "case") if rows else "", "lines": lines}
-
-
-def _facts(document: Row, counts: PassCounts) -> list[tuple[str, str]]:
-    """Return what was measured, in a few words each."""
-    run = document["run"]
-    facts = []
-    if counts.variants:
-        cases = len({case_name(row) for row in document["cases"]})
-        axes = (", ".join(dict.fromkeys(filter(None, names))) for names in zip(*counts.variants, strict=True))
-        facts.append((_counted(len(counts.variants), "variant"), "; ".join(filter(None, axes))))
-        probes = f"{_counted(len(counts.probes), 'probe')}, SHA-256 {run['probes_sha256'][:8]}…"
-        facts.append((_counted(cases, "case"), probes))
-    weights = [f"{name} ({by['weights']}, {by['sha256'][:8]}…)" for name, by in run["networks"].items()]
-    facts += [("Weights", ", ".join(weights))] if weights else []
-    return [*facts, ("Versions", f"dps {run['dps']}, PyTorch {run['torch']}, {run['device']}")]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def _unmeasured(document: Row) -> list[tuple[str, list[str], str]]:
+    """Return each variant's errors with the cases that could not be measured for them, the most first."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for row in document["cases"]:
+        if not was_measured(row):
+            cases.setdefault((variant_key(row).label, describe(row)), []).append(case_name(row))
+    return sorted(
+        ((variant, names, error) for (variant, error), names in cases.items()), key=lambda line: -len(line[1])
+    )

@@ -1,4 +1,4 @@
-"""probes/README.md: what each probe asks, shows and draws, why a person would agree, and the results of a run."""
+"""probes/README.md: what each probe asks, shows and draws, and the results of a run. Its text is probe_page.md.j2."""
 
 import io
 from collections import Counter
@@ -11,42 +11,13 @@ from dps import files
 from dps.errors import UsageError
 from dps.probes import Case, Probe
 from dps.report import pass_fractions, severity, sheets
+from dps.report.page import environment
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import escape_markdown
 from dps.rows import Row, VariantKey
 
 SHEET_IMAGES, SHEET_BYTES, SHEET_COLORS = 16, 60_000, 128
 """Limits of a sheet on the page."""
-
-TEXT = """\
-# Probes
-
-Written by
-
-    {command}
-
-and not by hand. The numbers are those of `{run}`: dps {dps}, PyTorch {torch}, weights
-{weights}.
-
-A probe asks the same question of many drawn cases: *is the distorted image closer to the original than every
-reference?* Each sheet shows a few of its cases: original, distorted image and, where there is one, the case's own
-reference. The others have the seven standard references: black, white, gray, red, green, blue and noise. Ranges are
-those of the YAML files in this folder: `between` draws uniformly, `cycle` takes values in turn, `deal` deals them out
-like cards, `each` makes a case for each.
-Cells: {cells}, by Wilson's method. Cases that could not be measured count in no cell.
-`dps report RESULTS.json --probe PROBE --by NAME` breaks a pass fraction down by anything that its cases were drawn
-with. Sheets are reduced to few colors; `dps probes draw --out DIR` draws all cases as they are.
-"""
-
-LEFT_OUT = """
-## Left out
-
-**texture_swap** (the same silhouette with another texture, against the same texture with another silhouette): people
-[name things by their shape](https://arxiv.org/abs/1811.12231), but which of two such images they would call closer to
-the original is less clear. We drew a dozen such triples from the icons and textures above: for several of them we could
-not decide, and in some the image with the same texture looked closer. So there is no answer that a metric could be
-required to give.
-"""
 
 
 def write(document: Row, probes: Sequence[Probe], path: Path, command: str) -> Iterator[Path]:
@@ -84,20 +55,18 @@ def write(document: Row, probes: Sequence[Probe], path: Path, command: str) -> I
 
 def page(document: Row, probes: Sequence[Probe], command: str) -> str:
     """Return the page's text."""
-    run = document["run"]
-    weights = ", ".join(
-        f"{name} {network['weights']} `{network['sha256'][:12]}`" for name, network in run["networks"].items()
-    )
-    text = TEXT.format(
-        command=command,
-        run=run["command"],
-        dps=run["dps"],
-        torch=run["torch"],
-        weights=weights,
-        cells=pass_fractions.CELLS,
-    )
     counts = pass_fractions.count(document["cases"])
-    return "\n".join([text, *("\n".join([*_section(document, counts, probe), ""]) for probe in probes)]) + LEFT_OUT
+    text: str = environment().get_template("probe_page.md.j2").render(
+        command=command,
+        run=document["run"],
+        cells=pass_fractions.CELLS,
+        probes=probes,
+        heading=heading,
+        ranges=ranges,
+        results={probe.name: _results(counts, probe.name) for probe in probes},
+        sentences={probe.name: severity.in_words(document, probe.name) for probe in probes},
+    )  # fmt: skip
+    return text
 
 
 def heading(probe: Probe) -> str:
@@ -109,17 +78,6 @@ def ranges(probe: Probe) -> str:
     """Return what a probe's file declares of its cases, word for word."""
     _, _, cases = probe.path.read_text(encoding="utf-8").partition("\ncases:\n")
     return f"```yaml\ncases:\n{cases.rstrip()}\n```"
-
-
-def _section(document: Row, counts: PassCounts, probe: Probe) -> Iterator[str]:
-    yield from (heading(probe), "", f"*{escape_markdown(probe.asks)}*", "")
-    yield from (f"![Cases of {probe.name}](sheets/{probe.name}.png)", "")
-    yield from (f"Why a person would agree: {escape_markdown(probe.because)}", "")
-    yield from (f"Source: {escape_markdown(probe.source)}.", "")
-    yield from (ranges(probe), "")
-    yield from _results(counts, probe.name)
-    if sentences := severity.in_words(document, probe.name):
-        yield from ("", *(f"- {escape_markdown(sentence)}" for sentence in sentences))
 
 
 def _results(counts: PassCounts, probe: str) -> Iterator[str]:
