@@ -4,7 +4,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 
-_IN_CHECKOUT = {
+IN_CHECKOUT = {
     "suites": "suites",
     "probes": "probes",
     "paper.yaml": "reports/paper.yaml",
@@ -23,4 +23,4 @@ def data(name: str) -> Path:
         the dps that is imported.
     """
     installed = PACKAGE / "data"
-    return installed / name if installed.is_dir() else PACKAGE.parent / _IN_CHECKOUT[name]
+    return installed / name if installed.is_dir() else PACKAGE.parent / IN_CHECKOUT[name]
