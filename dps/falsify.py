@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dps import probes
 from dps.distortions import IDENTITY_PARAMETERS
-from dps.errors import DpsError, DrawError, UsageError
+from dps.errors import DpsError, DrawError, MetricError, UsageError
 from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.probes import Case, Probe, ranges, yaml_files
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Scale: TypeAlias = tuple[float, ...]
 """A parameter's values from the mildest to the strongest: all of them if they are integers, or else both ends."""
 
+Candidate: TypeAlias = tuple[int, dict[str, Any]]
+"""A severity, and a case as plain data."""
+
 SEVERITIES = 100
 """Number of steps in which a distortion goes from its mildest to its strongest."""
 
@@ -34,23 +37,18 @@ MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A case that may fail.
+class Failure:
+    """A case that fails.
 
     Attributes:
         severity: of its distortion, from 0 to `SEVERITIES`.
         declared: the case as plain data, as a probe file has it.
+        case: the same, ready to be drawn.
+        verdict: its distances.
     """
 
     severity: int
     declared: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A case that fails: as it is declared, ready to be drawn, and its verdict."""
-
-    candidate: Candidate
     case: Case
     verdict: Verdict
 
@@ -114,18 +112,16 @@ def search(
     entries = [entry for entry in data["cases"] if "image" not in entry["distorted"]]
     if not entries:
         raise UsageError(f"{probe.path}: nothing to search; all distorted images are files.")
-    places = [
-        (("distorted", distortion, parameter), value)
-        for entry in entries
-        for distortion, parameters in entry["distorted"].items()
-        for parameter, value in parameters.items()
+    parameters = [
+        (name, *item) for entry in entries for name, own in entry["distorted"].items() for item in own.items()
     ]
-    state = Search(graded=any(_scales(place, value) for place, value in places))
+    state = Search(graded=any(_scales(*parameter) for parameter in parameters))
 
     def attempt(candidate: Candidate) -> None:
+        severity, declared = candidate
         if state.measured + state.not_drawn >= tries:
             raise _NoTriesLeft
-        declared = {**candidate.declared, "id": f"{variant}-{candidate.declared['seed']}"}
+        declared = {**declared, "id": f"{variant}-{declared['seed']}"}
         (case,) = probes.of_data({**data, "cases": [declared]}, probe.path).cases
         advance(1)
         try:
@@ -138,11 +134,12 @@ def search(
         if isinstance(outcome, DpsError):
             raise outcome
         verdict = judge(outcome)
+        if verdict.distance is None:
+            raise MetricError(verdict.error)
         if verdict.passed:
             return
-        if state.mildest is None or candidate.severity <= state.mildest.candidate.severity:
-            candidate = Candidate(severity=candidate.severity, declared=declared)
-            state.mildest = Failure(candidate=candidate, case=case, verdict=verdict)
+        if state.mildest is None or severity <= state.mildest.severity:
+            state.mildest = Failure(severity=severity, declared=declared, case=case, verdict=verdict)
         raise _CaseFailsError
 
     settings = hypothesis.settings(
@@ -161,9 +158,9 @@ def search(
             run = hypothesis.seed(seed)(settings(hypothesis.given(_candidates(entries, below))(attempt)))
             with contextlib.suppress(_CaseFailsError, hypothesis.errors.Flaky):  # flaky: it does not fail each time
                 run()
-            if state.mildest is None or state.mildest.candidate.severity >= below or not state.graded:
+            if state.mildest is None or state.mildest.severity >= below or not state.graded:
                 break
-            below = state.mildest.candidate.severity
+            below = state.mildest.severity
     except _NoTriesLeft:
         pass
     except KeyboardInterrupt:
@@ -181,7 +178,7 @@ def _candidates(entries: list[dict[str, Any]], below: int) -> "SearchStrategy[Ca
         entry = draw(st.sampled_from(entries))
 
         def fill(data: Any, place: Loc) -> Any:
-            if scales := _scales(place, data):
+            if len(place) == 3 and place[0] == "distorted" and (scales := _scales(*place[1:], data)):
                 return _value(draw(st.sampled_from(scales)), severity)
             if isinstance(data, dict) and not ranges.is_drawn(data):
                 return {key: fill(value, (*place, key)) for key, value in data.items()}
@@ -193,7 +190,7 @@ def _candidates(entries: list[dict[str, Any]], below: int) -> "SearchStrategy[Ca
         original, references = (fill(entry[key], (key,)) for key in ("original", "references"))
         declared = {"id": "", "seed": draw(st.integers(0, MOST_SEEDS))}
         declared |= {"original": original, "distorted": distorted, "references": references}
-        return Candidate(severity=severity, declared=declared)
+        return severity, declared
 
     return candidates()
 
@@ -213,16 +210,13 @@ def _any(value: Any) -> "SearchStrategy[Any]":
     return st.integers(0, STEPS).map(lambda step: round(float(low + (high - low) * step / STEPS), 4))
 
 
-def _scales(place: Loc, value: Any) -> list[Scale]:
-    """Return how a distortion's parameter goes from mild to strong, a scale for each range; empty for all else.
+def _scales(distortion: Any, parameter: Any, value: Any) -> list[Scale]:
+    """Return how a distortion's parameter goes from mild to strong, a scale for each range; empty if it does not.
 
     Listed fractions stand for the range that they span: what lies between two angles is an equally clear case.
     """
-    if len(place) != 3 or place[0] != "distorted" or not ranges.is_drawn(value):
-        return []
-    _, distortion, parameter = place
-    identity = IDENTITY_PARAMETERS.get(str(distortion), {}).get(str(parameter))
-    if identity is None:
+    identity = IDENTITY_PARAMETERS.get(distortion, {}).get(parameter)
+    if identity is None or not ranges.is_drawn(value):
         return []
 
     def strength(value: float) -> float:
@@ -261,10 +255,10 @@ def _value(scale: Scale, severity: int) -> float:
 
 def in_words(failure: Failure) -> str:
     """Return the distortion that fails as one line of a probe file: ``rotate: {degrees: 22.5}``."""
-    return yaml_files.written(failure.candidate.declared["distorted"], flow=True)
+    return yaml_files.written(failure.declared["distorted"], flow=True)
 
 
 def as_yaml(failure: Failure) -> str:
     """Return the case as it stands under ``cases:`` in a probe file."""
-    lines = yaml_files.written([failure.candidate.declared]).splitlines()
+    lines = yaml_files.written([failure.declared]).splitlines()
     return "".join(f"  {line}\n" for line in lines)
