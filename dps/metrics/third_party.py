@@ -21,7 +21,7 @@ Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Make: TypeAlias = Callable[[State, nn.Sequential | None], Distance]
 """Makes a metric of the tensors of its own weights, by name, and the network that it builds upon."""
 
-INSTALL = "pip install '.[others]'"
+INSTALL = "pip install 'dps[third-party]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,19 +148,6 @@ def _make(other: ThirdPartyMetric, own: Weights | None, network: Weights | None,
 # ------------------------------------------------------------------------------------------- how each is made
 
 
-class _Flat(nn.Module):
-    """A model whose distances have shape ``(batch, 1, 1, 1)``, as one that has ``(batch,)``."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Measure pairs, ``(batch,)``."""
-        found: Tensor = self.model(a, b)
-        return found.flatten()
-
-
 def _filled(model: nn.Module, state: State) -> nn.Module:
     """The model with all tensors from the state; LPIPS has its heads under two names, so each may stand in for one."""
     missing = [key for key in model.state_dict() if key not in state]
@@ -186,7 +173,7 @@ def _lpips(net: str) -> Make:
         ours = network.state_dict()
         theirs = {key: key.partition(".")[2].partition(".")[2] for key in model.state_dict() if key.startswith("net.")}
         backbone = {key: ours[name] for key, name in theirs.items()}
-        return _Flat(_filled(model, {**constants, **backbone, **_heads_twice(state)}))
+        return _filled(model, {**constants, **backbone, **_heads_twice(state)})
 
     return make
 
@@ -195,7 +182,7 @@ def _stlpips(net: str) -> Make:
     def make(state: State, _network: nn.Sequential | None) -> Distance:
         stlpips = importlib.import_module("stlpips_pytorch.stlpips")
         model = stlpips.LPIPS(net=net, variant="shift_tolerant", pretrained=False, verbose=False)
-        return _Flat(_filled(model, _heads_twice(state)))
+        return _filled(model, _heads_twice(state))
 
     return make
 

@@ -215,10 +215,12 @@ def configure_measurement(options: Options) -> RunConfiguration:
         DpsError: as for `configure`.
     """
     check_device(options.device)
-    names = _listed(options.metric) or list(metrics.DEFAULT_METRICS)
-    if options.against is not None and options.against not in names:
-        names.append(options.against)
-    chosen = [metrics.named(name, weights=options.weights, device=options.device) for name in names]
+    chosen, against = metrics.resolve(
+        options.metric or metrics.DEFAULT_METRICS,
+        against=options.against,
+        weights=options.weights,
+        device=options.device,
+    )
     chosen_networks = _listed(options.network) or list(NETWORKS)
     for name in chosen_networks:
         networks.named(name)
@@ -234,7 +236,7 @@ def configure_measurement(options: Options) -> RunConfiguration:
         weights={name: networks.find_weights(name, options.weights) for name in needed},
         reduction=options.reduction,
         device=options.device,
-        against=options.against,
+        against=None if against is None else against.name,
     )
 
 
