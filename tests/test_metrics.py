@@ -80,7 +80,7 @@ KNOWN = f"Known: {', '.join(sorted([*DEFAULT_METRICS, *THIRD_PARTY_METRICS]))}."
         ("ssim", f"unknown metric 'ssim'. Did you mean 'piq:ssim'? {KNOWN}"),
         ("Sort", f"unknown metric 'Sort'. Did you mean 'sort'? {KNOWN}"),
         ("sort,mean", "'sort,mean' names 2 metrics; name one."),
-        ("sort,,mean", "an empty name in 'sort,,mean'; write names with single commas between."),
+        ("sort,,mean", "an empty name in 'sort,,mean'; separate names by single commas."),
         (
             "spatial+srot",
             "metric 'spatial+srot': unknown comparison 'srot'. Did you mean 'sort'? Known: mean, sort, spatial.",
@@ -89,7 +89,7 @@ KNOWN = f"Known: {', '.join(sorted([*DEFAULT_METRICS, *THIRD_PARTY_METRICS]))}."
         ("spatial+", "metric 'spatial+': a term is missing next to '+'; write a sum as spatial+sort."),
         ("+", "metric '+': a term is missing next to '+'; write a sum as spatial+sort."),
         ("sort+ +mean", "metric 'sort+ +mean': a term is missing next to '+'; write a sum as spatial+sort."),
-        ("", "metric '': a term is missing next to '+'; write a sum as spatial+sort."),
+        ("", "an empty name in ''; separate names by single commas."),
         ("0*mean", "metric '0*mean': '0' is not a valid weight; write a positive number, as in 0.5*mean."),
         ("-1*mean", "metric '-1*mean': '-1' is not a valid weight; write a positive number, as in 0.5*mean."),
         ("abc*mean", "metric 'abc*mean': 'abc' is not a valid weight; write a positive number, as in 0.5*mean."),

@@ -124,9 +124,12 @@ def test_floors_are_read() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": ["srot"]}, "unknown metric 'srot'. Did you mean 'sort'? Known: mean, pixel, sort, spatial, spatia"),
+        ({"metric": ["srot"]}, "unknown metric 'srot'. Did you mean 'sort'? Known: lpips:alex, "),
         ({"metric": ["spatial+srot"]}, "metric 'spatial+srot': unknown comparison 'srot'. Did you mean 'sort'? Known:"),
-        ({"metric": ["pixel+sort"]}, "metric 'pixel+sort': pixel compares no features, so it cannot be part of a sum."),
+        (
+            {"metric": ["pixel+sort"]},
+            "metric 'pixel+sort': pixel compares images, not features, so it cannot be part of a sum.",
+        ),
         ({"metric": ["nowhere.py:name"]}, "nowhere.py: no such file."),
         ({"metric": ["sort,,mean"]}, "an empty name in 'sort,,mean'; separate names by single commas."),
         ({"metric": [""]}, "an empty name in ''; separate names by single commas."),

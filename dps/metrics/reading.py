@@ -59,8 +59,8 @@ def read(text: str, is_name: Callable[[str], bool]) -> list[MetricText]:
         ways = ", or as ".join(_describe(reading) for reading in complete)
         raise UsageError(f"{text!r} can be read as {ways}. Rename a file, or name it by another path.")
     reading = complete[0] if complete else next(_readings(text, 0, None))
-    if len(reading) > 1 and any(metric.text == "" for metric in reading):
-        raise UsageError(f"an empty name in {text!r}; write names with single commas between.")
+    if any(metric.text == "" for metric in reading):
+        raise UsageError(f"an empty name in {text!r}; separate names by single commas.")
     for metric in reading:
         if any(not term.name and term.weight is None for term in metric.terms):
             raise UsageError(f"metric {metric.text!r}: a term is missing next to '+'; write a sum as spatial+sort.")
