@@ -216,6 +216,7 @@ def test_two_runs_take_no_more_words(tmp_path: Path, more: list[str]) -> None:
 def test_throughput_has_a_table_for_each_load() -> None:
     row: Row = {"network": "alexnet", "normalization": "none", "metric": "sort", "image_size": 64, "batch_size": 3}
     row |= {"images_per_second": 123.456, "relative_to_forward": 1.256}
+    row |= {"relative_to_forward_low": 1.2, "relative_to_forward_high": 1.3}
     everything = {**row, "metric": "all", "normalization": None, "relative_to_forward": 2.0}
     pixel = {**row, "metric": "pixel", "network": None, "normalization": None, "relative_to_forward": None}
     measured = [everything, pixel, row, {**row, "image_size": 32}]
@@ -223,9 +224,9 @@ def test_throughput_has_a_table_for_each_load() -> None:
     assert [table.title for table in found] == ["Throughput: 32 pixels, 3 images", "Throughput: 64 pixels, 3 images"]
     assert [[str(cell) for cell in line] for line in found[1].cells] == [
         ["123.5", ""],
-        ["123.5", "1.26"],
-        ["123.5", "2.00"],
+        ["123.5", "1.26 1.20-1.30"],
+        ["123.5", "2.00 1.20-1.30"],
     ]
     assert throughput_table.in_words(measured) == [
-        "alexnet: measuring all variants at once takes 2.00 times the bare forward pass (64 pixels, 3 images)."
+        "alexnet: measuring all variants at once takes 2.00 times the forward pass (64 pixels, 3 images)."
     ]

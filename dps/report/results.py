@@ -6,7 +6,7 @@ import math
 import operator
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -148,7 +148,7 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "against": configuration.against,
         "cases": configuration.cases,
         "probes": {probe.name: probe.asks for probe in configuration.probes},
-        "severity": {probe.name: asdict(probe.severity) for probe in configuration.probes if probe.severity},
+        "severity": {probe.name: probe.severity.model_dump() for probe in configuration.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
         "dataset": {"name": configuration.dataset.name, "about": configuration.dataset.about}
         if configuration.dataset

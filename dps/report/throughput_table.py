@@ -1,4 +1,4 @@
-"""How fast each variant measures, beside the bare forward pass: rows of throughput as tables and sentences."""
+"""Throughput of each variant, and its ratio to the forward pass: rows of results.json as tables and sentences."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,10 @@ from dps.rows import Row, variant_key
 from dps.throughput import ALL
 
 COLUMNS = (Column("images per second"), Column("times the forward pass"))
-NOTE = "Median over rounds; each ratio to a forward pass of the same images right before it."
+NOTE = (
+    "Medians over rounds in which the forward pass and all variants take turns on the same images, with quartiles of "
+    "the ratio; forward is the fastest forward pass that dps has."
+)
 
 
 def as_tables(rows: Sequence[Row]) -> list[Table]:
@@ -24,9 +27,9 @@ def as_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def in_words(rows: Iterable[Row]) -> list[str]:
-    """Say what all variants of a network cost at once."""
+    """Return the cost of all variants of a network at once, in a sentence for each."""
     return [
-        f"{row['network']}: measuring all variants at once takes {row['relative_to_forward']:.2f} times the bare "
+        f"{row['network']}: measuring all variants at once takes {row['relative_to_forward']:.2f} times the "
         f"forward pass ({row['image_size']} pixels, {row['batch_size']} images)."
         for row in rows
         if row["metric"] == ALL and row["relative_to_forward"] is not None
@@ -47,4 +50,7 @@ def _table(rows: Sequence[Row], title: str) -> Table:
 
 def _cells(row: Row) -> tuple[Cell, Cell]:
     speed, ratio = row["images_per_second"], row["relative_to_forward"]
-    return Cell(f"{speed:.1f}", value=speed), Cell() if ratio is None else Cell(f"{ratio:.2f}", value=ratio)
+    if ratio is None:
+        return Cell(f"{speed:.1f}", value=speed), Cell()
+    quartiles = f"{row['relative_to_forward_low']:.2f}-{row['relative_to_forward_high']:.2f}"
+    return Cell(f"{speed:.1f}", value=speed), Cell(f"{ratio:.2f}", detail=quartiles, value=ratio)
