@@ -2,7 +2,7 @@
 
 scene_distortions.py  change where or on what a scene is drawn, so they are exact
 pixel_distortions.py  change an image, and work on files, too
-registry.py           all of them by name, and the parameters at which each changes nothing
+registry.py           all of them by name, and the parameters at which they change nothing
 """
 
 from dps.distortions.pixel_distortions import PIXEL_DISTORTIONS

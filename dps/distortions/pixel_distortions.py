@@ -190,16 +190,8 @@ def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Field(ge=1, le=10
 
 
 PIXEL_DISTORTIONS: Mapping[str, Callable[..., Pixels]] = {
-    "invert": invert,
-    "flip": flip,
-    "blur": blur,
-    "noise": noise,
-    "jpeg": jpeg,
-    "contrast": contrast,
-    "lighting": lighting,
-    "recolor": recolor,
-    "occlude": occlude,
-    "shuffle": shuffle,
+    function.__name__: function
+    for function in (invert, flip, blur, noise, jpeg, contrast, lighting, recolor, occlude, shuffle)
 }
 """Functions of an image, a random number generator and their parameters, which return an image."""
 

@@ -138,14 +138,8 @@ def replace_object(scene: Scene, rng: Rng, *, content: Annotated[str, one_of(["o
 
 
 SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
-    "rotate": rotate,
-    "zoom": zoom,
-    "shear": shear,
-    "translate": translate,
-    "translate_clear": translate_clear,
-    "stain": stain,
-    "stain_noise": stain_noise,
-    "replace_object": replace_object,
+    function.__name__: function
+    for function in (rotate, zoom, shear, translate, translate_clear, stain, stain_noise, replace_object)
 }
 """Functions of a scene, a random number generator and their parameters, which return a scene."""
 

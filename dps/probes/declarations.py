@@ -1,4 +1,4 @@
-"""What a probe file may say. Every mistake is noted in the document with its line; nothing is drawn here."""
+"""The keys and values of a probe file. Every mistake is noted in the document with its line; nothing is drawn here."""
 
 import datetime as dt
 import difflib
@@ -21,7 +21,7 @@ from dps.scenes.composition import SCENES
 from dps.scenes.parameters import parameters
 
 MAX_CASES = 100_000
-"""How many cases one declaration may stand for."""
+"""Number of cases that one declaration may stand for."""
 
 
 class _Strict(pydantic.BaseModel):
@@ -248,12 +248,12 @@ class Checker:
         return Recipe(label=next(iter(spec)), steps=tuple(steps))
 
     def _call(
-        self, kind: str, name: str, values: dict[str, Any], known: Mapping[str, Callable[..., Any]], loc: Loc
+        self, kind: str, name: str, values: dict[str, Any], functions: Mapping[str, Callable[..., Any]], loc: Loc
     ) -> None:
         """Check a function's name and parameters, and every value that can be drawn for each."""
-        if name not in known:
-            raise _WrongImageError(loc, unknown(kind, name, known))
-        accepted = parameters(known[name])
+        if name not in functions:
+            raise _WrongImageError(loc, unknown(kind, name, functions))
+        accepted = parameters(functions[name])
         takes = ", ".join(accepted) or "no parameters"
         for key, value in values.items():
             if key not in accepted:

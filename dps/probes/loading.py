@@ -94,18 +94,17 @@ def _probe(document: Document, count: int | None) -> Probe:
     file, declared = parse(document)
     checker = Checker(document=document)
     size = 96 if file is None else file.size
-    entries = [_entry(checker, entry, ("cases", index), size) for index, entry in declared.items()]
+    entries = [_expandable(checker, entry, ("cases", index), size) for index, entry in declared.items()]
     document.check()
     assert file is not None
     cases: list[Case] = []
     drawn: list[tuple[int, Iterator[list[Case]]]] = []
-    for each in entries:
-        assert each is not None
-        scenes = map(each.cases, itertools.repeat(file.probe), itertools.count())
-        if each.entry.draw is None:
+    for entry in filter(None, entries):
+        scenes = map(entry.cases, itertools.repeat(file.probe), itertools.count())
+        if entry.declared.draw is None:
             cases.extend(next(scenes))
         else:
-            drawn.append((each.entry.draw, scenes))
+            drawn.append((entry.declared.draw, scenes))
     cases.extend(_interleaved(drawn, count))
     for case_id, times in Counter(case.id for case in cases).items():
         if times > 1:
@@ -143,11 +142,11 @@ def _interleaved(drawn: list[tuple[int, Iterator[list[Case]]]], count: int | Non
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Range:
-    """One checked entry of a file: the cases of its scenes, one after the other.
+class _Expandable:
+    """One checked entry of a file, from which cases are made scene by scene.
 
     Attributes:
-        entry: as declared.
+        declared: the entry.
         where: ``path:line`` of it.
         shape: height and width of its images.
         recipes: how its images are made, by place; parameters may be ranges.
@@ -155,7 +154,7 @@ class _Range:
         values: all parameters by place.
     """
 
-    entry: Entry
+    declared: Entry
     where: str
     shape: tuple[int, int]
     recipes: dict[str, Recipe]
@@ -164,7 +163,7 @@ class _Range:
 
     def cases(self, probe: str, number: int) -> list[Case]:
         """Return the cases of one scene: one, unless something stands under ``each``."""
-        seed = self.entry.seed
+        seed = self.declared.seed
         cases = []
         for values in ranges.expand(self.values, seed, number):
             original, distorted, *references = (
@@ -184,13 +183,13 @@ class _Range:
 
     def _id(self, values: dict[str, Any], number: int) -> str:
         """Return the declared id; of drawn cases with ``$number``, ``$content`` and the like filled in."""
-        if self.entry.draw is None:
-            return self.entry.id
-        names = id_names(self.recipes, values)
-        return string.Template(self.entry.id).substitute({**names, "number": f"{number:03d}"})
+        if self.declared.draw is None:
+            return self.declared.id
+        names = _id_names(self.recipes, values)
+        return string.Template(self.declared.id).substitute({**names, "number": f"{number:03d}"})
 
 
-def id_names(recipes: dict[str, Recipe], values: dict[str, Any]) -> dict[str, str]:
+def _id_names(recipes: dict[str, Recipe], values: dict[str, Any]) -> dict[str, str]:
     """Return the names that an id may have, with their values; the original's win."""
     names: dict[str, str] = {}
     for place, value in values.items():
@@ -203,7 +202,7 @@ def id_names(recipes: dict[str, Recipe], values: dict[str, Any]) -> dict[str, st
     return names
 
 
-def _entry(checker: Checker, entry: Entry, loc: Loc, size: int) -> _Range | None:
+def _expandable(checker: Checker, entry: Entry, loc: Loc, size: int) -> _Expandable | None:
     """Check one entry of a file as a whole; None where one of its images is wrong."""
     document, before = checker.document, len(checker.document.faults)
     by_loc = checker.recipes(entry, loc)
@@ -241,9 +240,9 @@ def _entry(checker: Checker, entry: Entry, loc: Loc, size: int) -> _Range | None
     if entry.draw is None and any(map(ranges.is_drawn, values.values())):
         document.fault(loc, "a value is drawn, so the case needs 'draw: COUNT'.")
     if entry.draw is not None:
-        _check_id(entry.id, id_names(recipes, values), document, (*loc, "id"))
+        _check_id(entry.id, _id_names(recipes, values), document, (*loc, "id"))
     where = f"{document.path}:{document.line(loc)}"
-    return _Range(entry=entry, where=where, shape=shape, recipes=recipes, references=list(named), values=values)
+    return _Expandable(declared=entry, where=where, shape=shape, recipes=recipes, references=list(named), values=values)
 
 
 def _notes(recipe: Recipe) -> str:
@@ -251,12 +250,12 @@ def _notes(recipe: Recipe) -> str:
 
 
 def _check_id(declared: str, names: dict[str, str], document: Document, loc: Loc) -> None:
-    template, known = string.Template(declared), [*names, "number"]
+    template = string.Template(declared)
     if not template.is_valid():
         document.fault(loc, f"id: a $ is followed by a name, as in $number, or by another $; found {declared!r}.")
     for name in template.get_identifiers() if template.is_valid() else ():
-        if name not in known:
-            document.fault(loc, f"id: {unknown('name', name, known)}")
+        if name not in (*names, "number"):
+            document.fault(loc, f"id: {unknown('name', name, [*names, 'number'])}")
 
 
 def _named(references: Sequence[Recipe]) -> dict[str, Recipe]:

@@ -1,4 +1,4 @@
-"""How one image of a case is made: from a file, as a scene, as a standard reference, or by distorting the original."""
+"""Recipes: an image of a case is a file, a scene, a standard reference, or the original distorted."""
 
 import functools
 from collections import Counter
@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How one image is made: by one of `file`, `scene`, `reference` and `steps`.
+    """The way to make one image: one of `file`, `scene`, `reference` and `steps`.
 
     Attributes:
         label: the image's name among references.
@@ -54,12 +54,12 @@ class Recipe:
 
     @property
     def standard(self) -> bool:
-        """Whether it is one of the seven references that most cases have in common."""
+        """True of the seven references that most cases have in common."""
         return bool(self.reference)
 
     @property
     def needs_scene(self) -> bool:
-        """Whether it changes the original's scene, which an image file does not have."""
+        """True where it changes the original's scene, which an image file does not have."""
         return bool(self.steps) and self.steps[0].name in SCENE_DISTORTIONS
 
     def values(self, key: str) -> dict[str, Any]:

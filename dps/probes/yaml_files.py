@@ -18,7 +18,7 @@ MAX_BYTES = 2**20
 """A probe file is a declaration; a larger file is not read."""
 
 MAX_DEPTH = 50
-"""How deep mappings and lists may be nested."""
+"""Depth to which mappings and lists may be nested."""
 
 MAX_FAULTS = 10
 """Number of a file's mistakes that are told at once."""

@@ -1,4 +1,4 @@
-"""What a probe file can name as a scene: a pattern or view that fills the frame, or an object on a plain ground.
+"""The scenes of probe files: a pattern or view that fills the frame, or an object on a plain ground.
 
 Rejection sampling makes them what a person would agree with: balanced, or clearly visible.
 """

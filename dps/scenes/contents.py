@@ -224,16 +224,7 @@ ICONS: dict[str, Icon] = {
 # ----------------------------------------------------------------------------------------------- tables
 
 CONTENTS: dict[str, Content] = {
-    "mosaic": mosaic,
-    "bars": bars,
-    "rings": rings,
-    "yin_yang": yin_yang,
-    "blob": blob,
-    "face": face,
-    "bird": bird,
-    "icons": icons,
-    "plaid": plaid,
-    "terrain": terrain,
+    function.__name__: function for function in (mosaic, bars, rings, yin_yang, blob, face, bird, icons, plaid, terrain)
 }
 
 FULL: dict[str, Content] = {name: CONTENTS[name] for name in ("mosaic", "face", "bird", "plaid", "terrain")}
