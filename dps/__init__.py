@@ -25,7 +25,7 @@ reference. Imports go down this list and never up; a test holds that:
     weights
     comparisons
     kernels
-    baseline, against
+    baseline, significance
     scores, verdicts
     images
     errors, files, locations, notes, options, progress, rows

@@ -1,4 +1,4 @@
-"""A run against a recorded one: what passed then and fails now. Plain data in, findings out; nothing is measured.
+"""Baselines: recorded runs, and what has changed since. Plain data; nothing is measured here.
 
 A baseline is a JSON file with one line for each case's images, and one for each case, metric and normalization, so that
 a diff shows what changed:
@@ -19,58 +19,36 @@ A value is the margin, and the case passed if it is positive; true or false stan
 have 6 significant digits, which never turns one into 0 or changes its sign.
 """
 
-import itertools
 import json
-import math
+import re
 import shlex
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import pydantic
 
 from dps import files
 from dps.errors import UsageError
-from dps.verdicts import Verdict
+from dps.rows import VariantKey, case_name, describe, finite, variant_key, was_measured
 
 SCHEMA = 1
 
-AT_MOST = 0.01
-"""A verdict that flips while its margin moves by no more than this says nothing: another machine may do as much."""
-
-SHOWN = 10
-"""How many lines of one kind `summary` has."""
+MARGIN_TOLERANCE = 0.01
+"""A verdict that flips while its margin moves by no more than this is inconclusive: another machine may do as much."""
 
 Row: TypeAlias = Mapping[str, Any]
-"""A case row of results.json."""
+"""A row of ``cases`` in results.json, or its ``run``."""
 
-Known: TypeAlias = float | bool
-"""How a case went: its margin, or whether it passed where the margin cannot say."""
+Margin: TypeAlias = float | bool
+"""The margin of a case, or whether it passed where the margin cannot say so."""
 
-Case: TypeAlias = tuple[str, str]
-"""Probe and case."""
-
-
-class Key(NamedTuple):
-    """What has one verdict; the last two are None where a metric has no network."""
-
-    probe: str
-    case: str
-    metric: str
-    network: str | None
-    normalization: str | None
-
-    @property
-    def variant(self) -> str:
-        """As test ids end: ``alexnet-none-sort``."""
-        return "-".join(part for part in (self.network, self.normalization, self.metric) if part)
-
-    def __str__(self) -> str:
-        return f"{self.probe}/{self.case}-{self.variant}"
+Verdicts: TypeAlias = Mapping[tuple[str, VariantKey], Margin]
+"""Margins by case (``rotate/rings-045``) and variant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,302 +57,163 @@ class Baseline:
 
     Attributes:
         where: the file, for messages.
-        measured: what the last run that was recorded measured with: versions, machine, device.
-        reduction: over channels.
-        networks: SHA-256 of the weights, by network.
-        images: SHA-256 of each case's images; nothing for a case that could not be drawn.
-        margins: how each case went with each variant.
+        measured: versions, machine, device and reduction of the last run, and SHA-256 of the weights by network.
+        images: SHA-256 of each case's images, by case.
+        margins: of each case with each variant.
     """
 
-    where: str = field(compare=False)
-    measured: Mapping[str, str]
-    reduction: str
-    networks: Mapping[str, str]
-    images: Mapping[Case, str] = field(repr=False)
-    margins: Mapping[Key, Known] = field(repr=False)
-
-
-NOTHING_KNOWN = Baseline(where="", measured={}, reduction="", networks={}, images={}, margins={})
-"""What a run is compared with where nothing was recorded: every case is judged by its verdict."""
+    where: str = field(default="", compare=False)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict, repr=False)
+    margins: Verdicts = field(default_factory=dict, repr=False)
 
 
 # ------------------------------------------------------------------------------------------- comparing
 
 
 class Standing(StrEnum):
-    """How a case stands against the baseline."""
+    """How a case stands against a baseline."""
 
-    PASSES = "pass"
+    NOT_MEASURED = "could not be measured"
     REGRESSED = "regressed"
-    EXPECTED = "still missed"
+    OTHER_IMAGES = "of other images"
+    NEW_FAILED = "failed, not in the baseline"
     IMPROVED = "improved"
     INCONCLUSIVE = "inconclusive"
-    MISSED = "missed (not in the baseline)"
-    OTHER_IMAGE = "of other images"
+    UNCHANGED = "unchanged"
+    NEW_PASSED = "passed, not in the baseline"
 
 
-FAILED = frozenset({Standing.REGRESSED, Standing.MISSED, Standing.OTHER_IMAGE})
+def compare(baseline: Baseline, row: Row) -> Standing:
+    """Compare one case of a run with the baseline.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one case comes to against the baseline.
-
-    Attributes:
-        key: which case, with which variant.
-        standing: the answer.
-        text: the same in one line, with old and new.
+    A case that passed and now fails has regressed, one that failed and now passes has improved; neither if the margin
+    moved by at most `MARGIN_TOLERANCE`, which is inconclusive. A tie, a distance of zero, an error and a missing
+    margin, then or now, are never inconclusive. A case whose images differ from the recorded ones is another case, also
+    with variants that the baseline does not know.
     """
+    case, variant = case_name(row), variant_key(row)
+    if not was_measured(row):
+        return Standing.NOT_MEASURED
+    if (digest := row.get("images_sha256")) != baseline.images.get(case, digest):
+        return Standing.OTHER_IMAGES
+    then, now = baseline.margins.get((case, variant)), recorded_margin(row)
+    if then is None:
+        return Standing.NEW_PASSED if now > 0 else Standing.NEW_FAILED
+    if (then > 0) == (now > 0):
+        return Standing.UNCHANGED
+    tie = 0 in (then, row["distance"]) or row["distance"] == row["nearest_reference_distance"]
+    if not (tie or isinstance(then, bool) or isinstance(now, bool)) and abs(row["margin"] - then) <= MARGIN_TOLERANCE:
+        return Standing.INCONCLUSIVE
+    return Standing.IMPROVED if now > 0 else Standing.REGRESSED
 
-    key: Key
-    standing: Standing
-    text: str
 
-    @property
-    def failed(self) -> bool:
-        """Whether it fails the run."""
-        return self.standing in FAILED
-
-
-def compare(baseline: Baseline, row: Row) -> Finding:
-    """Hold one case of this run against the baseline.
-
-    What passed and now fails has regressed, what failed and now passes has improved; neither if the margin
-    moved by at most `AT_MOST`, which is inconclusive. A tie, a distance of zero, an error and a margin that
-    is missing, then or now, are never inconclusive. What the baseline does not know is judged by its verdict
-    alone. Of a case whose images are others than the baseline's nothing can be said, so it fails, with
-    variants that the baseline does not know, too: it is not the case that was recorded. One that could be
-    drawn then and no longer can has regressed, whatever its verdict was.
-
-    Args:
-        baseline: what was recorded.
-        row: a case row of results.json.
-    """
-    key, digest = _key(row), row.get("images_sha256")
-    recorded = baseline.images.get((key.probe, key.case))
-    if digest and recorded and digest != recorded:
-        text = (
-            f"{key.probe}/{key.case}: its images have SHA-256 {_short(digest)} but {_short(recorded)} in "
-            f"{baseline.where}: it is another case now. If that is meant: {_record(baseline.where)}"
+def in_words(baseline: Baseline, row: Row, standing: Standing) -> str:
+    """Describe a case and how it stands, old and new, in one line."""
+    case, variant, verdict = case_name(row), variant_key(row), describe(row)
+    then = baseline.margins.get((case, variant))
+    name = f"{case}-{variant.label}"
+    if standing is Standing.OTHER_IMAGES:
+        return _one_line(
+            f"{case}: its images have SHA-256 {_short(row['images_sha256'])} but {_short(baseline.images[case])} in "
+            f"{baseline.where}: it is another case now. If that is meant: {update_command(baseline.where)}"
         )
-        return Finding(key=key, standing=Standing.OTHER_IMAGE, text=_one_line(text))  # the same for all variants
-    passes, verdict = _passes(row), _verdict(row)
-    if key not in baseline.margins:
-        text = f"not in the baseline; {verdict}" if baseline.margins else verdict
-        return _finding(key, Standing.PASSES if passes else Standing.MISSED, text)
-    known = baseline.margins[key]
-    was = f"{_in_words(known)} in the baseline"
-    if recorded and not digest:
-        return _finding(key, Standing.REGRESSED, f"{was}, now not even drawn: {verdict}")
-    if passes == (known > 0):
-        return _finding(key, Standing.PASSES if passes else Standing.EXPECTED, f"{was}, and now {verdict}")
-    moved = _moved(known, row)
-    if moved is not None and moved <= AT_MOST:
-        text = f"{was}, now {verdict}: moved by {moved:.2g}, too little to say anything"
-        return _finding(key, Standing.INCONCLUSIVE, text)
-    return _finding(key, Standing.IMPROVED if passes else Standing.REGRESSED, f"{was}, now {verdict}")
+    if then is not None and standing is not Standing.NOT_MEASURED:
+        margin = "" if isinstance(then, bool) else f" (margin {then:+.1%})"
+        verdict = f"{'passed' if then > 0 else 'failed'}{margin} in the baseline, now {verdict}"
+    elif baseline.margins and standing is not Standing.NOT_MEASURED:
+        verdict = f"not in the baseline; {verdict}"
+    return _one_line(f"{name}: {verdict}")
 
 
 def check(baseline: Baseline, networks: Mapping[str, str], reduction: str) -> None:
-    """See that a run can be held against a baseline, before anything is measured.
+    """Check that a run can be compared with a baseline, before anything is measured.
 
     Args:
-        baseline: what was recorded.
+        baseline: to compare with.
         networks: SHA-256 of the weights of each network that is measured.
         reduction: of the run.
 
     Raises:
         UsageError: a network has other weights than in the baseline, or the reduction is another one.
     """
-    what_to_do = (
-        f"Use --gate off or --gate strict, or a baseline recorded with {{}}: {_record('FILE')}, then --baseline FILE."
-    )
-    for name, sha256 in sorted(networks.items()):
-        recorded = baseline.networks.get(name, sha256)
-        if recorded != sha256:
+    recorded = baseline.measured["networks"]
+    differences = [("--reduction", baseline.measured["reduction"], reduction)] + [
+        (f"weights of {name} of SHA-256", recorded[name], networks[name]) for name in sorted(networks.keys() & recorded)
+    ]
+    for name, then, now in differences:
+        if then != now:
             raise UsageError(
-                f"{baseline.where}: recorded with weights of {name} of SHA-256 {_short(recorded)}, but these have "
-                f"{_short(sha256)}, and other weights have other margins. {what_to_do.format('these weights')}"
+                f"{baseline.where}: recorded with {name} {_short(then)}, but this run has {_short(now)}, which gives "
+                "other margins. Use --gate off or --gate strict, or record this run and compare with that: "
+                f"{update_command('FILE')}, then --baseline FILE."
             )
-    if reduction != baseline.reduction:
-        raise UsageError(
-            f"{baseline.where}: recorded with --reduction {baseline.reduction}, but this run has {reduction}, and "
-            f"that has other margins. {what_to_do.format('this reduction')}"
-        )
 
 
 def notes(baseline: Baseline, about: Row) -> list[str]:
-    """What differs between the baseline and a run, and should matter little.
-
-    Args:
-        baseline: what was recorded.
-        about: ``run`` of results.json.
-
-    Returns:
-        One line for each version, the machine and the device that differs.
-    """
+    """Return a line for each version, machine or device that differs between the baseline and a run."""
     return [
         _one_line(f"the baseline was recorded with {name} {recorded}; this is {about[name]}")
         for name, recorded in baseline.measured.items()
-        if about.get(name, recorded) != recorded
+        if name != "networks" and about.get(name, recorded) != recorded
     ]
 
 
 def missing(baseline: Baseline, rows: Iterable[Row]) -> list[str]:
-    """What the baseline knows and a full run lacks.
-
-    Args:
-        baseline: what was recorded.
-        rows: all case rows of the run.
-
-    Returns:
-        A line for each case and each variant that is missing wholly, and one for each other case that lacks
-        some of its variants.
-    """
-    here = {_key(row) for row in rows}
-    cases, variants = {key[:2] for key in here}, {key[2:] for key in here}
-    lacking = sorted(baseline.margins.keys() - here, key=_order)
-    without_case = {key[:2]: f"{key.probe}/{key.case}" for key in lacking if key[:2] not in cases}
-    without_variant = {key[2:]: key.variant for key in lacking if key[2:] not in variants}
-    rest: dict[str, list[str]] = defaultdict(list)
-    for key in lacking:
-        if key[:2] in cases and key[2:] in variants:
-            rest[f"{key.probe}/{key.case}"].append(key.variant)
-    lines = [
-        *(f"{name}: in the baseline, but not measured" for name in without_case.values()),
-        *(f"{name}: in the baseline, but not measured on any case" for name in without_variant.values()),
-        *(f"{name}: in the baseline, but not measured with {_listed(found)}" for name, found in rest.items()),
+    """Return a line for each case, and each variant, of the baseline that a full run lacks in whole or in part."""
+    keys = {(case_name(row), variant_key(row)) for row in rows}
+    cases, variants = {case for case, _ in keys}, {variant for _, variant in keys}
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for case, variant in sorted(baseline.margins.keys() - keys, key=lambda key: (key[0], key[1].label)):
+        if case in cases and variant in variants:
+            lacking[case].append(variant.label)
+        else:
+            lacking[variant.label if case in cases else case] = []
+    return [
+        _one_line(f"{name}: in the baseline, but not measured{' with ' if labels else ''}{', '.join(labels)}")
+        for name, labels in lacking.items()
     ]
-    return [_one_line(line) for line in lines]
 
 
-def summary(findings: Iterable[Finding], where: str | Path = "FILE") -> list[str]:
-    """Say how a run stands against the baseline.
-
-    Args:
-        findings: in any order.
-        where: the baseline's file, for the command that records it anew.
-
-    Returns:
-        A line of counts of cases and variants, and below it what fails, what improved and what is
-        inconclusive, at most `SHOWN` of each.
-    """
-    groups: dict[Standing, list[Finding]] = {standing: [] for standing in Standing}
-    for finding in sorted(findings, key=lambda finding: _order(finding.key)):
-        groups[finding.standing].append(finding)
-    counts = [f"{len(groups[standing])} {standing}" for standing in Standing if groups[standing]]
-    titles = {
-        Standing.REGRESSED: "regressed:",
-        Standing.MISSED: "missed, and not in the baseline:",
-        Standing.OTHER_IMAGE: "of other images than in the baseline:",
-        Standing.IMPROVED: f"improved; to record that: {_record(where)}",
-        Standing.INCONCLUSIVE: f"inconclusive: flipped, but the margin moved by at most {AT_MOST:g}; not failed:",
-    }
-    lines = [f"against the baseline: {', '.join(counts) or 'nothing was measured'}"]
-    for standing, title in titles.items():
-        if found := list(dict.fromkeys(finding.text for finding in groups[standing])):
-            lines.append(title)
-            lines += [f"  {text}" for text in found[:SHOWN]]
-            lines += [f"  ... and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    return lines
-
-
-def _finding(key: Key, standing: Standing, text: str) -> Finding:
-    return Finding(key=key, standing=standing, text=_one_line(f"{key}: {text}"))
-
-
-def _key(row: Row) -> Key:
-    return Key(*(row[name] for name in Key._fields))
-
-
-def _order(key: Key) -> tuple[str, ...]:
-    return tuple(part or "" for part in key)
-
-
-def _passes(row: Row) -> bool:
-    """Whether a row passed, which takes two distances."""
-    return row["passed"] is True and not row.get("error") and None not in _distances(row)
-
-
-def _distances(row: Row) -> list[float | None]:
-    return [_finite(row.get(name)) for name in ("distance", "nearest_reference_distance")]
-
-
-def _finite(number: Any) -> float | None:
-    return number if number is not None and math.isfinite(number) else None
-
-
-def _known(row: Row) -> Known:
-    """How a case went, as a baseline has it."""
-    passes, margin = _passes(row), _finite(row.get("margin"))
-    if margin is None or row.get("error") or (margin > 0) != passes:
-        return passes
-    return float(f"{margin:.6g}") + 0.0  # -0.0 becomes 0.0
-
-
-def _moved(known: Known, row: Row) -> float | None:
-    """How far a margin moved; None where there is none, or a tie, then or now."""
-    now, (distance, nearest) = _known(row), _distances(row)
-    if isinstance(known, bool) or isinstance(now, bool) or not distance or distance == nearest:
-        return None
-    return abs(row["margin"] - known) if known else None
-
-
-def _verdict(row: Row) -> str:
-    """What a row says of itself."""
-    distance, nearest = _distances(row)
-    error = row.get("error") or ("" if None not in (distance, nearest) else "a distance is missing")
-    return str(
-        Verdict(
-            passed=_passes(row),
-            distance=distance,
-            nearest_reference=row.get("nearest_reference"),
-            nearest_reference_distance=nearest,
-            margin=_finite(row.get("margin")),
-            error=error,
-        )
+def without_probes(baseline: Baseline, names: Iterable[str]) -> Baseline:
+    """Return a baseline that does not know some probes."""
+    unknown = tuple(f"{name}/" for name in names)
+    return replace(
+        baseline,
+        images={case: sha256 for case, sha256 in baseline.images.items() if not case.startswith(unknown)},
+        margins={key: margin for key, margin in baseline.margins.items() if not key[0].startswith(unknown)},
     )
 
 
-def _in_words(known: Known) -> str:
-    margin = "" if isinstance(known, bool) else f" (margin {known:+.1%})"
-    return f"{'passed' if known > 0 else 'missed'}{margin}"
+def recorded_margin(row: Row) -> Margin:
+    """Return what a baseline keeps of a case that was measured."""
+    passed, margin = row["passed"] is True and not row.get("error"), finite(row.get("margin"))
+    if margin is None or row.get("error") or (margin > 0) != passed:
+        return passed
+    return float(f"{margin:.6g}") + 0.0  # -0.0 becomes 0.0
 
 
-def _record(where: str | Path) -> str:
-    """The command that records a run."""
-    return f"pytest suites/ --update-baseline {shlex.quote(str(where))}"
+def update_command(where: str | Path) -> str:
+    """Return the command that records a run."""
+    return f"dps test --update-baseline {shlex.quote(str(where))}"
 
 
-def _short(sha256: str | None) -> str:
-    return "none" if sha256 is None else f"{sha256[:12]}.."
+def _short(value: str | None) -> str:
+    return f"{value[:12]}.." if value and len(value) > 12 else str(value)
 
 
 def _one_line(text: str) -> str:
-    """The text, whatever is in the names and errors that it quotes."""
     return text if text.isprintable() else " ".join(text.split())
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 # ------------------------------------------------------------------------------------------- reading
 
 
-def _is_known(found: Any) -> Known:
-    if isinstance(found, bool):
-        return found
-    if isinstance(found, int | float) and abs(found) <= sys.float_info.max:  # an int may be beyond it, too
-        return float(found)
-    raise ValueError(f"a margin is a finite number, true or false, found {found!r}")
-
-
-def _are_known(found: Any) -> Known | dict[str, Known]:
-    if not isinstance(found, dict):
-        return _is_known(found)
-    return {name: _is_known(value) for name, value in found.items()}
+def _check_margin(value: Any) -> Any:
+    for margin in value.values() if isinstance(value, dict) else [value]:
+        if not isinstance(margin, bool | int | float) or not abs(margin) <= sys.float_info.max:
+            raise ValueError(f"a margin is a finite number, true or false, got {margin!r}")
+    return value
 
 
 Name: TypeAlias = Annotated[str, pydantic.Field(min_length=1)]
@@ -400,95 +239,94 @@ class _File(_Strict):
     dps_baseline: Literal[1]
     measured: _Measured
     images: list[tuple[Name, Name, Name]]
-    margins: list[tuple[Name, Name, Name, Name | None, Annotated[Any, pydantic.AfterValidator(_are_known)]]]
-
-
-VERSIONS = tuple(name for name in _Measured.model_fields if name not in ("reduction", "networks"))
-"""What a run says of itself that a baseline keeps, and that may differ."""
+    margins: list[tuple[Name, Name, Name, Name | None, Annotated[Any, pydantic.AfterValidator(_check_margin)]]]
 
 
 def read(path: Path) -> Baseline:
     """Read a baseline; nothing that it contains is run.
 
     Raises:
-        UsageError: it is missing, cut short, no baseline, of a newer dps, or something in it is wrong; one
-            line says where and what.
+        UsageError: the file is missing, cut short, not a valid baseline or of a newer dps; one line says where and
+            what.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text, object_pairs_hook=_no_key_twice, parse_constant=_no_number)
+        text = path.read_text(encoding="utf-8-sig")
+        data = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}). To record one: {_record(path)}") from None
+        raise UsageError(f"{path}: cannot be read ({error.strerror}). To record one: {update_command(path)}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: not UTF-8, so no baseline.") from None
+        raise UsageError(f"{path}: not UTF-8, so not a valid baseline.") from None
     except json.JSONDecodeError as error:
-        raise UsageError(
-            f"{path}:{error.lineno}: not JSON ({error.msg}); is it cut short, or a merge unfinished?"
-        ) from None
+        if conflict := re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE):
+            line = text.count("\n", 0, conflict.start()) + 1
+            raise UsageError(f"{path}:{line}: an unresolved merge conflict ({conflict[0]}).") from None
+        raise UsageError(f"{path}:{error.lineno}: not valid JSON ({error.msg}); is it cut short?") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}.") from None
     schema = data.get("dps_baseline") if isinstance(data, dict) else None
-    if type(schema) is not int or schema < 1:
-        raise UsageError(f'{path}: no baseline, which begins with "dps_baseline": {SCHEMA}.')
+    if type(schema) is not int or schema < SCHEMA:
+        raise UsageError(f'{path}: not a valid baseline, which begins with "dps_baseline": {SCHEMA}.')
     if schema > SCHEMA:
         raise UsageError(
             f"{path}: a baseline of schema {schema}, written by a newer dps; this one reads {SCHEMA}. Update dps, or "
             "record a baseline with this one under another name."
         )
     try:
-        file = _File.model_validate_json(text)
+        return _baseline(str(path), _File.model_validate_json(text))
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: {_fault(error)}.") from None
-    return Baseline(
-        where=str(path),
-        measured={name: getattr(file.measured, name) for name in VERSIONS},
-        reduction=file.measured.reduction,
-        networks=file.measured.networks,
-        images=_once(path, (((probe, case), sha256) for probe, case, sha256 in file.images)),
-        margins=_once(path, _margins(path, file)),
-    )
 
 
-def _margins(path: Path, file: _File) -> Iterator[tuple[Key, Known]]:
-    for probe, case, metric, normalization, found in file.margins:
-        by_network = found if isinstance(found, dict) else {None: found}
-        for network, known in by_network.items():
+def _baseline(where: str, file: _File) -> Baseline:
+    images: dict[str, str] = {}
+    margins: dict[tuple[str, VariantKey], Margin] = {}
+    short = _short_names({metric for _, _, metric, _, _ in file.margins})
+    for probe, case, sha256 in file.images:
+        if images.setdefault(f"{probe}/{case}", sha256) != sha256:
+            raise UsageError(_one_line(f"{where}: {probe}/{case} stands there twice, as after an unfinished merge."))
+    for probe, case, metric, normalization, value in file.margins:
+        for network, margin in (value if isinstance(value, dict) else {None: value}).items():
+            key = f"{probe}/{case}", VariantKey(network, normalization, short[metric])
+            if key in margins:
+                raise UsageError(
+                    _one_line(f"{where}: {key[0]}-{key[1].label} stands there twice, as after an unfinished merge.")
+                )
             if network is not None and network not in file.measured.networks:
                 raise UsageError(
-                    f'{path}: margins of network {network!r}, but "measured" has no weights of it; record it anew.'
+                    f'{where}: margins of {network!r}, but "measured" has no weights of it; record it again.'
                 )
-            yield Key(probe, case, metric, network, normalization), known
+            margins[key] = margin if isinstance(margin, bool) else float(margin)
+    return Baseline(where=where, measured=file.measured.model_dump(), images=images, margins=margins)
 
 
-def _once(path: Path, entries: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
-    for key, value in entries:
-        if key in found:
-            name = str(key) if isinstance(key, Key) else "/".join(key)
-            raise UsageError(_one_line(f"{path}: {name} stands there twice; was a merge left unfinished?"))
-        found[key] = value
-    return found
+_FOLDERS = re.compile(r"[^+*]*[/\\](?=[^/\\+*]+\.(?:py:|yaml))")
 
 
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"{twice!r} stands twice in one object, as after an unfinished merge")
-    return found
+def _short_names(metrics: Iterable[str]) -> dict[str, str]:
+    """Return metrics' names without the folders of their files, as runs name them, where that keeps them distinct."""
+    short = {name: _FOLDERS.sub("", name) for name in metrics}
+    counts = Counter(short.values())
+    return {name: new if counts[new] == 1 else name for name, new in short.items()}
 
 
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number in strict JSON, and no margin")
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, count in Counter(key for key, _ in pairs).items():
+        if count > 1:
+            raise ValueError(f"{key!r} stands twice in one object, as after an unfinished merge")
+    return dict(pairs)
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a number in strict JSON, and not a valid margin")
 
 
 def _fault(error: pydantic.ValidationError) -> str:
-    """The first thing that is wrong, and where: ``margins[3][4]: a margin is ..``."""
+    """Return the first fault and its place: ``margins[3][4]: a margin is ..``."""
     fault = error.errors()[0]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
     raised = fault.get("ctx", {}).get("error")
-    found = "" if raised or fault["type"] in ("missing", "extra_forbidden") else f", found {str(fault['input'])[:60]!r}"
-    return _one_line(f"{where}: {raised or fault['msg']}{found}")
+    got = "" if raised or fault["type"] in ("missing", "extra_forbidden") else f", got {str(fault['input'])[:60]!r}"
+    return _one_line(f"{place}: {raised or fault['msg']}{got}")
 
 
 # ------------------------------------------------------------------------------------------- writing
@@ -499,120 +337,87 @@ def write(path: Path, rows: Iterable[Row], about: Row, previous: Baseline | None
 
     Args:
         path: the file; written whole or not at all. The order of the rows does not matter.
-        rows: case rows of results.json. One that broke is recorded as missed.
+        rows: each case and variant once.
         about: ``run`` of results.json.
-        previous: the baseline to narrow what changes: whatever of it this run did not measure is kept. None
-            after a full run, so that cases that are gone leave the baseline, too.
+        previous: the baseline to change: what this run did not measure is kept. None after a full run, so that cases
+            that no longer exist leave the baseline.
 
     Raises:
-        UsageError: there is no row, what would be kept does not fit what was measured, or the file cannot be
-            written.
+        UsageError: there is no row, one could not be measured, what would be kept does not fit this run, or the file
+            cannot be written.
     """
-    made = recorded(rows, about, str(path))
-    if previous is not None:
-        made = merged(previous, made)
+    run = record(rows, about, str(path))
     try:
-        files.write(path, as_json(made).encode())
+        files.write(path, as_json(run if previous is None else merge(previous, run)).encode())
     except OSError as error:
         raise UsageError(f"{path}: the baseline cannot be written ({error.strerror}).") from None
 
 
-def recorded(rows: Iterable[Row], about: Row, where: str) -> Baseline:
-    """What a baseline keeps of a run.
+def record(rows: Iterable[Row], about: Row, where: str) -> Baseline:
+    """Return what a baseline keeps of a run.
 
     Raises:
-        UsageError: there is no row, or a case has two outcomes with one variant, or two sets of images.
+        UsageError: there is no row, or a case could not be measured.
     """
-    images: dict[Case, str | None] = {}
-    margins: dict[Key, Known] = {}
-    for row in rows:
-        key, digest = _key(row), row.get("images_sha256") or None
-        if margins.setdefault(key, _known(row)) != _known(row):
-            raise UsageError(_one_line(f"{key} was measured twice, with two outcomes; it cannot be recorded."))
-        if images.setdefault(key[:2], digest) != digest:
-            name = f"{key.probe}/{key.case}"
-            raise UsageError(_one_line(f"the images of {name} changed during the run; it cannot be recorded."))
-    if not margins:
-        raise UsageError(f"{where}: not written: no case was measured, so there is nothing to record.")
-    networks = {key.network for key in margins if key.network is not None}
+    rows = list(rows)
+    broken = sorted(f"{case_name(row)}-{variant_key(row).label}" for row in rows if not was_measured(row))
+    if broken or not rows:
+        reason = f"{len(broken)} could not be measured: {', '.join(broken[:3])}{', ..' * (len(broken) > 3)}"
+        raise UsageError(_one_line(f"{where}: not written: {reason if broken else 'no case was measured'}."))
+    networks = sorted({row["network"] for row in rows} - {None})
+    measured = {name: about[name] for name in _Measured.model_fields}
+    measured["networks"] = {name: about["networks"][name]["sha256"] for name in networks}
     return Baseline(
         where=where,
-        measured={name: about[name] for name in VERSIONS},
-        reduction=about["reduction"],
-        networks={name: about["networks"][name]["sha256"] for name in sorted(networks)},
-        images={case: digest for case, digest in images.items() if digest is not None},
-        margins=margins,
+        measured=measured,
+        images={case_name(row): row["images_sha256"] for row in rows},
+        margins={(case_name(row), variant_key(row)): recorded_margin(row) for row in rows},
     )
 
 
-def merged(previous: Baseline, run: Baseline) -> Baseline:
-    """What was recorded, with what a run measured put in its place.
+def merge(previous: Baseline, run: Baseline) -> Baseline:
+    """Return a baseline with what a run measured put in its place.
 
     Raises:
-        UsageError: something that would be kept was measured with other weights, another reduction or on
-            other images than the same in this run.
+        UsageError: something that would be kept was measured with other weights, another reduction or on other images
+            than this run.
     """
-    old: str | None
-    kept = {key: known for key, known in previous.margins.items() if key not in run.margins}
-    here = {key[:2] for key in run.margins}
-    for key in kept:
-        if key.network is not None and previous.reduction != run.reduction:
-            raise _does_not_fit(run, "reduction", previous.reduction, run.reduction, key)
-        if key.network is not None:
-            old, new = previous.networks[key.network], run.networks.get(key.network)
-            if new not in (None, old):
-                raise _does_not_fit(run, f"weights of {key.network}", _short(old), _short(new), key)
-        old, new = previous.images.get(key[:2]), run.images.get(key[:2])
-        if key[:2] in here and old != new:
-            raise _does_not_fit(run, "images", _short(old), _short(new), key)
-    return Baseline(
-        where=run.where,
-        measured=run.measured,
-        reduction=run.reduction,
-        networks={**previous.networks, **run.networks},
+    kept = {key: margin for key, margin in previous.margins.items() if key not in run.margins}
+    then: dict[str, str | None] = {case: previous.images.get(case) for case, _ in kept}
+    for network in {variant.network for _, variant in kept if variant.network is not None}:
+        then |= {network: previous.measured["networks"][network], "reduction": previous.measured["reduction"]}
+    now = {**run.images, **run.measured["networks"], "reduction": run.measured["reduction"]}
+    if changed := sorted(name for name, value in then.items() if now.get(name, value) != value):
+        raise UsageError(
+            f"{run.where}: not written: it keeps what was not measured now, with other images, weights or reduction "
+            f"({', '.join(changed[:3])}). Measure all that it contains, or name another file."
+        )
+    return replace(
+        run,
+        measured={**run.measured, "networks": {**previous.measured["networks"], **run.measured["networks"]}},
         images={**previous.images, **run.images},
         margins={**kept, **run.margins},
     )
 
 
-def _does_not_fit(run: Baseline, what: str, old: str, new: str, key: Key) -> UsageError:
-    return UsageError(
-        _one_line(
-            f"{run.where}: not written: it keeps {key}, which was not measured now, but its {what} ({old}) and this "
-            f"run's ({new}) differ. A full run is needed: {_record(run.where)}"
-        )
-    )
-
-
 def as_json(baseline: Baseline) -> str:
-    """The file's text: strict JSON, sorted, a line for each entry."""
-    measured = {
-        **baseline.measured,
-        "reduction": baseline.reduction,
-        "networks": dict(sorted(baseline.networks.items())),
-    }
-    images = [[*case, digest] for case, digest in sorted(baseline.images.items())]
+    """Return the file's text: strict JSON, sorted, a line for each entry."""
+    images = sorted([*case.split("/", 1), sha256] for case, sha256 in baseline.images.items())
+    entries: dict[tuple[str, ...], list[Any]] = {}
+    for (case, variant), margin in sorted(baseline.margins.items(), key=lambda entry: entry[0][1].network or ""):
+        names = [*case.split("/", 1), variant.metric, variant.normalization]
+        entry = entries.setdefault(
+            (*(name or "" for name in names), "network" if variant.network else ""), [*names, {}]
+        )
+        entry[-1] = margin if variant.network is None else {**entry[-1], variant.network: margin}
+    measured = {**baseline.measured, "networks": dict(sorted(baseline.measured["networks"].items()))}
     parts = [
         f'"dps_baseline": {SCHEMA}',
         f'"measured": {_json(measured, indent=1)}',
         f'"images": {_json_lines(images)}',
-        f'"margins": {_json_lines(_lines(baseline.margins))}',
+        f'"margins": {_json_lines(entries[place] for place in sorted(entries))}',
     ]
     return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def _lines(margins: Mapping[Key, Known]) -> Iterator[list[Any]]:
-    """One entry for each case, metric and normalization, with its networks."""
-
-    def line(key: Key) -> tuple[str, str, str, str | None, bool]:
-        return key.probe, key.case, key.metric, key.normalization, key.network is None
-
-    def place(key: Key) -> tuple[str | bool, ...]:
-        return (*(part or "" for part in line(key)), key.network or "")
-
-    for (*names, bare), keys in itertools.groupby(sorted(margins, key=place), line):
-        found = {key.network: margins[key] for key in keys}
-        yield [*names, found[None] if bare else found]
 
 
 def _json_lines(entries: Iterable[Any]) -> str:

@@ -193,10 +193,8 @@ def judged(
     request: pytest.FixtureRequest, measurements: "Session", record: Record, recorded: set[str]
 ) -> "Callable[[Case, Variant], None]":
     """Look a case up, record it, and fail where that counts as failing: see ``--gate``."""
-    from dps import baseline
     from dps.images import Triple
-    from dps.report import album
-    from dps.rows import case_name, describe, was_measured
+    from dps.report import album, gate
 
     configuration = request.config.stash[CONFIGURATION]
 
@@ -206,7 +204,8 @@ def judged(
         except pytest.fail.Exception as stop:  # another plugin's, such as a timeout
             record("case", measurements.row(case, variant))
             pytest.fail(f"{case.name}-{variant}: {stop}", pytrace=False)
-        record("case", row)
+        outcome = gate.outcome(configuration, row)
+        record("case", outcome.row)
         triple = measurements.triple(case) if case.name not in recorded else None
         if isinstance(triple, Triple):
             recorded.add(case.name)
@@ -214,15 +213,10 @@ def judged(
             entry = album.entry(case.name, triple, recorded)
             recorded.update(entry["images"])
             record("images", entry)
-        if not was_measured(row):
-            pytest.fail(f"{case_name(row)}-{variant}: {describe(row)}", pytrace=False)
-        if not configuration.gates(variant):
-            return
-        finding = baseline.compare(configuration.baseline, row)
-        if finding.failed:
-            pytest.fail(finding.text, pytrace=False)
-        if finding.standing is baseline.Standing.EXPECTED:
-            pytest.xfail(finding.text)
+        if outcome.kind == "failed":
+            pytest.fail(outcome.text, pytrace=False)
+        if outcome.kind == "expected":
+            pytest.xfail(outcome.text)
 
     return judge
 
@@ -359,7 +353,8 @@ class Recorder:
             installed = self.config.inipath == locations.PACKAGE / "pytest.ini"
             words = ["dps", *sys.argv[1:]] if installed else ["pytest", *self.config.invocation_params.args]
             command = shlex.join(words)
-            finished = report.finish(configuration, self.gathered, command, interrupted=interrupted)
+            verbose = self.config.option.verbose > 0
+            finished = report.finish(configuration, self.gathered, command, interrupted=interrupted, verbose=verbose)
             self.lines = finished.lines
             if finished.failed and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED

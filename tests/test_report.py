@@ -41,6 +41,7 @@ def rows(
             "normalization": normalization,
             "passed": sign == "+",
             "distance": None if sign == "?" else 1.0,
+            "nearest_reference": "gray",
             "nearest_reference_distance": None if sign == "?" else 1.25 if sign == "+" else 0.5,
             **({"error": "boom"} if sign == "?" else {}),
         }

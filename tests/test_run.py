@@ -111,9 +111,9 @@ def test_the_report_folder_is_made() -> None:
 def test_floors_are_read() -> None:
     configuration = ask(metric=["pixel"], require=["translate>=0.9, invert>=1", "rotate >= .5"])
     assert configuration.floors == (
-        Floor(name="translate", minimum=0.9),
-        Floor(name="invert", minimum=1),
-        Floor(name="rotate", minimum=0.5),
+        Floor(name="translate", limit=0.9),
+        Floor(name="invert", limit=1),
+        Floor(name="rotate", limit=0.5),
     )
     assert [str(floor) for floor in configuration.floors] == ["translate>=0.9", "invert>=1", "rotate>=0.5"]
 

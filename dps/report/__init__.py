@@ -43,14 +43,21 @@ class Finished:
 
     Attributes:
         lines: for the terminal.
-        failed: a floor was missed, or the report could not be written.
+        failed: the gate does not hold, or the report could not be written.
     """
 
     lines: list[str]
     failed: bool
 
 
-def finish(configuration: RunConfiguration, gathered: Gathered, command: str, *, interrupted: bool = False) -> Finished:
+def finish(
+    configuration: RunConfiguration,
+    gathered: Gathered,
+    command: str,
+    *,
+    interrupted: bool = False,
+    verbose: bool = False,
+) -> Finished:
     """Write the report, and say in a few lines what was found.
 
     Args:
@@ -58,16 +65,17 @@ def finish(configuration: RunConfiguration, gathered: Gathered, command: str, *,
         gathered: what was measured.
         command: as it was given.
         interrupted: the run ended early; what there is was measured all the same.
+        verbose: show every failed case.
     """
     about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
     document = results.document(about, gathered, configuration.dataset.groups if configuration.dataset else {})
-    outcome = gate.judge(configuration, gathered, about, document["scores"], interrupted=interrupted)
-    document = results.strict({**document, "run": {**about, "gated": gate.recorded(configuration, outcome)}})
+    outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
+    document = results.strict({**document, "run": {**about, "gate_outcome": outcome.row}})
     gc.freeze()  # all rows stay to the end: looking through them again and again costs a quarter of the page's time
     width = shutil.get_terminal_size().columns
     lines = as_text(document, width)
     lines += [line for note in outcome.notes for line in tables.wrapped(f"note: {note}", width)]
-    lines += ["", *(part for line in outcome.lines for part in tables.wrapped(line, width))] if outcome.lines else []
+    lines += ["", *gate.as_text(outcome, width, verbose=verbose)] if outcome.summary else []
     lines += how_to_go_on(configuration) if interrupted else []
     written, faults = write(
         {
@@ -87,7 +95,7 @@ def finish(configuration: RunConfiguration, gathered: Gathered, command: str, *,
                 file.write(as_summary(document))
         except OSError as error:
             lines.append(f"the summary was not written to {summary}: {error.strerror or error}.")
-    return Finished(lines, outcome.failed or bool(faults))
+    return Finished(lines, outcome.holds is False or bool(faults))
 
 
 def as_text(document: Row, width: int) -> list[str]:
@@ -126,7 +134,7 @@ def write(files_of: Mapping[Path, Callable[[], Iterable[str]]]) -> tuple[list[Pa
 
 def as_summary(document: Row) -> str:
     """What GitHub shows of a job: what regressed, what improved, what cannot be told, and the tables."""
-    parts = ["## dps", *_of_gate(document["run"]["gated"]["lines"])]
+    parts = ["## dps", *_of_gate(document["run"]["gate_outcome"]["summary"])]
     counts = pass_fractions.count(document["cases"])
     if counts.variants:
         parts += ["", *tables.as_markdown(pass_fractions.table(counts, published.table1()))]
@@ -158,7 +166,7 @@ def as_markdown(document: Row) -> str:
     parts = ["# dps: which known flaws does the metric have?"]
     if run.get("interrupted"):
         parts += ["", "**The run was interrupted; this is what had been measured.**"]
-    parts += _of_gate(run["gated"]["lines"])
+    parts += _of_gate(run["gate_outcome"]["summary"])
     if counts.variants:
         parts += ["", *tables.as_markdown(pass_fractions.table(counts, published.table1()))]
         parts += ["", "A case passes when the distorted image is strictly closer to the original than every reference."]

@@ -1,133 +1,307 @@
-"""What a run came to against its baseline, another metric, and the floors that were asked for."""
+"""The gate: which results fail a run, against a baseline, another metric and required floors."""
 
-from collections.abc import Sequence
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from dps import against, baseline
-from dps.against import Answer, Comparison
+from dps import agreement, baseline, significance
+from dps.baseline import Standing
 from dps.errors import UsageError
-from dps.report import pass_fractions, scores_table
+from dps.report import pass_fractions, scores_table, tables
 from dps.report.results import Gathered
-from dps.rows import Row, variant_key
+from dps.rows import Row, case_name, describe, variant_key, was_measured
 from dps.session.configuration import RunConfiguration
+from dps.significance import Conclusion
 
-SHOWN = 12
-"""How many comparisons of one answer are listed."""
+SUMMARY_LINES = 20
+"""How many lines the terminal shows of the gate without ``-v``."""
+
+LISTED = 6
+"""How many probes, comparisons or missing cases a summary lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The gate's answer.
+    """How the test of one case ends.
 
     Attributes:
-        lines: what regressed, what improved, what cannot be told; indented where they belong to the line above.
-        failed: whether something here fails the run that no single test did.
-        missed: how many cases failed their own tests.
-        notes: what a reader should know beside it.
+        kind: ``expected`` is a failed verdict that does not fail the run.
+        text: the reason in one line; empty if it passed.
+        row: to record, with its standing where it was compared with a baseline.
     """
 
-    lines: list[str] = field(default_factory=list)
-    failed: bool = False
-    missed: int = 0
-    notes: list[str] = field(default_factory=list)
+    kind: Literal["passed", "failed", "expected"]
+    text: str
+    row: Row = field(repr=False)
 
 
-def recorded(configuration: RunConfiguration, outcome: Outcome) -> Row:
-    """What results.json keeps of it: whether there was a gate, whether it held, and the lines."""
-    asked = configuration.gate != "off" or configuration.against is not None or bool(configuration.floors)
-    holds = not outcome.failed and not outcome.missed
-    return {"holds": holds if asked else None, "missed": outcome.missed, "lines": outcome.lines}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOutcome:
+    """How a run, or one check of it, ends.
+
+    Attributes:
+        holds: None where nothing was gated.
+        failed: how many cases failed under the gate.
+        not_measured: how many cases and scores could not be measured; they fail every gate.
+        summary: what failed and how much of it, for the terminal; what is indented belongs to the line above.
+        lines: the same with every single case.
+        notes: differences that should matter little.
+    """
+
+    holds: bool | None = None
+    failed: int = 0
+    not_measured: int = 0
+    summary: Sequence[str] = ()
+    lines: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def row(self) -> Row:
+        """``run.gate_outcome`` of results.json."""
+        counts = {"holds": self.holds, "failed": self.failed, "not_measured": self.not_measured}
+        return {**counts, "summary": list(self.summary), "lines": list(self.lines)}
 
 
-def judge(
-    configuration: RunConfiguration, gathered: Gathered, about: Row, scores: Sequence[Row], *, interrupted: bool
-) -> Outcome:
+def outcome(configuration: RunConfiguration, row: Row) -> Outcome:
+    """Decide how the test of one case ends.
+
+    Args:
+        configuration: of the run.
+        row: of ``cases`` in results.json.
+    """
+    standing = baseline.compare(configuration.baseline, row)
+    if configuration.gate == "baseline":
+        row = {**row, "standing": standing.value}
+    kind: Literal["passed", "failed", "expected"] = "passed" if row["passed"] else "expected"
+    if _fails(configuration, row, standing):
+        kind = "failed"
+    text = "" if kind == "passed" else baseline.in_words(configuration.baseline, row, standing)
+    return Outcome(kind=kind, text=text, row=row)
+
+
+def _fails(configuration: RunConfiguration, row: Row, standing: Standing) -> bool:
+    if standing is Standing.NOT_MEASURED:
+        return True
+    if configuration.gate == "off" or row["metric"] == configuration.against:
+        return False
+    if standing is Standing.NEW_FAILED:
+        return configuration.gating_requested
+    return standing in (Standing.REGRESSED, Standing.OTHER_IMAGES)
+
+
+def judge(configuration: RunConfiguration, gathered: Gathered, document: Row, *, interrupted: bool) -> GateOutcome:
     """Hold a run against all that was asked for.
 
     Args:
-        configuration: what was asked.
-        gathered: what was measured.
-        about: ``run`` of results.json.
-        scores: its rows of scores, means over subsets included.
-        interrupted: the run ended early, so nothing can be missing, and nothing is recorded.
+        configuration: of the run.
+        gathered: as its tests recorded it.
+        document: results.json, with ``cases``, ``scores`` and ``run``.
+        interrupted: the run ended early, so nothing counts as missing, and nothing is recorded.
     """
-    parts = [
-        _against_baseline(configuration, gathered, about, interrupted=interrupted),
-        _against_metric(configuration, gathered),
+    repeated = _judge_repeated(gathered.cases)
+    verdicts = _judge_verdicts(configuration, document["cases"])
+    checks = [_judge_measured(document), repeated, _judge_floors(configuration, document)]
+    checks.append(_judge_against(configuration, gathered, document["cases"]))
+    if document["cases"] and not interrupted:
+        checks.append(_record(configuration, document, repeated=repeated.holds is False))
+        checks.append(_judge_missing(configuration, document))
+    checks.append(verdicts)
+    gated = {check.holds for check in checks} - {None}
+    compared = configuration.gate == "baseline" and verdicts.holds is not None
+    return GateOutcome(
+        holds=all(gated) if gated else None,
+        failed=verdicts.failed,
+        not_measured=checks[0].not_measured,
+        summary=[line for check in checks for line in check.summary],
+        lines=[line for check in checks for line in check.lines or check.summary],
+        notes=baseline.notes(configuration.baseline, document["run"]) if compared else [],
+    )
+
+
+def as_text(outcome: GateOutcome, width: int, *, verbose: bool) -> list[str]:
+    """Return the lines for a terminal: at most `SUMMARY_LINES`, or all of them."""
+    lines = [part for line in (outcome.lines if verbose else outcome.summary) for part in tables.wrapped(line, width)]
+    if verbose or len(lines) <= SUMMARY_LINES:
+        return lines
+    return [*lines[: SUMMARY_LINES - 1], f"... {len(lines) - SUMMARY_LINES + 1} more lines with -v and in report.html"]
+
+
+def _judge_measured(document: Row) -> GateOutcome:
+    """Count what could not be measured, which fails under every gate."""
+    cases, scores = document["cases"], document["scores"]
+    errors = [f"{_name(row)}: {describe(row)}" for row in cases if not was_measured(row)]
+    errors += [
+        f"{scores_table.score_name(row)}-{variant_key(row).label}: {row['error']}" for row in scores if row.get("error")
     ]
-    missed = _missed_floors(configuration, pass_fractions.count(gathered.cases), scores)
-    parts.append(Outcome(lines=missed, failed=bool(missed)))
-    if configuration.update is not None and gathered.cases and not interrupted:
-        parts.append(_record(configuration, gathered, about))
-    return Outcome(
-        lines=[line for part in parts for line in part.lines],
-        failed=any(part.failed for part in parts),
-        missed=sum(part.missed for part in parts),
-        notes=[note for part in parts for note in part.notes],
-    )
+    return _failure(f"{len(errors)} could not be measured:", errors, not_measured=len(errors))
 
 
-def _against_baseline(configuration: RunConfiguration, gathered: Gathered, about: Row, *, interrupted: bool) -> Outcome:
-    if configuration.gate == "off" or not gathered.cases:
-        return Outcome()
-    gated = [row for row in gathered.cases if row["metric"] != configuration.against]
-    findings = [baseline.compare(configuration.baseline, row) for row in gated]
-    missed = sum(finding.failed for finding in findings)
+def _judge_repeated(rows: Sequence[Row]) -> GateOutcome:
+    """Check that what was measured more than once has one result."""
+    results: dict[str, set[Any]] = defaultdict(set)
+    for row in rows:
+        margin = baseline.recorded_margin(row) if was_measured(row) else None
+        results[_name(row)].add((margin, row.get("images_sha256")))
+    changed = [name for name, values in results.items() if len(values) > 1]
+    return _failure(f"{len(changed)} measured more than once, with different results:", changed)
+
+
+def _judge_verdicts(configuration: RunConfiguration, rows: Sequence[Row]) -> GateOutcome:
+    """Hold all verdicts against the baseline, or against none, where every one must pass."""
+    if configuration.gate == "off":
+        return GateOutcome()
+    by_standing: dict[Standing, list[Row]] = {standing: [] for standing in Standing}
+    for row in rows:
+        if was_measured(row) and row["metric"] != configuration.against:
+            standing = row.get("standing") or baseline.compare(configuration.baseline, row)
+            by_standing[Standing(standing)].append(row)
+    failing = [
+        (row, standing)
+        for standing, rows in by_standing.items()
+        for row in rows
+        if _fails(configuration, row, standing)
+    ]
+    failing.sort(key=lambda each: -math.inf if each[0].get("margin") is None else each[0]["margin"])
+    texts = list(dict.fromkeys(baseline.in_words(configuration.baseline, *each) for each in failing))
+    total = sum(map(len, by_standing.values()))
+    new = len(by_standing[Standing.NEW_PASSED]) + len(by_standing[Standing.NEW_FAILED])
+    title = f"against the baseline: {', '.join(f'{len(rows)} {s}' for s, rows in by_standing.items() if rows)}"
     if configuration.gate == "strict":
-        return Outcome(missed=missed)
-    lines = baseline.summary(findings, configuration.baseline.where)
-    whole = (
-        not configuration.narrowed and not interrupted and len(gathered.cases) == sum(1 for _ in configuration.items())
+        title = f"strict: {len(failing)} of {total} verdicts failed"
+    summary = [title, *_by_probe([row for row, _ in failing]), *(f"  worst: {_cut(text)}" for text in texts[:3])]
+    lines = [title, *_indented(texts)]
+    for standing, remark in REMARKS.items():
+        if changed := by_standing[standing]:
+            command = baseline.update_command(configuration.baseline.where)
+            summary.append(f"{len(changed)} {standing}: {remark.format(command=command)}")
+            lines += [
+                summary[-1],
+                *_indented(baseline.in_words(configuration.baseline, row, standing) for row in changed),
+            ]
+    gated = total > 0 and (configuration.gating_requested or total > new)
+    hint = [HOW_TO_GATE.format(new=new)] if new and not configuration.gating_requested else []
+    return GateOutcome(
+        holds=not failing if gated else None,
+        failed=len(failing),
+        summary=[*(summary if gated else []), *hint],
+        lines=[*(lines if gated else []), *hint],
     )
-    missing = baseline.missing(configuration.baseline, gathered.cases) if whole else []
-    if missing:
-        lines += ["missing, though the baseline knows it:", *(f"  {line}" for line in missing)]
-    notes = baseline.notes(configuration.baseline, about)
-    return Outcome(lines=lines, failed=bool(missing), missed=missed, notes=notes)
 
 
-def _against_metric(configuration: RunConfiguration, gathered: Gathered) -> Outcome:
-    if configuration.against is None or not (gathered.cases or gathered.triplets):
-        return Outcome()
-    pairs = against.pairs(gathered.cases, configuration.against) if gathered.cases else []
-    pairs += against.score_pairs(gathered.triplets, configuration.against)
-    found = against.judge(pairs)
-    counts = ", ".join(f"{sum(each.answer is answer for each in found)} {answer}" for answer in Answer)
-    lines = [f"against {configuration.against}, {len(found)} comparisons: {counts}"]
-    for answer in (Answer.WORSE, Answer.CANNOT_TELL):
-        lines += _listed([each for each in found if each.answer is answer])
-    return Outcome(lines=lines, failed=any(each.answer is Answer.WORSE for each in found))
+REMARKS = {
+    Standing.IMPROVED: "to record that: {command}",
+    Standing.INCONCLUSIVE: f"the margin moved by at most {baseline.MARGIN_TOLERANCE:g}; not failed",
+}
+"""What to say of verdicts that changed without failing."""
+
+HOW_TO_GATE = (
+    "{new} verdicts are not in the baseline, so they are measured and not gated; to gate them: --gate strict, "
+    "--baseline FILE or --against METRIC"
+)
 
 
-def _listed(found: Sequence[Comparison]) -> list[str]:
-    lines = [f"  {against.in_words(each)}" for each in found[:SHOWN]]
-    return [*lines, f"  ... and {len(found) - SHOWN} more"] if len(found) > SHOWN else lines
+def _judge_missing(configuration: RunConfiguration, document: Row) -> GateOutcome:
+    """Check that a whole run has all that the baseline has."""
+    if configuration.gate != "baseline" or not _whole(configuration, document):
+        return GateOutcome()
+    missing = baseline.missing(configuration.baseline, document["cases"])
+    return _failure(f"{len(missing)} missing, though the baseline has them:", missing)
 
 
-def _missed_floors(
-    configuration: RunConfiguration, table: pass_fractions.PassCounts, scores: Sequence[Row]
-) -> list[str]:
-    """What ``--require`` asks for and a variant does not reach; what is broken reaches nothing."""
+def _whole(configuration: RunConfiguration, document: Row) -> bool:
+    """Return whether a run measured everything that is built in."""
+    count = sum(len(probe.cases) for probe in configuration.probes) * len(configuration.variants)
+    return not configuration.narrowed and len(document["cases"]) == count
+
+
+def _judge_against(configuration: RunConfiguration, gathered: Gathered, cases: Sequence[Row]) -> GateOutcome:
+    """Compare every metric with the one of ``--against``."""
+    other = configuration.against
+    if other is None or not (cases or gathered.triplets):
+        return GateOutcome()
+    scores = {  # of rank flips, fewer are better
+        key: [1 - value for value in values] if key[0].startswith(agreement.RANK_FLIPS) else values
+        for key, values in gathered.triplets.items()
+    }
+    matched = [*significance.match_cases(cases, other), *significance.match_scores(scores, other)]
+    results = significance.compare(matched)
+    by_conclusion = {c: [str(r) for r in results if r.conclusion is c] for c in Conclusion}
+    counts = ", ".join(f"{len(lines)} {conclusion}" for conclusion, lines in by_conclusion.items())
+    title = f"against {other}, {len(results)} comparisons: {counts}"
+    worse, cannot_tell = by_conclusion[Conclusion.WORSE], by_conclusion[Conclusion.CANNOT_TELL]
+    return GateOutcome(
+        holds=bool(results) and not worse,
+        summary=[title, *_first(worse, LISTED), *_first(cannot_tell, LISTED)],
+        lines=[title, *_indented([*worse, *cannot_tell, *by_conclusion[Conclusion.NOT_WORSE]])],
+    )
+
+
+def _judge_floors(configuration: RunConfiguration, document: Row) -> GateOutcome:
+    """Check the limits of ``--require``; a variant with a case that could not be measured keeps none."""
+    counts = pass_fractions.count(document["cases"])
     lines = []
     for floor in configuration.floors:
-        for key in table.variants:
-            found = table.counts.get((key, floor.name))
-            if found is not None and not found.fraction >= floor.minimum:
-                lines.append(f"required {floor}: {key.label} has {found.passed}/{found.cases}")
-        for row in scores:
-            reached = row["score"] is not None and row["score"] >= floor.minimum
-            if scores_table.score_name(row) == floor.name and row["metric"] not in scores_table.JUDGES and not reached:
+        for variant in counts.variants:
+            count = counts.of(variant, floor.name)
+            if count.unmeasured or (count.cases and not floor.admits(count.fraction)):
+                broken = f", {count.unmeasured} could not be measured" if count.unmeasured else ""
+                lines.append(f"required {floor}: {variant.label} has {count.passed}/{count.cases}{broken}")
+        for row in document["scores"]:
+            admitted = row["score"] is not None and floor.admits(row["score"])
+            if scores_table.score_name(row) == floor.name and row["metric"] not in scores_table.JUDGES and not admitted:
                 score = "no score" if row["score"] is None else f"{row['score']:.4f}"
                 lines.append(f"required {floor}: {variant_key(row).label} has {score}")
-    return lines
+    return GateOutcome(holds=not lines if configuration.floors else None, summary=lines)
 
 
-def _record(configuration: RunConfiguration, gathered: Gathered, about: Row) -> Outcome:
+def _record(configuration: RunConfiguration, document: Row, *, repeated: bool) -> GateOutcome:
     """Write the run as a baseline; what a narrowed run did not measure stays in it."""
-    assert configuration.update is not None
-    whole = not configuration.narrowed and len(gathered.cases) == sum(1 for _ in configuration.items())
+    path = configuration.update
+    if path is None:
+        return GateOutcome()
     try:
-        baseline.write(configuration.update, gathered.cases, about, None if whole else configuration.previous)
+        if repeated:
+            raise UsageError(f"{path}: not written: a case was measured more than once, with different results.")
+        previous = None if _whole(configuration, document) else configuration.previous
+        baseline.write(path, document["cases"], document["run"], previous)
     except UsageError as error:
-        return Outcome(lines=[str(error)], failed=True)
-    return Outcome(lines=[f"recorded: {configuration.update}"])
+        return GateOutcome(holds=False, summary=[str(error)])
+    return GateOutcome(summary=[f"recorded: {path}"])
+
+
+def _failure(title: str, texts: Sequence[str], not_measured: int = 0) -> GateOutcome:
+    """Return a failed check that lists texts, or, without any, one that has nothing to say."""
+    if not texts:
+        return GateOutcome()
+    summary, lines = [title, *_first(texts, 3)], [title, *_indented(texts)]
+    return GateOutcome(holds=False, not_measured=not_measured, summary=summary, lines=lines)
+
+
+def _by_probe(rows: Sequence[Row]) -> list[str]:
+    """Count failures by probe and network, the most first."""
+    counts = Counter((row["probe"], row["network"]) for row in rows)
+    lines = []
+    for probe, total in Counter(row["probe"] for row in rows).most_common():
+        networks = [f"{count} on {network}" for (of, network), count in counts.items() if of == probe and network]
+        lines.append(f"{probe}: {', '.join(networks) or total}")
+    return _first(lines, LISTED)
+
+
+def _first(texts: Sequence[str], most: int) -> list[str]:
+    """Indent the first texts, shortened, and say how many more there are."""
+    more = [f"  ... and {len(texts) - most} more"] if len(texts) > most else []
+    return [*_indented(map(_cut, texts[:most])), *more]
+
+
+def _indented(texts: Iterable[str]) -> list[str]:
+    return [f"  {text}" for text in texts]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 150 else f"{text[:147]}..."
+
+
+def _name(row: Row) -> str:
+    return f"{case_name(row)}-{variant_key(row).label}"

@@ -16,17 +16,19 @@ import torch
 
 import dps
 from dps import scores
-from dps.against import Scored
 from dps.agreement import Subset
 from dps.bapps.dataset import Dataset
 from dps.errors import UsageError
 from dps.images import digest_of_files
 from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
+from dps.probes.declarations import Severity
 from dps.report.album import Album
+from dps.rows import VariantKey
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
 from dps.session.session import ScoreResult
+from dps.significance import Scored
 
 Row: TypeAlias = dict[str, Any]
 """One row of results.json: plain data."""
@@ -66,8 +68,8 @@ class Gathered:
             self.album.update(data["images"])
         self.scores.extend(data.get("scores", ()))
         if "triplets" in data:
-            name, (network, normalization, metric), values = data["triplets"]
-            self.triplets[name, metric, network, normalization] = values
+            subset, variant, values = data["triplets"]
+            self.triplets[subset, VariantKey(*variant)] = values
         if "invariant" in data:
             self.invariants.append(data["invariant"])
         self.throughput.extend(data.get("throughput", ()))
@@ -148,7 +150,7 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "against": configuration.against,
         "cases": configuration.cases,
         "probes": {probe.name: probe.asks for probe in configuration.probes},
-        "severity": {probe.name: probe.severity.model_dump() for probe in configuration.probes if probe.severity},
+        "severity": {probe.name: _severity(probe.severity) for probe in configuration.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
         "dataset": {"name": configuration.dataset.name, "about": configuration.dataset.about}
         if configuration.dataset
@@ -168,6 +170,17 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
     return about
 
 
+def _severity(severity: Severity) -> Row:
+    """Return how a probe measures its severity, and from which one on people notice it, where that is known."""
+    people = severity.people
+    return {
+        "by": severity.by,
+        "unit": severity.unit,
+        "detection_threshold": people.notice if people else None,
+        "source": people.source if people else "",
+    }
+
+
 def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]) -> Row:
     """The whole of results.json.
 
@@ -179,7 +192,7 @@ def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]
     return {
         "schema": SCHEMA,
         "run": about,
-        "cases": sorted(gathered.cases, key=_order),
+        "cases": sorted({_order(row): row for row in gathered.cases}.values(), key=_order),
         "scores": sorted(with_means(gathered.scores, groups), key=_score_order),
         "throughput": sorted(gathered.throughput, key=_throughput_order),
         "invariants": sorted(gathered.invariants, key=_invariant_order),

@@ -15,7 +15,7 @@ from dps import agreement, baseline, locations, metrics, networks, notes, probes
 from dps.agreement import DatasetDistances, Subset
 from dps.bapps import folders, rank_flips, synthetic
 from dps.bapps.dataset import Dataset
-from dps.baseline import NOTHING_KNOWN, Baseline
+from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, unknown
 from dps.measurement import IMAGES_AT_ONCE, Engine
@@ -39,13 +39,21 @@ Batch: TypeAlias = tuple[Case, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """A value that every measured variant must reach: a pass fraction on a probe, or a score such as ``2afc/cnn``."""
+    """A limit that every measured variant must keep: of a pass fraction on a probe, or of a score such as ``2afc/cnn``.
+
+    Of rank flips, fewer are better, so theirs is an upper limit.
+    """
 
     name: str
-    minimum: float
+    limit: float
+    upper: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name}>={self.minimum:g}"
+        return f"{self.name}{'<=' if self.upper else '>='}{self.limit:g}"
+
+    def admits(self, value: float) -> bool:
+        """Return whether a value keeps the limit."""
+        return value <= self.limit if self.upper else value >= self.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +71,7 @@ class RunConfiguration:
         cases: the option of this name; None for as many as the probes declare.
         floors: what ``--require`` demands.
         gating_requested: an option asks for a gate, so that what the baseline does not know must pass, too.
-        baseline: what the run is compared with; empty where nothing is known, so that every verdict counts.
+        baseline: what the run is compared with; empty to compare with nothing.
         update: where the run is recorded as a baseline; None not to.
         previous: the baseline in that place, whose entries are kept where this run does not measure them.
         against: the metric that no other may be worse than, by name.
@@ -83,15 +91,17 @@ class RunConfiguration:
     gating_requested: bool = False
     report_dir: Path = Path()
     floors: tuple[Floor, ...] = ()
-    baseline: Baseline = field(default=NOTHING_KNOWN, repr=False)
+    baseline: Baseline = field(default=Baseline(), repr=False)
     update: Path | None = None
     previous: Baseline | None = field(default=None, repr=False)
     against: str | None = None
     narrowed: bool = False
 
     def gates(self, variant: Variant) -> bool:
-        """Return whether a variant's failed cases may fail the run; those of ``--against``'s metric never do."""
-        return self.gate != "off" and variant.metric.name != self.against
+        """Return whether what fails with a variant may fail the run; with ``--against``'s metric nothing does."""
+        if self.gate == "off" or variant.metric.name == self.against:
+            return False
+        return self.gating_requested or any(variant.key == key for _, key in self.baseline.margins)
 
     def items(self) -> Iterator[tuple[Unit, Case, Variant]]:
         """Yield every case with every variant, in the order in which units are measured."""
@@ -167,11 +177,14 @@ def configure(options: Options) -> RunConfiguration:
     check_name("gate", gate, GATES)
     chosen = _selected(probes.load(options.probes or [probes.BUILT_IN], options.cases), options.select_probe)
     _check_sizes(chosen, configuration)
-    recorded = NOTHING_KNOWN
+    recorded = Baseline()
     if gate == "baseline":
         recorded = baseline.read(_shortened(Path(options.baseline or BUILT_IN_BASELINE)))
         digests = {name: weights.sha256 for name, weights in configuration.weights.items()}
         baseline.check(recorded, digests, configuration.reduction)
+        if not options.baseline:  # a user's probe of the same name is another one
+            users = [probe.name for probe in chosen if probe.path.resolve().parent != probes.BUILT_IN.resolve()]
+            recorded = baseline.without_probes(recorded, users)
     elif options.baseline:
         raise UsageError(f"--baseline {options.baseline}: nothing is compared with it under --gate {gate}.")
     update = Path(options.update_baseline) if options.update_baseline else None
@@ -348,23 +361,27 @@ def _store(options: Options) -> Path | None:
     return store.prepare(store.default_folder())
 
 
-_FLOOR = re.compile(r"(?P<name>[^<>=]+)>=(?P<minimum>.+)")
+_FLOOR = re.compile(r"(?P<name>[^<>=]+)(?P<sign>[<>]=)(?P<limit>.+)")
 
 
 def _floor(text: str, known: Sequence[str]) -> Floor:
     match = _FLOOR.fullmatch(text)
     try:
-        minimum = float(match["minimum"]) if match else math.nan
+        limit = float(match["limit"]) if match else math.nan
     except ValueError:
-        minimum = math.nan
-    if match is None or not 0 <= minimum <= 1:
+        limit = math.nan
+    if match is None or not 0 <= limit <= 1:
         raise UsageError(f"--require {text!r}: write PROBE>=X with X from 0 to 1, as in 'translate>=0.9'.")
     name = match["name"].strip()
     if name not in known:
         if "/" in name and not any("/" in each for each in known):
             raise UsageError(f"--require {text!r}: {name} is a score, and no scores are measured; add --bapps DIR.")
         raise UsageError(f"--require {text!r}: {unknown('probe or score', name, known)}")
-    return Floor(name=name, minimum=minimum)
+    upper = name.startswith(f"{agreement.RANK_FLIPS}/")
+    if upper != (match["sign"] == "<="):
+        better = "fewer flips are better" if upper else "more is better"
+        raise UsageError(f"--require {text!r}: {better}; write {Floor(name=name, limit=limit, upper=upper)}.")
+    return Floor(name=name, limit=limit, upper=upper)
 
 
 def _check_sizes(chosen: Sequence[Probe], configuration: RunConfiguration) -> None:
