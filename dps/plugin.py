@@ -315,6 +315,7 @@ class Recorder:
         self.config = config
         self.gathered = Gathered()
         self.crash_folder = tempfile.TemporaryDirectory(prefix="dps-", ignore_cleanup_errors=True)
+        self.crashed: set[str] = set()
         self.broken_off = False
         self.lines: list[str] = []
 
@@ -328,17 +329,18 @@ class Recorder:
             self.broken_off |= data.pop("broken_off", False)
             self.gathered.add(data)
         elif str(report.when) == "???":  # pytest-xdist's report of the item that ended its worker
-            self._add_crashed(report.nodeid)
+            self.crashed.add(report.nodeid.partition("[")[2].removesuffix("]"))
 
-    def _add_crashed(self, nodeid: str) -> None:
+    def _add_crashed(self) -> None:
+        """Add what ended its worker and was not measured by another one."""
         from dataclasses import asdict
 
         from dps import verdicts
-        from dps.rows import case_row
+        from dps.rows import case_name, case_row, variant_key
 
-        name = nodeid.partition("[")[2].removesuffix("]")
-        for _, case, variant in self.config.stash[CONFIGURATION].items():
-            if f"{case.name}-{variant}" == name:
+        measured = {f"{case_name(row)}-{variant_key(row).label}" for row in self.gathered.cases}
+        for _, case, variant in self.config.stash[CONFIGURATION].items() if self.crashed - measured else ():
+            if f"{case.name}-{variant}" in self.crashed - measured:
                 verdict = verdicts.not_measured("the worker process ended while this case was measured")
                 self.gathered.add({"case": case_row(case.probe, case.id, variant.key, asdict(verdict), None)})
 
@@ -349,6 +351,7 @@ class Recorder:
 
         configuration = self.config.stash[CONFIGURATION]
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
+        self._add_crashed()
         if self.gathered:
             installed = self.config.inipath == locations.PACKAGE / "pytest.ini"
             words = ["dps", *sys.argv[1:]] if installed else ["pytest", *self.config.invocation_params.args]
@@ -366,10 +369,22 @@ class Recorder:
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> Iterator[None]:
         """Show the findings and tables below all failures."""
         yield
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.config.option.keyword:
+            self.lines = [self._nothing_selected()]
         if self.lines:
             terminalreporter.section("verdicts")
             for line in self.lines:
                 terminalreporter.line(line)
+
+    def _nothing_selected(self) -> str:
+        configuration = self.config.stash[CONFIGURATION]
+        axes = {
+            "probes": [probe.name for probe in configuration.probes],
+            "metrics": [variant.metric.name for variant in configuration.variants],
+            "networks": list(configuration.weights),
+        }
+        names = "; ".join(f"{axis}: {', '.join(dict.fromkeys(values))}" for axis, values in axes.items() if values)
+        return f"-k {self.config.option.keyword!r} selects nothing. It matches parts of test ids, with the {names}."

@@ -534,3 +534,79 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
     assert two.results["drawn"] == drawn
     assert pictures > 20  # an original and a distorted image of each case, and what is nearest
     assert (two.folder / "report.html").read_text(encoding="utf-8").count("data:image/png") == pictures
+
+
+# ------------------------------------------------------------------------------- other plugins, and workers that die
+
+TWICE = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for _ in range(2):
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+
+MORTAL = """
+import os, pathlib
+
+calls = 0
+
+def dies(a, b):
+    global calls
+    calls += 1
+    if calls > 4:
+        os._exit(3)
+    return (a - b).abs().mean((1, 2, 3))
+
+def slow(a, b):
+    import pytest
+    global calls
+    calls += 1
+    if calls > 4:
+        pathlib.Path("tally").open("a").write("stopped\\n")
+        pytest.fail("Timeout >1.0s")
+    return (a - b).abs().mean((1, 2, 3))
+"""
+
+
+@pytest.mark.parametrize("plugin", ["capture", "benchmark", "logging", "xdist", "hypothesispytest"])
+def test_a_plugin_that_is_switched_off_is_not_needed(suite: Suite, plugin: str) -> None:
+    done = suite(*PIXEL, "--bapps=synthetic", "-p", f"no:{plugin}", "--gate=off")
+    assert done.code == 0
+    done = suite("--metric=pixel", "--bapps=synthetic", "-p", f"no:{plugin}", paths=(str(SUITES / "test_bapps.py"),))
+    assert done.code == 0
+
+
+def test_what_another_plugin_stops_is_not_measured_again_and_shows_none_of_our_code(
+    suite: Suite, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "mortal.py").write_text(MORTAL, encoding="utf-8")
+    done = suite("--probes=tiny.yaml", "--metric=mortal.py:slow", "--gate=off")
+    assert done.code == 1
+    assert "Traceback" not in done.text
+    assert "def " not in done.text
+    stopped = [row for row in done.rows if row.get("error")]
+    assert all("Timeout >1.0s" in row["error"] for row in stopped)
+    assert len(stopped) == len((pytester.path / "tally").read_text(encoding="utf-8").splitlines()) > 0
+
+
+def test_a_metric_that_ends_its_worker_costs_one_case_and_the_run_goes_on(
+    suite: Suite, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "mortal.py").write_text(MORTAL, encoding="utf-8")
+    done = suite("--probes=tiny.yaml", "--metric=mortal.py:dies,pixel", "--gate=off", "--cases=6", "-n", "2")
+    assert done.code == 1
+    by_metric = {name: [row for row in done.rows if row["metric"] == name] for name in ("mortal.py:dies", "pixel")}
+    assert len(by_metric["pixel"]) == len(by_metric["mortal.py:dies"]) == 6
+    assert not any(row.get("error") for row in by_metric["pixel"])
+    assert all(row.get("error") or row["distance"] > 0 for row in by_metric["mortal.py:dies"])
+    assert 1 <= done.outcomes["failed"] <= 6
+
+
+def test_a_keyword_that_selects_nothing_is_answered_with_what_there_is(suite: Suite) -> None:
+    done = suite(*PIXEL, "-k", "nosuchprobe")
+    assert done.code == 5
+    assert "-k 'nosuchprobe' selects nothing. It matches parts of test ids, with the probes: tiny;" in done.text
