@@ -316,6 +316,7 @@ references: [] => 6: references: 'standard', or a list that is not empty
 references: {black: 1} => 6: references: 'standard', or a list that is not empty
 references: [blakc] => 6: unknown reference 'blakc'. Did you mean 'black'? Known: black, blue, gray,
 references: [3] => 6: a reference: {image: FILE}, a distortion, a scene, or one of black, white, gray, red,
+references: [dog.gif] => 6: reference: an image file is written {image: dog.gif}; found 'dog.gif'.
 references: [dog.JPG] => 6: reference: an image file is written {image: dog.JPG}; found 'dog.JPG'.
 references: [blur] => 6: reference: a distortion is written {blur: {sigma: ...}}; found 'blur'.
 references: [{replace_object: {content: x}}] => 6: content: unknown name 'x'. Known: block_noise, flat, other.
@@ -360,6 +361,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_a_misspelt_key_instead_of_a_mis
     with pytest.raises(ProbeError) as caught:
         probes.load(["f.yaml"])
     assert str(caught.value).splitlines() == [
+        "f.yaml:4: original: an image file is written {image: dog.png}; found 'dog.png'.",
         "f.yaml:5: unknown key 'distortion'. Did you mean 'distorted'? Known: asks, distorted, draw, id, original, "
         "references, seed, source.",
         "f.yaml:6: cases.seed: input should be greater than or equal to 0; found int -1.",
@@ -572,10 +574,10 @@ def test_deal_uses_all_options_in_each_lap(options: list[int], seed: int, lap: i
     assert sorted(dealt) == sorted(options)
 
 
-def test_deal_shuffles_each_lap_anew_and_cycle_does_not() -> None:
+def test_deal_shuffles_each_pass_and_cycle_does_not() -> None:
     options = list(range(6))
-    laps = [[ranges.draw({"deal": options}, 1, 6 * lap + i, "x") for i in range(6)] for lap in range(5)]
-    assert len({tuple(lap) for lap in laps}) > 1
+    passes = [[ranges.draw({"deal": options}, 1, 6 * number + i, "x") for i in range(6)] for number in range(5)]
+    assert len({tuple(dealt) for dealt in passes}) > 1
     assert [ranges.draw({"cycle": options}, 1, number, "x") for number in range(13)] == [*options, *options, 0]
 
 
@@ -647,30 +649,17 @@ def test_size_is_the_drawn_images_size(here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [
-        (
-            {"distorted": "{rotate: {degrees: 0}}"},
-            "f.yaml:3: case 'rings': the distorted image equals the original, so there is nothing to compare.",
-        ),
-        (
-            {"references": "[black, {rotate: {degrees: 0}}]"},
-            "f.yaml:3: case 'rings': reference 'rotate' equals the original, so there is nothing to compare.",
-        ),
-        (
-            {"original": "{scene: patch, content: bars}"},
-            "f.yaml:3: case 'rings': patch takes either side or cover, and one of them",
-        ),
-        (
-            {"original": "{scene: patch, content: bars, side: 0.9}", "distorted": "{translate_clear: {}}"},
-            "f.yaml:3: case 'rings': the object cannot be shifted clear of its old place; use place: room_to_move",
-        ),
-    ],
+    rows("""
+distorted: {rotate: {degrees: 0}} => the distorted image equals the original, so there is nothing to compare.
+references: [black, {rotate: {degrees: 0}}] => reference 'rotate' equals the original, so there is nothing to compare.
+original: {scene: patch, content: bars} => patch takes either side or cover, and one of them
+    """),
 )
-def test_what_only_drawing_shows_names_the_declaration(here: Path, changed: dict[str, object], message: str) -> None:
-    (case,) = loaded(case_text(**changed))
+def test_what_only_drawing_shows_names_the_declaration(here: Path, changed: str, message: str) -> None:
+    (case,) = loaded(case_text(**dict([changed.split(": ", 1)])))
     with pytest.raises(DrawError) as caught:
         case.draw()
-    assert str(caught.value) == message
+    assert str(caught.value) == f"f.yaml:3: case 'rings': {message}"
 
 
 def test_a_scene_cannot_be_a_reference_of_an_oblong_file(here: Path) -> None:
@@ -688,21 +677,16 @@ def test_noise_is_another_spelling_of_the_random_reference(here: Path) -> None:
 
 
 def test_standard_references_by_hand(here: Path) -> None:
-    (case,) = loaded(OK)
-    references = case.draw().references
-    assert {name: picture.pixels[5, 7].tolist() for name, picture in references.items() if name != "random"} == {
-        "black": [0, 0, 0],
-        "white": [255, 255, 255],
-        "gray": [128, 128, 128],
-        "red": [255, 0, 0],
-        "green": [0, 255, 0],
-        "blue": [0, 0, 255],
-    }
+    references = loaded(OK)[0].draw().references
+    colors = {name: image.pixels[5, 7].tolist() for name, image in references.items() if name != "random"}
+    assert colors == {
+        "black": [0, 0, 0], "white": [255, 255, 255], "gray": [128, 128, 128],
+        "red": [255, 0, 0], "green": [0, 255, 0], "blue": [0, 0, 255],
+    }  # fmt: skip
     noise = references["random"].pixels
     assert 120 < noise.mean() < 135
-    assert noise.min() == 0
-    assert noise.max() == 255
-    assert all(picture.shared for picture in references.values())
+    assert (noise.min(), noise.max()) == (0, 255)
+    assert all(image.shared for image in references.values())
 
 
 # -------------------------------------------------------------------------------------- the built-in probes

@@ -72,15 +72,14 @@ class File(_Strict):
     cases: Annotated[list[Entry], pydantic.Field(min_length=1)]
 
 
-def parse(document: Document) -> tuple[File | None, dict[int, Entry]]:
-    """Read what a document declares.
+def parse(document: Document) -> tuple[File | None, list[Any]]:
+    """Return what a document declares: the file, None where something in it is wrong, and its entries.
 
-    Returns:
-        The file, None where something in it is wrong; and its valid entries by position.
+    An entry is an `Entry`, or plain data where something in it is wrong.
     """
     if not isinstance(document.data, dict):
         document.fault((), "a probe file is a mapping that begins with 'probe: NAME'.")
-        return None, {}
+        return None, []
     try:
         file = File.model_validate(document.data)
     except pydantic.ValidationError as error:
@@ -88,8 +87,8 @@ def parse(document: Document) -> tuple[File | None, dict[int, Entry]]:
         entries = document.data.get("cases")
         wrong = {fault["loc"][1] for fault in error.errors() if fault["loc"][0] == "cases" and len(fault["loc"]) > 1}
         listed = enumerate(entries if isinstance(entries, list) else [])
-        return None, {index: Entry.model_validate(entry) for index, entry in listed if index not in wrong}
-    return file, dict(enumerate(file.cases))
+        return None, [entry if index in wrong else Entry.model_validate(entry) for index, entry in listed]
+    return file, list(file.cases)
 
 
 def _note_faults(error: pydantic.ValidationError, document: Document) -> None:
@@ -156,15 +155,15 @@ class Checker:
     document: Document
     digests: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
 
-    def recipes(self, entry: Entry, loc: Loc) -> dict[Loc, Recipe]:
-        """Check an entry's images: all that can be drawn, before anything is.
+    def recipes(self, entry: Mapping[str, Any], loc: Loc) -> dict[Loc, Recipe]:
+        """Check an entry's images, with every value that can be drawn.
 
         Returns:
-            Recipes by place below the entry: original, distorted, and the references in order. Some are missing where
-            they are wrong.
+            Recipes by place below the entry: original, distorted, and the references in order; the right ones alone.
         """
-        images: dict[Loc, Any] = {("original",): entry.original, ("distorted",): entry.distorted}
-        references = list(STANDARD_REFERENCES) if entry.references == "standard" else entry.references
+        images: dict[Loc, Any] = {(key,): entry[key] for key in ("original", "distorted") if key in entry}
+        references = entry.get("references", "standard")
+        references = list(STANDARD_REFERENCES) if references == "standard" else references
         if isinstance(references, list) and references:
             images |= {("references", index): reference for index, reference in enumerate(references)}
         else:
@@ -199,7 +198,7 @@ class Checker:
         name = "random" if spec == "noise" else spec
         if role == "reference" and name in STANDARD_REFERENCES:
             return Recipe(label=name, reference=name)
-        if spec.lower().endswith((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")):
+        if re.search(r"\.\w{3,4}$", spec):
             raise _WrongImageError(loc, f"{role}: an image file is written {{image: {spec}}}; found {spec!r}.")
         if role != "original" and spec in DISTORTIONS:
             takes = ": ..., ".join([*parameters(DISTORTIONS[spec]), ""]).removesuffix(", ")

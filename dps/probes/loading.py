@@ -78,33 +78,38 @@ _KEYS = re.compile(rb"^[\s{,]*[\"']?(probe|cases)[\"']?\s*:", re.MULTILINE)
 
 def _looks_like_probe(path: Path) -> bool:
     """Return whether a file has a name such as ``rotate.yaml~``, or a probe's keys."""
-    if not path.is_file():
-        return False
-    if re.search(r"\.ya?ml", path.name, re.IGNORECASE):
-        return True
     try:
+        if not path.is_file():
+            return False
+        if re.search(r"\.ya?ml", path.name, re.IGNORECASE):
+            return True
         with path.open("rb") as file:
-            return set(_KEYS.findall(file.read(2**16))) == {b"probe", b"cases"}
+            return set(_KEYS.findall(file.read(2**14))) == {b"probe", b"cases"}
     except OSError:
         return False
 
 
 def _probe(document: Document, count: int | None) -> Probe:
     """Return a document's probe, with this many cases of drawn ones."""
-    file, declared = parse(document)
+    file, entries = parse(document)
     checker = Checker(document=document)
     size = 96 if file is None else file.size
-    entries = [_expandable(checker, entry, ("cases", index), size) for index, entry in declared.items()]
+    expandable: list[_Expandable | None] = []
+    for index, entry in enumerate(entries):
+        if isinstance(entry, Entry):
+            expandable.append(_expandable(checker, entry, ("cases", index), size))
+        elif isinstance(entry, dict):
+            checker.recipes(entry, ("cases", index))
     document.check()
     assert file is not None
     cases: list[Case] = []
     drawn: list[tuple[int, Iterator[list[Case]]]] = []
-    for entry in filter(None, entries):
-        scenes = map(entry.cases, itertools.repeat(file.probe), itertools.count())
-        if entry.declared.draw is None:
+    for checked in filter(None, expandable):
+        scenes = map(checked.cases, itertools.repeat(file.probe), itertools.count())
+        if checked.declared.draw is None:
             cases.extend(next(scenes))
         else:
-            drawn.append((entry.declared.draw, scenes))
+            drawn.append((checked.declared.draw, scenes))
     cases.extend(_interleaved(drawn, count))
     for case_id, times in Counter(case.id for case in cases).items():
         if times > 1:
@@ -205,7 +210,7 @@ def _id_names(recipes: dict[str, Recipe], values: dict[str, Any]) -> dict[str, s
 def _expandable(checker: Checker, entry: Entry, loc: Loc, size: int) -> _Expandable | None:
     """Check one entry of a file as a whole; None where one of its images is wrong."""
     document, before = checker.document, len(checker.document.faults)
-    by_loc = checker.recipes(entry, loc)
+    by_loc = checker.recipes(vars(entry), loc)
     if len(document.faults) > before:
         return None
     recipes = {".".join(map(str, key)): recipe for key, recipe in by_loc.items()}
