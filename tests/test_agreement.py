@@ -30,6 +30,7 @@ from dps.metrics import Metric, Variant, named, variants
 from dps.networks import Extractor
 from dps.options import Options
 from dps.report import published, results, scores_table, tables
+from dps.rows import Row
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration, configure_measurement
 from dps.session.session import ScoreResult, Session
@@ -328,7 +329,7 @@ def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> 
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def bapps_rows() -> list[results.Row]:
+def bapps_rows() -> list[Row]:
     """Scores as a run on BAPPS has them; their values are made up."""
     dataset = Dataset(name="bapps", about="people", shards=(), groups=folders.GROUPS, judges="human")
     variant = variants([named("spatial")], ["alexnet"], ["unit"])[0]

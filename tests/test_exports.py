@@ -1,5 +1,7 @@
 """What ``dps report`` writes and shows of runs that are over: LaTeX, figures, the page anew, two runs side by side."""
 
+import csv
+import io
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.test_report import rows
 ABOUT = {
     "command": "pytest suites/", "dps": "0.1.0", "python": "3", "torch": "2", "torchvision": "0", "numpy": "2",
     "machine": "x", "device": "cpu", "threads": 2, "reduction": "sum", "cases": None, "gate": "off",
+    "gate_outcome": {"holds": None, "missed": 0, "summary": [], "lines": []},
     "probes": {"invert": "Is it?"}, "probes_sha256": "0" * 64, "metrics": {},
     "networks": {"alexnet": {"weights": "pypi", "sha256": "a" * 64, "remark": ""}},
     "dataset": {"name": "synthetic", "about": "drawn"},
@@ -30,7 +33,7 @@ def run_of(*cases: list[Row], **about: Any) -> Row:
     found = [{"margin": 0.25 if row["passed"] else -0.5, **row} for each in cases for row in each]
     score: Row = {"dataset": "synthetic", "kind": "2afc", "subset": "blur", "metric": "sort", "network": "alexnet"}
     score |= {"normalization": "unit", "score": 0.75, "standard_error": 0.0625, "count": 48}
-    return {"schema": 1, "run": {**ABOUT, **about}, "cases": found, "scores": [score], "throughput": [], "drawn": {}}
+    return {"schema": 2, "run": {**ABOUT, **about}, "cases": found, "scores": [score], "throughput": [], "drawn": {}}
 
 
 def saved(document: Row, path: Path) -> Path:
@@ -90,15 +93,73 @@ def test_latex_prints_what_it_would_read_as_commands() -> None:
 
 def test_the_tables_of_a_run_compile(tmp_path: Path) -> None:
     document = run_of(rows("invert", "+-"), rows("rotate", "+", "my_$own%.py:\\x~y^{z}#&"))
-    assert dps(saved(document, tmp_path / "results.json"), "--figures", tmp_path).exit_code == 0
+    assert dps(saved(document, tmp_path / "results.json"), "--latex", tmp_path / "tables.tex").exit_code == 0
     if (compiler := shutil.which("pdflatex")) is None:
         pytest.skip("needs pdflatex: apt-get install texlive-latex-base")
-    body = r"\begin{document}\input{pass_fractions}\input{scores}\end{document}"
-    text = rf"\documentclass{{article}}\usepackage{{booktabs}}{body}"
+    text = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{tables}\end{document}"
     (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
     command = [compiler, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+# ------------------------------------------------------------------------------------------- tables as files
+
+
+def test_cases_are_a_tidy_table(tmp_path: Path) -> None:
+    cases = [
+        *rows("rotate", "+?"),
+        *rows("rotate", "-", "pixel", None, None),
+        *rows("invert", "+", normalization="none"),
+    ]
+    path = saved({**run_of(cases), "drawn": {"rotate/case-0": {"degrees": 22.5}}}, tmp_path / "results.json")
+    done = dps(path, "--csv", "-", "--probe", "rotate", "--by", "degrees")
+    assert done.output.splitlines()[0].startswith("probe,case,degrees,network,normalization,metric,measured,passed,")
+    frame = list(csv.DictReader(io.StringIO(done.output)))
+    keys = ["case", "degrees", "network", "normalization", "metric", "measured", "passed", "distance", "error"]
+    assert [[row[key] for key in keys] for row in frame] == [
+        ["case-0", "22.5", "alexnet", "none", "sort", "True", "True", "1.0", ""],
+        ["case-1", "-", "alexnet", "none", "sort", "False", "False", "", "boom"],
+        ["case-0", "22.5", "-", "-", "pixel", "True", "False", "1.0", ""],
+    ]
+    assert dps(path, "--csv", tmp_path / "cases.csv").output == f"{tmp_path / 'cases.csv'}\n"
+    assert len((tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4
+
+
+def test_tables_are_written_as_they_are_shown(tmp_path: Path) -> None:
+    path = saved(run_of(rows("rotate", "+-"), rows("my_own", "--")), tmp_path / "results.json")
+    markdown = dps(path, "--markdown", "-", "--probe", "my_own").output.splitlines()
+    assert markdown[:5] == [
+        "## Pass fractions",
+        "",
+        r"| network | normalization | metric | my\_own |",
+        "| --- | --- | --- | ---: |",
+        "| alexnet | none | sort | 0/2 0-66 |",
+    ]
+    assert "Scores on synthetic data" in dps(path, "--markdown", "-").output
+    latex = dps(path, "--latex", "-", "--transpose", "--probe", "rotate").output.splitlines()
+    assert latex[-6:-1] == [
+        " & sort \\\\",
+        r"\midrule",
+        r"rotate & 1/2 9-91 \\",
+        r"paper & \textit{30/30} \\",
+        r"\bottomrule",
+    ]
+    both = dps(path, path, "--markdown", "-").output
+    assert "| alexnet | none | sort | 1/2 | 0/2 |" in both
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--probe", "rotat"], "unknown probe 'rotat'. Did you mean 'rotate'? Known: rotate."),
+        (["--by", "degrees"], "--by needs one --probe, as in --probe rotate --by degrees."),
+        (["--transpose"], "--transpose needs --latex FILE."),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(tmp_path: Path, options: list[str], message: str) -> None:
+    done = dps(saved(run_of(rows("rotate", "+")), tmp_path / "results.json"), *options)
+    assert (done.exit_code, done.output) == (4, f"Error: {message}\n")
 
 
 # ------------------------------------------------------------------------------------------- figures and page
@@ -106,7 +167,7 @@ def test_the_tables_of_a_run_compile(tmp_path: Path) -> None:
 
 def test_figures_are_written_as_files_and_the_same_each_time(tmp_path: Path) -> None:
     path = saved(run_of(rows("invert", "+-"), rows("invert", "--", "pixel", None, None)), tmp_path / "results.json")
-    files = ["invert-outcome.png", "invert-outcome.svg", "pass_fractions.tex", "scores.tex"]
+    files = ["invert-outcome.png", "invert-outcome.svg"]
     for folder in (tmp_path / "a", tmp_path / "b"):
         done = dps(path, "--figures", folder)
         assert done.exit_code == 0
@@ -133,7 +194,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_results_that_say_nothing_of_their_run_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    path.write_text('{"schema": 1}', encoding="utf-8")
+    path.write_text('{"schema": 2}', encoding="utf-8")
     done = dps(path, "--html", tmp_path / "page.html")
     assert done.exit_code == 4
     assert done.output == "Error: this results.json does not say what was measured: it has no 'run'.\n"
@@ -149,7 +210,7 @@ def test_the_page_is_made_anew_with_the_images_that_are_the_same(tmp_path: Path)
     done = dps(path, "--html", tmp_path / "page.html", "--cases", "2")
     assert done.output == f"{tmp_path / 'page.html'}, with the images of 1 of 2 cases\n"
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert html.count("data:image/png") == 2  # original and distorted; no reference is named in these rows
+    assert html.count("data:image/png") == 3  # original, distorted and the nearest reference
 
 
 # ------------------------------------------------------------------------------------------- two runs
@@ -202,12 +263,12 @@ def test_many_changes_fit_the_terminal() -> None:
     assert "... and 20 more" in lines
 
 
-@pytest.mark.parametrize("more", [["--html", "x"], ["--figures", "x"], ["x", "y"]])
+@pytest.mark.parametrize("more", [["--html", "x"], ["--figures", "x"], ["--csv", "x"], ["x", "y"]])
 def test_two_runs_take_no_more_words(tmp_path: Path, more: list[str]) -> None:
     path = saved(run_of(rows("invert", "+")), tmp_path / "a.json")
     done = dps(path, path, *more)
     assert done.exit_code == 4
-    assert "to see them side by side" in done.output
+    assert "to compare them" in done.output
 
 
 # ------------------------------------------------------------------------------------------- throughput

@@ -391,13 +391,13 @@ def test_many_failures_are_summarized_and_all_of_them_listed(strict: RunConfigur
         ),
     ]
     assert len(outcome.lines) == 91
-    assert len(gate.as_text(outcome, 80, verbose=False)) <= 20
-    assert len(gate.as_text(outcome, 200, verbose=True)) == 91
+    assert len(gate.as_text(outcome.row, 80, verbose=False)) <= 20
+    assert len(gate.as_text(outcome.row, 200, verbose=True)) == 91
 
 
 def test_a_long_summary_is_cut_and_says_where_the_rest_is() -> None:
     outcome = GateOutcome(summary=[f"line {n}" for n in range(30)])
-    lines = gate.as_text(outcome, 80, verbose=False)
+    lines = gate.as_text(outcome.row, 80, verbose=False)
     assert (len(lines), lines[-1]) == (20, "... 11 more lines with -v and in report.html")
 
 

@@ -269,7 +269,7 @@ def renamed(document: Row) -> Row:
     changed: Row = json.loads(json.dumps(document))
     changed["run"]["probes"] = {HOSTILE: HOSTILE}
     changed["run"]["command"] = HOSTILE
-    changed["run"]["gate_outcome"]["lines"] = [HOSTILE]
+    changed["run"]["gate_outcome"] |= {"summary": [HOSTILE], "lines": [HOSTILE]}
     for row in changed["cases"]:
         row.update(case=HOSTILE + row["case"], nearest_reference=HOSTILE)
         row["probe"] = HOSTILE if row["probe"] == "translate" else row["probe"]

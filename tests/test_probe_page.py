@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from dps import probes
 from dps.cli import main
 from dps.report import probe_page
-from dps.report.results import Row
+from dps.rows import Row
 
 PAGE = probes.BUILT_IN / "README.md"
 COMMAND = "dps probes page reports/latest/results.json --out probes/README.md"
@@ -51,7 +51,7 @@ def document(**changed: Any) -> Row:
     ]  # fmt: skip
     networks = {name: {"weights": "pypi", "sha256": "0123456789abcdef"} for name in ("alexnet", "vgg16")}
     run = {"command": "pytest suites/", "dps": "0", "torch": "1", "cases": None, "networks": networks, "severity": {}}
-    return {"schema": 1, "run": run, "cases": cases, "drawn": {}, **changed}
+    return {"schema": 2, "run": run, "cases": cases, "drawn": {}, **changed}
 
 
 def test_the_command_writes_the_page_and_its_sheets(here: Path) -> None:

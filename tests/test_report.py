@@ -5,19 +5,20 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dps import files, report
 from dps.errors import UsageError
-from dps.metrics import IMAGE_METRICS, Variant, named
+from dps.metrics import DEFAULT_METRICS, IMAGE_METRICS, Variant, named
 from dps.networks import NETWORKS
 from dps.options import Options
-from dps.report import pass_fractions, published, results, tables
+from dps.report import page, pass_fractions, published, results, tables, terminal
 from dps.report.pass_fractions import Count
 from dps.report.results import Gathered
 from dps.report.tables import Cell, Table
-from dps.rows import Row, VariantKey, case_row
+from dps.rows import Row, VariantKey, case_name, case_row, variant_key
 from dps.session.configuration import RunConfiguration, configure
 from dps.verdicts import Verdict
 
@@ -211,6 +212,58 @@ def test_without_the_papers_numbers_nothing_is_said_of_it() -> None:
     assert "paper" not in "\n".join(tables.as_text(table, 80))
 
 
+def shown(*cases: Iterable[Row], width: int = 80, **about: Any) -> list[str]:
+    """What a terminal shows of a made-up run."""
+    document = results.document(about, Gathered(cases=[row for each in cases for row in each]), {})
+    return terminal.as_text(document, pass_fractions.count(document["cases"]), width)
+
+
+def test_the_terminal_leads_with_findings_and_names_what_is_passed_in_full_in_one_line() -> None:
+    lines = shown(
+        *(rows("invert", "++", network=name) for name in ("alexnet", "vgg16")),
+        *(rows("mine", "+--", network=name) for name in ("alexnet", "vgg16")),
+        rows("flip", "+++"),
+        gate_outcome={"summary": ["1 could not be measured:", "  so"], "lines": ["all of it"]},
+    )
+    assert lines[:11] == [
+        "1 could not be measured:",
+        "  so",
+        "",
+        "sort (none) fails mine on every network.",
+        "Every variant passes all cases of invert (2), flip (3).",
+        "",
+        "Pass fractions",
+        "",
+        "                       mine",
+        "alexnet-none-sort  1/3 6-80",
+        "vgg16-none-sort    1/3 6-80",
+    ]
+    assert lines[-2:] == ["", terminal.WITHOUT_PEOPLE]
+
+
+def test_of_many_variants_on_many_probes_the_terminal_has_a_table_of_the_papers() -> None:
+    many = {**BUILT_IN, **{f"probe_{number}": 10 for number in range(9)}}
+    failing = [{**row, "passed": False} for row in every_row(many, DEFAULT_METRICS)]
+    text = "\n".join(shown(failing))
+    table = text[text.index("Pass fractions") :]
+    assert "probe_" not in table
+    assert "9 more probes are in the report; what fails them is said above." in table
+    assert "fails invert on every network; rotate on every network" in text
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_one_metric_takes_at_most_50_lines_of_a_terminal(width: int) -> None:
+    """The numbers of a real run: 22 probes, of which some are not passed in full."""
+    probes = {**BUILT_IN, **{f"a_probe_{number}": 10 for number in range(18)}}
+    passed = [
+        {**row, "passed": number % 7 > 0 or row["probe"][-1] in "02468"}
+        for number, row in enumerate(every_row(probes, ["sort"]))
+    ]
+    lines = shown(passed, width=width)
+    assert len(lines) <= (50 if width == 80 else 80)
+    assert max(map(len, lines)) <= width
+
+
 # ------------------------------------------------------------------------------------- Markdown and words
 
 
@@ -293,16 +346,25 @@ def test_a_row_holds_what_the_design_says() -> None:
 def test_rows_are_sorted_whatever_came_first() -> None:
     made = [*rows("b", "+-"), *rows("a", "+", "pixel", None, None), *rows("a", "+"), *rows("a", "+", network="vgg16")]
     document = results.document({}, Gathered(cases=made[::-1], drawn={"b/x": {"n": 1}, "a/x": {"n": 2}}), {})
-    names = [(row["probe"], row["case"], row["metric"], row["network"]) for row in document["cases"]]
-    assert names == [
-        ("a", "case-0", "pixel", None),
-        ("a", "case-0", "sort", "alexnet"),
-        ("a", "case-0", "sort", "vgg16"),
-        ("b", "case-0", "sort", "alexnet"),
-        ("b", "case-1", "sort", "alexnet"),
+    assert [f"{case_name(row)} {variant_key(row).label}" for row in document["cases"]] == [
+        "a/case-0 pixel",
+        "a/case-0 alexnet-none-sort",
+        "a/case-0 vgg16-none-sort",
+        "b/case-0 alexnet-none-sort",
+        "b/case-1 alexnet-none-sort",
     ]
     assert list(document["drawn"]) == ["a/x", "b/x"]
     assert list(document) == ["schema", "run", "cases", "scores", "throughput", "invariants", "drawn"]
+
+
+@pytest.mark.parametrize("twice", ["+-?", "?-+", "-?+"])
+def test_a_case_that_was_measured_twice_counts_once_with_its_worst_result(twice: str) -> None:
+    cases = [{**rows("a", sign)[0], "case": "x"} for sign in twice]
+    (row,) = results.document({}, Gathered(cases=cases), {})["cases"]
+    assert row["error"] == "boom"
+    measured = [row for row in cases if not row.get("error")]
+    (row,) = results.document({}, Gathered(cases=measured), {})["cases"]
+    assert row["passed"] is False
 
 
 def no_constant(name: str) -> None:
@@ -363,7 +425,10 @@ def test_reading_results_refuses_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"results\.json: not JSON \(.*\); is it cut short\?"):
         results.read(path)
     path.write_text('{"schema": 7}', encoding="utf-8")
-    with pytest.raises(UsageError, match=r"not a results\.json of schema 1"):
+    with pytest.raises(UsageError, match=r"not a results\.json of schema 2"):
+        results.read(path)
+    path.write_text('{"schema": 1}', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"of schema 1, which an older dps wrote; run again to get schema 2\.$"):
         results.read(path)
     text = "".join(results.as_json(results.document({}, Gathered(cases=rows("a", "+")), {})))
     assert len([line for line in text.splitlines() if '"case": ' in line]) == 1  # so that a diff shows what changed
@@ -411,7 +476,7 @@ def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     assert "| alexnet | none | sort | 1/2 9-91 | *11/11* | 2/3 20-94 | *5/5* |" in text
     assert "- required translate>=0.9: alexnet-none-sort has 2/3" in text
     assert "- sort (none) passes at least half of every probe." in text
-    assert "- **invert**: With black and white exchanged," in text
+    assert f"- **invert**: {about['probes']['invert']}" in text
     assert "`pytest suites/ -k 'a b'`" in text
     assert f"SHA-256 `{alexnet['sha256'][:12]}`" in text
     assert "interrupted" not in text
@@ -444,7 +509,7 @@ def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(confi
     configuration.report_dir.rmdir()
     finished = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
     assert finished.failed
-    assert finished.lines[0] == "Pass fractions"
+    assert "sort (none) passes at least half of every probe." in finished.lines
     assert finished.lines[-3:] == [
         f"{configuration.report_dir / name} was not written: No such file or directory."
         for name in ("results.json", "report.md", "report.html")
@@ -457,7 +522,7 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_the_rest(
     def broken(*_args: object) -> str:
         raise ZeroDivisionError("by 0")
 
-    monkeypatch.setattr(report.page, "render", broken)
+    monkeypatch.setattr(page, "render", broken)
     finished = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
     assert finished.failed
     assert finished.lines[-2:] == [

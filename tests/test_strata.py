@@ -74,7 +74,7 @@ def test_unknown_names_are_refused_in_one_line() -> None:
 
 def test_the_command_shows_a_run_again_and_by_strata(tmp_path: Path) -> None:
     document = {
-        "schema": 1,
+        "schema": 2,
         "cases": rows({"a": True, "b": False}),
         "drawn": drawn("degrees", {"a": 22.5, "b": 45.0}),
     }
@@ -94,6 +94,6 @@ def test_the_command_shows_a_run_again_and_by_strata(tmp_path: Path) -> None:
         "passed/cases, and the 95 % interval of the pass fraction in percent; higher is",
         "  better. A metric fails a probe of which it passes fewer than half.",
     ]
-    for options in (["--by", "degrees"], ["--probe", "rotate"], ["--probe", "rotate", "--by", "angle"]):
+    for options in (["--by", "degrees"], ["--probe", "rotate", "--by", "angle"]):
         assert CliRunner().invoke(main, ["report", str(path), *options]).exit_code == 4
     assert CliRunner().invoke(main, ["report", str(tmp_path / "nowhere.json")]).exit_code == 4

@@ -88,7 +88,7 @@ def test_a_run_writes_results_and_a_report(suite: Suite) -> None:
     assert done.outcomes == {"passed": 3, "xfailed": 3}
     results = done.results
     assert set(results) == {"schema", "run", "cases", "scores", "throughput", "invariants", "drawn"}
-    assert results["schema"] == 1
+    assert results["schema"] == 2
     about = results["run"]
     assert about["device"] == "cpu"
     assert about["seed"] == 0
@@ -122,7 +122,7 @@ def test_a_run_writes_results_and_a_report(suite: Suite) -> None:
     assert results["drawn"]["tiny/dots-001"]["family"] == "dots"
     text = (done.folder / "report.md").read_text(encoding="utf-8")
     assert "| alexnet | none | sort | 3/3 43-100 |" in text
-    assert "pixel         0/3 0-57" in done.lines
+    assert "pixel                0/3 0-57" in done.lines
     assert "pixel fails tiny." in done.lines
     assert max(map(len, done.lines[done.lines.index("pixel fails tiny.") - 9 : -4])) <= 80
 

@@ -1,4 +1,4 @@
-"""What a run found, shown again: ``dps report``."""
+"""What a run found, shown again or written for other programs: ``dps report``."""
 
 from pathlib import Path
 from typing import Any
@@ -7,89 +7,100 @@ import click
 
 from dps.cli.shared import CASES, PROBES, Refused, load, main
 
+FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
 
 @main.command()
-@click.argument(
-    "results", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RESULTS.json [OTHER.json]"
-)
+@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE.json [OTHER.json]")
+@click.option("--probe", "names", multiple=True, metavar="PROBE", help="Only this probe; may be given several times.")
+@click.option("--by", metavar="NAME", help="Break a probe down by what its cases were drawn with, such as content.")
+@click.option("--csv", type=FILE, metavar="FILE", help="Write a tidy table, one row for each case and variant.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Write the tables in Markdown.")
+@click.option("--latex", type=FILE, metavar="FILE", help="Write the tables in LaTeX, with the package booktabs.")
+@click.option("--transpose", is_flag=True, help="With --latex: a column for each variant.")
 @click.option(
-    "--by", metavar="NAME", help="Break a probe down by what its cases were drawn with: content, degrees, ..."
+    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Write each probe's figures as SVG and PNG."
 )
-@click.option("--probe", metavar="PROBE", help="Which probe, with --by.")
-@click.option(
-    "--figures",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Write Table 1 and 2 as LaTeX, and each probe's figures as SVG and PNG.",
-)
-@click.option(
-    "--html",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the page anew; the images of its cases are drawn again.",
-)
+@click.option("--html", type=FILE, metavar="FILE", help="Write report.html again; the images of its cases are redrawn.")
 @PROBES
 @CASES
-def report(
-    results: tuple[Path, ...],
-    by: str | None,
-    probe: str | None,
-    figures: Path | None,
-    html: Path | None,
-    probes: tuple[str, ...],
-    cases: int | None,
-) -> None:
-    """Show again what a run found, where a metric gives up, or two runs side by side.
+def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None, **options: Any) -> None:
+    """Show what a run found, by what its cases were drawn with, or beside another run; or write it to files.
 
     \b
         dps report reports/latest/results.json
         dps report reports/latest/results.json --probe rotate --by degrees
-        dps report reports/latest/results.json --figures figures/
-        dps report before.json after.json
+        dps report reports/latest/results.json --csv cases.csv --figures figures/
+        dps report reports/latest/results.json --probe translate --probe rotate --latex - --transpose
+        dps report before.json after.json --markdown comparison.md
 
-    --probes and --cases say where the images for --html come from, if not from the built-in probes.
+    FILE may be -, for the standard output. --probes and --cases say where the images for --html come from, if not
+    from the built-in probes.
     """  # noqa: D301 - \b keeps the lines below as they are
     import shutil
 
-    from dps import report as library
-    from dps.report import pass_fractions, run_comparison, strata, tables
+    from dps.report import export, findings, pass_fractions, run_comparison, strata, tables, terminal
     from dps.report.results import read
 
-    if len(results) > 2 or (len(results) == 2 and (by or probe or figures or html)):
-        raise click.UsageError("give one RESULTS.json; or two, without further options, to see them side by side.")
-    if (by is None) != (probe is None):
-        raise click.UsageError("--probe and --by go together, as in --probe rotate --by degrees.")
+    names, by, figures, html = (options[key] for key in ("names", "by", "figures", "html"))
+    if len(results) > 2 or (len(results) == 2 and any([by, names, options["csv"], figures, html])):
+        raise Refused("give one RESULTS.json; or two, with --markdown and --latex only, to compare them.")
+    if by is not None and len(names) != 1:
+        raise Refused("--by needs one --probe, as in --probe rotate --by degrees.")
+    if options["transpose"] and options["latex"] is None:
+        raise Refused("--transpose needs --latex FILE.")
     documents = [read(path) for path in results]
+    document, other = documents[0], documents[-1]
     width = shutil.get_terminal_size().columns
+    counts = pass_fractions.count(document["cases"])
+    counts = pass_fractions.selected(counts, names) if names else counts
     if len(documents) == 2:
-        lines = run_comparison.as_text(documents[0], documents[1], width)
-    elif by is not None and probe is not None:
-        counted = strata.count(documents[0]["cases"], documents[0]["drawn"], probe, by)
-        lines = tables.as_text(pass_fractions.table(counted, title=f"{probe} by {by}"), width)
-    elif figures is not None or html is not None:
-        lines = _written(documents[0], figures, html, probes, cases)
+        shown = [run_comparison.table(document, other)]
+        lines = run_comparison.as_text(document, other, width)
+    elif by is not None:
+        counted = strata.count(document["cases"], document["drawn"], names[0], by)
+        shown = [pass_fractions.table(counted, title=f"{names[0]} by {by}")]
+        lines = tables.as_text(shown[0], width)
     else:
-        lines = library.as_text(documents[0], width)
-    for line in lines:
-        click.echo(line)
+        shown = [pass_fractions.published_table(counts)] if counts.variants else []
+        shown += [] if names else findings.further_tables(document)
+        lines = tables.as_text(shown[0], width) if names else terminal.as_text(document, counts, width)
+    if options["csv"] is not None:
+        rows = [row for row in document["cases"] if row["probe"] in counts.probes]
+        _write(options["csv"], export.as_csv(rows, document["drawn"], by))
+    if options["markdown"] is not None:
+        _write(options["markdown"], "\n".join(line for table in shown for line in (*tables.as_section(table), "")))
+    if options["latex"] is not None:
+        _write(options["latex"], "\n".join(tables.as_latex(table, transposed=options["transpose"]) for table in shown))
+    for path in export.draw_figures(document, counts, figures) if figures else ():
+        click.echo(path)
+    if html is not None:
+        _write_page(document, html, probes, cases)
+    if not any(options[key] for key in ("csv", "markdown", "latex", "figures", "html")):
+        click.echo("\n".join(lines))
 
 
-def _written(
-    document: dict[str, Any], figures: Path | None, html: Path | None, probes: tuple[str, ...], cases: int | None
-) -> list[str]:
-    """Write what was asked for, and name the files."""
+def _write(path: Path, text: str) -> None:
     from dps import files
-    from dps.report import album, export, page
+
+    if str(path) == "-":
+        click.echo(text, nl=False)
+    else:
+        files.write(path, text.encode())
+        click.echo(path)
+
+
+def _write_page(document: dict[str, Any], path: Path, probes: tuple[str, ...], cases: int | None) -> None:
+    """Write the page, with the images of those cases that are drawn again and are the same."""
+    from dps import files
+    from dps.report import album, page
 
     if not document["run"]:
         raise Refused("this results.json does not say what was measured: it has no 'run'.")
-    lines = [str(path) for path in export.export(document, figures)] if figures is not None else []
-    if html is not None:
-        asked = (case for probe in load(probes, cases or document["run"]["cases"]) for case in probe.cases)
-        drawn = album.redraw(document["cases"], asked)
-        files.write_text(html, page.render(document, drawn))
-        named = {f"{row['probe']}/{row['case']}" for row in document["cases"]}
-        lines.append(f"{html}, with the images of {len(drawn.cases)} of {len(named)} cases")
-        if drawn.fault:
-            lines.append(f"{html} lacks images: {drawn.fault}.")
-    return lines
+    loaded = load(probes, cases or document["run"]["cases"])
+    drawn = album.redraw(document["cases"], (case for probe in loaded for case in probe.cases))
+    files.write_text(path, page.render(document, drawn))
+    names = {f"{row['probe']}/{row['case']}" for row in document["cases"]}
+    click.echo(f"{path}, with the images of {len(drawn.cases)} of {len(names)} cases")
+    if drawn.fault:
+        click.echo(f"{path} lacks images: {drawn.fault}.")

@@ -120,9 +120,9 @@ def judge(configuration: RunConfiguration, gathered: Gathered, document: Row, *,
     )
 
 
-def as_text(outcome: GateOutcome, width: int, *, verbose: bool) -> list[str]:
-    """Return the lines for a terminal: at most `SUMMARY_LINES`, or all of them."""
-    lines = [part for line in (outcome.lines if verbose else outcome.summary) for part in tables.wrapped(line, width)]
+def as_text(outcome: Row, width: int, *, verbose: bool) -> list[str]:
+    """Return the lines of ``run.gate_outcome`` for a terminal: at most `SUMMARY_LINES`, or all of them."""
+    lines = [part for line in outcome["lines" if verbose else "summary"] for part in tables.wrapped(line, width)]
     if verbose or len(lines) <= SUMMARY_LINES:
         return lines
     return [*lines[: SUMMARY_LINES - 1], f"... {len(lines) - SUMMARY_LINES + 1} more lines with -v and in report.html"]

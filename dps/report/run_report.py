@@ -1,0 +1,101 @@
+"""The end of a run: results.json, report.md and report.html are written, and what was found is said in a few lines."""
+
+import gc
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from dps import files
+from dps.errors import one_line
+from dps.report import gate, markdown, page, pass_fractions, results, terminal
+from dps.report.results import Gathered
+from dps.report.tables import wrapped
+from dps.session.configuration import RunConfiguration
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of a run.
+
+    Attributes:
+        lines: for the terminal.
+        failed: the gate does not hold, or the report could not be written.
+    """
+
+    lines: list[str]
+    failed: bool
+
+
+def finish(
+    configuration: RunConfiguration,
+    gathered: Gathered,
+    command: str,
+    *,
+    interrupted: bool = False,
+    verbose: bool = False,
+) -> Finished:
+    """Write the report, and say in a few lines what was found.
+
+    Args:
+        configuration: of the run.
+        gathered: what was measured.
+        command: as it was typed.
+        interrupted: the run ended early; what was measured is reported all the same.
+        verbose: name each case that the gate names, not only counts.
+    """
+    about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
+    document = results.document(about, gathered, configuration.dataset.groups if configuration.dataset else {})
+    counts = pass_fractions.count(document["cases"])
+    outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
+    document = results.strict({**document, "run": {**about, "gate_outcome": outcome.row}})
+    gc.freeze()  # all rows stay to the end: looking through them again and again costs a quarter of the page's time
+    width = shutil.get_terminal_size().columns
+    lines = terminal.as_text(document, counts, width, verbose=verbose)
+    lines += [line for note in outcome.notes for line in wrapped(f"note: {note}", width)]
+    lines += how_to_go_on(configuration) if interrupted else []
+    written, faults = _write(
+        {
+            configuration.report_dir / "results.json": lambda: results.as_json(document),
+            configuration.report_dir / "report.md": lambda: [markdown.as_markdown(document, counts)],
+            configuration.report_dir / "report.html": lambda: page.render(document, gathered.album),
+        }
+    )
+    if written:
+        lines.append(f"written: {configuration.report_dir}: {', '.join(path.name for path in written)}")
+    lines += faults
+    if gathered.album.fault:
+        lines.append(f"report.html lacks images: {gathered.album.fault}.")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(markdown.as_summary(document, counts))
+        except OSError as error:
+            lines.append(f"the summary was not written to {summary}: {error.strerror or error}.")
+    return Finished(lines, outcome.holds is False or bool(faults))
+
+
+def how_to_go_on(configuration: RunConfiguration) -> list[str]:
+    """Say what to do after an interrupted run, where something of it is kept."""
+    if configuration.store is None or configuration.dataset is None:
+        return []
+    kept = f"interrupted: what was measured of {configuration.dataset.name} is kept in {configuration.store}"
+    return wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)
+
+
+def _write(contents: Mapping[Path, Callable[[], Iterable[str]]]) -> tuple[list[Path], list[str]]:
+    """Write files, each whole or not at all; return the paths that were written, and a line for each fault."""
+    written, faults = [], []
+    for path, make in contents.items():
+        try:
+            files.write_text(path, make())
+        except OSError as error:
+            faults.append(f"{path} was not written: {error.strerror or error}.")
+        except Exception as error:  # noqa: BLE001 - a run's verdicts are not lost to a report that cannot be made
+            faults.append(f"{path} was not written, which is a fault of dps: {one_line(error)}")
+        else:
+            written.append(path)
+    return written, faults
