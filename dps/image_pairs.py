@@ -1,8 +1,7 @@
 """Pairs of small images with few parameters, so that Hypothesis can find the simplest pair that shows a fault."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -20,17 +19,11 @@ LARGER = 9
 """By how many pixels images may be larger than the smallest, so that odd and oblong sizes are tried."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePair:
-    """Two images of one size.
+class ImagePair(NamedTuple):
+    """Two images of one size, 8-bit RGB, ``(height, width, 3)``, and how they were drawn, in one line."""
 
-    Attributes:
-        original, other: 8-bit RGB, ``(height, width, 3)``.
-        text: how they were drawn, in one line.
-    """
-
-    original: Pixels = field(repr=False, compare=False)
-    other: Pixels = field(repr=False, compare=False)
+    original: Pixels
+    other: Pixels
     text: str
 
 
@@ -63,7 +56,7 @@ def image_pair(height: int, width: int, drawing: Drawing, other: Drawing | int) 
         raised = np.clip(np.rint(127.5 + (1 + other / 100) * (pixels - 127.5)), 0, 255).astype(np.uint8)
         other = (f"itself with {other} % more contrast" if other else "itself", lambda _height, _width: raised)
     text = f"{width} x {height} pixels, {drawing[0]} against {other[0]}"
-    return ImagePair(original=pixels, other=other[1](height, width), text=text)
+    return ImagePair(pixels, other[1](height, width), text)
 
 
 def image_pairs(smallest: int) -> "SearchStrategy[ImagePair]":
