@@ -21,43 +21,47 @@ def triple(seed: int, side: int = 8) -> Triple:
     return Triple(original=make_image(noise[0]), distorted=make_image(noise[1]), references={"black": black})
 
 
-def shown(kept: Album, of: Image) -> Any:
-    with PIL.Image.open(io.BytesIO(kept.png(of.digest))) as image:
-        return np.asarray(image)
+def pixels(images: Album, image: Image) -> Any:
+    with PIL.Image.open(io.BytesIO(images.png(image.digest))) as file:
+        return np.asarray(file)
 
 
 def test_images_come_back_as_they_were() -> None:
-    kept, triples = Album(), [triple(0), triple(1)]
-    for number, each in enumerate(triples):
-        kept.add(f"probe/{number}", each)
-        assert np.array_equal(shown(kept, triples[0].original), triples[0].original.pixels)  # read between two writes
-    for each in triples:
-        for one in (each.original, *each.compared):
-            assert np.array_equal(shown(kept, one), one.pixels)
-    assert kept.cases["probe/1"] == {
+    images, triples = Album(), [triple(0), triple(1)]
+    for number, added in enumerate(triples):
+        images.add(f"probe/{number}", added)
+        assert np.array_equal(pixels(images, triples[0].original), triples[0].original.pixels)  # between two writes
+    for image in (image for added in triples for image in (added.original, *added.compared)):
+        assert np.array_equal(pixels(images, image), image.pixels)
+    assert images.cases["probe/1"] == {
         "original": triples[1].original.digest,
         "distorted": triples[1].distorted.digest,
         "references": {"black": triples[1].references["black"].digest},
     }
-    assert kept.fault == ""
+    assert images.fault == ""
 
 
-def test_what_is_known_is_not_told_again() -> None:
+def test_each_image_is_encoded_sent_and_kept_once() -> None:
     first = album.entry("probe/0", triple(0), set())
     assert len(first["images"]) == 3
     other = replace(triple(1), distorted=triple(0).distorted)
-    second = album.entry("probe/1", other, first["images"].keys())
-    assert second["images"].keys() == {other.original.digest}
+    assert album.entry("probe/1", other, first["images"].keys())["images"].keys() == {other.original.digest}
+    images = Album()
+    images.update(first)
+    size = images._end
+    images.update(album.entry("probe/1", triple(0), set()))  # of another process
+    assert images._end == size
+    assert images.cases.keys() == {"probe/0", "probe/1"}
 
 
 def test_a_large_image_is_shown_smaller() -> None:
-    kept, large = Album(), triple(0, side=300)
-    kept.add("probe/0", large)
-    assert shown(kept, large.original).shape == (256, 256, 3)
+    images, large = Album(), triple(0, side=300)
+    images.add("probe/0", large)
+    assert pixels(images, large.original).shape == (256, 256, 3)
 
 
 class FullAfter(io.FileIO):
-    """A file on a disk with room for so many more bytes, which takes what fits before it fails."""
+    """A file on a disk with room for some more bytes, which takes what fits before it fails."""
 
     room = 0
 
@@ -73,33 +77,20 @@ class FullAfter(io.FileIO):
 def test_a_full_disk_costs_images_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     disk = FullAfter(tmp_path / "disk", "w+")
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_options: disk)
-    disk.room = 10_000
-    kept = Album()
-    kept.add("probe/0", triple(0))
-    disk.room = room
-    kept.add("probe/1", triple(1))
-    disk.room = 10_000
-    kept.add("probe/2", triple(2))  # nothing more is tried
-    assert kept.fault == "images of cases cannot be kept on the disk (No space left on device)"
-    assert np.array_equal(shown(kept, triple(0).original), triple(0).original.pixels)
-    assert kept.cases.keys() == {"probe/0"}
+    images = Album()
+    for number, disk.room in enumerate((10_000, room, 10_000)):  # after a fault, nothing more is tried
+        images.add(f"probe/{number}", triple(number))
+    assert images.fault == "images of cases cannot be kept on the disk (No space left on device)"
+    assert np.array_equal(pixels(images, triple(0).original), triple(0).original.pixels)
+    assert images.cases.keys() == {"probe/0"}
 
 
-def test_no_place_for_temporary_files_costs_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(**_options: object) -> None:
+def test_no_folder_for_temporary_files_costs_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_file(**_options: object) -> None:
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
 
-    monkeypatch.setattr("tempfile.TemporaryFile", none)
-    kept = Album()
-    kept.add("probe/0", triple(0))
-    assert kept.fault.endswith("(No usable temporary directory found in ['/tmp'])")
-    assert not kept.cases
-
-
-def test_two_workers_that_tell_the_same_image_cost_one() -> None:
-    kept = Album()
-    kept.update(album.entry("probe/0", triple(0), set()))
-    size = kept._end
-    kept.update(album.entry("probe/1", triple(0), set()))
-    assert kept._end == size
-    assert kept.cases.keys() == {"probe/0", "probe/1"}
+    monkeypatch.setattr("tempfile.TemporaryFile", no_file)
+    images = Album()
+    images.add("probe/0", triple(0))
+    assert images.fault.endswith("(No usable temporary directory found in ['/tmp'])")
+    assert not images.cases

@@ -1,6 +1,7 @@
 """The parts of a distance add up, worked by hand on a tiny case; and the page that shows them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +22,11 @@ from dps.report import explain_page as report
 from dps.session.configuration import RunConfiguration, configure_measurement
 
 CASES = {case.name: case for probe in probes.load([probes.BUILT_IN], 6) for case in probe.cases}
+
+
+def explained(metric: metrics.AnyMetric, case: str, extractor: Extractor, normalization: str = "none") -> Explanation:
+    (variant,) = metrics.variants([metric], ["alexnet"], [normalization])
+    return explain.explain(case, CASES[case].draw(), variant, Engine(extractor))
 
 
 class TwoPositions:
@@ -80,10 +86,9 @@ def test_weights_and_reduction_are_in_the_parts() -> None:
 @pytest.mark.parametrize("normalization", ["none", "unit"])
 @pytest.mark.parametrize("metric", ["spatial", "sort", "mean", "spatial+0.5*sort"])
 def test_parts_add_up_to_what_results_give(alexnet: Extractor, metric: str, normalization: str) -> None:
-    (variant,) = metrics.variants([metrics.named(metric)], ["alexnet"], [normalization])
-    triple = CASES["translate/mosaic-000"].draw()
-    explanation = explain.explain("case", triple, variant, Engine(alexnet))
-    outcome = Engine(alexnet).measure([triple], [variant])[0][variant]
+    explanation = explained(metrics.named(metric), "translate/mosaic-000", alexnet, normalization)
+    variant = explanation.variant
+    outcome = Engine(alexnet).measure([CASES["translate/mosaic-000"].draw()], [variant])[0][variant]
     assert explanation.layers[0] == getattr(outcome, "distorted_layers")  # noqa: B009 - an error has none
     for image, layers in enumerate(explanation.layers):
         for number, distance in enumerate(layers, start=1):
@@ -127,12 +132,10 @@ def test_a_metric_of_two_images_is_refused() -> None:
         explain.explain("x", Triple(original=black, distorted=black, references={}), variant, Engine())
 
 
-def test_an_own_comparison_without_channels_and_places_is_shown_without_them(
-    alexnet: Extractor, tmp_path: Path
-) -> None:
-    (tmp_path / "own.py").write_text("def halves(f):\n    return f.flatten(2)[:, :7, ::2]\n")
-    (variant,) = metrics.variants([metrics.named(f"{tmp_path}/own.py:halves")], ["alexnet"], ["none"])
-    explanation = explain.explain("case", CASES["invert/rings-003"].draw(), variant, Engine(alexnet))
+def test_a_comparison_without_channels_and_places_is_shown_without_them(alexnet: Extractor, tmp_path: Path) -> None:
+    """The name of its file has glyphs that Matplotlib's font lacks."""
+    (tmp_path / "度量.py").write_text("def halves(f):\n    return f.flatten(2)[:, :7, ::2]\n")
+    explanation = explained(metrics.named(f"{tmp_path}/度量.py:halves"), "invert/rings-003", alexnet)
     words = " ".join(report.in_words(explanation))
     assert "has no map" in words
     assert "has no feature maps" in words
@@ -141,12 +144,9 @@ def test_an_own_comparison_without_channels_and_places_is_shown_without_them(
 
 
 def test_a_distance_that_is_not_finite_is_refused(alexnet: Extractor) -> None:
-    own = metrics.FeatureMetric(
-        name="nan", terms=(metrics.Term(name="nan", comparison=lambda f: f.flatten(2) * torch.nan),)
-    )
-    (variant,) = metrics.variants([own], ["alexnet"], ["none"])
+    nan = metrics.Term(name="nan", comparison=lambda f: f.flatten(2) * torch.nan)
     with pytest.raises(MetricError, match="not finite"):
-        explain.explain("case", CASES["invert/rings-003"].draw(), variant, Engine(alexnet))
+        explained(metrics.FeatureMetric(name="nan", terms=(nan,)), "invert/rings-003", alexnet)
 
 
 def test_an_unknown_case_names_the_nearest() -> None:
@@ -155,9 +155,8 @@ def test_an_unknown_case_names_the_nearest() -> None:
 
 
 def test_the_page_has_everything_in_it_and_runs_nothing(alexnet: Extractor, tmp_path: Path) -> None:
-    (variant,) = metrics.variants([metrics.named("spatial+sort")], ["alexnet"], ["none"])
     name = "<script>alert(1)</script>"
-    explanation = explain.explain(name, CASES["translate/mosaic-000"].draw(), variant, Engine(alexnet))
+    explanation = replace(explained(metrics.named("spatial+sort"), "translate/mosaic-000", alexnet), name=name)
     page, *pngs = report.write(explanation, [], name, "", tmp_path)
     html = page.read_text(encoding="utf-8")
     assert "<script" not in html

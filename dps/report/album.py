@@ -5,8 +5,10 @@ import functools
 import io
 import tempfile
 import weakref
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from dps import images
 from dps.errors import DpsError
@@ -148,30 +150,29 @@ def gallery(rows: Sequence[Row], drawn: Mapping[str, Row], variants: Sequence[Va
     by_case: dict[str, dict[VariantKey, Row]] = {}
     for row in rows:
         by_case.setdefault(case_name(row), {})[variant_key(row)] = row
-    order = sorted(by_case, key=lambda name: (_share_passed(by_case[name].values()), name))
+    passed = {name: np.mean([bool(row["passed"]) for row in of_case.values()]) for name, of_case in by_case.items()}
+    order = sorted(by_case, key=lambda name: (passed[name], name))
     references = sorted({row.get("nearest_reference") or "" for row in rows} - {""})
     digests = {name: _shown(by_case[name].values(), album.cases.get(name)) for name in order}
     wanted = dict.fromkeys(digest for of_case in digests.values() for digest in of_case.values())
     index = {digest: number for number, digest in enumerate(album.that_fit(wanted, IMAGE_BYTES))}
-    cases = []
-    for name in order:
-        probe, _, case = name.partition("/")
-        values = {key: f"{v:.4g}" if isinstance(v, float) else str(v) for key, v in drawn.get(name, {}).items()}
-        shown = {what: index[digest] for what, digest in digests[name].items() if digest in index}
-        cases.append({"probe": probe, "id": case, "drawn": values, "images": shown})
     return {
         "variants": [[part or "" for part in variant] for variant in variants],
         "references": references,
-        "cases": cases,
+        "cases": [
+            {
+                "name": name,
+                "drawn": {
+                    key: f"{v:.4g}" if isinstance(v, float) else str(v) for key, v in drawn.get(name, {}).items()
+                },
+                "images": {what: index[digest] for what, digest in digests[name].items() if digest in index},
+            }
+            for name in order
+        ],
         "rows": ([_verdict(by_case[name].get(variant), references) for variant in variants] for name in order),
-        "images": _data_uris(index, album),
+        "images": (f"data:image/png;base64,{base64.b64encode(album.png(digest)).decode('ascii')}" for digest in index),
         "images_left_out": len(wanted) - len(index),
     }
-
-
-def _share_passed(rows: Iterable[Row]) -> float:
-    passed = [bool(row["passed"]) for row in rows]
-    return sum(passed) / len(passed)
 
 
 def _shown(rows: Iterable[Row], digests: Mapping[str, Any] | None) -> dict[str, str]:
@@ -181,11 +182,6 @@ def _shown(rows: Iterable[Row], digests: Mapping[str, Any] | None) -> dict[str, 
     nearest = sorted({row.get("nearest_reference") or "" for row in rows} & digests["references"].keys())
     references = {f"reference {name}": digests["references"][name] for name in nearest}
     return {"original": digests["original"], "distorted": digests["distorted"], **references}
-
-
-def _data_uris(digests: Iterable[str], album: Album) -> Iterator[str]:
-    for digest in digests:
-        yield f"data:image/png;base64,{base64.b64encode(album.png(digest)).decode('ascii')}"
 
 
 def _verdict(row: Row | None, references: list[str]) -> list[Any] | None:

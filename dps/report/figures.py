@@ -33,7 +33,7 @@ TICKS = (1, 10, 0.1, 100, 0.01, 2, 0.5, 5, 0.2, 30, 0.03, 3, 0.3, 1.2, 0.8)
 """Ratios that are labeled where there is room, the first ones first."""
 
 LEAST, MOST = 1e-3, 1e2
-"""Relative distances beyond are drawn there."""
+"""Relative distances beyond these are drawn at the edge."""
 
 LONGEST_LABEL = 38
 """Of a longer label, the end is shown."""

@@ -64,7 +64,7 @@ function gallery() {
   let drawn = 0;
 
   const nameOf = (variant) => DATA.variants[variant].filter(Boolean).join("-");
-  const titleOf = (one) => `${one.probe}/${one.id}`;
+  const probeOf = (one) => one.name.split("/")[0];
   const number = (value) => (value === null || value === undefined ? "none" : String(Number(value.toPrecision(4))));
   const percent = (margin) => (margin === null ? "" : `${margin > 0 ? "+" : ""}${(100 * margin).toFixed(1)} %`);
   const reference = (row) => DATA.references[row[NEAREST]] ?? "none";
@@ -98,7 +98,7 @@ function gallery() {
     }));
     matches = [];
     DATA.cases.forEach((one, index) => {
-      if ((probe !== "" && one.probe !== probe) || (text && !titleOf(one).toLowerCase().includes(text))) return;
+      if ((probe !== "" && probeOf(one) !== probe) || (text && !one.name.toLowerCase().includes(text))) return;
       const match = { index, worst: -1, least: Infinity, variants: 0, unmeasured: 0, failed: 0 };
       for (const variant of selected) {
         const row = DATA.rows[index][variant];
@@ -138,7 +138,7 @@ function gallery() {
   function more() {
     for (const match of matches.slice(drawn, drawn + CASES_AT_ONCE)) {
       const one = DATA.cases[match.index], row = DATA.rows[match.index][match.worst];
-      const button = element("button", { type: "button" }, element("span", { class: "title" }, titleOf(one)),
+      const button = element("button", { type: "button" }, element("span", { class: "title" }, one.name),
         triple(one, row), ...summary(match, row));
       button.addEventListener("click", () => open(match));
       by("cases").append(element("li", {}, button));
@@ -171,7 +171,7 @@ function gallery() {
 
   function open(match) {
     const one = DATA.cases[match.index], rows = DATA.rows[match.index], at = matches.indexOf(match);
-    by("case-title").textContent = titleOf(one);
+    by("case-title").textContent = one.name;
     for (const [id, other] of [["previous", matches[at - 1]], ["next", matches[at + 1]]]) {
       [by(id).disabled, by(id).onclick] = [!other, () => open(other)];
     }
@@ -202,7 +202,7 @@ function gallery() {
     by("case").scrollTo(0, 0);
   }
 
-  for (const probe of new Set(DATA.cases.map((one) => one.probe))) by("probe").append(element("option", { value: probe }, probe));
+  for (const probe of new Set(DATA.cases.map(probeOf))) by("probe").append(element("option", { value: probe }, probe));
   AXES.forEach((axis, part) => {
     const values = new Set(DATA.variants.map((variant) => variant[part]).filter(Boolean));
     for (const value of values) by(axis).append(element("option", { value }, value));
