@@ -145,15 +145,11 @@ class _WrongImageError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checker:
-    """Turns the declared images of one document into recipes, whose values may still have to be drawn.
-
-    Attributes:
-        document: where mistakes are noted.
-        digests: shape and digest of each image file that was decoded; no pixels are kept.
-    """
+    """Turns the declared images of one document into recipes, whose values may still have to be drawn."""
 
     document: Document
     digests: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
+    """Shape and digest of each image file; its pixels are not kept."""
 
     def recipes(self, entry: Mapping[str, Any], loc: Loc) -> dict[Loc, Recipe]:
         """Check an entry's images, with every value that can be drawn.

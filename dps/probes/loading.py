@@ -148,23 +148,14 @@ def _interleaved(drawn: list[tuple[int, Iterator[list[Case]]]], count: int | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Expandable:
-    """One checked entry of a file, from which cases are made scene by scene.
-
-    Attributes:
-        declared: the entry.
-        where: ``path:line`` of it.
-        shape: height and width of its images.
-        recipes: how its images are made, by place; parameters may be ranges.
-        references: the references' names, in order.
-        values: all parameters by place.
-    """
+    """One checked entry of a file, from which cases are made scene by scene."""
 
     declared: Entry
     where: str
     shape: tuple[int, int]
-    recipes: dict[str, Recipe]
-    references: list[str]
-    values: dict[str, Any]
+    recipes: dict[str, Recipe]  # by place in the case; parameters may be ranges
+    references: list[str]  # their names
+    values: dict[str, Any]  # all parameters by place
 
     def cases(self, probe: str, number: int) -> list[Case]:
         """Return the cases of one scene: one, unless something stands under ``each``."""

@@ -20,13 +20,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One keyword argument.
-
-    Attributes:
-        type: checks a value.
-        required: it has no default.
-        identity: the value that changes nothing, or least; None where that is not known.
-    """
+    """One keyword argument: its type and limits, whether it is required, and its `Identity` value if it has one."""
 
     type: "pydantic.TypeAdapter[Any]"
     required: bool
