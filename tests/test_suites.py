@@ -610,3 +610,17 @@ def test_a_keyword_that_selects_nothing_is_answered_with_what_there_is(suite: Su
     done = suite(*PIXEL, "-k", "nosuchprobe")
     assert done.code == 5
     assert "-k 'nosuchprobe' selects nothing. It matches parts of test ids, with the probes: tiny;" in done.text
+
+
+def test_an_item_that_runs_twice_is_looked_up_twice_and_counts_once(suite: Suite, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(twice=TWICE)
+    pytester.syspathinsert()
+    done = suite(*PIXEL, "-p", "twice", "--gate=strict")
+    assert done.code == 1
+    assert "KeyError" not in done.text
+    assert len(done.rows) == 3
+
+
+def test_two_workers_that_both_run_everything_count_each_case_once(suite: Suite) -> None:
+    done = suite(*PIXEL, "-n", "2", "--dist=each", "--gate=off")
+    assert len(done.rows) == 3

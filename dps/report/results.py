@@ -23,7 +23,7 @@ from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes.declarations import Severity
 from dps.report.album import Album
-from dps.rows import Row, VariantKey, finite, variant_key, was_measured
+from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
 from dps.session.session import ScoreResult
@@ -45,6 +45,7 @@ class Gathered:
         throughput: rows, as `throughput.row` makes them.
         album: the images of the cases.
         invariants: rows, as tests of invariants record them; ``holds`` is null where one does not apply.
+        conflicts: a line for each result that was measured twice and differs; the first one is kept.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -54,11 +55,13 @@ class Gathered:
     throughput: list[Row] = field(default_factory=list)
     album: Album = field(default_factory=Album, repr=False)
     invariants: list[Row] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    _first: dict[tuple[str, VariantKey], Row] = field(default_factory=dict, repr=False)
 
     def add(self, data: Row) -> None:
         """Take in what one test recorded, by name."""
         if "case" in data:
-            self.cases.append(data["case"])
+            self._add(self.cases, data["case"], case_name(data["case"]))
         if "drawn" in data:
             self.drawn.setdefault(*data["drawn"])
         if "images" in data:
@@ -68,8 +71,16 @@ class Gathered:
             subset, variant, values = data["triplets"]
             self.triplets[subset, VariantKey(*variant)] = values
         if "invariant" in data:
-            self.invariants.append(data["invariant"])
+            self._add(self.invariants, data["invariant"], data["invariant"]["invariant"])
         self.throughput.extend(data.get("throughput", ()))
+
+    def _add(self, rows: list[Row], row: Row, name: str) -> None:
+        """Add a row unless it is there: a test may run twice, as with ``--dist each`` or ``--reruns``."""
+        first = self._first.setdefault((name, variant_key(row)), row)
+        if first is row:
+            rows.append(row)
+        elif first != row:
+            self.conflicts.append(f"{name}-{variant_key(row).label} was measured twice, with two results.")
 
     def __bool__(self) -> bool:
         return bool(self.cases or self.scores or self.throughput or self.invariants)

@@ -1,6 +1,5 @@
 """The end of a run: results.json, report.md and report.html are written, and what was found is said in a few lines."""
 
-import gc
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from dps import files
+from dps import files, notes
 from dps.errors import one_line
 from dps.report import gate, markdown, page, pass_fractions, results, terminal
 from dps.report.results import Gathered
@@ -52,10 +51,10 @@ def finish(
     counts = pass_fractions.count(document["cases"])
     outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
     document = results.strict({**document, "run": {**about, "gate_outcome": outcome.row}})
-    gc.freeze()  # all rows stay to the end: looking through them again and again costs a quarter of the page's time
     width = shutil.get_terminal_size().columns
     lines = terminal.as_text(document, counts, width, verbose=verbose)
-    lines += [line for note in outcome.notes for line in wrapped(f"note: {note}", width)]
+    remarks = [*gathered.conflicts, *(f"note: {note}" for note in [*outcome.notes, *notes.lines()])]
+    lines += [line for remark in remarks for line in wrapped(remark, width)]
     lines += how_to_go_on(configuration) if interrupted else []
     written, faults = _write(
         {
@@ -75,7 +74,7 @@ def finish(
                 file.write(markdown.as_summary(document, counts))
         except OSError as error:
             lines.append(f"the summary was not written to {summary}: {error.strerror or error}.")
-    return Finished(lines, outcome.holds is False or bool(faults))
+    return Finished(lines, outcome.holds is False or bool(faults or gathered.conflicts))
 
 
 def how_to_go_on(configuration: RunConfiguration) -> list[str]:
