@@ -110,14 +110,26 @@ def _too_deep(path: Path, mode: str, bits: int) -> ImageError:
     )
 
 
+_SIGNATURES = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+}
+
+
 def _unidentified(path: Path) -> str:
     with path.open("rb") as file:
-        is_tiff = file.read(4) in (b"II*\0", b"MM\0*")
-    if is_tiff:
-        return (
-            "a TIFF file that Pillow cannot read: it is cut short, or of a rare kind, such as floating-point RGB. "
-            f"Convert it with ImageMagick: magick {shlex.quote(str(path))} -depth 8 {shlex.quote(path.stem)}-8bit.png"
-        )
+        start = file.read(4)
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
+            return (
+                f"begins as a {kind} file, but Pillow cannot read it: it is damaged, or of a rare kind, such as 12-bit "
+                "JPEG or floating-point RGB. If it is whole, ImageMagick converts it: "
+                f"magick {shlex.quote(str(path))} -depth 8 {shlex.quote(path.stem)}-8bit.png"
+            )
     return f"not an image that can be read; {', '.join(FORMATS)} can."
 
 
@@ -135,14 +147,15 @@ _STORED = {  # EXIF orientation: the way back from the image as shown
 def _decode(path: Path, image: PIL.Image.Image) -> Pixels:
     """Return an opened file's pixels as stored, and note what is dropped."""
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    rgb = image.convert("RGB")
+    shown = image.convert("LA") if image.mode == "La" else image  # which Pillow converts to nothing else
+    rgb = shown.convert("RGB")
     if orientation in _STORED:
         if ExifTags.Base.Orientation not in image.getexif():  # Pillow applies that of TIFF while it decodes
             rgb = rgb.transpose(_STORED[orientation])
         notes.add(
             "EXIF orientation not applied in", path, "pixels are compared as stored, which may lie on their side."
         )
-    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+    if shown.has_transparency_data and shown.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         notes.add("alpha channel dropped in", path, "transparent pixels count with the color stored under them.")
     if getattr(image, "n_frames", 1) > 1:
         notes.add("further frames ignored in", path, "only the first is compared.")

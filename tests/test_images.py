@@ -140,6 +140,26 @@ def test_alpha_is_dropped_not_composited_and_noted(tmp_path: Path, name: str, mo
     ]
 
 
+def with_extra_sample(mode: str, meaning: int) -> bytes:
+    """A TIFF file of 100s, the last channel 128 and of this meaning: 0 undeclared, 1 premultiplied, 2 alpha."""
+    file = io.BytesIO()
+    PIL.Image.new(mode, (4, 4), (*[100] * (len(mode) - 1), 128)).save(file, "TIFF")
+    data, start = bytearray(file.getvalue()), struct.unpack_from("<I", file.getvalue(), 4)[0]
+    for entry in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        if struct.unpack_from("<H", data, entry)[0] == 338:  # ExtraSamples
+            struct.pack_into("<H", data, entry + 8, meaning)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("mode", "meaning", "value"), [("LA", 1, 199), ("LA", 2, 100), ("RGBA", 0, 100), ("RGBA", 1, 199), ("RGBA", 2, 100)]
+)
+def test_both_kinds_of_alpha_of_tiff_are_noted(tmp_path: Path, mode: str, meaning: int, value: int) -> None:
+    (tmp_path / "a.tif").write_bytes(with_extra_sample(mode, meaning))
+    assert (images.read(tmp_path / "a.tif") == value).all()  # premultiplied: 100 * 255 / 128 = 199
+    assert [line.partition(" dropped in")[0] for line in notes.lines()] == ["alpha channel"] * (meaning > 0)
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
 @pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
 def test_exif_orientation_is_not_applied_but_noted(tmp_path: Path, name: str, orientation: int) -> None:
@@ -189,7 +209,7 @@ def test_a_file_cut_short(tmp_path: Path, format_: str, share: float) -> None:
     path = saved(tmp_path / "cut.image", format=format_)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     message = refusal(path).removeprefix(f"{path}: ")
-    assert message.startswith(("the image cannot be decoded (", "not an image that can ", "a TIFF file that Pillow"))
+    assert message.startswith(("the image cannot be decoded (", "not an image that can ", "begins as a"))
     assert message.endswith("); is it cut short?") or format_ in ("WEBP", "TIFF", "BMP")
 
 
@@ -254,7 +274,7 @@ def test_a_tiff_of_more_bits_is_refused_with_what_converts_it(
         (b"", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
         (b"plain text\n", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
         (b"GIF89a", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
-        (b"II*\0\x08\0\0\0\0\0", "a TIFF file that Pillow cannot read: it is cut short, or of a rare kind, such as"),
+        (b"II*\0\x08\0\0\0\0\0", "begins as a TIFF file, but Pillow cannot read it: it is damaged, or of a rare"),
     ],
 )
 def test_a_file_that_is_no_image(tmp_path: Path, data: bytes, message: str) -> None:
