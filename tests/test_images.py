@@ -14,7 +14,6 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import ImageCms
 
 from dps import images, notes
@@ -44,11 +43,6 @@ def refusal(path: Path) -> str:
 def saved(path: Path, source: PIL.Image.Image | None = None, **options: Any) -> Path:
     (source or image()).save(path, **options)
     return path
-
-
-def statements(message: str) -> str:
-    """The Python in a message, which converts the file."""
-    return message.partition("by these statements of Python: ")[2]
 
 
 # ------------------------------------------------------------------------------------------- what is read
@@ -213,11 +207,10 @@ def test_a_file_cut_short(tmp_path: Path, format_: str, share: float) -> None:
     assert message.endswith("); is it cut short?") or format_ in ("WEBP", "TIFF", "BMP")
 
 
-def of_16_bits(*channels: NDArray[np.uint16]) -> bytes:
+def of_16_bits(pixels: Pixels) -> bytes:
     """A PNG file of 16 bits a channel, which Pillow cannot write in color (PNG specification, section 11)."""
-    pixels = np.stack(channels, axis=-1).astype(">u2")
     height, width, count = pixels.shape
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    rows = b"".join(b"\0" + row.tobytes() for row in (pixels.astype(np.uint16) * 257).astype(">u2"))
     header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[count], 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -225,47 +218,33 @@ def of_16_bits(*channels: NDArray[np.uint16]) -> bytes:
     )
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_a_png_of_16_bits_is_refused_with_what_converts_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = Path("it's.png")
-    path.write_bytes(of_16_bits(*[NOISE[..., min(i, 2)].astype(np.uint16) * 257 for i in range(channels)]))
-    message = refusal(path)
-    mode = ["I;16", "RGBA", "RGB", "RGBA"][channels - 1]
-    assert message.startswith(
-        f"it's.png: 16 bits a channel (mode {mode}) where 8 are needed. Convert it, with 65535 as"
-    )
-    exec(statements(message))
-    assert np.array_equal(images.read(Path("it's-8bit.png")), NOISE if channels > 2 else NOISE[..., [0, 0, 0]])
+GRAY = NOISE[..., [0, 0, 0]]
 
 
 @pytest.mark.parametrize(
-    ("pixels", "message"),
+    ("name", "source", "expected", "bits", "white"),
     [
-        (
-            NOISE[..., 0].astype(np.uint16) * 257,
-            "16 bits a channel (mode I;16) where 8 are needed. Convert it, with 655",
-        ),
-        (
-            NOISE[..., 0].astype(np.int32) * 257,
-            "32 bits a channel (mode I) where 8 are needed. Convert it, with 65535 a",
-        ),
-        (
-            (NOISE[..., 0] / 255).astype(np.float32),
-            "32 bits a channel (mode F) where 8 are needed. Convert it, with 1 a",
-        ),
+        ("gray.png", of_16_bits(NOISE[..., :1]), GRAY, "16 bits a channel (mode I;16)", 65535),
+        ("gray and alpha.png", of_16_bits(NOISE[..., :2]), GRAY, "16 bits a channel (mode RGBA)", 65535),
+        ("it's.png", of_16_bits(NOISE), NOISE, "16 bits a channel (mode RGB)", 65535),
+        ("rgba.png", of_16_bits(NOISE[..., [0, 1, 2, 2]]), NOISE, "16 bits a channel (mode RGBA)", 65535),
+        ("16.tiff", NOISE[..., 0].astype(np.uint16) * 257, GRAY, "16 bits a channel (mode I;16)", 65535),
+        ("32.tiff", NOISE[..., 0].astype(np.int32) * 257, GRAY, "32 bits a channel (mode I)", 65535),
+        ("float.tiff", (NOISE[..., 0] / 255).astype(np.float32), GRAY, "32 bits a channel (mode F)", 1),
     ],
 )
-def test_a_tiff_of_more_bits_is_refused_with_what_converts_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: NDArray[Any], message: str
+def test_more_than_8_bits_are_refused_with_what_converts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: Any, expected: Pixels, bits: str, white: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = refusal(saved(Path("a.tiff"), PIL.Image.fromarray(pixels)))
-    assert found.startswith(f"a.tiff: {message}")
-    exec(statements(found))
-    assert np.array_equal(images.read(Path("a-8bit.png")), NOISE[..., [0, 0, 0]])
+    if isinstance(source, bytes):
+        Path(name).write_bytes(source)
+    else:
+        saved(Path(name), PIL.Image.fromarray(source))
+    message = refusal(Path(name))
+    assert message.startswith(f"{name}: {bits} where 8 are needed. Convert it, with {white} as white, by these")
+    exec(message.partition("by these statements of Python: ")[2])
+    assert np.array_equal(images.read(Path(f"{Path(name).stem}-8bit.png")), expected)
 
 
 @pytest.mark.parametrize(
