@@ -65,8 +65,6 @@ def test_cases_that_were_drawn_without_it_are_left_out() -> None:
 
 def test_unknown_names_are_refused_in_one_line() -> None:
     made, values = rows({"a": True, "b": True}), drawn("degrees", {"a": 1, "b": 2})
-    with pytest.raises(UsageError, match=r"^unknown probe 'rotat'\. Did you mean 'rotate'\? Known: rotate\.$"):
-        strata.count(made, values, "rotat", "degrees")
     expected = r"^rotate: unknown value to break it down by 'degree'\. Did you mean 'degrees'\? Known: degrees\.$"
     with pytest.raises(UsageError, match=expected):
         strata.count(made, values, "rotate", "degree")

@@ -1,14 +1,15 @@
 """How many cases of each probe each variant passes, as in the paper's Table 1; and what to notice in it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from dps import verdicts
 from dps.errors import UsageError, unknown
 from dps.report import published, tables
 from dps.report.published import Published
-from dps.report.tables import PUBLISHED, Cell, Column, Table
+from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, variant_key, was_measured
 
 FAILS_BELOW = 0.5
@@ -50,17 +51,11 @@ class Count:
         """Return the 95 % Wilson interval of the fraction, in [0, 1]; all of it where nothing was measured."""
         return verdicts.wilson(self.passed, self.cases) if self.cases else (0.0, 1.0)
 
-    @property
-    def percent(self) -> tuple[int, int]:
-        """Return the interval in percent, rounded outwards."""
-        low, high = self.interval
-        return math.floor(100 * low), math.ceil(100 * high)
-
     def cell(self) -> Cell:
-        """Return fraction and interval as a table has them."""
+        """Return the fraction, and its interval in percent, rounded outwards."""
         if not self.cases:
             return Cell("not measured" if self.unmeasured else "", shade="unmeasured" if self.unmeasured else "")
-        low, high = self.percent
+        low, high = math.floor(100 * self.interval[0]), math.ceil(100 * self.interval[1])
         missing = f"; {self.unmeasured} not measured" if self.unmeasured else ""
         shade = "fails" if self.fails else "all" if self.passed == self.cases and not missing else ""
         return Cell(f"{self.passed}/{self.cases}", f"{low}-{high}{missing}", round(self.fraction, 6), shade)
@@ -79,49 +74,44 @@ class PassCounts:
         return self.counts.get((variant, probe), Count())
 
 
-def count(rows: Iterable[Row]) -> PassCounts:
-    """Count passed cases by probe.
+def count(
+    rows: Iterable[Row],
+    column: Callable[[Row], str | None] = itemgetter("probe"),
+    order: Sequence[str] = PROBE_ORDER,
+) -> PassCounts:
+    """Count passed cases by variant and probe, or by another column.
 
     Args:
         rows: case rows of results.json.
+        column: the column of a row; None where it has none.
+        order: which columns come first; others follow by name.
     """
-    counts = tally((variant_key(row), row["probe"], row) for row in rows)
-    probes = sorted({probe for _, probe in counts}, key=lambda name: (tables.position(name, PROBE_ORDER), name))
-    return PassCounts(tables.in_order(variant for variant, _ in counts), tuple(probes), counts)
-
-
-def tally(rows: Iterable[tuple[VariantKey, str, Row]]) -> dict[tuple[VariantKey, str], Count]:
-    """Count case rows by variant and column."""
     numbers: dict[tuple[VariantKey, str], list[int]] = {}
-    for variant, column, row in rows:
-        cell = numbers.setdefault((variant, column), [0, 0, 0])
-        measured = was_measured(row)
-        cell[0] += measured and bool(row["passed"])
-        cell[1] += measured
-        cell[2] += not measured
-    return {key: Count(*cell) for key, cell in numbers.items()}
+    for row in rows:
+        if (name := column(row)) is not None:
+            measured = was_measured(row)
+            cell = numbers.setdefault((variant_key(row), name), [0, 0, 0])
+            for index, holds in enumerate((measured and bool(row["passed"]), measured, not measured)):
+                cell[index] += holds
+    names = sorted({name for _, name in numbers}, key=lambda name: (tables.position(name, order), name))
+    counts = {key: Count(*cell) for key, cell in numbers.items()}
+    return PassCounts(tables.in_order(variant for variant, _ in counts), tuple(names), counts)
 
 
 def table(counts: PassCounts, paper: Published | None = None, title: str = "Pass fractions") -> Table:
     """Return the typed table, with the paper's numbers right of ours where it has any."""
-    columns: list[Column] = []
-    grid: list[list[Cell]] = [[] for _ in counts.variants]
-    unmeasured = any(count.unmeasured for count in counts.counts.values())
+
+    def published_cell(variant: VariantKey, probe: str) -> str:
+        return paper.get(variant, probe) if paper and (variant, probe) in counts.counts else ""
+
     note = f"{CELLS}; higher is better. A metric fails a probe of which it passes fewer than half."
-    note += " What could not be measured counts nowhere else." if unmeasured else ""
-    for probe in counts.probes:
-        paper_texts = [
-            paper.get(variant, probe) if paper and (variant, probe) in counts.counts else ""
-            for variant in counts.variants
-        ]
-        columns += [Column(probe), PUBLISHED] if any(paper_texts) else [Column(probe)]
-        for line, variant, text in zip(grid, counts.variants, paper_texts, strict=True):
-            line.append(counts.of(variant, probe).cell())
-            line.extend([Cell(text, published=True)] if any(paper_texts) else [])
-    if paper and PUBLISHED in columns:
+    if any(count.unmeasured for count in counts.counts.values()):
+        note += " What could not be measured counts nowhere else."
+    if paper and any(published_cell(*key) for key in counts.counts):
         note += f" paper: measured by {paper.source} on its own hand-made images, not on these."
-    return Table(
-        title=title, rows=counts.variants, columns=tuple(columns), cells=tuple(tuple(line) for line in grid), note=note
+    cells = {key: count.cell() for key, count in counts.counts.items()}
+    return tables.build(
+        title, counts.variants, counts.probes, lambda *key: cells.get(key, Cell()), published_cell, note
     )
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import operator
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes.declarations import Severity
 from dps.report.album import Album
-from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
+from dps.rows import Row, VariantKey, finite, variant_key, was_measured
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
 from dps.session.session import ScoreResult
@@ -35,7 +34,7 @@ SCHEMA = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """What the tests of a run recorded.
+    """What the tests of a run recorded; the same twice where a test ran twice, as with ``--dist each``.
 
     Attributes:
         cases: rows, as `rows.case_row` makes them.
@@ -45,7 +44,6 @@ class Gathered:
         throughput: rows, as `throughput.row` makes them.
         album: the images of the cases.
         invariants: rows, as tests of invariants record them; ``holds`` is null where one does not apply.
-        conflicts: a line for each result that was measured twice and differs; the first one is kept.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -55,13 +53,11 @@ class Gathered:
     throughput: list[Row] = field(default_factory=list)
     album: Album = field(default_factory=Album, repr=False)
     invariants: list[Row] = field(default_factory=list)
-    conflicts: list[str] = field(default_factory=list)
-    _first: dict[tuple[str, VariantKey], Row] = field(default_factory=dict, repr=False)
 
     def add(self, data: Row) -> None:
         """Take in what one test recorded, by name."""
         if "case" in data:
-            self._add(self.cases, data["case"], case_name(data["case"]))
+            self.cases.append(data["case"])
         if "drawn" in data:
             self.drawn.setdefault(*data["drawn"])
         if "images" in data:
@@ -71,16 +67,8 @@ class Gathered:
             subset, variant, values = data["triplets"]
             self.triplets[subset, VariantKey(*variant)] = values
         if "invariant" in data:
-            self._add(self.invariants, data["invariant"], data["invariant"]["invariant"])
+            self.invariants.append(data["invariant"])
         self.throughput.extend(data.get("throughput", ()))
-
-    def _add(self, rows: list[Row], row: Row, name: str) -> None:
-        """Add a row unless it is there: a test may run twice, as with ``--dist each`` or ``--reruns``."""
-        first = self._first.setdefault((name, variant_key(row)), row)
-        if first is row:
-            rows.append(row)
-        elif first != row:
-            self.conflicts.append(f"{name}-{variant_key(row).label} was measured twice, with two results.")
 
     def __bool__(self) -> bool:
         return bool(self.cases or self.scores or self.throughput or self.invariants)
@@ -194,8 +182,8 @@ def _severity(severity: Severity) -> Row:
 def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]) -> Row:
     """Return all of results.json: ``schema``, ``run``, the lists of `Gathered`, sorted, and ``drawn``.
 
-    Where a case was measured more than once, as under ``pytest -n 2 --dist each``, it has one row, of its worst
-    result: that it could not be measured, or else that it failed.
+    Where a case was measured more than once it has one row, of its worst result: that it could not be measured, or else
+    that it failed. The gate says where results differ.
 
     Args:
         about: the run, see `about_run`.
@@ -248,7 +236,10 @@ def _lines(brackets: str, rows: Iterable[str]) -> Iterator[str]:
 
 
 def _one_line(value: Any, separators: tuple[str, str]) -> str:
-    return json.dumps(strict(value), ensure_ascii=False, allow_nan=False, separators=separators)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators)
+    except ValueError:  # as a rule nothing is: looking through all numbers first would take a second
+        return json.dumps(strict(value), ensure_ascii=False, separators=separators)
 
 
 def read(path: Path) -> Row:
@@ -272,13 +263,9 @@ def read(path: Path) -> Row:
 
 
 def strict(value: Any) -> Any:
-    """Return data with None for every number that is not finite; the same object where there is none."""
-    if isinstance(value, float):
-        return finite(value)
+    """Return data with None for every number that is not finite."""
     if isinstance(value, dict):
-        copy = {key: strict(item) for key, item in value.items()}
-        return value if all(map(operator.is_, copy.values(), value.values())) else copy
+        return {key: strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        listed = [strict(each) for each in value]
-        return value if isinstance(value, list) and all(map(operator.is_, listed, value)) else listed
-    return value
+        return [strict(item) for item in value]
+    return finite(value) if isinstance(value, float) else value

@@ -1,76 +1,51 @@
 """Two runs side by side: what changed first, then the table of both."""
 
-from collections import Counter
+import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from dps.report import pass_fractions, tables
 from dps.report.pass_fractions import Count
-from dps.report.tables import Cell, Column, Table, wrapped
+from dps.report.tables import Cell, Table, wrapped
 from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
 
 MOST_CASES = 20
 """How many cases whose verdict differs are named."""
 
-NAMES = ("A", "B")
-"""Of the two runs, in order."""
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A case whose verdict differs between two runs.
-
-    Attributes:
-        first, second: its rows in both.
-    """
-
-    first: Row
-    second: Row
-
-    def __str__(self) -> str:
-        margins = (finite(row.get("margin")) for row in (self.first, self.second))
-        first, second = ("no margin" if margin is None else f"{100 * margin:+.1f} %" for margin in margins)
-        outcome = "passed" if self.second["passed"] else "failed"
-        return f"{case_name(self.second)}, {variant_key(self.second).label}: {outcome} in B ({first} -> {second})"
-
-
-def changes(first: Row, second: Row) -> list[Change]:
-    """Return cases that both runs measured and judge differently, in the order of tables.
+def changes(first: Row, second: Row) -> list[tuple[Row, Row]]:
+    """Return the rows of cases that both runs measured and judge differently, in the order of tables.
 
     Args:
         first, second: each a results.json.
     """
-    before = _by_case(first["cases"])
+    before, after = _by_case(first["cases"]), _by_case(second["cases"])
+    both = [(before[key], row) for key, row in after.items() if key in before]
     changed = [
-        Change(before[key], row)
-        for key, row in _by_case(second["cases"]).items()
-        if key in before and was_measured(row) and was_measured(before[key])
-        if bool(before[key]["passed"]) != bool(row["passed"])
+        (old, new) for old, new in both if was_measured(old) and was_measured(new) and old["passed"] != new["passed"]
     ]
-    order = tables.in_order(variant_key(change.second) for change in changed)
-    return sorted(
-        changed, key=lambda each: (each.second["probe"], order.index(variant_key(each.second)), each.second["case"])
-    )
+    order = tables.in_order(variant_key(new) for _, new in changed)
+    return sorted(changed, key=lambda rows: (rows[1]["probe"], order.index(variant_key(rows[1])), rows[1]["case"]))
 
 
 def as_text(first: Row, second: Row, width: int) -> list[str]:
     """Show both runs on a terminal: what they differ in, which verdicts changed, and the table."""
-    lines = [f"{name}: {run['run'].get('command')}" for name, run in zip(NAMES, (first, second), strict=True)]
     changed = changes(first, second)
-    lines += [*differences(first, second), ""]
+    lines = [f"A: {first['run'].get('command')}", f"B: {second['run'].get('command')}", *differences(first, second), ""]
     lines.append("1 verdict differs." if len(changed) == 1 else f"{len(changed)} verdicts differ.")
-    groups = Counter((each.second["probe"], variant_key(each.second)) for each in changed)
-    better = Counter((each.second["probe"], variant_key(each.second)) for each in changed if each.second["passed"])
-    for group, number in groups.items():
-        probe, variant = group
-        lines.append(f"{probe}, {variant.label}: {better[group]} better, {number - better[group]} worse in B")
-    lines += ["", *map(str, changed[:MOST_CASES])] if changed else []
+    for (probe, label), rows in itertools.groupby(changed, lambda rows: (rows[1]["probe"], variant_key(rows[1]).label)):
+        outcomes = [new["passed"] for _, new in rows]
+        lines.append(f"{probe}, {label}: {outcomes.count(True)} better, {outcomes.count(False)} worse in B")
+    lines += ["", *(_in_words(*rows) for rows in changed[:MOST_CASES])] if changed else []
     lines += [f"... and {len(changed) - MOST_CASES} more"] if len(changed) > MOST_CASES else []
-    return [
-        *(part for line in lines for part in wrapped(line, width) or [""]),
-        "",
-        *tables.as_text(table(first, second), width),
-    ]
+    shown = [part for line in lines for part in wrapped(line, width) or [""]]
+    return [*shown, "", *tables.as_text(table(first, second), width)]
+
+
+def _in_words(first: Row, second: Row) -> str:
+    margins = (finite(row.get("margin")) for row in (first, second))
+    before, after = ("no margin" if margin is None else f"{100 * margin:+.1f} %" for margin in margins)
+    outcome = "passed" if second["passed"] else "failed"
+    return f"{case_name(second)}, {variant_key(second).label}: {outcome} in B ({before} -> {after})"
 
 
 def table(first: Row, second: Row) -> Table:
@@ -78,13 +53,8 @@ def table(first: Row, second: Row) -> Table:
     a, b = (pass_fractions.count(run["cases"]) for run in (first, second))
     variants = tables.in_order([*a.variants, *b.variants])
     probes = tuple(dict.fromkeys([*a.probes, *b.probes]))
-    return Table(
-        title="Pass fractions",
-        rows=variants,
-        columns=tuple(Column(probe) for probe in probes),
-        cells=tuple(tuple(_cell(a.of(key, probe), b.of(key, probe)) for probe in probes) for key in variants),
-        note="passed/cases; A -> B where they differ.",
-    )
+    note = "passed/cases; A -> B where they differ."
+    return tables.build("Pass fractions", variants, probes, lambda *key: _cell(a.of(*key), b.of(*key)), note=note)
 
 
 def differences(first: Row, second: Row) -> list[str]:

@@ -50,11 +50,10 @@ def finish(
     document = results.document(about, gathered, configuration.dataset.groups if configuration.dataset else {})
     counts = pass_fractions.count(document["cases"])
     outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
-    document = results.strict({**document, "run": {**about, "gate_outcome": outcome.row}})
+    about["gate_outcome"] = outcome.row
     width = shutil.get_terminal_size().columns
     lines = terminal.as_text(document, counts, width, verbose=verbose)
-    remarks = [*gathered.conflicts, *(f"note: {note}" for note in [*outcome.notes, *notes.lines()])]
-    lines += [line for remark in remarks for line in wrapped(remark, width)]
+    lines += [line for note in [*outcome.notes, *notes.lines()] for line in wrapped(f"note: {note}", width)]
     lines += how_to_go_on(configuration) if interrupted else []
     written, faults = _write(
         {
@@ -74,7 +73,7 @@ def finish(
                 file.write(markdown.as_summary(document, counts))
         except OSError as error:
             lines.append(f"the summary was not written to {summary}: {error.strerror or error}.")
-    return Finished(lines, outcome.holds is False or bool(faults or gathered.conflicts))
+    return Finished(lines, outcome.holds is False or bool(faults))
 
 
 def how_to_go_on(configuration: RunConfiguration) -> list[str]:

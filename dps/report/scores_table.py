@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dps import agreement
 from dps.report import tables
 from dps.report.published import DATASET, Published
-from dps.report.tables import PUBLISHED, Cell, Column, Table
-from dps.rows import Row, finite, variant_key
+from dps.report.tables import Cell, Table
+from dps.rows import Row, VariantKey, finite, variant_key
 
 ORDER = (
     "2afc/traditional",
@@ -36,26 +36,24 @@ def table(rows: Sequence[Row], paper: Published, dataset: Mapping[str, str]) -> 
         paper: its Table 2.
         dataset: ``name`` and ``about``, as in ``run`` of results.json.
     """
-    scores = {(variant_key(row), score_name(row)): row for row in rows}
-    variants = tables.in_order(variant for variant, _ in scores)
-    variants = tuple(sorted(variants, key=lambda variant: variant.metric not in JUDGES))
-    comparable = all(row["dataset"] == DATASET for row in rows)
-    columns: list[Column] = []
-    grid: list[list[Cell]] = [[] for _ in variants]
-    for name in sorted({name for _, name in scores}, key=_position):
-        published = [paper.get(each, name) if comparable and (each, name) in scores else "" for each in variants]
-        head = Column(name.removeprefix("2afc/"))
-        columns += [head, PUBLISHED] if any(published) else [head]
-        for line, variant, text in zip(grid, variants, published, strict=True):
-            line.append(_cell(scores.get((variant, name))))
-            line.extend([Cell(text, published=True)] if any(published) else [])
-    title = f"Scores on {dataset['name']} data, which say nothing about agreement with people"
-    return Table(
-        title="Agreement with people, on BAPPS" if comparable else title,
-        rows=variants,
-        columns=tuple(columns),
-        cells=tuple(tuple(line) for line in grid),
-        note=_note(rows, paper, dataset),
+    scores = {(variant_key(row), score_name(row).removeprefix("2afc/")): row for row in rows}
+    names = sorted({score_name(row) for row in rows}, key=_position)
+    variants = sorted(tables.in_order(each for each, _ in scores), key=lambda each: each.metric not in JUDGES)
+    people = all(row["dataset"] == DATASET for row in rows)
+
+    def published_cell(variant: VariantKey, head: str) -> str:
+        row = scores.get((variant, head))
+        return paper.get(variant, score_name(row)) if people and row else ""
+
+    return tables.build(
+        "Agreement with people, on BAPPS"
+        if people
+        else f"Scores on {dataset['name']} data, which say nothing about agreement with people",
+        variants,
+        [name.removeprefix("2afc/") for name in names],
+        lambda *key: _cell(scores.get(key)),
+        published_cell,
+        _note(rows, paper, dataset),
     )
 
 

@@ -5,9 +5,8 @@ The page's template reads the typed table itself. Nothing here knows what is in 
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from dps.metrics import DEFAULT_METRICS
 from dps.networks import NETWORKS
@@ -82,10 +81,29 @@ def in_order(variants: Iterable[VariantKey]) -> tuple[VariantKey, ...]:
     return tuple(sorted(set(variants), key=_order))
 
 
-_T = TypeVar("_T")
+def build(
+    title: str,
+    variants: Sequence[VariantKey],
+    heads: Sequence[str],
+    cell: Callable[[VariantKey, str], Cell],
+    paper: Callable[[VariantKey, str], str] = lambda _variant, _head: "",
+    note: str = "",
+) -> Table:
+    """Build a table from the cell of each variant and head, with the paper's texts right of ours where it has any."""
+    columns: list[Column] = []
+    by_column: list[list[Cell]] = []
+    for head in heads:
+        columns.append(Column(head))
+        by_column.append([cell(variant, head) for variant in variants])
+        published = [Cell(paper(variant, head), published=True) for variant in variants]
+        if any(each.text for each in published):
+            columns.append(PUBLISHED)
+            by_column.append(published)
+    cells = tuple(zip(*by_column, strict=True))
+    return Table(title=title, rows=tuple(variants), columns=tuple(columns), cells=cells, note=note)
 
 
-def position(name: _T, order: Sequence[_T]) -> int:
+def position(name: str, order: Sequence[str]) -> int:
     """Return where a name stands in an order, or its length."""
     return order.index(name) if name in order else len(order)
 

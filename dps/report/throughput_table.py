@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from dps.report import tables
-from dps.report.tables import Cell, Column, Table
-from dps.rows import Row, variant_key
+from dps.report.tables import Cell, Table
+from dps.rows import Row, VariantKey, variant_key
 from dps.throughput import ALL
 
-COLUMNS = (Column("images per second"), Column("times the forward pass"))
 NOTE = (
     "Medians over rounds in which the forward pass and all variants take turns on the same images, with quartiles of "
     "the ratio; forward is the fastest forward pass that dps has."
@@ -16,13 +15,18 @@ NOTE = (
 
 def as_tables(rows: Sequence[Row]) -> list[Table]:
     """Return a table for each image size and batch size."""
-    loads = sorted({(row["image_size"], row["batch_size"]) for row in rows})
+    loads: dict[tuple[int, int], dict[VariantKey, Row]] = {}
+    for row in rows:
+        loads.setdefault((row["image_size"], row["batch_size"]), {})[variant_key(row)] = row
     return [
-        _table(
-            [row for row in rows if (row["image_size"], row["batch_size"]) == load],
-            f"{load[0]} pixels, {load[1]} images",
+        tables.build(
+            f"Throughput: {size} pixels, {batch} images",
+            tables.in_order(by_variant),
+            list(CELLS),
+            lambda variant, head, by_variant=by_variant: CELLS[head](by_variant[variant]),  # type: ignore[misc]
+            note=NOTE,
         )
-        for load in loads
+        for (size, batch), by_variant in sorted(loads.items())
     ]
 
 
@@ -36,21 +40,16 @@ def in_words(rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def _table(rows: Sequence[Row], title: str) -> Table:
-    by_variant = {variant_key(row): row for row in rows}
-    variants = tables.in_order(by_variant)
-    return Table(
-        title=f"Throughput: {title}",
-        rows=variants,
-        columns=COLUMNS,
-        cells=tuple(_cells(by_variant[variant]) for variant in variants),
-        note=NOTE,
-    )
+def _speed(row: Row) -> Cell:
+    return Cell(f"{row['images_per_second']:.1f}", value=row["images_per_second"])
 
 
-def _cells(row: Row) -> tuple[Cell, Cell]:
-    speed, ratio = row["images_per_second"], row["relative_to_forward"]
-    if ratio is None:
-        return Cell(f"{speed:.1f}", value=speed), Cell()
+def _ratio(row: Row) -> Cell:
+    if (ratio := row["relative_to_forward"]) is None:
+        return Cell()
     quartiles = f"{row['relative_to_forward_low']:.2f}-{row['relative_to_forward_high']:.2f}"
-    return Cell(f"{speed:.1f}", value=speed), Cell(f"{ratio:.2f}", detail=quartiles, value=ratio)
+    return Cell(f"{ratio:.2f}", quartiles, ratio)
+
+
+CELLS = {"images per second": _speed, "times the forward pass": _ratio}
+"""By the head of their column."""
