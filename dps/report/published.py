@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -38,10 +37,9 @@ class Published:
         return self.cells.get((variant.metric, variant.network, column), "")
 
 
-@functools.cache
-def table1(path: Path = PAPER) -> Published:
-    """Read the paper's Table 1: cases passed by probe, such as ``11/30``."""
-    data = _read(path)
+def table1() -> Published:
+    """Return the paper's Table 1: cases passed by probe, such as ``11/30``."""
+    data = _read()
     probes, cases, passed = (data["table1"][key] for key in ("probes", "cases", "passed"))
     cells: dict[tuple[str, str | None, str], str] = {
         (metric, network, probe): f"{count}/{total}"
@@ -52,10 +50,9 @@ def table1(path: Path = PAPER) -> Published:
     return Published(source=data["source"], normalization="none", cells=cells)
 
 
-@functools.cache
-def table2(path: Path = PAPER) -> Published:
-    """Read the paper's Table 2: scores in percent by what they are of, such as ``2afc/cnn``."""
-    data = _read(path)
+def table2() -> Published:
+    """Return the paper's Table 2: scores in percent by what they are of, such as ``2afc/cnn``."""
+    data = _read()
     table = data["table2"]
     columns = ["jnd/pooled" if column == "jnd" else f"2afc/{column}" for column in table["columns"]]
     rows: list[tuple[str, str | None, Any]] = [("human", None, table["human"])]
@@ -71,5 +68,6 @@ def table2(path: Path = PAPER) -> Published:
     return Published(source=data["source"], normalization="unit", cells=cells)
 
 
-def _read(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+@functools.cache
+def _read() -> Any:
+    return yaml.safe_load(PAPER.read_text(encoding="utf-8"))

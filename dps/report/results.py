@@ -238,7 +238,7 @@ def _lines(brackets: str, rows: Iterable[str]) -> Iterator[str]:
 def _one_line(value: Any, separators: tuple[str, str]) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators)
-    except ValueError:  # as a rule nothing is: looking through all numbers first would take a second
+    except ValueError:  # rare, and checking every number first would take a second
         return json.dumps(strict(value), ensure_ascii=False, separators=separators)
 
 
