@@ -1,110 +1,161 @@
-"""What the README shows is true: its examples are run, and what it names is there."""
+"""README and docs say what is true: their examples run, and the commands, options and files that they name exist."""
 
+import argparse
+import json
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+import lpips
 import pytest
 import torch
-import yaml
+import torchvision
 
-from dps import baseline, metrics, options, probes
+from dps import locations, metrics, options, probes, throughput
+from dps.cli import main
 from dps.metrics import FeatureMetric, Metric
-from dps.session.configuration import BUILT_IN_BASELINE, configure
+from dps.report.pass_fractions import Count
+from dps.rows import VariantKey
+from dps.session.configuration import BUILT_IN_BASELINE
+from tests.running import Suite, suite  # noqa: F401 - a fixture
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
+README = TEXTS[ROOT / "README.md"]
+
+PYTESTS_OPTIONS = {"-n", "-k", "-v"}
 
 
-def example(language: str, holding: str) -> str:
-    """The one code block of a language that holds a text."""
-    (found,) = (block for block in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if holding in block)
-    return str(found)
+def example(page: str, language: str, text: str) -> str:
+    """Return the one code block of a language, on a page, that has a text."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", TEXTS[ROOT / page], re.DOTALL)
+    (block,) = (block for block in blocks if text in block)
+    return str(block)
+
+
+def commands() -> Iterator[list[str]]:
+    """Yield the words of each command that a page shows, in a line of its own or in a sentence."""
+    for text in TEXTS.values():
+        text = text.replace("\\\n", "")
+        lines = re.findall(r"^    (?:pip .* && )?((?:dps|pytest suites).*)", text, re.MULTILINE)
+        for line in [*lines, *re.findall(r"`((?:dps|pytest suites/?) [^`\n]+)`", text)]:
+            yield from map(shlex.split, re.split(" +#", line)[0].split(" && "))
+
+
+@pytest.mark.parametrize("words", sorted({tuple(words) for words in commands()}), ids=" ".join)
+def test_a_command_that_is_shown_can_be_typed(words: tuple[str, ...]) -> None:
+    if words[:2] in {("dps", "test"), ("pytest", "suites/")}:
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        parser.add_argument("names", nargs="*")
+        for option in PYTESTS_OPTIONS:
+            parser.add_argument(option, nargs="?")
+        options.add_to(parser)
+        names = parser.parse_args([word for word in words[2:] if word != "--help"]).names
+        suites = {path.stem.removeprefix("test_") for path in locations.data("suites").glob("test_*.py")}
+        assert set(names) <= suites | {probe.name for probe in probes.load([probes.BUILT_IN])}
+        return
+    command: click.Command = main
+    arguments = list(words[1:])
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        command = command.commands[arguments.pop(0)]
+    command.make_parser(click.Context(command)).parse_args(arguments)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_files_that_a_page_names_exist(path: Path) -> None:
+    links = [link.partition("#") for link in re.findall(r"\]\((?!http)([^)]+)\)", TEXTS[path])]
+    assert [name for name, _, _ in links if not (path.parent / name).exists()] == []
+    names = re.findall(r"`((?:dps|probes|suites|tests|reports|docs)/[\w./-]+\.\w+)`", TEXTS[path])
+    assert [name for name in names if not (ROOT / name).exists() and not name.startswith("reports/latest")] == []
+    for name, _, anchor in links:
+        page = (path.parent / name).resolve() if name else path
+        headings = re.findall(r"^#+ (.*)", TEXTS.get(page, ""), re.MULTILINE)
+        assert not anchor or anchor in [re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings]
+
+
+def test_the_readme_is_short() -> None:
+    assert README.count("\n") <= 150
+
+
+def test_the_table_of_six_metrics_is_what_the_baseline_has() -> None:
+    recorded = json.loads(BUILT_IN_BASELINE.read_text(encoding="utf-8"))["margins"]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if line.startswith("| ")]
+    ((_, *names),) = (row for row in rows if row[1:2] == ["invert"])
+    cells = {re.findall("`(.*?)`", row[0])[0]: row[1:] for row in rows if re.match(r"`.*\|\d+/\d+", "|".join(row[:2]))}
+    assert len(cells) == 6
+    for metric in ("sort", "spatial", "pixel"):  # the others are measured by the command that the README names
+        normalization = None if metric == "pixel" else "none"
+        values = [(probe, value) for probe, _, *variant, value in recorded if variant == [metric, normalization]]
+        for name, cell in zip(names, cells[metric], strict=True):
+            margins = [
+                value["alexnet"] if isinstance(value, dict) else value for probe, value in values if probe == name
+            ]
+            assert Count(sum(margin > 0 for margin in margins), len(margins)).cell().text == cell.split()[0]
+    for cell in (cell for row in cells.values() for cell in row):
+        count = Count(*map(int, re.findall(r"\d+", cell)[:2]))
+        assert cell == f"{count.cell().text} {count.cell().detail}"
+
+
+def test_the_examples_of_metrics_are_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    path = tmp_path / "my_metric.py"
+    path.write_text(example("docs/own-metrics.md", "python", "def similarity"), encoding="utf-8")
+    distance, similarity = (metrics.named(f"{path}:{name}") for name in ("distance", "similarity"))
+    assert isinstance(distance, Metric)
+    assert isinstance(similarity, Metric)
+    expected = (a - b).abs().mean((1, 2, 3)).tolist()
+    assert distance(a, b).tolist() == pytest.approx(expected, rel=1e-5)
+    assert similarity(a, b).tolist() == pytest.approx([2 * value for value in expected], rel=1e-5)  # of [-1, 1]
+    torch.manual_seed(0)
+    alexnet = torchvision.models.alexnet(weights=None)  # nothing is downloaded here
+    monkeypatch.setattr(lpips.pretrained_networks.tv, "alexnet", lambda **_: alexnet)
+    path = tmp_path / "my_lpips.py"
+    path.write_text(example("README.md", "python", "lpips"), encoding="utf-8")
+    wrapped = metrics.named(f"{path}:alex")
+    assert isinstance(wrapped, Metric)
+    model = lpips.LPIPS(net="alex", verbose=False)
+    assert wrapped(a, b).tolist() == pytest.approx(model(2 * a - 1, 2 * b - 1).flatten().tolist(), rel=1e-5)
 
 
 def test_the_example_of_a_comparison_gives_quartiles(tmp_path: Path) -> None:
     path = tmp_path / "my_variant.py"
-    path.write_text(example("python", "def quantiles"), encoding="utf-8")
+    text = example("README.md", "python", "def quantiles")
+    assert text == example("docs/own-metrics.md", "python", "def quantiles")
+    path.write_text(text, encoding="utf-8")
     metric = metrics.named(f"spatial+0.5*{path}:quantiles")
     assert isinstance(metric, FeatureMetric)
-    form = metric.terms[1].represent(torch.arange(10.0).view(1, 2, 5, 1))
-    assert form.tolist() == [[[0.0, 1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0, 9.0]]]  # of five numbers: themselves
+    represented = metric.terms[1].represent(torch.arange(10.0).view(1, 2, 5, 1))
+    assert represented.tolist() == [[[0.0, 1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0, 9.0]]]  # the quartiles of five
 
 
 def test_the_example_of_a_drawn_probe_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "my_probe.yaml"
-    path.write_text(example("yaml", "small_turn"), encoding="utf-8")
+    path.write_text(example("docs/probes.md", "yaml", "small_turn"), encoding="utf-8")
     (probe,) = probes.load([path])
     assert [case.id for case in probe.cases[:3]] == ["face-000", "bird-001", "icons-002"]
     assert len(probe.cases) == 20
     assert probe.cases[0].draw().references.keys() == {"rotate"}
 
 
-def cells_of_the_table() -> Iterator[tuple[tuple[str, str | None, str | None], str, str, str]]:
-    """Variant, probe, passed and cases of each cell that the README shows of ``make bench``."""
-    table = example("text", "pixel   ")
-    variant: tuple[str, str | None] = ("", None)
-    for line in table.partition("\n\npassed/cases")[0].splitlines():
-        if line.strip().startswith(("invert", "color_stain")):
-            names = line.replace("paper", "").split()
-        elif "," in line:
-            metric, normalization = line.split(", ")
-            variant = metric, normalization
-        elif line:
-            name, *_ = line.split()
-            key = ("pixel", None, None) if name == "pixel" else (variant[0], name, variant[1])
-            found = re.findall(r"(\d+)/(\d+) \d+-\d+", line)
-            for probe, (passed, cases) in zip(names, found, strict=True):
-                yield key, probe, passed, cases
+def test_the_workflow_in_the_docs_is_the_file() -> None:
+    workflow = (ROOT / ".github" / "gate-a-metric.yml").read_text(encoding="utf-8")
+    assert example("docs/gate.md", "yaml", "on: pull_request") == workflow
 
 
-def test_the_table_is_what_the_baseline_has() -> None:
-    cases = {probe.name: len(probe.cases) for probe in probes.load([probes.BUILT_IN])}
-    assert f"{sum(cases.values())} drawn questions" in README
-    margins = baseline.read(BUILT_IN_BASELINE).margins
-    shown = list(cells_of_the_table())
-    assert {probe for _, probe, _, _ in shown} == {"invert", "rotate", "translate", "color_stain"}
-    for key, probe, passed, count in shown:
-        known = [
-            margin
-            for (case, each), margin in margins.items()
-            if case.startswith(f"{probe}/") and (each.metric, each.network, each.normalization) == key
-        ]
-        assert (len(known), sum(margin > 0 for margin in known)) == (int(count), int(passed)), (key, probe)
-
-
-def test_the_files_that_it_names_are_there() -> None:
-    for name in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / name).exists(), name
-
-
-def test_the_examples_of_a_metric_are_metrics(tmp_path: Path) -> None:
-    path = tmp_path / "my_metric.py"
-    path.write_text(example("python", "def similarity"), encoding="utf-8")
-    a, b = torch.rand(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    distance, similarity = (metrics.named(f"{path}:{name}") for name in ("distance", "similarity"))
-    assert isinstance(distance, Metric)
-    assert isinstance(similarity, Metric)
-    expected = (a - b).abs().mean((1, 2, 3)).tolist()
-    assert distance(a, b).tolist() == pytest.approx(expected, rel=1e-5)
-    assert similarity(a, b).tolist() == pytest.approx([2 * each for each in expected], rel=1e-5)  # of [-1, 1]
-
-
-def test_the_workflow_is_the_file_and_its_commands_are_understood(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = example("yaml", "on: pull_request")
-    assert text == (ROOT / ".github" / "gate-a-metric.yml").read_text(encoding="utf-8")
-    (tmp_path / "my_variant.py").write_text(example("python", "def quantiles"), encoding="utf-8")
-    shutil.copy(BUILT_IN_BASELINE, tmp_path / "my_baseline.json")
-    (tmp_path / "dps").mkdir()
-    monkeypatch.chdir(tmp_path / "dps")
-    steps = [step["run"] for step in yaml.safe_load(text)["jobs"]["dps"]["steps"] if "run" in step]
-    commands = [shlex.split(step) for step in steps if step.startswith("pytest suites/")]
-    assert len(commands) == 2
-    for command in commands:
-        config = pytest.Config.fromdictargs({}, ["-p", "dps.plugin", *command[2:]])
-        configuration = configure(options.from_namespace(config.option))
-        assert {variant.metric.name for variant in configuration.variants} >= {"../my_variant.py:quantiles"}
+def test_the_columns_in_the_docs_are_those_of_a_run(suite: Suite) -> None:
+    paths = tuple(str(locations.data("suites") / f"test_{name}.py") for name in ("probes", "invariants"))
+    data = suite("--metric", "pixel", "--probes=tiny.yaml", "--examples", "1", "--gate", "off", paths=paths).results
+    data["throughput"] = [throughput.row(VariantKey(None, None, "pixel"), [1.0, 1.0], [1.0, 1.0])]
+    sections = re.split(r"^## ", TEXTS[ROOT / "docs" / "results.md"], flags=re.MULTILINE)
+    for section in sections[1:]:
+        name, _, text = section.partition("\n")
+        documented = set(re.findall("`(\\w+)`", "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))))
+        rows = data[name] if isinstance(data[name], list) else [data[name]]
+        optional = {"error", "layers", "nearest_reference_layers", "standing", "interrupted"}
+        for row in rows:
+            assert documented - optional <= set(row) <= documented, name
