@@ -12,7 +12,13 @@ FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 @main.command()
 @click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE.json [OTHER.json]")
-@click.option("--probe", "names", multiple=True, metavar="PROBE", help="Only this probe; may be given several times.")
+@click.option(
+    "--probe",
+    "names",
+    multiple=True,
+    metavar="PROBE",
+    help="Only these probes: names with commas between, or the option again.",
+)
 @click.option("--by", metavar="NAME", help="Break a probe down by what its cases were drawn with, such as content.")
 @click.option("--csv", type=FILE, metavar="FILE", help="Write a tidy table, one row for each case and variant.")
 @click.option("--markdown", type=FILE, metavar="FILE", help="Write the tables in Markdown.")
@@ -21,28 +27,34 @@ FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 @click.option(
     "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Write each probe's figures as SVG and PNG."
 )
-@click.option("--html", type=FILE, metavar="FILE", help="Write report.html again; the images of its cases are redrawn.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write report.html again; the images of its cases are redrawn.",
+)
 @PROBES
 @CASES
 def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None, **options: Any) -> None:
-    """Show what a run found, by what its cases were drawn with, or beside another run; or write it to files.
+    """Show what a run found, by what its cases were drawn with, or compared with another run; or write it to files.
 
     \b
-        dps report reports/latest/results.json
-        dps report reports/latest/results.json --probe rotate --by degrees
-        dps report reports/latest/results.json --csv cases.csv --figures figures/
-        dps report reports/latest/results.json --probe translate --probe rotate --latex - --transpose
+        dps report results.json
+        dps report results.json --probe rotate --by degrees
+        dps report results.json --csv cases.csv --figures figures/
+        dps report results.json --probe translate,rotate --latex - --transpose
         dps report before.json after.json --markdown comparison.md
 
-    FILE may be -, for the standard output. --probes and --cases say where the images for --html come from, if not
-    from the built-in probes.
+    FILE of a table may be -, for the standard output. --probes and --cases say where the images for --html come from,
+    if not from the built-in probes.
     """  # noqa: D301 - \b keeps the lines below as they are
     import shutil
 
     from dps.report import export, findings, pass_fractions, run_comparison, strata, tables, terminal
     from dps.report.results import read
 
-    names, by, figures, html = (options[key] for key in ("names", "by", "figures", "html"))
+    by, figures, html = (options[key] for key in ("by", "figures", "html"))
+    names = [name.strip() for value in options["names"] for name in value.split(",")]
     if len(results) > 2 or (len(results) == 2 and any([by, names, options["csv"], figures, html])):
         raise Refused("give one RESULTS.json; or two, with --markdown and --latex only, to compare them.")
     if by is not None and len(names) != 1:

@@ -1,4 +1,4 @@
-"""What a run found, for all reports: sentences, the tables beside that of pass fractions, and notes."""
+"""What a run found, for all reports: sentences, the tables after that of pass fractions, and notes."""
 
 from collections.abc import Iterable
 
@@ -43,8 +43,8 @@ def of_invariants(rows: Iterable[Row]) -> list[str]:
 def further_tables(document: Row) -> list[Table]:
     """Return the tables of scores and throughput, where they were measured."""
     scores = document["scores"]
-    found = [scores_table.table(scores, published.table2(), document["run"]["dataset"])] if scores else []
-    return [*found, *throughput_table.as_tables(document["throughput"])]
+    shown = [scores_table.table(scores, published.table2(), document["run"]["dataset"])] if scores else []
+    return [*shown, *throughput_table.as_tables(document["throughput"])]
 
 
 def notes(document: Row) -> list[str]:

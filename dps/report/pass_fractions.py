@@ -116,7 +116,7 @@ def table(counts: PassCounts, paper: Published | None = None, title: str = "Pass
 
 
 def published_table(counts: PassCounts) -> Table:
-    """Return the typed table beside the paper's Table 1."""
+    """Return the typed table with the numbers of the paper's Table 1."""
     return table(counts, published.table1())
 
 
@@ -148,13 +148,13 @@ def in_words(counts: PassCounts) -> list[str]:
         groups.setdefault((variant.metric, variant.normalization), []).append(variant)
     for (metric, normalization), variants in groups.items():
         name = metric if normalization is None else f"{metric} ({normalization})"
-        measured = [probe for probe in counts.probes if any(counts.of(each, probe).cases for each in variants)]
-        failed = {probe: [each.network for each in variants if counts.of(each, probe).fails] for probe in measured}
+        measured = [probe for probe in counts.probes if any(counts.of(key, probe).cases for key in variants)]
+        failed = {probe: [key.network for key in variants if counts.of(key, probe).fails] for probe in measured}
         parts = [_on(probe, networks, len(variants)) for probe, networks in failed.items() if networks]
         if parts:
             sentences.append(f"{name} fails {'; '.join(parts)}.")
         elif measured:
-            whole = not any(counts.of(each, probe).unmeasured for each in variants for probe in counts.probes)
+            whole = not any(counts.of(key, probe).unmeasured for key in variants for probe in counts.probes)
             sentences.append(
                 f"{name} passes at least half of every probe{'' if whole else ' as far as it could be measured'}."
             )

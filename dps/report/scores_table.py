@@ -38,7 +38,7 @@ def table(rows: Sequence[Row], paper: Published, dataset: Mapping[str, str]) -> 
     """
     scores = {(variant_key(row), score_name(row).removeprefix("2afc/")): row for row in rows}
     names = sorted({score_name(row) for row in rows}, key=_position)
-    variants = sorted(tables.in_order(each for each, _ in scores), key=lambda each: each.metric not in JUDGES)
+    variants = sorted(tables.in_order(key for key, _ in scores), key=lambda key: key.metric not in JUDGES)
     people = all(row["dataset"] == DATASET for row in rows)
 
     def published_cell(variant: VariantKey, head: str) -> str:
@@ -80,8 +80,8 @@ def _cell(row: Row | None) -> Cell:
 
 
 FLIPS = (
-    "rank_flips: the share of triplets whose 2AFC answer changes when the compared images are shifted by so many "
-    "pixels or rotated by so many degrees, the unweighted mean over subsets; here lower is better. arXiv:2207.13686 "
+    "rank_flips: the share of triplets whose 2AFC answer changes when the compared images are shifted by that many "
+    "pixels or rotated by that many degrees, the unweighted mean over subsets; here lower is better. arXiv:2207.13686 "
     "published 9.3 for AlexNet and 4.2 for VGG at 1px: on BAPPS, for LPIPS with retrained heads, and with windows cut "
     "out of the images, while here the outermost pixels are repeated. "
 )

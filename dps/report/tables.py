@@ -30,7 +30,7 @@ class Cell:
 
     Attributes:
         text: what is shown; empty where there is nothing.
-        detail: what is shown smaller beside it, such as an interval.
+        detail: what is shown smaller after it, such as an interval.
         value: what the column is sorted by, where the text does not say it.
         shade: a class for the page, such as ``fails``.
         published: taken from a publication and not measured here.
@@ -96,7 +96,7 @@ def build(
         columns.append(Column(head))
         by_column.append([cell(variant, head) for variant in variants])
         published = [Cell(paper(variant, head), published=True) for variant in variants]
-        if any(each.text for each in published):
+        if any(map(str, published)):
             columns.append(PUBLISHED)
             by_column.append(published)
     cells = tuple(zip(*by_column, strict=True))
@@ -169,7 +169,7 @@ def _blocks(columns: Sequence[list[str]], width: int) -> Iterator[list[list[str]
     """Yield columns in groups that fit into a width, at least one in each."""
     block: list[list[str]] = []
     for column in columns:
-        if block and sum(len(GAP) + len(each[0]) for each in [*block, column]) > width:
+        if block and sum(len(GAP) + len(texts[0]) for texts in [*block, column]) > width:
             yield block
             block = []
         block.append(column)
