@@ -50,7 +50,7 @@ def commands() -> Iterator[list[str]]:
 @pytest.mark.parametrize("words", sorted({tuple(words) for words in commands()}), ids=" ".join)
 def test_a_command_that_is_shown_can_be_typed(words: tuple[str, ...]) -> None:
     if words[:2] in {("dps", "test"), ("pytest", "suites/")}:
-        parser = argparse.ArgumentParser(exit_on_error=False)
+        parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
         parser.add_argument("names", nargs="*")
         for option in PYTESTS_OPTIONS:
             parser.add_argument(option, nargs="?")
