@@ -77,11 +77,16 @@ class Standing(StrEnum):
     NOT_MEASURED = "could not be measured"
     REGRESSED = "regressed"
     OTHER_IMAGES = "of other images"
-    NEW_FAILED = "failed, not in the baseline"
+    NEW_FAILED = "failed (not in the baseline)"
     IMPROVED = "improved"
     INCONCLUSIVE = "inconclusive"
     UNCHANGED = "unchanged"
-    NEW_PASSED = "passed, not in the baseline"
+    NEW_PASSED = "passed (not in the baseline)"
+
+    @property
+    def is_new(self) -> bool:
+        """Return whether the baseline does not know the case with this variant."""
+        return self in (Standing.NEW_FAILED, Standing.NEW_PASSED)
 
 
 def compare(baseline: Baseline, row: Row) -> Standing:

@@ -172,7 +172,7 @@ def test_a_metric_that_turns_constant_fails_against_its_baseline(suite: Suite, h
     done = suite(*EDGES, "--baseline=mine.json")
     assert done.code == 1
     assert done.outcomes == {"failed": 3}
-    assert summary(done)[:2] == ["against the baseline: 3 regressed", "  tiny: 3"]
+    assert summary(done)[:2] == ["against the baseline: 3 regressed", "  tiny: 3 of 3"]
 
 
 def test_a_failure_that_the_baseline_knows_is_expected(suite: Suite) -> None:
@@ -182,7 +182,7 @@ def test_a_failure_that_the_baseline_knows_is_expected(suite: Suite) -> None:
     assert summary(done) == ["against the baseline: 3 unchanged"]
     done = suite("--probes=tiny.yaml", "--metric=pixel,sentinels.py:edges", "--baseline=mine.json")
     assert (done.code, done.outcomes) == (0, {"xfailed": 3, "passed": 3})  # a variant that it does not know
-    assert summary(done) == ["against the baseline: 3 unchanged, 3 passed, not in the baseline"]
+    assert summary(done) == ["against the baseline: 3 unchanged, 3 passed (not in the baseline)"]
 
 
 def test_what_the_built_in_baseline_does_not_know_is_measured_and_fails_nothing(suite: Suite) -> None:
@@ -207,7 +207,7 @@ def test_a_probe_of_a_users_is_not_the_built_in_one_of_that_name(suite: Suite, h
     (here / "mine" / "invert.yaml").write_text(text.replace("probe: invert", "probe: invert\nsize: 64"))
     done = suite("--probes=mine", "--metric=pixel", "--cases=2")
     assert done.code == 0
-    assert {row["standing"] for row in done.rows} == {"failed, not in the baseline"}
+    assert {row["standing"] for row in done.rows} == {"failed (not in the baseline)"}
     done = suite(f"--probes={probes.BUILT_IN / 'invert.yaml'}", "--metric=pixel", "--cases=2")
     assert {row["standing"] for row in done.rows} == {"unchanged"}
 
@@ -382,7 +382,7 @@ def test_many_failures_are_summarized_and_all_of_them_listed(strict: RunConfigur
     outcome = judged(strict, cases)
     assert outcome.summary == [
         "strict: 90 of 90 verdicts failed",
-        *(f"  probe{n}: 5 on vgg16, 5 on alexnet" for n in (0, 8, 7, 6, 5, 4)),
+        *(f"  probe{n}: 5 of 5 on vgg16, 5 of 5 on alexnet" for n in (0, 8, 7, 6, 5, 4)),
         "  ... and 3 more",
         *(
             f"  worst: probe{n % 9}/{n:03}-vgg16-none-pixel: distorted at 2, but reference 'gray' at "
@@ -548,7 +548,7 @@ def test_the_summary_is_appended_where_github_shows_it(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(here / "summary.md"))
     suite(*PIXEL, "--gate=strict")
     lines = (here / "summary.md").read_text(encoding="utf-8").splitlines()
-    assert lines[:5] == ["before", "## dps", "", "- strict: 3 of 3 verdicts failed", "  - tiny: 3"]
+    assert lines[:5] == ["before", "## dps", "", "- strict: 3 of 3 verdicts failed", "  - tiny: 3 of 3"]
     assert sum(line.startswith("  - worst: tiny/") for line in lines) == 3
     assert any(line.startswith("|") and "| pixel |" in line for line in lines)
     assert len(lines) < 24  # a screen

@@ -150,44 +150,31 @@ def _judge_repeated(rows: Sequence[Row]) -> GateOutcome:
 
 def _judge_verdicts(configuration: RunConfiguration, rows: Sequence[Row]) -> GateOutcome:
     """Hold all verdicts against the baseline, or against none, where every one must pass."""
-    if configuration.gate == "off":
-        return GateOutcome()
-    by_standing: dict[Standing, list[Row]] = {standing: [] for standing in Standing}
-    for row in rows:
-        if was_measured(row) and row["metric"] != configuration.against:
-            standing = row.get("standing") or baseline.compare(configuration.baseline, row)
-            by_standing[Standing(standing)].append(row)
-    failing = [
-        (row, standing)
-        for standing, rows in by_standing.items()
+    known, requested = configuration.baseline, configuration.gating_requested
+    compared = [
+        (row, Standing(row.get("standing") or baseline.compare(known, row)))
         for row in rows
-        if _fails(configuration, row, standing)
+        if configuration.gate != "off" and was_measured(row) and row["metric"] != configuration.against
     ]
+    new = sum(standing.is_new for _, standing in compared)
+    hint = [HOW_TO_GATE.format(new=new)] if new and not requested else []
+    if not compared or (new == len(compared) and not requested):
+        return GateOutcome(summary=hint)
+    failing = [each for each in compared if _fails(configuration, *each)]
     failing.sort(key=lambda each: -math.inf if each[0].get("margin") is None else each[0]["margin"])
-    texts = list(dict.fromkeys(baseline.in_words(configuration.baseline, *each) for each in failing))
-    total = sum(map(len, by_standing.values()))
-    new = len(by_standing[Standing.NEW_PASSED]) + len(by_standing[Standing.NEW_FAILED])
-    title = f"against the baseline: {', '.join(f'{len(rows)} {s}' for s, rows in by_standing.items() if rows)}"
+    texts = list(dict.fromkeys(baseline.in_words(known, *each) for each in failing))
+    counts = Counter(standing for _, standing in compared if requested or not standing.is_new)
+    title = f"against the baseline: {', '.join(f'{counts[each]} {each}' for each in Standing if counts[each])}"
     if configuration.gate == "strict":
-        title = f"strict: {len(failing)} of {total} verdicts failed"
-    summary = [title, *_by_probe([row for row, _ in failing]), *(f"  worst: {_cut(text)}" for text in texts[:3])]
+        title = f"strict: {len(failing)} of {len(compared)} verdicts failed"
+    shares = _by_probe([row for row, _ in compared], [row for row, _ in failing])
+    summary = [title, *shares, *(f"  worst: {_cut(text)}" for text in texts[:3])]
     lines = [title, *_indented(texts)]
     for standing, remark in REMARKS.items():
-        if changed := by_standing[standing]:
-            command = baseline.update_command(configuration.baseline.where)
-            summary.append(f"{len(changed)} {standing}: {remark.format(command=command)}")
-            lines += [
-                summary[-1],
-                *_indented(baseline.in_words(configuration.baseline, row, standing) for row in changed),
-            ]
-    gated = total > 0 and (configuration.gating_requested or total > new)
-    hint = [HOW_TO_GATE.format(new=new)] if new and not configuration.gating_requested else []
-    return GateOutcome(
-        holds=not failing if gated else None,
-        failed=len(failing),
-        summary=[*(summary if gated else []), *hint],
-        lines=[*(lines if gated else []), *hint],
-    )
+        if changed := [baseline.in_words(known, row, each) for row, each in compared if each is standing]:
+            summary.append(f"{len(changed)} {standing}: {remark.format(command=baseline.update_command(known.where))}")
+            lines += [summary[-1], *_indented(changed)]
+    return GateOutcome(holds=not failing, failed=len(failing), summary=summary + hint, lines=lines + hint)
 
 
 REMARKS = {
@@ -279,13 +266,15 @@ def _failure(title: str, texts: Sequence[str], not_measured: int = 0) -> GateOut
     return GateOutcome(holds=False, not_measured=not_measured, summary=summary, lines=lines)
 
 
-def _by_probe(rows: Sequence[Row]) -> list[str]:
+def _by_probe(compared: Sequence[Row], failing: Sequence[Row]) -> list[str]:
     """Count failures by probe and network, the most first."""
-    counts = Counter((row["probe"], row["network"]) for row in rows)
+    totals = Counter((row["probe"], row["network"]) for row in compared)
+    counts = Counter((row["probe"], row["network"]) for row in failing)
     lines = []
-    for probe, total in Counter(row["probe"] for row in rows).most_common():
-        networks = [f"{count} on {network}" for (of, network), count in counts.items() if of == probe and network]
-        lines.append(f"{probe}: {', '.join(networks) or total}")
+    for name, _ in Counter(row["probe"] for row in failing).most_common():
+        networks = {network: count for (probe, network), count in counts.items() if probe == name}
+        shares = (f"{n} of {totals[name, net]}{f' on {net}' if net else ''}" for net, n in networks.items())
+        lines.append(f"{name}: {', '.join(shares)}")
     return _first(lines, LISTED)
 
 
