@@ -70,7 +70,7 @@ def test_noise_has_the_deviation_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("quality", [5, 50, 90])
 def test_jpeg_loses_what_pillows_jpeg_loses(quality: int) -> None:
-    """Of a smooth picture, so that both round nearly all cosines alike; theirs computes in whole numbers."""
+    """Of a smooth image, so that both round nearly all cosines alike; theirs computes in integers."""
     down, across = np.mgrid[:40, :52]
     pixels = np.stack([4 * across, 6 * down, 255 - 3 * across - down], axis=-1).astype(np.uint8)
     saved = io.BytesIO()

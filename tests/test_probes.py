@@ -175,6 +175,7 @@ def test_a_file_of_a_mebibyte_or_more_is_not_read(here: Path) -> None:
         (OK + "asks: !!bool foo\n", "f.yaml:7: 'foo' is not a valid bool; put text in quotes."),
         (OK + "asks: !!timestamp foo\n", "f.yaml:7: 'foo' is not a valid timestamp; put text in quotes."),
         (OK + "size: " + "9" * 5000 + "\n", "f.yaml:7: '9999999999"),
+        (OK + "size: 0x" + "f" * 5000 + "\n", "f.yaml:7: 0xffffffffffffffffff... is too large a number."),
         (OK + "asks: !!set {a}\n", "f.yaml:7: tag 'tag:yaml.org,2002:set' is not allowed; write plain mappings"),
         (OK + "<<: {asks: a}\n", "f.yaml:7: '<<' merges mappings in YAML, which is not supported here; write the keys"),
         (
@@ -645,7 +646,7 @@ def test_a_parameter_more_leaves_the_images_as_they_were(here: Path) -> None:
 def test_size_is_the_drawn_images_size(here: Path) -> None:
     (case,) = loaded(OK + "size: 64\n")
     assert case.shape == (64, 64)
-    assert {picture.pixels.shape for picture in (case.draw().original, *case.draw().compared)} == {(64, 64, 3)}
+    assert {image.pixels.shape for image in (case.draw().original, *case.draw().compared)} == {(64, 64, 3)}
 
 
 @pytest.mark.parametrize(
@@ -793,7 +794,7 @@ def test_the_thresholds_are_the_published_ones() -> None:
 
 
 def test_a_moved_camera_shows_no_border(built_in: BuiltIn) -> None:
-    """The picture reaches a quarter beyond the frame, so what comes in is more of it, and most of it stays in view."""
+    """The content reaches a quarter beyond the frame, so more of it comes in, and most of it stays in view."""
     for case, triple in of(built_in, "crop_shift"):
         moved = [abs(float(str(triple.drawn[key]))) for key in ("right", "down")]
         assert max(moved) <= 0.1 < (1.25 - 1) / 2, case.name

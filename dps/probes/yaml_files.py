@@ -168,6 +168,8 @@ class _Reader:
         except (ValueError, LookupError, AttributeError):  # such as 2001-99-99: PyYAML takes it for a date
             kind = node.tag.rpartition(":")[2]
             raise self.error(node, f"{node.value!r:.60} is not a valid {kind}; put text in quotes.") from None
+        if isinstance(value, int) and value.bit_length() > 64:  # Python does not even print numbers of 5000 digits
+            raise self.error(node, f"{node.value:.20}... is too large a number.")
         if not isinstance(value, str):
             return value
         try:  # JSON writes a character beyond U+FFFF as two halves
