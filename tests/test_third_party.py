@@ -184,7 +184,7 @@ def test_what_is_kept_depends_on_package_and_weights() -> None:
 
 def test_the_extra_has_every_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {line.partition("=")[0] for line in project["optional-dependencies"]["others"]}
+    declared = {line.partition("=")[0] for line in project["optional-dependencies"]["third-party"]}
     for other in THIRD_PARTY_METRICS.values():
         assert {other.package, other.carrier} <= declared
 
