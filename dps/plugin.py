@@ -32,6 +32,9 @@ CRASH_FOLDER = pytest.StashKey[Path]()
 RECORD = "dps"
 """The user property of a test report that carries plain data to where reports are gathered."""
 
+MOST_FAILURES = 3
+"""Failed cases that pytest shows one by one; of more the report shows counts and the three worst."""
+
 SUITES = locations.data("suites")
 
 
@@ -316,6 +319,7 @@ class Recorder:
         self.gathered = Gathered()
         self.crash_folder = tempfile.TemporaryDirectory(prefix="dps-", ignore_cleanup_errors=True)
         self.crashed: set[str] = set()
+        self.failed_cases: set[str] = set()
         self.broken_off = False
         self.lines: list[str] = []
 
@@ -328,6 +332,8 @@ class Recorder:
             data = properties.get(RECORD, {})
             self.broken_off |= data.pop("broken_off", False)
             self.gathered.add(data)
+            if "case" in data and report.failed:
+                self.failed_cases.add(report.nodeid)
         elif str(report.when) == "???":  # pytest-xdist's report of the item that ended its worker
             self.crashed.add(report.nodeid.partition("[")[2].removesuffix("]"))
 
@@ -370,8 +376,14 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> Iterator[None]:
-        """Show the findings and tables below all failures."""
+        """Show findings and tables below the failures, which are left out where there are many, but for ``-v``."""
+        failed = terminalreporter.stats.get("failed", [])
+        if len(self.failed_cases) > MOST_FAILURES and self.config.option.verbose <= 0:
+            others = [report for report in failed if report.nodeid not in self.failed_cases]
+            terminalreporter.stats["failed"] = others
         yield
+        if failed:
+            terminalreporter.stats["failed"] = failed  # for the counts of the last line
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.config.option.keyword:
             self.lines = [self._nothing_selected()]
         if self.lines:

@@ -279,7 +279,9 @@ def test_a_file_in_place_of_the_report_folder_is_exit_code_4(suite: Suite, pytes
     ],
 )
 def test_a_broken_metric_fails_its_cases_by_name_and_no_others(suite: Suite, name: str, error: str | None) -> None:
-    done = suite("--probes=tiny.yaml", f"--metric=mine.py:{name},mine.py:fine,pixel", "--cases=2", "--gate=strict")
+    done = suite(
+        "--probes=tiny.yaml", f"--metric=mine.py:{name},mine.py:fine,pixel", "--cases=2", "--gate=strict", "-v"
+    )
     assert done.code == 1
     broken = [row for row in done.rows if row["metric"] == f"mine.py:{name}"]
     assert [row["passed"] for row in broken] == [False, False]
@@ -624,3 +626,14 @@ def test_an_item_that_runs_twice_is_looked_up_twice_and_counts_once(suite: Suite
 def test_two_workers_that_both_run_everything_count_each_case_once(suite: Suite) -> None:
     done = suite(*PIXEL, "-n", "2", "--dist=each", "--gate=off")
     assert len(done.rows) == 3
+
+
+@pytest.mark.parametrize("options", [[], ["-n", "2"]])
+def test_many_failed_cases_are_counted_and_the_worst_shown_unless_verbose(suite: Suite, options: list[str]) -> None:
+    failing = ("--probes=tiny.yaml", "--metric=pixel", "--gate=strict", "--cases=12", *options)
+    done = suite(*failing)
+    assert done.outcomes == {"failed": 12}
+    assert "FAILED" not in done.text
+    assert "FAILURES" not in done.text
+    assert len([line for line in done.lines if line.strip().startswith("worst: ")]) == 3
+    assert suite(*failing, "-v").text.count("distorted at") >= 12
