@@ -32,6 +32,9 @@ CRASH_FOLDER = pytest.StashKey[Path]()
 RECORD = "dps"
 """The user property of a test report that carries plain data to where reports are gathered."""
 
+MOST_SIGNS = 50
+"""Dots of progress that a run of the probes shows, however many cases there are."""
+
 MOST_FAILURES = 3
 """Failed cases that pytest shows one by one; of more the report shows counts and the three worst."""
 
@@ -320,6 +323,7 @@ class Recorder:
         self.crash_folder = tempfile.TemporaryDirectory(prefix="dps-", ignore_cleanup_errors=True)
         self.crashed: set[str] = set()
         self.failed_cases: set[str] = set()
+        self.shown, self.step = 0, -(-sum(1 for _ in config.stash[CONFIGURATION].items()) // MOST_SIGNS) or 1
         self.broken_off = False
         self.lines: list[str] = []
 
@@ -336,6 +340,16 @@ class Recorder:
                 self.failed_cases.add(report.nodeid)
         elif str(report.when) == "???":  # pytest-xdist's report of the item that ended its worker
             self.crashed.add(report.nodeid.partition("[")[2].removesuffix("]"))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Show a sign for some of many cases that do not fail, so that all of them fill a line."""
+        if report.when != "call" or report.failed or "test_probe[" not in report.nodeid:
+            return None
+        self.shown = (self.shown + 1) % self.step
+        expected = hasattr(report, "wasxfail")
+        sign = "" if self.shown else "."
+        return ("xfailed", sign, "XFAIL") if expected else ("passed", sign, "PASSED")
 
     def _add_crashed(self) -> None:
         """Add what ended its worker and was not measured by another one."""
