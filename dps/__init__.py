@@ -28,7 +28,7 @@ reference. Imports go down this list and never up; a test holds that:
     baseline, significance
     scores, verdicts
     images
-    errors, files, locations, notes, options, progress, rows
+    errors, files, fingerprint, locations, notes, options, progress, rows
 """
 
 import importlib

@@ -1,28 +1,30 @@
 """Agreement with people: a data set's distances, measured once and kept, and the scores that they give.
 
-DatasetDistances are measured shard by shard, all variants of a network at once, while the next shard's images are read.
+Distances are measured shard by shard, all variants of a network at once, while the next shard's images are read.
 """
 
+import contextlib
 import multiprocessing
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from dps import scores, store
-from dps.bapps.dataset import KINDS, Content, Dataset, Labels, Shard
+from dps import notes, scores, store
+from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Labels, Shard
 from dps.errors import BappsError, DpsError
+from dps.fingerprint import NoFingerprintError
 from dps.measurement import Engine
-from dps.metrics import Variant
+from dps.metrics import AnyMetric, FeatureMetric, Variant, guest
 from dps.progress import progress
 from dps.scores import Estimate
-from dps.store import Key
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -116,13 +118,18 @@ def judges_score(kind: str, judgments: Array) -> Estimate | None:
 class DatasetDistances:
     """The distances of a data set by all variants: looked up in a store, or measured at the first look-up.
 
+    A variant without a key is not kept, and neither is one whose key is another one after it has measured.
+
     Args:
         dataset: what is measured.
         variants: by which; the first look-up of one measures all of its network.
-        engine: gives what measures on a network, or without one; asked only where something has to be measured.
+        engine: returns what measures on a network, or without one; called only where something has to be measured.
         folder: the store; None to keep nothing.
-        keys: of each variant, what its distances depend on; not needed where nothing is kept.
+        key_of: returns a variant's key, see `store.key_of`; not needed without a store.
         shown: whether progress is shown.
+
+    Attributes:
+        not_kept: by the metric's name, why its distances are not kept.
     """
 
     def __init__(
@@ -131,98 +138,141 @@ class DatasetDistances:
         variants: Sequence[Variant],
         engine: Callable[[str | None], Engine],
         folder: Path | None = None,
-        keys: Mapping[Variant, Key] | None = None,
+        key_of: Callable[[Variant], str] | None = None,
         *,
         shown: bool = True,
     ) -> None:
+        self.not_kept: dict[str, str] = {}
         self._dataset = dataset
         self._engine = engine
         self._variants = variants
-        self._keys = keys or {}
+        self._key_of = key_of
+        self._keys: dict[Variant, str | None] = {}
         self._folder = folder
         self._shown = shown
         self._labels: dict[Shard, Labels] = {}
-        self._found: dict[tuple[Shard, Variant], Array | DpsError] = {}
+        self._known: dict[tuple[Shard, Variant], Array | DpsError] = {}
 
     def of(self, subset: Subset, variant: Variant) -> tuple[Array, Array]:
-        """Judgments ``(n,)`` and distances ``(n, compared)``; what is missing is measured.
+        """Return judgments ``(n,)`` and distances ``(n, compared)``; what is missing is measured.
 
         Raises:
             DpsError: a metric broke, images cannot be read, or the store cannot be written.
         """
         self.measure(subset.shards, variant.network, str(subset))
-        found = [self._found[shard, variant] for shard in subset.shards]
-        for each in found:
-            if isinstance(each, DpsError):
-                raise each
-        judgments = np.concatenate([self._labels[shard].judgments for shard in subset.shards])
-        return judgments, np.concatenate([each for each in found if not isinstance(each, DpsError)])
+        distances = []
+        for shard in subset.shards:
+            if isinstance(known := self._known[shard, variant], DpsError):
+                raise known
+            distances.append(known)
+        judgments = [self._labels[shard].judgments for shard in subset.shards]
+        return np.concatenate(judgments), np.concatenate(distances)
 
     def check(self, shards: Sequence[Shard], network: str | None) -> None:
-        """See that all of a network's distances are there.
-
-        Raises:
-            DpsError: the first that there is for want of one.
-        """
+        """Raise the first error that stands for distances of a network's variants, if there is one."""
         for shard in shards:
             for variant in self._variants:
-                if variant.network == network and isinstance(found := self._found[shard, variant], DpsError):
-                    raise found
+                if variant.network == network and isinstance(known := self._known[shard, variant], DpsError):
+                    raise known
 
-    def measure(self, shards: Sequence[Shard], network: str | None, what: str) -> int:
-        """Measure what is not there yet, all variants of one network at once.
+    def measure(self, shards: Sequence[Shard], network: str | None, title: str) -> int:
+        """Measure what is not known yet, all variants of one network at once.
 
         Args:
-            shards: which part of the data set.
+            shards: a part of the data set.
             network: whose variants; None for those without one.
-            what: is measured, for the progress.
+            title: of the progress.
 
         Returns:
             How many shards had to be measured.
 
         Raises:
-            UsageError: the store cannot be written. What was measured before is kept.
+            StoreError: the store cannot be written. What was measured before is kept.
         """
         variants = [variant for variant in self._variants if variant.network == network]
-        missing = {shard: lacking for shard in shards if (lacking := self._lacking(shard, variants))}
+        missing = {shard: unknown for shard in shards if (unknown := self._unknown(shard, variants))}
         images = sum(shard.count * (1 + KINDS[shard.kind]) for shard in missing)
-        with progress(
-            f"{what} on {network}" if network else what, images, "images", shown=self._shown and bool(missing)
-        ) as advance:
+        title = f"{title} on {network}" if network else title
+        with progress(title, images, "images", shown=self._shown and bool(missing)) as advance:
             for shard, content in _read(self._dataset, list(missing)):
                 self._measure(shard, content, missing[shard])
                 advance(shard.count * (1 + KINDS[shard.kind]))
         return len(missing)
 
-    def _lacking(self, shard: Shard, variants: Sequence[Variant]) -> list[Variant]:
-        """Which variants are neither known nor in the store; what is in the store becomes known."""
-        unknown = [variant for variant in variants if (shard, variant) not in self._found]
+    def _unknown(self, shard: Shard, variants: Sequence[Variant]) -> list[Variant]:
+        """Return the variants that are neither known nor in the store; what is in the store becomes known."""
+        unknown = [variant for variant in variants if (shard, variant) not in self._known]
         if not unknown or self._folder is None:
             return unknown
         try:
             labels = self._labels[shard] = self._labels.get(shard) or shard.look()
         except BappsError as error:
-            self._found |= dict.fromkeys([(shard, variant) for variant in unknown], error)
+            self._known |= dict.fromkeys([(shard, variant) for variant in unknown], error)
             return []
         for variant in unknown:
-            kept = store.look_up(self._folder, self._keys[variant].of(labels.digest))
-            if kept is not None and kept.shape == (shard.count, KINDS[shard.kind]):
-                self._found[shard, variant] = kept
-        return [variant for variant in unknown if (shard, variant) not in self._found]
+            if (key := self._key(variant)) is not None:
+                kept = store.look_up(self._folder, key, labels.digest)
+                if kept is not None and kept.shape == (shard.count, KINDS[shard.kind]):
+                    self._known[shard, variant] = kept
+        return [variant for variant in unknown if (shard, variant) not in self._known]
 
     def _measure(self, shard: Shard, content: Content | BappsError, variants: Sequence[Variant]) -> None:
         if isinstance(content, BappsError):
-            self._found |= dict.fromkeys([(shard, variant) for variant in variants], content)
+            self._known |= dict.fromkeys([(shard, variant) for variant in variants], content)
             return
         self._labels[shard] = content.labels
         for variant, distances in self._engine(variants[0].network).measure_stack(content.images, variants).items():
-            if self._folder is not None and not isinstance(distances, DpsError):
-                store.keep(self._folder, self._keys[variant].of(content.labels.digest), distances)
-            self._found[shard, variant] = distances
+            self._known[shard, variant] = distances
+            if self._folder is not None and not isinstance(distances, DpsError) and self._is_keyed(variant):
+                store.keep(self._folder, self._keys[variant] or "", content.labels.digest, distances)
+
+    def _key(self, variant: Variant) -> str | None:
+        """Return a variant's key after a first call, at which many metrics load what they need; None without one."""
+        if variant not in self._keys:
+            try:
+                if not store.is_fixed(variant.metric):
+                    _rehearse(variant.metric)
+                assert self._key_of is not None
+                self._keys[variant] = self._key_of(variant)
+            except NoFingerprintError as error:
+                self._forget(variant, str(error))
+        return self._keys[variant]
+
+    def _is_keyed(self, variant: Variant) -> bool:
+        """Return whether a variant has a key, and that after measuring still the same one."""
+        if self._keys.get(variant) is None or store.is_fixed(variant.metric):
+            return self._keys.get(variant) is not None
+        try:
+            assert self._key_of is not None
+            if self._key_of(variant) == self._keys[variant]:
+                return True
+            self._forget(variant, "its state changes while it measures")
+        except NoFingerprintError as error:
+            self._forget(variant, str(error))
+        return False
+
+    def _forget(self, variant: Variant, reason: str) -> None:
+        self._keys[variant] = None
+        self.not_kept.setdefault(variant.metric.name, reason)
+        notes.add_text(store.not_kept(variant.metric.name, reason))
+
+
+def _rehearse(metric: AnyMetric) -> None:
+    """Call a user's functions once, and refuse those that draw random numbers; what they raise is found later."""
+    images = torch.linspace(0, 1, 2 * 3 * SIZE * SIZE, dtype=torch.float32, device="cpu").view(2, 3, SIZE, SIZE)
+    before = guest.random_state()
+    with contextlib.suppress(Exception, SystemExit):
+        if isinstance(metric, FeatureMetric):
+            for term in metric.terms:
+                term.represent(images.clone())
+        else:
+            metric(images[:1], images[1:])
+    if guest.random_state() != before:
+        raise NoFingerprintError("it draws random numbers")
 
 
 class _Reading:
-    """Shards as a `torch.utils.data.DataLoader` reads them; one that is wrong comes out as its error."""
+    """Shards as a `torch.utils.data.DataLoader` reads them; an error of one stands in its place."""
 
     def __init__(self, dataset: Dataset, shards: Sequence[Shard]) -> None:
         self.numbers = [dataset.shards.index(shard) for shard in shards]

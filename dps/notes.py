@@ -1,4 +1,4 @@
-"""Notes: what a run says once about its input files, without failing."""
+"""Notes: what a run says once about its input, without failing."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ MOST_NAMES = 3
 """Number of files that a note names."""
 
 _files: dict[tuple[str, str], dict[Path, None]] = {}
+_texts: dict[str, None] = {}
 
 
 def add(kind: str, path: Path, effect: str) -> None:
@@ -19,12 +20,20 @@ def add(kind: str, path: Path, effect: str) -> None:
     _files.setdefault((kind, effect), {})[path] = None
 
 
+def add_text(text: str) -> None:
+    """Note something that is not about a file, once however often it is said."""
+    _texts[text] = None
+
+
 def lines() -> list[str]:
-    """Return one line for each kind of note: ``alpha channel dropped in 2 files (a.png, b.png): ...``."""
+    """Return one line for each note, those on files as ``alpha channel dropped in 2 files (a.png, b.png): ...``."""
     return [
-        f"{kind} {len(paths)} {'file' if len(paths) == 1 else 'files'} "
-        f"({', '.join([*map(str, list(paths)[:MOST_NAMES]), *['...'][: len(paths) > MOST_NAMES]])}): {effect}"
-        for (kind, effect), paths in sorted(_files.items())
+        *_texts,
+        *(
+            f"{kind} {len(paths)} {'file' if len(paths) == 1 else 'files'} "
+            f"({', '.join([*map(str, list(paths)[:MOST_NAMES]), *['...'][: len(paths) > MOST_NAMES]])}): {effect}"
+            for (kind, effect), paths in sorted(_files.items())
+        ),
     ]
 
 
@@ -37,3 +46,4 @@ def about(path: Path) -> str:
 def clear() -> None:
     """Forget all notes, before another run in the same process."""
     _files.clear()
+    _texts.clear()

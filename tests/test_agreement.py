@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import agreement, metrics, store
+from dps import agreement, metrics, notes, store
 from dps.agreement import DatasetDistances, Subset, subsets_of
 from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Dataset
@@ -202,74 +202,161 @@ def counting(calls: list[str | None]) -> Callable[[str | None], Engine]:
     return engine
 
 
-def keys(chosen: list[Variant]) -> dict[Variant, store.Key]:
-    return {
-        v: store.key_of(v, weights_sha256=None, reduction="sum", preprocessing="none", device="cpu") for v in chosen
-    }
+def kept_in(
+    folder: Path, dataset: Dataset, chosen: list[Variant], engine: Callable[[str | None], Engine] | None = None
+) -> DatasetDistances:
+    """Distances with a store."""
+    key_of = functools.partial(store.key_of, weights_sha256=None, reduction="sum", preprocessing="none", device="cpu")
+    return DatasetDistances(dataset, chosen, engine or counting([]), store.prepare(folder), key_of)
 
 
 def test_what_is_kept_is_not_measured_again(written: Path, tmp_path: Path) -> None:
     dataset = folders.read(written)
-    folder = store.prepare(tmp_path / "store")
     calls: list[str | None] = []
-    first = DatasetDistances(dataset, [PIXEL], counting(calls), folder, keys([PIXEL]))
+    first = kept_in(tmp_path / "store", dataset, [PIXEL], counting(calls))
     assert first.measure(dataset.shards, None, "first") == 6
     assert len(calls) == 6
     never = functools.partial(pytest.fail, "measured again")
-    second = DatasetDistances(folders.read(written), [PIXEL], never, folder, keys([PIXEL]))
+    second = kept_in(tmp_path / "store", folders.read(written), [PIXEL], never)
     for subset in subsets_of(dataset):
         for mine, theirs in zip(first.of(subset, PIXEL), second.of(subset, PIXEL), strict=True):
             assert mine.tobytes() == theirs.tobytes()
 
 
-def test_a_run_that_breaks_off_keeps_what_it_has_and_the_next_one_goes_on(written: Path, tmp_path: Path) -> None:
-    folder = store.prepare(tmp_path / "store")
+def test_a_run_that_is_interrupted_keeps_what_it_has_and_the_next_one_continues(written: Path, tmp_path: Path) -> None:
     calls: list[str | None] = []
 
-    def gives_up(network: str | None) -> Engine:
+    def interrupted(network: str | None) -> Engine:
         if len(calls) == 3:
             raise KeyboardInterrupt
         return counting(calls)(network)
 
     dataset = folders.read(written)
     with pytest.raises(KeyboardInterrupt):
-        DatasetDistances(dataset, [PIXEL], gives_up, folder, keys([PIXEL])).measure(dataset.shards, None, "first")
-    rest = DatasetDistances(dataset, [PIXEL], counting([]), folder, keys([PIXEL]))
-    assert rest.measure(dataset.shards, None, "rest") == 3
+        kept_in(tmp_path / "store", dataset, [PIXEL], interrupted).measure(dataset.shards, None, "first")
+    assert kept_in(tmp_path / "store", dataset, [PIXEL]).measure(dataset.shards, None, "rest") == 3
+
+
+def blue(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b)[:, 2].abs().mean((1, 2))
+
+
+def image_variant(distance: Callable[[Tensor, Tensor], Tensor], name: str = "mine") -> Variant:
+    return Variant(metric=Metric(name=name, distance=distance), network=None, normalization=None)
 
 
 def test_a_second_metric_measures_only_itself(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def blue(a: Tensor, b: Tensor) -> Tensor:
-        return (a - b)[:, 2].abs().mean((1, 2))
-
-    second = Variant(metric=Metric(name="blue", distance=blue), network=None, normalization=None)
+    second = image_variant(blue, "blue")
     dataset = folders.read(written)
-    folder = store.prepare(tmp_path / "store")
-    DatasetDistances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "one")
-    asked: list[list[str]] = []
+    kept_in(tmp_path / "store", dataset, [PIXEL]).measure(dataset.shards, None, "one")
+    measured: list[list[str]] = []
     real = Engine.measure_stack
 
     def watched(self: Engine, images: Any, chosen: Any) -> Any:
-        asked.append([variant.metric.name for variant in chosen])
+        measured.append([variant.metric.name for variant in chosen])
         return real(self, images, chosen)
 
     monkeypatch.setattr(Engine, "measure_stack", watched)
-    both = DatasetDistances(dataset, [PIXEL, second], counting([]), folder, keys([PIXEL, second]))
-    assert both.measure(dataset.shards, None, "two") == 6
-    assert asked == [["blue"]] * 6
+    assert kept_in(tmp_path / "store", dataset, [PIXEL, second]).measure(dataset.shards, None, "two") == 6
+    assert measured == [["blue"]] * 6
 
 
 def test_a_damaged_file_is_measured_again(written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = folders.read(written)
-    folder = store.prepare(tmp_path / "store")
-    DatasetDistances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "one")
-    file = next(folder.glob("??/*.safetensors"))
+    kept_in(tmp_path / "store", dataset, [PIXEL]).measure(dataset.shards, None, "one")
+    file = next((tmp_path / "store").glob("??/*.npy"))
     file.write_bytes(file.read_bytes()[:-3])
-    assert (
-        DatasetDistances(dataset, [PIXEL], counting([]), folder, keys([PIXEL])).measure(dataset.shards, None, "two")
-        == 1
-    )
+    assert kept_in(tmp_path / "store", dataset, [PIXEL]).measure(dataset.shards, None, "two") == 1
     assert "damaged" in caplog.text
+
+
+@pytest.fixture
+def no_notes() -> Iterator[None]:
+    notes.clear()
+    yield
+    notes.clear()
+
+
+class Loading:
+    """A metric that loads what it needs at its first call."""
+
+    def __init__(self) -> None:
+        self.scale: float | None = None
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        if self.scale is None:
+            self.scale = 2.0
+        return self.scale * (a - b).abs().mean((1, 2, 3))
+
+
+def test_what_a_metric_loads_at_its_first_call_is_part_of_its_key(written: Path, tmp_path: Path) -> None:
+    dataset = folders.read(written)
+    for expected in (6, 0):  # a second run loads it again
+        distances = kept_in(tmp_path / "store", dataset, [image_variant(Loading())])
+        assert distances.measure(dataset.shards, None, "run") == expected
+        assert distances.not_kept == {}
+
+
+class Counting:
+    """A metric whose answer depends on how often it was called."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        self.calls += 1
+        return self.calls * (a - b).abs().mean((1, 2, 3))
+
+
+RANDOM = torch.nn.Dropout(0.5)
+
+
+def random(a: Tensor, b: Tensor) -> Tensor:
+    return RANDOM(a - b).abs().mean((1, 2, 3))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("distance", "reason"), [(Counting(), "its state changes while it measures"), (random, "it draws random numbers")]
+)
+def test_what_shows_only_in_a_call_is_not_kept_and_the_run_says_so(
+    written: Path, tmp_path: Path, no_notes: None, distance: Any, reason: str
+) -> None:
+    dataset = folders.read(written)
+    for _ in range(2):
+        distances = kept_in(tmp_path / "store", dataset, [image_variant(distance), PIXEL])
+        distances.measure(dataset.shards, None, "run")
+        assert distances.not_kept == {"mine": reason}
+        assert store.size(tmp_path / "store")[0] == 6  # of pixel
+    assert notes.lines() == [f"metric 'mine': its distances are not kept between runs, since {reason}."]
+
+
+def test_a_metric_that_cannot_be_kept_is_measured_in_each_run(written: Path, tmp_path: Path, no_notes: None) -> None:
+    """Or refused, where all that is asked for is to fill a store."""
+    (tmp_path / "scaled.py").write_text(
+        "from pathlib import Path\n"
+        "def distance(a, b):\n"
+        "    scale = float(Path(__file__).with_name('scale.txt').read_text())\n"
+        "    return scale * (a - b).abs().mean((1, 2, 3))\n",
+        encoding="utf-8",
+    )
+    found = []
+    for scale in ("1", "2"):
+        (tmp_path / "scale.txt").write_text(scale, encoding="utf-8")
+        configuration = configure_measurement(
+            options(bapps=str(written), store=str(tmp_path / "store"), metric=[f"{tmp_path / 'scaled.py'}:distance"])
+        )
+        assert configuration.dataset is not None
+        (variant,) = configuration.variants
+        (line,) = notes.lines()
+        assert line.startswith(
+            f"metric {variant.metric.name!r}: its distances are not kept between runs, since distance"
+        )
+        distances = configuration.distances([variant], lambda _: Engine())
+        found.append(distances.of(subsets_of(configuration.dataset)[0], variant)[1])
+        with pytest.raises(UsageError, match="its distances are not kept between runs, since distance uses read_text"):
+            list(measure_shards(configuration))
+    assert found[1] == pytest.approx(2 * found[0])
+    assert store.size(tmp_path / "store") == (0, 0)
 
 
 def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp_path: Path) -> None:
@@ -406,60 +493,72 @@ def test_a_metric_that_breaks_ends_measuring_in_one_line(written: Path, tmp_path
         list(measure_shards(configure_measurement(asked)))
 
 
-def test_torchrun_goes_on_after_a_worker_died_and_suites_then_only_read(written: Path, tmp_path: Path) -> None:
-    """Worker 1 dies once, when it has measured the first of its three shards; the tally has a line for each call."""
-    (tmp_path / "mortal.py").write_text(
-        "import os, pathlib\n"
-        "def mortal(a, b):\n"
-        "    here, rank = pathlib.Path(__file__).parent, os.environ.get('RANK')\n"
-        "    tally, died = here / f'tally-{rank}', here / 'died'\n"
-        "    if rank == '1' and tally.exists() and not died.exists():\n"
-        "        died.touch()\n"
-        "        os.kill(os.getpid(), 9)\n"
-        "    with tally.open('a') as file:\n"
-        "        file.write('measured\\n')\n"
-        "    return (a - b).square().mean((1, 2, 3))\n",
-        encoding="utf-8",
-    )
-    common = ["--bapps", str(written), "--store", str(tmp_path / "store"), "--metric", f"{tmp_path}/mortal.py:mortal"]
+MORTAL = """
+import os, pathlib, sys, time
+import pytest
+from dps.cli import main
+from dps.measurement import Engine
+
+here, rank, measure_stack = pathlib.Path(__file__).parent, os.environ.get("RANK", ""), Engine.measure_stack
+
+
+def mortal(self, images, variants):
+    tally, died = here / f"tally{rank}", here / "died"
+    done = len(tally.read_text()) if tally.exists() else 0
+    if done == int(os.environ["DIES_AFTER"]) and rank in ("", "1") and not died.exists():
+        died.touch()
+        time.sleep(float(os.environ.get("SLEEPS", 0)))
+        os.kill(os.getpid(), 9)
+    tally.write_text("x" * (done + 1))
+    return measure_stack(self, images, variants)
+
+
+Engine.measure_stack = mortal
+if __name__ == "__main__":
+    sys.exit(pytest.main(sys.argv[2:]) if sys.argv[1] == "pytest" else main())
+"""
+"""dps, killed once when so many shards are measured; the tally has a letter for each measured shard."""
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> str:
+    script = tmp_path / "mortal.py"
+    script.write_text(MORTAL, encoding="utf-8")
+    return str(script)
+
+
+def test_torchrun_continues_after_a_worker_died_and_suites_then_only_read(
+    written: Path, tmp_path: Path, mortal: str
+) -> None:
+    """Worker 1 dies once, when it has measured the first of its three shards."""
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2", "--master-port", "0"]
     done = subprocess.run(
-        [sys.executable, *torchrun, "-m", "dps", "measure", *common],
-        capture_output=True, text=True, check=False, timeout=240,
+        [sys.executable, *torchrun, mortal, "measure", "--bapps", str(written), "--store", str(tmp_path / "store"),
+         "--metric", "pixel"],
+        capture_output=True, text=True, check=False, timeout=240, env={**os.environ, "DIES_AFTER": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "died").exists()
     assert "worker 1 of 2, no network: 2 shards measured, 1 of 3 were in the store" in done.stdout
     assert "worker 0 of 2: done" in done.stdout
-    assert (tmp_path / "tally-1").read_text() == "measured\n" * 3  # none twice
+    assert (tmp_path / "tally1").read_text() == "xxx"  # none twice
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
     assert len(files) == 6
-    configuration = configure_measurement(
-        options(bapps=str(written), store=str(tmp_path / "store"), metric=[f"{tmp_path}/mortal.py:mortal"])
-    )
-    assert configuration.dataset is not None
+    configuration = question_of(written, tmp_path / "store")
     distances = configuration.distances(configuration.variants, functools.partial(pytest.fail, "measured"))
-    (variant,) = configuration.variants
-    assert [len(distances.of(subset, variant)[0]) for subset in subsets_of(folders.read(written))] == [
-        5,
-        5,
-        5,
-        5,
-        4,
-        4,
-        8,
-    ]
+    subsets = subsets_of(folders.read(written))
+    assert [len(distances.of(subset, PIXEL)[0]) for subset in subsets] == [5, 5, 5, 5, 4, 4, 8]
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
 
 
-def test_readers_end_with_a_run_that_is_killed(written: Path, tmp_path: Path) -> None:
-    """The metric is killed while shards wait to be handed over; its readers hold the pipe open until they end."""
-    (tmp_path / "dies.py").write_text(
-        "import os, time\ndef dies(a, b):\n    time.sleep(1)\n    os.kill(os.getpid(), 9)\n", encoding="utf-8"
-    )
-    command = [sys.executable, "-m", "dps", "measure", "--bapps", str(written), "--store", str(tmp_path / "store"),
-               "--metric", f"{tmp_path / 'dies.py'}:dies"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as killed:
+def test_readers_end_with_a_run_that_is_killed(written: Path, tmp_path: Path, mortal: str) -> None:
+    """It is killed while shards wait to be handed over; its readers hold the pipe open until they end."""
+    command = [sys.executable, mortal, "measure", "--bapps", str(written), "--store", str(tmp_path / "store"),
+               "--metric", "pixel"]  # fmt: skip
+    environment = {**os.environ, "DIES_AFTER": "0", "SLEEPS": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+    ) as killed:
         try:
             killed.communicate(timeout=60)
         finally:
@@ -468,29 +567,20 @@ def test_readers_end_with_a_run_that_is_killed(written: Path, tmp_path: Path) ->
     assert killed.returncode == -signal.SIGKILL
 
 
-def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text(
-        "import os, pathlib\n"
-        "def slow(a, b):\n"
-        "    tally = pathlib.Path(__file__).with_suffix('.txt')\n"
-        "    done = len(tally.read_text()) if tally.exists() else 0\n"
-        "    if done == 3 and os.environ.get('KILL'):\n"
-        "        os.kill(os.getpid(), 9)\n"
-        "    tally.write_text('x' * (done + 1))\n"
-        "    return (a - b).square().mean((1, 2, 3))\n",
-        encoding="utf-8",
-    )
+def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path: Path, mortal: str) -> None:
     root = Path(__file__).resolve().parents[1]
-    command = [sys.executable, "-m", "pytest", "suites/test_bapps.py", "-q", "-p", "no:cacheprovider", "--bapps",
+    command = [sys.executable, mortal, "pytest", "suites/test_bapps.py", "-q", "-p", "no:cacheprovider", "--bapps",
                str(written), "--store", str(tmp_path / "store"), "--report-dir", str(tmp_path / "report"),
-               "--metric", f"{tmp_path / 'slow.py'}:slow"]  # fmt: skip
-    killed = subprocess.run(command, cwd=root, env={**os.environ, "KILL": "1"}, capture_output=True, check=False)
-    assert killed.returncode == -9
-    assert len(list((tmp_path / "store").glob("??/*.safetensors"))) == 3
-    subprocess.run(command, cwd=root, capture_output=True, check=True)
-    assert (tmp_path / "slow.txt").read_text() == "x" * 6  # one call for each of six shards, none twice
+               "--metric", "pixel"]  # fmt: skip
+    run = functools.partial(
+        subprocess.run, command, cwd=root, capture_output=True, env={**os.environ, "DIES_AFTER": "3"}
+    )
+    assert run().returncode == -9
+    assert store.size(tmp_path / "store")[0] == 3
+    run(check=True)
+    assert (tmp_path / "tally").read_text() == "x" * 6  # one for each of six shards, none twice
     resumed = (tmp_path / "report" / "results.json").read_bytes()
     store.remove(tmp_path / "store")
-    subprocess.run(command, cwd=root, capture_output=True, check=True)
+    run(check=True)
     assert (tmp_path / "report" / "results.json").read_bytes() == resumed
-    assert len(json.loads(resumed)["scores"]) == 7 + 4 + 2  # subsets_of, the judges', and the means of both
+    assert len(json.loads(resumed)["scores"]) == 7 + 4 + 2  # subsets, the judges', and the means of both

@@ -115,7 +115,7 @@ DOORS = {
         f"dps.cli.{name}"
         for name in ("inspection", "people", "probe_files", "reporting", "resources", "shared", "testing")
     },
-    "safetensors": {"dps.weights", "dps.store"},
+    "safetensors": {"dps.weights"},
     "pickle": {"dps.weights"},
     "hypothesis": {"dps.image_pairs", "dps.invariants", "dps.falsify"},
     "lpips": set[str](),

@@ -1,7 +1,6 @@
 """The suites as a user runs them: exit codes, ids, what is written, and what is never done."""
 
 import math
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -54,18 +53,26 @@ def two_axes(features):
 
 FULL = """
 import errno, os, pathlib
+from dps import store
 
-calls, sync = 0, os.fsync
+keep, kept = store.keep, []
 
-def full(a, b):
-    global calls
-    calls += 1
-    os.fsync = no_room if calls > 2 and not pathlib.Path("room").exists() else sync
-    return (a - b).square().mean((1, 2, 3))
+def keep_while_there_is_room(*arguments):
+    kept.append(arguments)
+    sync = os.fsync
+    os.fsync = sync if len(kept) <= 2 or pathlib.Path("room").exists() else no_room
+    try:
+        keep(*arguments)
+    finally:
+        os.fsync = sync  # the report goes to another disk
 
 def no_room(_file):
-    os.fsync = sync  # the report goes to another disk
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+store.keep = keep_while_there_is_room
+
+def full(a, b):
+    return (a - b).square().mean((1, 2, 3))
 """
 
 
@@ -224,7 +231,7 @@ def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
         (["--require=tony>=1"], "--require 'tony>=1': unknown probe or score 'tony'. Did you mean 'tiny'? Known: tiny"),
         (["--bapps=nowhere"], "nowhere: no such folder. Get BAPPS with: dps bapps fetch nowhere"),
         (["--rank-flips"], "--rank-flips: needs triplets; pass --bapps DIR, too."),
-        (["--store=other"], "other: a store of version 7, but this dps keeps version 1. Name another folder"),
+        (["--store=other"], "other: a store of version 7, but this dps has version 2. Name another folder"),
         (["--store=mine.py"], "mine.py: the store cannot be written (File exists)"),
         (["--require=tiny>=2"], "--require 'tiny>=2': write PROBE>=X with X from 0 to 1"),
     ],
@@ -400,7 +407,7 @@ def test_a_full_disk_ends_the_run_with_exit_code_1_and_keeps_what_was_measured(
     """Of four families of triplets the third finds no room, on both workers if there are two."""
     folders.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "drawn")
     (pytester.path / "full.py").write_text(FULL, encoding="utf-8")
-    monkeypatch.setattr(os, "fsync", os.fsync)  # put back what the metric puts in its place
+    monkeypatch.setattr(store, "keep", store.keep)  # put back what the metric's file puts in its place
     options = ["--bapps=drawn", "--store=store", "--metric=full.py:full"]
     broken_off = suite(*options, "-n", processes, paths=(str(SUITES / "test_bapps.py"),))
     assert broken_off.code == 1
@@ -409,13 +416,13 @@ def test_a_full_disk_ends_the_run_with_exit_code_1_and_keeps_what_was_measured(
     assert "interrupted: what was measured of synthetic is kept in store; the same" in broken_off.text
     assert "Traceback" not in broken_off.text
     assert "During handling" not in broken_off.text
-    kept = len(list(store.kept(pytester.path / "store")))
+    kept = store.size(pytester.path / "store")[0]
     assert kept >= 2
     assert len(broken_off.results["scores"]) < 15
     (pytester.path / "room").touch()
     done = suite(*options, paths=(str(SUITES / "test_bapps.py"),))
     assert (done.code, done.outcomes["passed"]) == (0, 7)
-    assert len(list(store.kept(pytester.path / "store"))) == 6 > kept
+    assert store.size(pytester.path / "store")[0] == 6 > kept
     assert "interrupted" not in done.results["run"]
 
 

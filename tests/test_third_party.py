@@ -15,7 +15,7 @@ from torch import Tensor
 from dps import metrics, networks, store, weights
 from dps.cli import main
 from dps.errors import DpsError, UsageError, WeightsError
-from dps.metrics import FeatureMetric, Metric, Variant, third_party, user_defined
+from dps.metrics import FeatureMetric, Metric, third_party, user_defined
 from dps.metrics.third_party import THIRD_PARTY_METRICS
 from tests.running import ROOT, Suite, suite  # noqa: F401 - a fixture
 
@@ -238,11 +238,6 @@ def test_a_registered_name_is_a_metric_or_a_comparison(monkeypatch: pytest.Monke
     assert [term.name for term in (*alone.terms, *total.terms)] == ["strongest", "spatial", "strongest"]
     assert alone.terms[0].comparison is strongest
     assert dict(metrics.listed())["l1"] == "Registered by a package: tests.test_third_party:l1."
-    key = store.key_of(
-        Variant(metric=metric, network=None, normalization=None),
-        weights_sha256=None, reduction="sum", preprocessing="none", device="cpu",
-    )  # fmt: skip
-    assert key.metric == "l1"
 
 
 def test_a_registered_name_never_hides_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,22 +69,22 @@ STORE = click.option(
 @STORE
 @click.pass_context
 def store(ctx: click.Context, place: Path | None) -> None:
-    """Show the measured distances that are kept, and how large they are."""
+    """Show how many measured distances are kept."""
     from dps import store as library
 
     ctx.obj = place or library.default_folder()
     if ctx.invoked_subcommand is None:
-        kept = list(library.kept(ctx.obj)) if ctx.obj.is_dir() else []
-        click.echo(f"{ctx.obj}: {len(kept)} shards, {sum(each.size for each in kept):,} bytes")
+        shards, size = library.size(ctx.obj)
+        click.echo(f"{ctx.obj}: {shards} shards, {size:,} bytes")
 
 
 @store.command()
 @click.pass_obj
 def remove(place: Path) -> None:
-    """Remove all that is kept."""
+    """Remove everything that is kept."""
     from dps import store as library
 
-    files, size = library.remove(place) if place.is_dir() else (0, 0)
+    files, size = library.remove(place)
     click.echo(f"{place}: {files} files removed, {size:,} bytes")
 
 
@@ -107,7 +107,7 @@ def measure(**options: Any) -> None:
 
     Under torchrun each worker takes its share of the shards, on the GPU of its local rank, and writes them to the
     store; on many machines, let the store be a folder that all of them see. What is there is never measured again, so
-    a run that was broken off goes on. Then "pytest suites/ --bapps DIR --store STORE" only reads.
+    the same command continues an interrupted run. Then "pytest suites/ --bapps DIR --store STORE" only reads.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps.session.configuration import configure_measurement
     from dps.session.worker import measure_shards
@@ -121,6 +121,8 @@ def measure(**options: Any) -> None:
         for line in measure_shards(configuration, worker, workers):
             click.echo(line)
     except KeyboardInterrupt:
-        click.echo(f"interrupted: what was measured is in {configuration.store}; the same command goes on from there.")
+        click.echo(
+            f"interrupted: what was measured is in {configuration.store}; the same command continues from there."
+        )
         sys.exit(INTERRUPTED)
     click.echo(f"worker {worker} of {workers}: done, kept in {configuration.store}")

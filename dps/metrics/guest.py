@@ -100,3 +100,10 @@ def call(function: Callable[..., object], *inputs: Tensor) -> object:
     if not all(torch.equal(tensor, copy) for tensor, copy in zip(inputs, copies, strict=True)):
         raise ChangedInputError("changed its input; it must leave it as it is")
     return result
+
+
+def random_state() -> str:
+    """Return the states of the guests' global random number generators, which change when a guest draws from one."""
+    python, numpy, torch_state = _guests_states
+    numbers = numpy.state["state"]
+    return repr((python, numbers["pos"], numbers["key"].tobytes(), torch_state.numpy().tobytes()))

@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -18,12 +18,12 @@ from dps.bapps.dataset import Dataset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, unknown
+from dps.fingerprint import NoFingerprintError
 from dps.measurement import IMAGES_AT_ONCE, Engine
-from dps.metrics import Metric, Variant
+from dps.metrics import AnyMetric, Metric, Variant
 from dps.networks import NETWORKS
 from dps.options import Options
 from dps.probes import Case, Probe
-from dps.store import Key
 from dps.weights import Weights
 
 GATES = ("baseline", "strict", "off")
@@ -66,6 +66,7 @@ class RunConfiguration:
         reduction, device, gate, report_dir: as the options of those names.
         dataset: with judgments, BAPPS or the synthetic stand-in; None where no scores were asked for.
         store: where distances of the data set are kept; None to keep none.
+        not_kept: by the name of a metric whose distances cannot be kept there, the reason.
         probes: in order of their files.
         batches: all cases, those in one batch measured at once, see `batches_of`.
         cases: the option of this name; None for as many as the probes declare.
@@ -84,6 +85,7 @@ class RunConfiguration:
     device: str
     dataset: Dataset | None = None
     store: Path | None = None
+    not_kept: Mapping[str, str] = field(default_factory=dict)
     probes: tuple[Probe, ...] = ()
     batches: tuple[Batch, ...] = field(default=(), repr=False)
     cases: int | None = None
@@ -152,10 +154,10 @@ class RunConfiguration:
     ) -> DatasetDistances:
         """Return the distances of the data set by some of the variants; see `agreement.DatasetDistances`."""
         assert self.dataset is not None
-        keys = {} if self.store is None else {variant: self._key(variant) for variant in variants}
-        return DatasetDistances(self.dataset, variants, engine, self.store, keys, shown=shown)
+        return DatasetDistances(self.dataset, variants, engine, self.store, self.key_of, shown=shown)
 
-    def _key(self, variant: Variant) -> Key:
+    def key_of(self, variant: Variant) -> str:
+        """Return the key of a variant's distances, see `store.key_of`."""
         return store.key_of(
             variant,
             weights_sha256=None if variant.network is None else self.weights[variant.network].sha256,
@@ -241,10 +243,15 @@ def configure_measurement(options: Options) -> RunConfiguration:
     variants = metrics.variants(chosen, chosen_networks, normalizations)
     check_name("reduction", options.reduction, REDUCTIONS)
     dataset = _dataset(options)
+    folder = _store(options)
+    not_kept = {} if folder is None else dict(_not_kept(chosen))
+    for name, reason in not_kept.items():
+        notes.add_text(store.not_kept(name, reason))
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
     return RunConfiguration(
         dataset=dataset,
-        store=_store(options),
+        store=folder,
+        not_kept=not_kept,
         variants=tuple(variants),
         weights={name: networks.find_weights(name, options.weights) for name in needed},
         reduction=options.reduction,
@@ -359,6 +366,15 @@ def _store(options: Options) -> Path | None:
     if options.bapps is None or _names_synthetic(options.bapps):
         return None
     return store.prepare(store.default_folder())
+
+
+def _not_kept(chosen: Iterable[AnyMetric]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each metric whose distances cannot be kept between runs, and why."""
+    for metric in chosen:
+        try:
+            store.definition(metric)
+        except NoFingerprintError as error:
+            yield metric.name, str(error)
 
 
 _FLOOR = re.compile(r"(?P<name>[^<>=]+)(?P<sign>[<>]=)(?P<limit>.+)")

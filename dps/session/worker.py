@@ -1,8 +1,10 @@
 """One of many workers that measure a data set into a store."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from dps import store
+from dps.errors import UsageError
 from dps.session.configuration import RunConfiguration
 
 
@@ -12,25 +14,32 @@ def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: in
     Nothing is shared between workers but the store: worker i of n takes every n-th shard from the i-th on.
 
     Args:
-        configuration: with a store.
-        worker: which one this is, from 0.
-        workers: how many there are.
+        configuration: with a data set and a store.
+        worker: the number of this worker, from 0.
+        workers: the number of workers.
 
     Yields:
         A line for each network, when its share is done.
 
     Raises:
-        DpsError: a metric broke, images cannot be read, or the store cannot be written.
+        DpsError: a metric broke or cannot be kept, images cannot be read, or the store cannot be written.
     """
     assert configuration.dataset is not None
+    _check_kept(configuration.not_kept)
     shards = configuration.dataset.shards[worker::workers]
-    by_network = configuration.distances(
-        configuration.variants, functools.cache(configuration.engine), shown=worker == 0
-    )
+    engine = functools.cache(configuration.engine)
+    distances = configuration.distances(configuration.variants, engine, shown=worker == 0)
     for network in dict.fromkeys(variant.network for variant in configuration.variants):
-        measured = by_network.measure(shards, network, configuration.dataset.name)
-        by_network.check(shards, network)
+        measured = distances.measure(shards, network, configuration.dataset.name)
+        distances.check(shards, network)
+        _check_kept(distances.not_kept)
         yield (
             f"worker {worker} of {workers}, {network or 'no network'}: {measured} shards measured, "
             f"{len(shards) - measured} of {len(shards)} were in the store"
         )
+
+
+def _check_kept(not_kept: Mapping[str, str]) -> None:
+    """Refuse to measure into a store what cannot be kept there."""
+    for name, reason in not_kept.items():
+        raise UsageError(store.not_kept(name, reason))

@@ -36,7 +36,6 @@ from dps.bapps.dataset import Content, Dataset, Digest, Labels, Shard, spans
 from dps.images import as_batch
 from dps.measurement import Engine
 from dps.metrics import Variant
-from dps.store import Key
 from dps.throughput import take_turns
 
 AT_MOST = {"squeezenet": 3.0, "alexnet": 1.7, "vgg16": 1.7}
@@ -220,9 +219,9 @@ def resume(_rounds: int, *, brief: bool) -> None:
         folder = store.prepare(Path(temporary) / "store")
         for shard in dataset.shards:
             for variant in chosen:
-                store.keep(folder, keys[variant].of(shard.look().digest), generator.random((shard.count, 2)))
+                store.keep(folder, keys[variant], shard.look().digest, generator.random((shard.count, 2)))
         start = time.process_time()
-        distances = agreement.DatasetDistances(dataset, chosen, no_network, folder, keys)
+        distances = agreement.DatasetDistances(dataset, chosen, no_network, folder, key_of)
         for subset in agreement.subsets_of(dataset):
             for variant in chosen:
                 agreement.score(subset, *distances.of(subset, variant))
@@ -252,7 +251,7 @@ def labels_alone(subset: str, span: range, number: int) -> Shard:
     return Shard(kind="2afc", subset=subset, number=number, count=len(span), look=lambda: labels, read=nothing)
 
 
-def key_of(variant: Variant) -> Key:
+def key_of(variant: Variant) -> str:
     """What distances of a folder by AlexNet depend on."""
     return store.key_of(variant, weights_sha256="", reduction="sum", preprocessing="", device="cpu")
 
