@@ -55,7 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            config.stash[CONFIGURATION] = configuration.configure(options.from_namespace(config.option))
+            excluded = getattr(config, "workerinput", {}).get("dps_excluded")
+            config.stash[CONFIGURATION] = configuration.configure(options.from_namespace(config.option), excluded)
     except DpsError as error:
         raise pytest.UsageError(str(error)) from None
     if config.stash[CONFIGURATION].dataset is None and any("test_bapps" in argument for argument in config.args):
@@ -97,6 +98,7 @@ def pytest_configure_node(node: Any) -> None:
     """Give all workers of pytest-xdist one folder in which they note what they measure."""
     recorder = node.config.pluginmanager.getplugin("dps-recorder")
     node.workerinput["dps_crash_folder"] = recorder.crash_folder.name if recorder else ""
+    node.workerinput["dps_excluded"] = dict(node.config.stash[CONFIGURATION].excluded) if recorder else {}
 
 
 # ----------------------------------------------------------------------------------------------------- collection
@@ -383,7 +385,8 @@ class Recorder:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         elif interrupted:
             self.lines = report.how_to_go_on(configuration)
-        if self.broken_off:  # xdist calls it an interruption
+        without_result = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if self.broken_off or (configuration.excluded and without_result):  # xdist calls the former an interruption
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self.crash_folder.cleanup()
         return (yield)
@@ -400,6 +403,8 @@ class Recorder:
             terminalreporter.stats["failed"] = failed  # for the counts of the last line
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.config.option.keyword:
             self.lines = [self._nothing_selected()]
+        for name, reason in self.config.stash[CONFIGURATION].excluded.items():
+            terminalreporter.line(f"{name} is not measured: {reason}.")
         if self.lines:
             terminalreporter.section("verdicts")
             for line in self.lines:

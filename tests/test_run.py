@@ -323,8 +323,9 @@ def test_a_case_that_cannot_be_drawn_leaves_the_others_alone() -> None:
 
 def test_a_metric_that_breaks_leaves_the_others_alone() -> None:
     Path("mine.py").write_text(
-        "def throws(a, b):\n    raise ValueError('boom')\n\n"
-        "def fine(a, b):\n    return (a - b).abs().mean((1, 2, 3))\n",
+        "def fine(a, b):\n    return (a - b).abs().mean((1, 2, 3))\n\n"
+        "def throws(a, b):\n    if any(image.std() == 0 for image in b):\n        raise ValueError('boom')\n"
+        "    return fine(a, b)\n",
         encoding="utf-8",
     )
     found = rows_of(ask(metric=["mine.py:throws,mine.py:fine,pixel"], probes=[tiny()]))

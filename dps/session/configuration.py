@@ -1,5 +1,6 @@
 """What one run measures: its options, checked before anything is measured."""
 
+import functools
 import itertools
 import math
 import re
@@ -14,16 +15,17 @@ import torch
 from dps import agreement, baseline, locations, metrics, networks, notes, probes, store
 from dps.agreement import DatasetDistances, Subset
 from dps.bapps import folders, rank_flips, synthetic
-from dps.bapps.dataset import Dataset
+from dps.bapps.dataset import SIZE, Dataset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, unknown
 from dps.fingerprint import NoFingerprintError
 from dps.measurement import IMAGES_AT_ONCE, Engine
 from dps.metrics import AnyMetric, Metric, Variant
-from dps.networks import NETWORKS
+from dps.networks import NETWORKS, Extractor
 from dps.options import Options
 from dps.probes import Case, Probe
+from dps.session import preflight
 from dps.weights import Weights
 
 GATES = ("baseline", "strict", "off")
@@ -76,6 +78,7 @@ class RunConfiguration:
         update: where the run is recorded as a baseline; None not to.
         previous: the baseline in that place, whose entries are kept where this run does not measure them.
         against: the metric that no other may be worse than, by name.
+        excluded: why metrics are not measured, by name: their first call ended its process or did not return.
         narrowed: the options ask for less than everything that is built in.
     """
 
@@ -97,6 +100,7 @@ class RunConfiguration:
     update: Path | None = None
     previous: Baseline | None = field(default=None, repr=False)
     against: str | None = None
+    excluded: Mapping[str, str] = field(default_factory=dict)
     narrowed: bool = False
 
     def gates(self, variant: Variant) -> bool:
@@ -167,8 +171,12 @@ class RunConfiguration:
         )
 
 
-def configure(options: Options) -> RunConfiguration:
-    """Turn the options of the suites into a configuration.
+def configure(options: Options, excluded: Mapping[str, str] | None = None) -> RunConfiguration:
+    """Turn the options of the suites into a configuration, and call each metric that is not built in once.
+
+    Args:
+        options: of the suites.
+        excluded: what that call found in another process of this run, so that it is not made again.
 
     Raises:
         DpsError: an option names something that does not exist, does not fit or is missing; one line says what.
@@ -198,8 +206,12 @@ def configure(options: Options) -> RunConfiguration:
     previous = baseline.read(update) if update is not None and update.exists() else None
     report_dir = Path(options.report_dir or default_report_dir())
     _check_writable("--report-dir", report_dir)
+    if excluded is None:
+        excluded = _preflight(options, configuration, (case.shape for probe in chosen for case in probe.cases))
     return replace(
         configuration,
+        variants=tuple(v for v in configuration.variants if v.metric.name not in excluded),
+        excluded=excluded,
         probes=chosen,
         batches=tuple(batches_of(case for probe in chosen for case in probe.cases)),
         gate=gate,
@@ -221,6 +233,32 @@ def configure(options: Options) -> RunConfiguration:
             )
         ),
     )
+
+
+def _preflight(options: Options, configuration: RunConfiguration, shapes: Iterable[tuple[int, int]]) -> dict[str, str]:
+    """Call each metric that is not built in once, on images of the run's smallest size."""
+    metrics_of_run = list({variant.metric.name: variant.metric for variant in configuration.variants}.values())
+    if all(metric.built_in for metric in metrics_of_run):
+        return {}
+    of_dataset = [] if configuration.dataset is None else [(SIZE, SIZE)]
+    shape = min([*shapes, *of_dataset], key=min)
+    network = None
+    if configuration.weights:
+        name = min(configuration.weights, key=lambda name: configuration.weights[name].path.stat().st_size)
+        network = functools.partial(_load_network, name, options.weights, options.device)
+    excluded = preflight.check(metrics_of_run, shape, network, functools.partial(_resolve, options))
+    if configuration.against in excluded or len(excluded) == len(metrics_of_run):
+        name, reason = next((n, r) for n, r in excluded.items() if configuration.against in (n, None))
+        raise UsageError(f"metric {name!r}: {reason}, so there is nothing to measure or to compare with.")
+    return excluded
+
+
+def _resolve(options: Options) -> tuple[AnyMetric, ...]:
+    return tuple({v.metric.name: v.metric for v in configure_measurement(options).variants}.values())
+
+
+def _load_network(name: str, source: str, device: str) -> Extractor:
+    return networks.load(networks.find_weights(name, source), device)
 
 
 def configure_measurement(options: Options) -> RunConfiguration:

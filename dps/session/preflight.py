@@ -1,0 +1,184 @@
+"""One call of each metric that is not built in, before anything is measured: what is wrong with it is told once.
+
+The call is made in a child process, so that a metric that ends its process, or does not return, is only excluded.
+"""
+
+import contextlib
+import faulthandler
+import functools
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dps.errors import UsageError
+from dps.images import Pixels, as_batch
+from dps.metrics import AnyMetric, FeatureMetric, Metric, Term, metric_error
+from dps.networks import Extractor
+from dps.verdicts import SELF_TOLERANCE
+
+TIME_LIMIT = 60
+"""Seconds after which a call counts as one that does not return."""
+
+Subject: TypeAlias = Metric | Term
+
+
+def check(
+    metrics: Sequence[AnyMetric],
+    shape: tuple[int, int],
+    network: Callable[[], Extractor] | None,
+    resolve: Callable[[], Iterable[AnyMetric]],
+) -> dict[str, str]:
+    """Call each metric and comparison of a run once, those that are built in excepted.
+
+    Args:
+        metrics: the run's.
+        shape: height and width of the run's smallest images, in pixels.
+        network: loads the network whose features comparisons get; None without one.
+        resolve: returns the metrics in a new process, where this one cannot be forked.
+
+    Returns:
+        Why a metric must be excluded, by its name: it ended its process, or did not return.
+
+    Raises:
+        UsageError: metrics are wrong; one line for each says what to return instead.
+    """
+    subjects = _subjects(metrics)
+    inputs = _inputs(subjects.values(), shape, network)
+    faults: dict[str, str] = {}
+    deaths: dict[str, str] = {}
+    for name, subject in subjects.items():
+        fault, death = _check_in_child(subject, inputs, functools.partial(_check_again, resolve, name, shape, network))
+        if fault or death:
+            (deaths if death else faults)[name] = fault or death
+    if faults:
+        raise UsageError("\n".join(faults.values()))
+    return {m.name: deaths[name] for m in metrics for name in _subjects([m]) if name in deaths}
+
+
+def _subjects(metrics: Iterable[AnyMetric]) -> dict[str, Subject]:
+    """Return what is called, by name: metrics of images, and the comparisons of sums."""
+    subjects: dict[str, Subject] = {}
+    for metric in metrics:
+        for subject in metric.terms if isinstance(metric, FeatureMetric) else (metric,):
+            if not subject.built_in:
+                subjects[subject.name] = subject
+    return subjects
+
+
+def _inputs(
+    subjects: Iterable[Subject], shape: tuple[int, int], network: Callable[[], Extractor] | None
+) -> Sequence[Tensor]:
+    """Return a batch of images, and behind it its features by layer where there are comparisons."""
+    images = as_batch(draw_images(shape))
+    if network is None or not any(isinstance(subject, Term) for subject in subjects):
+        return [images]
+    with torch.inference_mode():
+        return [images, *network().layers(images)]
+
+
+def draw_images(shape: tuple[int, int]) -> list[Pixels]:
+    """Draw an image, the same one with a square moved, and a noisy one."""
+    height, width = shape
+    ramps = np.meshgrid(np.linspace(40, 200, height), np.linspace(200, 60, width), indexing="ij")
+    image = np.stack([*ramps, sum(ramps) / 2], axis=-1).astype(np.uint8)
+    moved = image.copy()
+    image[height // 4 : height // 2, width // 4 : width // 2] = (230, 40, 20)
+    moved[height // 2 : 3 * height // 4, width // 2 : 3 * width // 4] = (230, 40, 20)
+    return [image, moved, np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8)]
+
+
+def find_fault(subject: Subject, inputs: Sequence[Tensor]) -> str:
+    """Call a metric or comparison, and return in one line what is wrong with it; empty if nothing is."""
+    try:
+        return _fault_of_metric(subject, inputs[0]) if isinstance(subject, Metric) else _fault_of_term(subject, inputs)
+    except KeyboardInterrupt:
+        return ""
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
+        return str(metric_error(subject.name, error))
+
+
+def _fault_of_metric(metric: Metric, images: Tensor) -> str:
+    itself, *others = metric(images[:1].expand(len(images), -1, -1, -1), images).tolist()
+    if bad := [distance for distance in (itself, *others) if not math.isfinite(distance)]:
+        return f"metric {metric.name!r}: returned {bad[0]} for two images; return a finite number for each pair."
+    if abs(itself) <= SELF_TOLERANCE * max(map(abs, others)):
+        return ""
+    fault = f"metric {metric.name!r}: the distance of an image to itself is {itself:.5g}, but must be 0"
+    if metric.similarity_at_identity is None and itself > max(others):
+        return (
+            f"{fault}. If it is a similarity, declare it: "
+            f"dps.Metric(distance=..., similarity_at_identity={round(itself, 4)})"
+        )
+    return f"{fault} (to {SELF_TOLERANCE:g} of its other distances, {max(map(abs, others)):.5g})."
+
+
+@torch.inference_mode()
+def _fault_of_term(term: Term, inputs: Sequence[Tensor]) -> str:
+    for features in inputs[1:]:
+        if not term.represent(features).isfinite().all():
+            return f"metric {term.name!r}: returned numbers that are not finite for features {tuple(features.shape)}."
+    return ""
+
+
+def _check_in_child(subject: Subject, inputs: Sequence[Tensor], again: Callable[[], str]) -> tuple[str, str]:
+    """Return the fault of a metric, or why its process ended without an answer.
+
+    Args:
+        subject, inputs: for a process that is forked; it must not be where CUDA is in use.
+        again: does the same in a process that shares nothing with this one.
+    """
+    forked = sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    context: Any = multiprocessing.get_context("fork" if forked else "spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    call = functools.partial(find_fault, subject, inputs) if forked else again
+    process = context.Process(target=_answer, args=(sender, call), daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of forking with threads: the child starts none
+        process.start()
+    sender.close()
+    try:
+        if not receiver.poll(TIME_LIMIT):
+            return "", f"its first call did not return within {TIME_LIMIT} s"
+        return receiver.recv(), ""
+    except EOFError:
+        process.join()
+        code = process.exitcode
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return "", f"its first call ended the process ({how})"
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+
+
+def _answer(sender: Connection, call: Callable[[], str]) -> None:
+    """Call in this process, quietly and with one thread, and send what it returned."""
+    torch.set_num_threads(1)
+    faulthandler.disable()
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+    sender.send(call())
+    sender.close()
+
+
+def _check_again(
+    resolve: Callable[[], Iterable[AnyMetric]],
+    name: str,
+    shape: tuple[int, int],
+    network: Callable[[], Extractor] | None,
+) -> str:
+    """Resolve the metrics in this process, and find the fault of one."""
+    subject = _subjects(resolve())[name]
+    return find_fault(subject, _inputs([subject], shape, network))
