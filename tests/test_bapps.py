@@ -654,7 +654,9 @@ def test_a_page_instead_of_an_archive(server: Server, place: Path) -> None:
 
 def test_a_page_that_calls_itself_an_archive(server: Server, place: Path) -> None:
     server.files["/twoafc_val.tar.gz"] = b"<!DOCTYPE html><html>Log in first</html>"
-    assert_not_fetched(server, place, "no gzip archive, it begins with b'<!DOCTYPE html><html>Log'")
+    assert_not_fetched(
+        server, place, "not a gzip file (is a proxy in between?), it begins with b'<!DOCTYPE html><html>Log'"
+    )
     assert not list((place / ".dps-fetch").glob("*.part"))  # it would be in the way of the next try
 
 

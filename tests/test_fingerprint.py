@@ -1,13 +1,11 @@
 """Fingerprints: everything that a metric can reach changes it, and what cannot be followed has none."""
 
-import functools
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -272,15 +270,3 @@ def test_torchscript_has_no_fingerprint() -> None:
     for scripted in (torch.jit.trace(Module(), (one, one)), torch.jit.trace(lambda a, b: a - b, (one, one))):  # type: ignore[no-untyped-call]
         with pytest.raises(NoFingerprintError, match="whose state cannot be seen"):
             fingerprint(scripted)
-
-
-# ------------------------------------------------------------------------------------------- cost
-
-
-def test_a_large_module_takes_little_time(benchmark: Any) -> None:
-    """59 MB of parameters, as VGG-16's features have: about 0.04 s on an idle core."""
-    layers = nn.Sequential(*(nn.Conv2d(512, 512, 3, device="meta").to_empty(device="cpu") for _ in range(6)))
-    for parameter in layers.parameters():
-        nn.init.zeros_(parameter)
-    benchmark.pedantic(fingerprint, args=(functools.partial(layers),), rounds=3)
-    assert benchmark.stats is None or benchmark.stats.stats.min < 1.0  # None under pytest-xdist

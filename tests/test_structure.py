@@ -143,7 +143,6 @@ def test_what_is_imported_is_declared() -> None:
     named = {
         "PIL": "pillow",
         "yaml": "pyyaml",
-        "pytest_benchmark": "pytest-benchmark",
         "xdist": "pytest-xdist",
     }
     files = [*FILES, ROOT / "conftest.py", *(ROOT / "suites").glob("*.py")]

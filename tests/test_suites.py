@@ -576,7 +576,7 @@ def slow(a, b):
 """
 
 
-@pytest.mark.parametrize("plugin", ["capture", "benchmark", "logging", "xdist", "hypothesispytest"])
+@pytest.mark.parametrize("plugin", ["capture", "logging", "xdist", "hypothesispytest"])
 def test_a_plugin_that_is_switched_off_is_not_needed(suite: Suite, plugin: str) -> None:
     done = suite(*PIXEL, "--bapps=synthetic", "-p", f"no:{plugin}", "--gate=off")
     assert done.code == 0

@@ -18,7 +18,6 @@ from pathlib import Path, PurePosixPath
 
 import filelock
 import requests
-import urllib3
 from tqdm import tqdm
 
 from dps.bapps.folders import DESCRIPTION, SPLIT, faults_of
@@ -52,6 +51,9 @@ ARCHIVES = (
 
 TRIES = 4
 """How often in a row a download may gain nothing before it is given up."""
+
+STREAM_ERROR: type[Exception] = requests.exceptions.BaseHTTPError  # type: ignore[attr-defined]
+"""What breaks off while a body is read; it is urllib3's, which requests brings."""
 
 TIMEOUTS = (20.0, 60.0)
 """Seconds to connect, and to wait for the next bytes."""
@@ -171,7 +173,7 @@ def download(url: str, path: Path, *, pause: float = 1.0) -> None:
                 break
             except _BrokeOff as error:
                 why = str(error)
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            except (requests.RequestException, STREAM_ERROR) as error:
                 why = _in_words(error)
             gained, most = _size(part) > most, max(most, _size(part))
             failures = 0 if gained else failures + 1
@@ -182,7 +184,7 @@ def download(url: str, path: Path, *, pause: float = 1.0) -> None:
         start = file.read(64)
     if not start.startswith(b"\x1f\x8b"):
         part.unlink()
-        raise BappsError(f"{url}: no gzip archive, it begins with {start[:24]!r}; is something between you and it?")
+        raise BappsError(f"{url}: not a gzip file (is a proxy in between?), it begins with {start[:24]!r}.")
     _stamp(part).unlink(missing_ok=True)
     part.replace(path)
 
@@ -297,10 +299,10 @@ def _in_words(error: Exception) -> str:
         requests.exceptions.SSLError: "the server's certificate cannot be checked",
         requests.exceptions.ProxyError: "no connection through the proxy",
         requests.exceptions.Timeout: "the server did not answer in time",
-        urllib3.exceptions.TimeoutError: "the server stopped sending",
         requests.exceptions.ConnectionError: "no connection to the server",
-        urllib3.exceptions.ProtocolError: "the connection broke off",
     }
+    if isinstance(error, STREAM_ERROR):
+        return "the server stopped sending" if "timed out" in str(error) else "the connection broke off"
     return next((text for kind, text in words.items() if isinstance(error, kind)), one_line(error))
 
 
