@@ -54,7 +54,7 @@ def key_of(variant: Variant, *, weights_sha256: str | None, reduction: str, prep
         variant: what measures.
         weights_sha256: of the variant's network; None where it has none.
         reduction: one of `comparisons.REDUCTIONS`.
-        preprocessing: what was done to the images, such as `images_on_disk.PREPROCESSING`.
+        preprocessing: what was done to the images, such as `shard_files.PREPROCESSING`.
         device: as PyTorch names it; the number of a device does not matter.
 
     Raises:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dps import agreement, metrics, notes, store
 from dps.agreement import DatasetDistances, Subset, subsets_of
-from dps.bapps import folders, synthetic
+from dps.bapps import folders, layout, synthetic
 from dps.bapps.dataset import Dataset
 from dps.bapps.rank_flips import PERTURBATIONS, Perturbation, with_perturbations
 from dps.comparisons import NORMALIZATIONS
@@ -418,10 +418,10 @@ def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> 
 
 def bapps_rows() -> list[Row]:
     """Scores as a run on BAPPS has them; their values are made up."""
-    dataset = Dataset(name="bapps", about="people", shards=(), groups=folders.GROUPS, judges="human")
+    dataset = Dataset(name="bapps", about="people", shards=(), groups=layout.GROUPS, judges="human")
     variant = variants([named("spatial")], ["alexnet"], ["unit"])[0]
     rows = []
-    for number, subset in enumerate(folders.TRIPLETS):
+    for number, subset in enumerate(layout.TRIPLETS):
         score = ScoreResult(
             estimate=Estimate(value=0.6 + number / 100, standard_error=0.006, count=10),
             judges=Estimate(value=0.8, standard_error=0.003, count=10),
@@ -429,7 +429,7 @@ def bapps_rows() -> list[Row]:
         rows += results.score_rows(dataset, agreement.Subset(kind="2afc", name=subset, shards=()), variant, score)
     pooled = ScoreResult(estimate=Estimate(value=0.5, standard_error=0.01, count=20))
     rows += results.score_rows(dataset, agreement.Subset(kind="jnd", name="pooled", shards=()), variant, pooled)
-    return results.with_means(rows, folders.GROUPS)
+    return results.with_means(rows, layout.GROUPS)
 
 
 def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
@@ -466,7 +466,7 @@ def test_the_means_over_subsets_by_hand() -> None:
     assert means["real"] == pytest.approx((0.62 + 0.63 + 0.64 + 0.65) / 4)
     assert means["all"] == pytest.approx((0.60 + 0.61 + 0.62 + 0.63 + 0.64 + 0.65) / 6)
     partial = [row for row in bapps_rows() if row["subset"] == "cnn"]
-    assert results.with_means(partial, folders.GROUPS) == partial
+    assert results.with_means(partial, layout.GROUPS) == partial
 
 
 # ----------------------------------------------------------------------------------------------- workers

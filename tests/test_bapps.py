@@ -1,6 +1,8 @@
 """BAPPS folders: reading, verifying, fetching from a server on this machine, and the synthetic stand-in."""
 
+import fcntl
 import gzip
+import hashlib
 import io
 import json
 import pickle
@@ -14,13 +16,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import filelock
 import numpy as np
 import PIL.Image
 import pytest
 import requests
 
-from dps.bapps import dataset, fetching, folders, synthetic
+from dps.bapps import dataset, fetching, folders, layout, synthetic
 from dps.bapps.dataset import Dataset, Digest, spans
 from dps.errors import BappsError
 from dps.images import digest
@@ -241,69 +242,64 @@ def test_a_judgment_that_python_2_wrote_is_read(copy: Path) -> None:
     assert folders.read(copy)[0].labels.judgments[0] == 0.4
 
 
-def test_no_folder_at_all(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_bapps(tmp_path: Path) -> None:
     assert_refused(tmp_path / "none", "none: no such folder. Get BAPPS with: dps bapps fetch")
     assert folders.verify(tmp_path / "none").faults == (f"{tmp_path / 'none'}: no such folder.",)
-
-
-def test_a_folder_of_something_else_says_what_is_missing(tmp_path: Path) -> None:
     assert_refused(
-        tmp_path, f"{tmp_path}: no BAPPS folder, there is no 2afc/val or jnd/val in it. Get BAPPS with: dps bapps fetch"
+        tmp_path,
+        f"{tmp_path}: not a BAPPS folder, there is no 2afc/val or jnd/val in it. Get BAPPS with: dps bapps fetch",
     )
 
 
 @pytest.mark.parametrize("below", ["2afc", "2afc/val", "jnd"])
 def test_a_folder_within_says_to_name_the_one_above(written: Path, below: str) -> None:
-    assert_refused(written / below, "no BAPPS folder", "Name the folder above, the one that holds 2afc and jnd.")
+    assert_refused(written / below, "not a BAPPS folder", "Name the folder above, the one that holds 2afc and jnd.")
 
 
-def test_a_missing_subset(copy: Path) -> None:
-    shutil.rmtree(copy / "2afc/val/blur")
-    assert_refused(copy, "2afc/val/blur: is missing.")
-
-
-def test_an_unknown_subset(copy: Path) -> None:
-    (copy / "jnd/val/sharpen").mkdir()
-    assert_refused(copy, "jnd/val/sharpen: no subset of synthetic, which has noise, blur.")
-
-
-def test_ref_but_no_p1(copy: Path) -> None:
-    shutil.rmtree(copy / "2afc/val/blur/p1")
-    assert_refused(copy, "2afc/val/blur: has ref, p0, judge, but no p1.")
-
-
-def test_unequal_counts(copy: Path) -> None:
-    (copy / "2afc/val/blur/p1/000001.png").unlink()
-    message = assert_refused(copy, "blur/p1: 2 files, but 3 names in the folders beside it; missing: 000001.png.")
-    assert "more" not in message
-
-
-def test_unequal_names(copy: Path) -> None:
-    (copy / "jnd/val/blur/same/000001.npy").rename(copy / "jnd/val/blur/same/1.npy")
-    assert_refused(
-        copy,
-        "blur/p0: 2 files, but 3 names in the folders beside it; missing: 1.png.",
-        f"(2 more: dps bapps verify {copy})",
-    )
-
-
-def test_an_empty_subset(copy: Path) -> None:
-    for path in (copy / "2afc/val/blur").glob("*/*"):
+def remove_third(blur: Path) -> None:
+    for path in blur.glob("*/000002.*"):
         path.unlink()
-    assert_refused(copy, "blur/ref: is empty.")
 
 
-def test_another_kind_of_file(copy: Path) -> None:
-    (copy / "2afc/val/blur/p1/thumbs.db").touch()
-    assert_refused(copy, "p1/thumbs.db: does not belong here; .png files do.")
-    (copy / "2afc/val/blur/p1/thumbs.db").rename(copy / "2afc/val/blur/p1/.hidden")
+def remove_all(blur: Path) -> None:
+    for path in blur.glob("*/*"):
+        path.unlink()
+
+
+DAMAGED_SUBSETS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a missing subset": (shutil.rmtree, "2afc/val/blur: is missing."),
+    "an unknown subset": (
+        lambda blur: blur.with_name("sharpen").mkdir(),
+        "2afc/val/sharpen: not a subset of synthetic, which has noise, blur, shift, contrast.",
+    ),
+    "ref but no p1": (lambda blur: shutil.rmtree(blur / "p1"), "2afc/val/blur: has ref, p0, judge, but no p1."),
+    "unequal counts": (
+        lambda blur: (blur / "p1/000001.png").unlink(),
+        "blur/p1: 2 files, but 3 names in its neighbors; missing: 000001.png.",
+    ),
+    "unequal names": (
+        lambda blur: (blur / "judge/000001.npy").rename(blur / "judge/1.npy"),
+        "blur/ref: 3 files, but 4 names in its neighbors; missing: 1.png. (3 more: dps bapps verify",
+    ),
+    "an empty subset": (remove_all, "blur/ref: is empty."),
+    "another kind of file": (
+        lambda blur: (blur / "p1/thumbs.db").touch(),
+        "p1/thumbs.db: does not belong here; .png files do.",
+    ),
+    "another number than described": (remove_third, "2afc/val/blur: 2 of 3 that synthetic has."),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_SUBSETS)
+def test_a_damaged_subset(copy: Path, damage: str) -> None:
+    change, message = DAMAGED_SUBSETS[damage]
+    change(copy / "2afc/val/blur")
+    assert_refused(copy, message)
+
+
+def test_hidden_files_are_ignored(copy: Path) -> None:
+    (copy / "2afc/val/blur/p1/.hidden").touch()
     folders.read(copy)
-
-
-def test_another_number_than_described(copy: Path) -> None:
-    for path in (copy / "2afc/val/blur").glob("*/000002.*"):
-        path.unlink()
-    assert_refused(copy, "2afc/val/blur: 2 of 3 that synthetic has.")
 
 
 def test_a_part_of_bapps_is_not_bapps(copy: Path) -> None:
@@ -322,33 +318,30 @@ def test_a_part_of_bapps_is_not_bapps(copy: Path) -> None:
         ({"counts": {"2afc": {"noise": 0}}}, "counts.2afc.noise: Input should be greater than or equal to 1"),
         ({"dps_dataset": 2}, "dps_dataset: Input should be 1"),
         ({"colour": 1}, "colour: Extra inputs are not permitted"),
+        (None, "Invalid JSON"),
     ],
 )
-def test_a_wrong_description(copy: Path, change: dict[str, Any], says: str) -> None:
+def test_a_wrong_description(copy: Path, change: dict[str, Any] | None, says: str) -> None:
     path = copy / "dps-dataset.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    path.write_text("{" if change is None else json.dumps(json.loads(path.read_text()) | change))
     assert_refused(copy, "dps-dataset.json: ", says)
 
 
-def test_a_description_that_is_no_json(copy: Path) -> None:
-    (copy / "dps-dataset.json").write_text("{")
-    assert_refused(copy, "dps-dataset.json: Invalid JSON")
-
-
-def test_a_truncated_image(copy: Path) -> None:
-    path = copy / "2afc/val/shift/p0/000001.png"
+def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
-    assert_refused(copy, "shift/p0/000001.png: the image cannot be decoded", "is it cut short?")
 
 
-def test_an_image_of_another_format(copy: Path) -> None:
-    PIL.Image.new("RGB", (64, 64)).save(copy / "2afc/val/shift/p0/000001.png", format="JPEG")
-    assert_refused(copy, "shift/p0/000001.png: no PNG image.")
-
-
-def test_an_image_that_is_not_square(copy: Path) -> None:
-    PIL.Image.new("RGB", (64, 65)).save(copy / "jnd/val/noise/p1/000000.png")
-    assert_refused(copy, "noise/p1/000000.png: measures 64 x 65 pixels; images here are square.")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut_short, ": the image cannot be decoded"),
+        (lambda path: PIL.Image.new("RGB", (64, 64)).save(path, format="JPEG"), ": not a PNG image."),
+        (lambda path: PIL.Image.new("RGB", (64, 65)).save(path), ": measures 64 x 65 pixels; images here are square."),
+    ],
+)
+def test_a_wrong_image(copy: Path, change: Callable[[Path], object], message: str) -> None:
+    change(copy / "2afc/val/shift/p0/000001.png")
+    assert_refused(copy, f"shift/p0/000001.png{message}")
 
 
 def npy(value: Any) -> bytes:
@@ -364,10 +357,10 @@ WRONG_JUDGMENTS = {
     "two": (npy(np.array([0.2, 0.8])), "a judgment is one number, found float64 of shape (2,)."),
     "none": (npy(np.zeros(0)), "a judgment is one number, found float64 of shape (0,)."),
     "text": (npy(np.array(["0.5"])), "a judgment is one number, found <U3 of shape (1,)."),
-    "pickle": (npy(np.array([{}])), "no readable .npy file of numbers (ValueError: Object arrays cannot be loaded"),
-    "cut short": (npy(np.array([0.2]))[:-3], "no readable .npy file of numbers"),
-    "empty": (b"", "no readable .npy file of numbers"),
-    "garbage": (b"0.5\n", "no readable .npy file of numbers"),
+    "pickle": (npy(np.array([{}])), "not a readable .npy file of numbers (ValueError: Object arrays cannot be loaded"),
+    "cut short": (npy(np.array([0.2]))[:-3], "not a readable .npy file of numbers"),
+    "empty": (b"", "not a readable .npy file of numbers"),
+    "garbage": (b"0.5\n", "not a readable .npy file of numbers"),
 }
 
 
@@ -412,7 +405,9 @@ def test_verifying_names_every_wrong_file(copy: Path) -> None:
 
 def test_verifying_bapps_remarks_on_an_odd_number_of_pairs(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = {"2afc": dict.fromkeys(synthetic.FAMILIES, TRIPLETS), "jnd": dict.fromkeys(synthetic.PAIRED, 0)}
-    monkeypatch.setattr(folders, "BAPPS", folders.BAPPS.model_copy(update={"counts": counts}))
+    described = layout.BAPPS.model_copy(update={"counts": counts})
+    for module in (folders, layout):
+        monkeypatch.setattr(module, "BAPPS", described)
     (copy / "dps-dataset.json").unlink()
     found = folders.verify(copy)
     assert (found.name, found.faults) == ("bapps", ())
@@ -424,8 +419,8 @@ def test_verifying_bapps_remarks_on_an_odd_number_of_pairs(copy: Path, monkeypat
 
 def test_what_bapps_holds() -> None:
     """NUMERICS: 36,344 triplets in all; the two groups are disjoint and make up the third."""
-    assert sum(folders.TRIPLETS.values()) == 36344
-    assert {*folders.GROUPS["distortions"], *folders.GROUPS["real"]} == {*folders.GROUPS["all"]} == {*folders.TRIPLETS}
+    assert sum(layout.TRIPLETS.values()) == 36344
+    assert {*layout.GROUPS["distortions"], *layout.GROUPS["real"]} == {*layout.GROUPS["all"]} == {*layout.TRIPLETS}
 
 
 def test_writing_takes_a_new_folder_or_an_empty_one(small: Dataset, tmp_path: Path) -> None:
@@ -553,7 +548,7 @@ def place(written: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def fetch(server: Server, place: Path) -> tuple[str, ...]:
+def fetch(server: Server, place: Path) -> dict[str, str]:
     return fetching.fetch(place, base=server.base, pause=0)
 
 
@@ -571,21 +566,29 @@ def assert_not_fetched(server: Server, place: Path, *parts: str) -> None:
 
 
 def test_fetching(server: Server, place: Path, small: Dataset) -> None:
-    assert fetch(server, place) == ("twoafc_val.tar.gz", "jnd.tar.gz")
+    digests = {name[1:]: hashlib.sha256(data).hexdigest() for name, data in server.files.items()}
+    assert fetch(server, place) == digests
     assert folders.verify(place) == folders.Findings(name="synthetic", counts=small.counts, faults=(), remarks=())
-    assert sorted(path.name for path in place.iterdir()) == ["2afc", "dps-dataset.json", "jnd"]
+    assert sorted(path.name for path in place.iterdir()) == ["2afc", "SHA256SUMS", "dps-dataset.json", "jnd"]
+    recorded = (place / "SHA256SUMS").read_text()
+    assert recorded == "".join(f"{digest}  {name}\n" for name, digest in digests.items())  # as sha256sum has it
     assert server.asked == [("/twoafc_val.tar.gz", None), ("/jnd.tar.gz", None)]
-    assert fetch(server, place) == ()
-    assert len(server.asked) == 2  # all is there, so nothing is asked for
+    assert fetch(server, place) == {}
+    assert len(server.asked) == 2  # everything is there, so nothing is requested
 
 
 def test_fetching_what_is_missing_alone(server: Server, place: Path) -> None:
     fetch(server, place)
     shutil.rmtree(place / "jnd")
-    assert fetch(server, place) == ("jnd.tar.gz",)
+    assert list(fetch(server, place)) == ["jnd.tar.gz"]
 
 
-def test_a_download_that_is_cut_goes_on_where_it_was(server: Server, place: Path) -> None:
+def test_an_archive_with_another_digest_than_the_recorded_one(server: Server, place: Path) -> None:
+    (place / "SHA256SUMS").write_text(f"{'0' * 64}  twoafc_val.tar.gz\n")
+    assert_not_fetched(server, place, "SHA-256 ", f".. but {'0' * 12}.. stands in {place}/SHA256SUMS.")
+
+
+def test_a_download_that_is_cut_is_resumed(server: Server, place: Path) -> None:
     server.mishaps = ["cut", "503", "cut"]
     fetch(server, place)
     whole = len(server.files["/twoafc_val.tar.gz"])
@@ -600,14 +603,14 @@ def test_a_download_that_is_cut_goes_on_where_it_was(server: Server, place: Path
     assert folders.verify(place).faults == ()
 
 
-def test_a_download_goes_on_in_the_next_run(server: Server, place: Path) -> None:
+def test_a_download_is_resumed_in_the_next_run(server: Server, place: Path) -> None:
     server.mishaps = ["cut", *["503"] * fetching.TRIES]
     half = len(server.files["/twoafc_val.tar.gz"]) // 2
     assert_not_fetched(
         server,
         place,
         f"/twoafc_val.tar.gz: the server answers 503 Service Unavailable; {half:,} bytes are kept. Check the network, "
-        "and run the same command again to go on.",
+        "and run the same command again to resume.",
     )
     server.asked.clear()
     fetch(server, place)
@@ -637,7 +640,7 @@ def test_a_file_that_changed_in_the_meantime_is_fetched_anew(server: Server, pla
 def test_a_server_that_only_ever_sends_half_is_given_up(server: Server, place: Path) -> None:
     server.ranges = False
     server.mishaps = ["cut"] * 20
-    assert_not_fetched(server, place, "/twoafc_val.tar.gz: the connection broke off; ", " bytes are kept")
+    assert_not_fetched(server, place, "/twoafc_val.tar.gz: ", " bytes are kept")
     assert len(server.asked) == fetching.TRIES + 1  # the first one gained something
 
 
@@ -646,17 +649,12 @@ def test_a_missing_archive(server: Server, place: Path) -> None:
     assert_not_fetched(server, place, "/twoafc_val.tar.gz: the server answers 404 Not Found. BAPPS may have moved")
 
 
-def test_a_page_instead_of_an_archive(server: Server, place: Path) -> None:
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/x-gzip"])
+def test_a_page_in_place_of_an_archive(server: Server, place: Path, content_type: str) -> None:
     server.files["/twoafc_val.tar.gz"] = b"<!DOCTYPE html><html>Log in first</html>"
-    server.content_type = "text/html; charset=utf-8"
-    assert_not_fetched(server, place, "the server sends a page (text/html; charset=utf-8), no archive")
-
-
-def test_a_page_that_calls_itself_an_archive(server: Server, place: Path) -> None:
-    server.files["/twoafc_val.tar.gz"] = b"<!DOCTYPE html><html>Log in first</html>"
-    assert_not_fetched(
-        server, place, "not a gzip file (is a proxy in between?), it begins with b'<!DOCTYPE html><html>Log'"
-    )
+    server.content_type = content_type
+    says = "not a gzip file (is a proxy in between?), it begins with b'<!DOCTYPE html><html>Log'"
+    assert_not_fetched(server, place, says)
     assert not list((place / ".dps-fetch").glob("*.part"))  # it would be in the way of the next try
 
 
@@ -669,26 +667,33 @@ def test_a_redirect_is_followed(server: Server, place: Path) -> None:
 
 def test_a_redirect_to_itself_is_not_followed_for_ever(server: Server, place: Path) -> None:
     server.redirects = {"/twoafc_val.tar.gz": "/twoafc_val.tar.gz"}
-    assert_not_fetched(server, place, "/twoafc_val.tar.gz: redirects more than 5 times; not followed.")
+    assert_not_fetched(
+        server, place, "/twoafc_val.tar.gz: a redirect that is not followed (TooManyRedirects: Exceeded 5 redirects.)."
+    )
 
 
-@pytest.mark.parametrize("target", ["http://example.org/x", "file:///etc/passwd"])
-def test_a_redirect_away_from_https_is_not_followed(place: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def redirect(_session: Any, url: str, **_: Any) -> requests.Response:
+def test_a_redirect_away_from_http_is_not_followed(server: Server, place: Path) -> None:
+    server.redirects = {"/twoafc_val.tar.gz": "file:///etc/passwd"}
+    assert_not_fetched(server, place, "/twoafc_val.tar.gz: a redirect that is not followed (InvalidSchema: ")
+
+
+def test_a_redirect_away_from_https_is_not_followed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def redirected(_session: Any, url: str, **_: Any) -> requests.Response:
         assert url.startswith("https://")
         response = requests.Response()
-        response.status_code, response.headers["location"] = 302, target
-        response.raw = io.BytesIO()
+        response.status_code, response.url, response.raw = 200, "http://example.org/x", io.BytesIO()
         return response
 
-    monkeypatch.setattr(requests.Session, "get", redirect)
-    with pytest.raises(BappsError, match=f"redirects to {target}, which is less safe; not followed"):
+    monkeypatch.setattr(requests.Session, "get", redirected)
+    with pytest.raises(BappsError, match=r"redirects to http://example\.org/x, which is not encrypted; not followed"):
         fetching.fetch(place, pause=0)
 
 
 def test_no_network(server: Server, place: Path) -> None:
     server.base = "http://127.0.0.1:1"  # nobody listens there
-    assert_not_fetched(server, place, "no connection to the server; 0 bytes are kept. Check the network, and run the")
+    assert_not_fetched(
+        server, place, "no connection, or it broke off (ConnectionError); 0 bytes are kept. Check the network, and run"
+    )
 
 
 def with_member(change: Callable[[tarfile.TarInfo], None]) -> Callable[[tarfile.TarFile], None]:
@@ -717,10 +722,7 @@ def of_type(kind: bytes) -> Callable[[tarfile.TarInfo], None]:
 
 
 EVIL = {
-    "above": (named("../evil"), "member '../evil' leads out of the folder"),
-    "above, from within": (named("val/../../evil"), "member 'val/../../evil' leads out of the folder"),
-    "absolute": (named("/dps-evil"), "member '/dps-evil' leads out of the folder"),
-    "backslash": (named("..\\evil"), "leads out of the folder"),
+    "above, from within": (named("val/../../evil"), "a member leads out of the folder (OutsideDestinationError"),
     "symbolic link": (of_type(tarfile.SYMTYPE), "member 'val/noise/ref/odd' is a link or device"),
     "hard link": (of_type(tarfile.LNKTYPE), "member 'val/noise/ref/odd' is a link or device"),
     "device": (of_type(tarfile.CHRTYPE), "member 'val/noise/ref/odd' is a link or device"),
@@ -741,22 +743,24 @@ def test_an_archive_that_wants_out_is_refused(server: Server, place: Path, writt
     assert sorted(path.name for path in place.iterdir()) == [".dps-fetch", "dps-dataset.json"]
     assert sorted(path.name for path in (place / ".dps-fetch").iterdir()) == ["lock"]
     assert not list(place.parent.glob("*evil*"))
-    assert not Path("/dps-evil").exists()
 
 
 def test_members_beside_the_wanted_ones_are_left_out(server: Server, place: Path, written: Path) -> None:
     def fill(tar: tarfile.TarFile) -> None:
-        with_member(named("README"))(tar)
+        for name in ("README", "../evil", "/dps-evil"):
+            with_member(named(name))(tar)
         with_member(named("train/noise/ref/0.png"))(tar)
         tar.add(written / "2afc/val", "./val")
 
     server.files["/twoafc_val.tar.gz"] = packed(fill)
     fetch(server, place)
     assert sorted(path.name for path in (place / "2afc").iterdir()) == ["val"]
+    assert not list(place.parent.glob("*evil*"))
+    assert not Path("/dps-evil").exists()
 
 
 def test_an_archive_that_unpacks_to_too_much(server: Server, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "UNPACKED_AT_MOST", 1000)
+    monkeypatch.setattr(fetching, "UNPACKED_LIMIT", 1000)
     assert_not_fetched(server, place, "holds more than 1,000 bytes; not unpacked")
 
 
@@ -780,12 +784,12 @@ def test_a_damaged_archive_is_removed_and_fetched_anew(
 def test_an_archive_that_lacks_something(server: Server, place: Path, copy: Path) -> None:
     (copy / "2afc/val/blur/p1/000001.png").unlink()
     server.files["/twoafc_val.tar.gz"] = packed(lambda tar: tar.add(copy / "2afc/val", "val"))
-    assert_not_fetched(server, place, "removed: 2afc/val/blur/p1: 2 files, but 3 names in the folders beside it")
+    assert_not_fetched(server, place, "removed: 2afc/val/blur/p1: 2 files, but 3 names in its neighbors")
 
 
 def test_an_archive_of_something_else(server: Server, place: Path) -> None:
     server.files["/twoafc_val.tar.gz"] = packed(with_member(named("README")))
-    assert_not_fetched(server, place, "not what it should be, so it was removed: ", "there is no 2afc/val in it")
+    assert_not_fetched(server, place, "not what it should be, so it was removed: 2afc/val/noise: is missing.")
 
 
 def test_what_is_there_but_wrong_is_not_overwritten(server: Server, place: Path) -> None:
@@ -797,7 +801,8 @@ def test_what_is_there_but_wrong_is_not_overwritten(server: Server, place: Path)
 
 def test_two_do_not_fetch_into_one_folder(server: Server, place: Path) -> None:
     (place / ".dps-fetch").mkdir()
-    with filelock.FileLock(place / ".dps-fetch/lock"):
+    with (place / ".dps-fetch/lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert_not_fetched(server, place, "fetched: another process is fetching into it")
 
 
@@ -816,4 +821,5 @@ def test_a_full_disk_while_downloading(server: Server, place: Path, monkeypatch:
 
 
 def test_every_kind_has_a_layout() -> None:
-    assert {kind: len(layout.images) - 1 for kind, layout in folders.LAYOUTS.items()} == dict(dataset.KINDS)
+    assert {kind: len(roles) - 1 for kind, roles in layout.IMAGES.items()} == dict(dataset.KINDS)
+    assert layout.JUDGMENTS.keys() == dataset.KINDS.keys()

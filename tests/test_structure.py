@@ -97,7 +97,7 @@ DOORS = {
         "dps.scenes.composition",
         "dps.distortions.pixel_distortions",
         "dps.distortions.scene_distortions",
-        "dps.bapps.folders",
+        "dps.bapps.layout",
     },
     "torchvision": {"dps.networks", "dps.weights"},
     "jinja2": {"dps.report.page"},
@@ -109,6 +109,7 @@ DOORS = {
         "dps.report.sheets",
         "dps.report.probe_page",
         "dps.bapps.folders",
+        "dps.bapps.shard_files",
         "dps.bapps.synthetic",
     },
     "click": {

@@ -22,11 +22,14 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR"
 @bapps.command()
 @FOLDER
 def fetch(folder: Path) -> None:
-    """Download the validation archives into DIR (1.3 GB) and unpack them; goes on where it broke off."""
+    """Download the validation archives into DIR (1.3 GB) and unpack them; resumes an interrupted download."""
     from dps.bapps import fetching
 
     fetched = fetching.fetch(folder)
-    click.echo(f"{folder}: {', '.join(fetched)} fetched" if fetched else f"{folder}: all is there already")
+    for name, digest in fetched.items():
+        click.echo(f"{folder}: fetched {name}, SHA-256 {digest}")
+    if not fetched:
+        click.echo(f"{folder}: complete already")
     click.echo(f"check every file with: dps bapps verify {folder}")
 
 

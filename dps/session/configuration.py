@@ -14,7 +14,7 @@ import torch
 
 from dps import agreement, baseline, locations, metrics, networks, notes, probes, store
 from dps.agreement import DatasetDistances, Subset
-from dps.bapps import folders, rank_flips, synthetic
+from dps.bapps import folders, rank_flips, shard_files, synthetic
 from dps.bapps.dataset import SIZE, Dataset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
@@ -166,7 +166,7 @@ class RunConfiguration:
             variant,
             weights_sha256=None if variant.network is None else self.weights[variant.network].sha256,
             reduction=self.reduction,
-            preprocessing=folders.PREPROCESSING,
+            preprocessing=shard_files.PREPROCESSING,
             device=self.device,
         )
 

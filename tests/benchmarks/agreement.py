@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 
 from dps import agreement, metrics, networks, store
-from dps.bapps import folders, synthetic
+from dps.bapps import folders, layout, synthetic
 from dps.bapps.dataset import Content, Dataset, Digest, Labels, Shard, spans
 from dps.images import as_batch
 from dps.measurement import Engine
@@ -205,7 +205,7 @@ def lpips(rounds: int, *, brief: bool) -> None:
 
 def resume(_rounds: int, *, brief: bool) -> None:
     """Scores of all of BAPPS's triplets, by ten variants, out of a store."""
-    counts = {subset: 300 if brief else count for subset, count in folders.TRIPLETS.items()}
+    counts = {subset: 300 if brief else count for subset, count in layout.TRIPLETS.items()}
     dataset = Dataset(
         name="stand-in",
         about="numbers alone",
