@@ -403,8 +403,6 @@ class Recorder:
             terminalreporter.stats["failed"] = failed  # for the counts of the last line
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.config.option.keyword:
             self.lines = [self._nothing_selected()]
-        for name, reason in self.config.stash[CONFIGURATION].excluded.items():
-            terminalreporter.line(f"{name} is not measured: {reason}.")
         if self.lines:
             terminalreporter.section("verdicts")
             for line in self.lines:

@@ -205,7 +205,7 @@ def test_what_the_built_in_baseline_does_not_know_is_measured_and_fails_nothing(
         assert done.code == 0
         assert set(done.outcomes) == {"xfailed"}
         assert summary(done) == [
-            f"{len(done.rows)} verdicts are not in the baseline, so they are measured and not gated; to gate them: "
+            f"{len(done.rows)} verdicts are not in the baseline, measured and not gated; to gate what is new: "
             "--gate strict, --baseline FILE or --against METRIC"
         ]
         assert done.results["run"]["gate_outcome"]["holds"] is None

@@ -102,7 +102,13 @@ def judge(configuration: RunConfiguration, gathered: Gathered, document: Row, *,
     """
     repeated = _judge_repeated(gathered.cases)
     verdicts = _judge_verdicts(configuration, document["cases"])
-    checks = [_judge_measured(document), repeated, _judge_floors(configuration, document)]
+    excluded = [f"{name}: {reason}" for name, reason in configuration.excluded.items()]
+    checks = [
+        _judge_measured(document),
+        _failure("not measured at all:", excluded),
+        repeated,
+        _judge_floors(configuration, document),
+    ]
     checks.append(_judge_against(configuration, gathered, document["cases"]))
     if document["cases"] and not interrupted:
         checks.append(_record(configuration, document, repeated=repeated.holds is False))
@@ -157,7 +163,9 @@ def _judge_verdicts(configuration: RunConfiguration, rows: Sequence[Row]) -> Gat
         if configuration.gate != "off" and was_measured(row) and row["metric"] != configuration.against
     ]
     new = sum(standing.is_new for _, standing in compared)
-    hint = [HOW_TO_GATE.format(new=new)] if new and not requested else []
+    hint = (
+        [HOW_TO_GATE.format(new="1 verdict is" if new == 1 else f"{new} verdicts are")] if new and not requested else []
+    )
     if not compared or (new == len(compared) and not requested):
         return GateOutcome(summary=hint)
     failing = [each for each in compared if _fails(configuration, *each)]
@@ -184,7 +192,7 @@ REMARKS = {
 """What to say of verdicts that changed without failing."""
 
 HOW_TO_GATE = (
-    "{new} verdicts are not in the baseline, so they are measured and not gated; to gate them: --gate strict, "
+    "{new} not in the baseline, measured and not gated; to gate what is new: --gate strict, "
     "--baseline FILE or --against METRIC"
 )
 
