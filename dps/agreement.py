@@ -51,7 +51,7 @@ class Subset:
 
     @property
     def measured_with(self) -> str:
-        """The same for all subsets that share shards: pairs are scored by subset and pooled."""
+        """Return the same text for all subsets that share shards: pairs are scored by subset and pooled."""
         return self.kind if self.kind == "jnd" else str(self)
 
     def __str__(self) -> str:

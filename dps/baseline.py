@@ -224,11 +224,11 @@ def _check_margin(value: Any) -> Any:
 Name: TypeAlias = Annotated[str, pydantic.Field(min_length=1)]
 
 
-class _Strict(pydantic.BaseModel):
+class _StrictModel(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
 
-class _Measured(_Strict):
+class _Measured(_StrictModel):
     dps: str
     python: str
     torch: str
@@ -240,7 +240,7 @@ class _Measured(_Strict):
     networks: dict[Name, Name]
 
 
-class _File(_Strict):
+class _File(_StrictModel):
     dps_baseline: Literal[1]
     measured: _Measured
     images: list[tuple[Name, Name, Name]]

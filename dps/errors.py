@@ -23,7 +23,7 @@ class DpsError(Exception):
 
 
 class UsageError(DpsError):
-    """What was asked for does not exist or does not fit together."""
+    """An option, a name or a file does not exist, or options do not fit together."""
 
 
 class ProbeError(UsageError):
@@ -73,6 +73,6 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception of somebody else's as part of a one-line message."""
+    """Return an exception's type and text as part of a one-line message."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -214,12 +214,12 @@ class Triple:
 
     @property
     def compared(self) -> list[Image]:
-        """The images that the original is compared with: the distorted one, then the references."""
+        """Return the images that the original is compared with: the distorted one, then the references."""
         return [self.distorted, *self.references.values()]
 
     @property
     def digest(self) -> str:
-        """SHA-256 over original, distorted image and references, in order; see `digest`."""
+        """Return the SHA-256 over original, distorted image and references, in order; see `digest`."""
         return digest(image.pixels for image in [self.original, *self.compared])
 
 

@@ -186,7 +186,7 @@ def load(found: weights.Weights, device: str = "cpu") -> Extractor:
 
 
 def modules(found: weights.Weights) -> nn.Sequential:
-    """A network's own modules up to its last layer, numbered as torchvision does, for others to build upon.
+    """Return a network's own modules up to its last layer, numbered as torchvision does, for others to build upon.
 
     Their input is normalized with the network's `mean` and `std`.
     """

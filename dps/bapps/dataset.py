@@ -113,7 +113,7 @@ class Dataset:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """The number of triplets or pairs in each subset of each kind."""
+        """Return the number of triplets or pairs in each subset of each kind."""
         return {
             kind: {subset: sum(shard.count for shard in shards) for subset, shards in self.subsets(kind).items()}
             for kind in KINDS

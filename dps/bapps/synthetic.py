@@ -109,7 +109,7 @@ def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
 
 
 def strengths(kind: str, family: str, number: int, seed: int = 0) -> tuple[float, ...]:
-    """How strongly each compared image of a triplet or pair is distorted, from 0 to 1."""
+    """Return the severity of the distortion of each compared image of a triplet or pair, from 0 to 1."""
     rng = Rng(seed, NAME, kind, family, number, "strengths")
     if kind == "jnd":
         return (rng.integer(0, LEVELS // 2) / LEVELS,)
@@ -117,7 +117,7 @@ def strengths(kind: str, family: str, number: int, seed: int = 0) -> tuple[float
 
 
 def judged(kind: str, compared: tuple[float, ...], rng: Rng) -> float:
-    """Which part of the simulated judges chose the second image, or said "same".
+    """Return the fraction of the simulated judges who chose the second image, or said "same".
 
     Args:
         kind: decides which of the two is asked.

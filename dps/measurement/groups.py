@@ -32,7 +32,7 @@ class ComparisonGroup:
 
     @functools.cached_property
     def by_layer(self) -> dict[Part, NDArray[np.float64]]:
-        """By part, ``(layer, compared)``; only once all layers are there."""
+        """Return by part ``(layer, compared)``; only once all layers are there."""
         return {part: np.array(layers) for part, layers in self.distances.items()}
 
     def add_terms(self, variant: Variant, columns: Sequence[int]) -> NDArray[np.float64] | DpsError:

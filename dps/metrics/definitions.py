@@ -29,7 +29,7 @@ class Term:
 
     @property
     def built_in(self) -> bool:
-        """Whether its comparison is one of ours."""
+        """Return whether its comparison is built in."""
         return COMPARISONS.get(self.name) is self.comparison
 
     def represent(self, features: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class FeatureMetric:
 
     @property
     def built_in(self) -> bool:
-        """Whether all of its comparisons are ours."""
+        """Return whether all of its comparisons are built in."""
         return all(term.built_in for term in self.terms)
 
 
@@ -104,7 +104,7 @@ class Metric:
 
     @property
     def built_in(self) -> bool:
-        """Whether it is one of ours."""
+        """Return whether it is built in."""
         return IMAGE_METRICS.get(self.name) is self
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ AnyMetric: TypeAlias = FeatureMetric | Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """What is measured: a metric on a network with a normalization; the last two None without a network."""
+    """A metric on a network with a normalization; the last two None without a network."""
 
     metric: AnyMetric
     network: str | None
@@ -166,7 +166,7 @@ class Variant:
 
     @property
     def key(self) -> VariantKey:
-        """The names that rows of results have of it."""
+        """Return the names by which rows of results have it."""
         return VariantKey(self.network, self.normalization, self.metric.name)
 
     def __str__(self) -> str:
@@ -174,7 +174,7 @@ class Variant:
 
 
 def pixel_distance(a: Tensor, b: Tensor) -> Tensor:
-    """The mean squared difference of images, ``(batch,)``: the pixel-wise metric of the paper."""
+    """Return the mean squared difference of images, ``(batch,)``: the paper's pixel-wise metric."""
     return (a.double() - b.double()).square().mean(dim=(1, 2, 3)).cpu()
 
 

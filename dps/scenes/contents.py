@@ -132,7 +132,7 @@ def block_noise(rng: Rng) -> Paint:
 
 
 def flat(rng: Rng) -> Paint:
-    """One strong color all over; a filler."""
+    """Fill all with one strong color."""
     color = hsv(rng.uniform(0, 1), rng.uniform(0.6, 1), rng.uniform(0.5, 1))
     return lambda u, _v: (np.tile(color, (len(u), 1)), everywhere(u))
 
