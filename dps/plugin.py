@@ -81,8 +81,7 @@ def _suites_selected(config: pytest.Config) -> bool:
     """
     if config.option.help or config.option.version:
         return False
-    arguments = [argument.partition("::")[0] for argument in config.args]
-    paths = [(config.invocation_params.dir / argument).resolve() for argument in arguments]
+    paths = _paths(config)
     for folder in (folder for path in paths for folder in (path, path.parent, path / "suites")):
         copy = folder.name == "suites" and (folder.parent / "dps" / "plugin.py").is_file()
         if copy and folder != SUITES.resolve():
@@ -91,6 +90,12 @@ def _suites_selected(config: pytest.Config) -> bool:
                 "Install that copy, or run: dps test"
             )
     return any(path.is_relative_to(SUITES) or SUITES.is_relative_to(path) for path in paths)
+
+
+def _paths(config: pytest.Config) -> list[Path]:
+    """Return the files and folders that the arguments name."""
+    arguments = [argument.partition("::")[0] for argument in config.args]
+    return [(config.invocation_params.dir / argument).resolve() for argument in arguments]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -142,6 +147,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     from dps.session.crashes import CrashLog
     from dps.session.session import Session
+
+    plugins = session.config.pluginmanager
+    suites_alone = all(path.is_relative_to(SUITES) for path in _paths(session.config))  # other tests may want logs
+    if suites_alone and plugins.has_plugin("logging-plugin"):  # with PyTorch's many loggers it takes 1 ms an item
+        logging: Any = plugins.unregister(name="logging-plugin")
+        session.config.add_cleanup(logging.pytest_unconfigure)
 
     parameters = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
     selected = [(values["case"], values["variant"]) for values in parameters if "case" in values]
@@ -224,7 +235,7 @@ def judged(
         if outcome.kind == "failed":
             pytest.fail(outcome.text, pytrace=False)
         if outcome.kind == "expected":
-            pytest.xfail(outcome.text)
+            raise pytest.xfail.Exception(outcome.text, pytrace=False)  # a traceback that nobody sees takes 1 ms
 
     return judge
 
@@ -372,6 +383,8 @@ class Recorder:
         from dps import report
 
         configuration = self.config.stash[CONFIGURATION]
+        if SESSION in self.config.stash:
+            del self.config.stash[SESSION]  # its networks and cached features: the report can use the memory
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
         self._add_crashed()
         if self.gathered:
