@@ -1,10 +1,15 @@
 """Files: found however their names are encoded, and written whole or not at all."""
 
+import hashlib
 import os
+import re
 import tempfile
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+
+MAX_NAME_BYTES = 150
+"""Of a name that text is made into, without what is added to it."""
 
 
 def existing(path: Path) -> Path:
@@ -51,3 +56,15 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def safe_name(text: str) -> str:
+    """Return a text as a file's name: other characters than of words, ``.``, ``+`` and ``-`` become ``_``.
+
+    A long name is cut to its end, behind a digest of the whole, since file systems take 255 bytes.
+    """
+    name = re.sub(r"[^\w.+-]+|^\.", "_", text)
+    if len(name.encode()) <= MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{digest}-{name.encode()[-MAX_NAME_BYTES:].decode(errors='ignore')}"

@@ -6,7 +6,6 @@ for the smallest pair that breaks one.
 
 import contextlib
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps import images
+from dps import files, images
 from dps.errors import DpsError, one_line
 from dps.image_pairs import ImagePair, image_pairs
 from dps.images import Pixels, as_batch
@@ -178,7 +177,7 @@ class Finding:
         fault = f"{label} could not be measured: {error}" if error else f"{name} does not hold for {label}: "
         lines = [f"{fault}{self.row['reason']}."]
         if self.pair is not None:
-            stem = folder / re.sub(r"[^\w.+-]+", "_", f"{name}-{label}")
+            stem = folder / files.safe_name(f"{name}-{label}")
             lines.append(f"  {'pair' if error else 'smallest pair'}: {self.pair.text}")
             try:
                 folder.mkdir(parents=True, exist_ok=True)

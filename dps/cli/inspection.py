@@ -119,7 +119,7 @@ def falsify(name: str, probes: tuple[str, ...], tries: int, seed: int, out: Path
     Exit code: 0 if none of the tried cases fails, 1 if one does, 2 after Ctrl-C, 4 if the question is wrong.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps import falsify as library
-    from dps import progress
+    from dps import files, progress
     from dps.report import sheets
 
     probe = select(name, probes)
@@ -135,7 +135,7 @@ def falsify(name: str, probes: tuple[str, ...], tries: int, seed: int, out: Path
         click.echo(f"{ended}{one} fails none of {search.measured} cases of {name}{not_drawn}", err=True)
     else:
         case, verdict = search.mildest.case, search.mildest.verdict
-        picture = out / f"{case.name.replace('/', '-')}.png"
+        picture = out / f"{files.safe_name(case.name.replace('/', '-'))}.png"
         sheets.sheet([case]).save(picture)
         mildest = "the mildest that fails" if search.graded else "one that fails"
         click.echo(f"{ended}{case.name}: {verdict}", err=True)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def draw_figures(document: Row, counts: PassCounts, folder: Path) -> Iterator[Pa
     """
     folder.mkdir(parents=True, exist_ok=True)
     for probe in counts.probes:
-        stem = re.sub(r"[^\w.-]|^\.", "_", probe)  # a name in this folder, whatever the probe's
+        stem = files.safe_name(probe)
         for name, figure in figures.of_probe(document, counts, probe):
             for suffix in ("svg", "png"):
                 path = folder / f"{stem}-{name}.{suffix}"
