@@ -231,69 +231,47 @@ def _dists(state: State, network: nn.Sequential | None) -> Distance:
 LPIPS = "Zhang et al. 2018, arXiv:1801.03924."
 SHIFT_TOLERANT = "Shift-tolerant LPIPS, Ghildyal and Liu 2022, arXiv:2207.13686."
 
+
+def _lpips_family(net: str, network: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
+    return ThirdPartyMetric(
+        about=f"LPIPS with calibrated heads, {LPIPS}",
+        package="lpips",
+        version="0.1.4",
+        make=_lpips(net),
+        weights=WeightsFile(path=f"lpips/weights/v0.1/{net}.pth", sha256=sha256),
+        network=network,
+        input_range=(-1.0, 1.0),
+        smallest=smallest,
+    )
+
+
+def _stlpips_family(net: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
+    return ThirdPartyMetric(
+        about=SHIFT_TOLERANT,
+        package="stlpips-pytorch",
+        version="0.0.2",
+        make=_stlpips(net),
+        weights=WeightsFile(path=f"stlpips_pytorch/weights/vST0.0/{net}_shift_tolerant.pth", sha256=sha256),
+        input_range=(-1.0, 1.0),
+        smallest=smallest,
+    )
+
+
 THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
-    "lpips:alex": ThirdPartyMetric(
-        about=f"LPIPS with calibrated heads, {LPIPS}",
-        package="lpips",
-        version="0.1.4",
-        make=_lpips("alex"),
-        weights=WeightsFile(
-            path="lpips/weights/v0.1/alex.pth",
-            sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
-        ),
-        network="alexnet",
-        input_range=(-1.0, 1.0),
-        smallest=31,
+    "lpips:alex": _lpips_family(
+        "alex", "alexnet", sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", smallest=31
     ),
-    "lpips:vgg": ThirdPartyMetric(
-        about=f"LPIPS with calibrated heads, {LPIPS}",
-        package="lpips",
-        version="0.1.4",
-        make=_lpips("vgg"),
-        weights=WeightsFile(
-            path="lpips/weights/v0.1/vgg.pth",
-            sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
-        ),
-        network="vgg16",
-        input_range=(-1.0, 1.0),
-        smallest=16,
+    "lpips:vgg": _lpips_family(
+        "vgg", "vgg16", sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", smallest=16
     ),
-    "lpips:squeeze": ThirdPartyMetric(
-        about=f"LPIPS with calibrated heads, {LPIPS}",
-        package="lpips",
-        version="0.1.4",
-        make=_lpips("squeeze"),
-        weights=WeightsFile(
-            path="lpips/weights/v0.1/squeeze.pth",
-            sha256="4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76",
-        ),
-        network="squeezenet",
-        input_range=(-1.0, 1.0),
-        smallest=17,
+    "lpips:squeeze": _lpips_family(
+        "squeeze", "squeezenet", sha256="4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76", smallest=17
     ),
-    "stlpips:alex": ThirdPartyMetric(
-        about=SHIFT_TOLERANT,
-        package="stlpips-pytorch",
-        version="0.0.2",
-        make=_stlpips("alex"),
-        weights=WeightsFile(
-            path="stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth",
-            sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
-        ),
-        input_range=(-1.0, 1.0),
-        smallest=21,
+    "stlpips:alex": _stlpips_family(
+        "alex", sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee", smallest=21
     ),
-    "stlpips:vgg": ThirdPartyMetric(
-        about=SHIFT_TOLERANT,
-        package="stlpips-pytorch",
-        version="0.0.2",
-        make=_stlpips("vgg"),
-        weights=WeightsFile(
-            path="stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth",
-            sha256="44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
-        ),
-        input_range=(-1.0, 1.0),
-        smallest=18,
+    "stlpips:vgg": _stlpips_family(
+        "vgg", sha256="44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250", smallest=18
     ),
     "piq:ssim": ThirdPartyMetric(
         about="SSIM, Wang et al. 2004.",
