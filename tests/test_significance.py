@@ -91,16 +91,15 @@ def test_holm_rejects_as_its_definition_says(p_values: list[float], level: float
 def test_the_sign_test_by_hand(lost: int, won: int, p_value: float) -> None:
     result = alone(cases(lost=lost, won=won, both=7, neither=3))
     assert result.p_value == result.adjusted_p_value == pytest.approx(p_value)
-    assert (result.worse_on, result.better_on) == (lost, won)
-    assert result.difference == pytest.approx((won - lost) / (lost + won + 10))
+    assert f"({lost} of {lost + won + 10} cases worse, {won} better" in str(result)
+    assert result.matched.mean_difference == pytest.approx((won - lost) / (lost + won + 10))
 
 
 def test_the_sign_flip_test_by_hand() -> None:
     # differences -0.6, -0.2, 0.2, 0: of 8 ways to sign three of them, -1, and -0.6 with either 0.2 lost
     result = alone(scores([0.2, 0.4, 0.6, 0.8], [0.8, 0.6, 0.4, 0.8]))
     assert result.p_value == pytest.approx(3 / 8)
-    assert (result.worse_on, result.better_on) == (2, 1)
-    assert result.difference == pytest.approx(-0.15)
+    assert result.matched.mean_difference == pytest.approx(-0.15)
 
 
 @settings(deadline=None, max_examples=60)
@@ -149,7 +148,7 @@ def test_differences_that_are_not_tenths_are_tested_in_hundredths() -> None:
     # 0.33, -0.33, -1, 1, 0.33: a sum of 0.33 or less, of +-1 +-1 +-0.33 +-0.33 +-0.33. Below 0: 2 of 4 for the
     # ones, 1/4 at -2 with all 8, 1/2 at 0 with 7 of 8 (all but +0.99), 1/4 at 2 with none
     assert result.p_value == pytest.approx(1 / 4 + 1 / 2 * 7 / 8)
-    assert result.difference == pytest.approx(1 / 15)
+    assert result.matched.mean_difference == pytest.approx(1 / 15)
 
 
 # ------------------------------------------------------------------------------------------- conclusions
@@ -208,9 +207,9 @@ def test_properties_of_all_comparisons(matched: list[MatchedOutcomes], rng: rand
         assert one.matched is pair
         assert 0 < one.p_value <= one.adjusted_p_value <= 1
         assert (one.conclusion is WORSE) == (one.adjusted_p_value <= 0.05)
-        assert one.conclusion is not WORSE or one.difference < 0
-        assert one.conclusion is not NOT_WORSE or one.difference >= 0
-        assert (one.worse_on, one.better_on, one.difference) == (other.better_on, other.worse_on, -other.difference)
+        assert one.conclusion is not WORSE or pair.mean_difference < 0
+        assert one.conclusion is not NOT_WORSE or pair.mean_difference >= 0
+        assert pair.mean_difference == -other.matched.mean_difference
         assert {one.conclusion, other.conclusion} != {WORSE}
         assert one.p_value + other.p_value >= 1 - 1e-9  # what happened is in both tails
         assert len(str(one)) <= 110
@@ -241,9 +240,9 @@ def test_rows_are_matched_case_by_case() -> None:
     ]
     (matched,) = match_cases(random.Random(0).sample(rows, len(rows)), "mean")
     assert (matched.subject, matched.variant, matched.other) == ("rotate", ("alexnet", "none", "sort"), "mean")
-    assert matched.outcomes.tolist() == [1, 0, 1]  # a, b, c
-    assert matched.other_outcomes.tolist() == [0, 1, 1]
-    assert (matched.unmatched, matched.not_measured) == (2, 0)  # d and e
+    pairs = zip(matched.outcomes.tolist(), matched.other_outcomes.tolist(), strict=True)
+    assert sorted(pairs) == [(0, 1), (1, 0), (1, 1)]  # b, a, c
+    assert matched.not_measured == 2  # d and e
 
 
 @pytest.mark.parametrize("broken", ["sort", "mean"])
@@ -254,8 +253,8 @@ def test_a_case_that_one_of_them_could_not_measure_is_left_out_and_counted(broke
     (matched,) = match_cases(rows, "mean")
     assert (len(matched.outcomes), matched.not_measured) == (9, 1)
     assert str(alone(matched)) == (
-        "rotate: sort against mean on alexnet (none): cannot tell (0 of 9 cases worse, 0 better, 1 could not be "
-        "measured)"
+        "rotate: sort against mean on alexnet (none): cannot tell (0 of 9 cases worse, 0 better, 1 not measured "
+        "with both)"
     )
 
 
@@ -293,13 +292,13 @@ def test_a_metric_without_a_network_is_paired_with_each(rows: Any, other: str, l
 
 def test_a_probe_without_a_common_case_is_inconclusive() -> None:
     (result,) = compare(match_cases([row("sort", "a", True), row("mean", "b", True)], "mean"))
-    assert (len(result.matched.outcomes), result.matched.unmatched, result.conclusion) == (0, 2, CANNOT_TELL)
+    assert (len(result.matched.outcomes), result.matched.not_measured, result.conclusion) == (0, 2, CANNOT_TELL)
 
 
 def test_scores_are_matched_by_subset() -> None:
     sort, mean = VariantKey("vgg16", "unit", "sort"), VariantKey("vgg16", "unit", "mean")
     by_variant = {("2afc/cnn", sort): [0.2, 0.4], ("2afc/cnn", mean): [0.8, 0.6], ("2afc/color", sort): [1.0]}
-    (matched,) = significance.match_scores(by_variant, "mean")
+    (matched,) = significance.match(by_variant, "mean", "triplets")
     assert (matched.subject, matched.variant, matched.unit) == ("2afc/cnn", sort, "triplets")
     assert (matched.outcomes.tolist(), matched.other_outcomes.tolist()) == ([0.2, 0.4], [0.8, 0.6])
 
@@ -309,8 +308,7 @@ def test_scores_are_matched_by_subset() -> None:
     [
         (cases(lost=5, both=5), "worse (5 of 10 cases worse, 0 better, p = 0.031)"),
         (cases(lost=2, both=48), "cannot tell (2 of 50 cases worse, 0 better)"),
-        (cases(won=3, both=20, unmatched=2), "not worse (0 of 23 cases worse, 3 better, 2 measured with one of them"
-         " only)"),
+        (cases(won=3, both=20, not_measured=2), "cannot tell (0 of 23 cases worse, 3 better, 2 not measured with both)"),
         (scores([0.4] * 8 + [1.0] * 12, [0.6] * 8 + [1.0] * 12), "worse (-8.00 points on 20 triplets, p = 0.0039)"),
         (scores([0.6] * 9, [0.6] * 9), "not worse (+0.00 points on 9 triplets)"),
     ],

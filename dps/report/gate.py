@@ -220,7 +220,7 @@ def _judge_against(configuration: RunConfiguration, gathered: Gathered, cases: S
         key: [1 - value for value in values] if key[0].startswith(agreement.RANK_FLIPS) else values
         for key, values in gathered.triplets.items()
     }
-    matched = [*significance.match_cases(cases, other), *significance.match_scores(scores, other)]
+    matched = [*significance.match_cases(cases, other), *significance.match(scores, other, "triplets")]
     results = significance.compare(matched)
     by_conclusion = {c: [str(r) for r in results if r.conclusion is c] for c in Conclusion}
     counts = ", ".join(f"{len(lines)} {conclusion}" for conclusion, lines in by_conclusion.items())
