@@ -19,11 +19,11 @@ A value is the margin, and the case passed if it is positive; true or false stan
 have 6 significant digits, which never turns one into 0 or changes its sign.
 """
 
+import codecs
 import json
-import re
 import shlex
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -35,8 +35,6 @@ import pydantic
 from dps import files
 from dps.errors import UsageError
 from dps.rows import VariantKey, case_name, describe, finite, variant_key, was_measured
-
-SCHEMA = 1
 
 MARGIN_TOLERANCE = 0.01
 """A verdict that flips while its margin moves by no more than this is inconclusive: another machine may do as much."""
@@ -117,9 +115,8 @@ def in_words(baseline: Baseline, row: Row, standing: Standing) -> str:
     """Describe a case and how it stands, old and new, in one line."""
     case, variant, verdict = case_name(row), variant_key(row), describe(row)
     then = baseline.margins.get((case, variant))
-    name = f"{case}-{variant.label}"
     if standing is Standing.OTHER_IMAGES:
-        return _one_line(
+        return (
             f"{case}: its images have SHA-256 {_short(row['images_sha256'])} but {_short(baseline.images[case])} in "
             f"{baseline.where}: it is another case now. If that is meant: {update_command(baseline.where)}"
         )
@@ -128,7 +125,7 @@ def in_words(baseline: Baseline, row: Row, standing: Standing) -> str:
         verdict = f"{'passed' if then > 0 else 'failed'}{margin} in the baseline, now {verdict}"
     elif baseline.margins and standing is not Standing.NOT_MEASURED:
         verdict = f"not in the baseline; {verdict}"
-    return _one_line(f"{name}: {verdict}")
+    return f"{case}-{variant.label}: {verdict}"
 
 
 def check(baseline: Baseline, networks: Mapping[str, str], reduction: str) -> None:
@@ -158,7 +155,7 @@ def check(baseline: Baseline, networks: Mapping[str, str], reduction: str) -> No
 def notes(baseline: Baseline, about: Row) -> list[str]:
     """Return a line for each version, machine or device that differs between the baseline and a run."""
     return [
-        _one_line(f"the baseline was recorded with {name} {recorded}; this is {about[name]}")
+        f"the baseline was recorded with {name} {recorded}; this is {about[name]}"
         for name, recorded in baseline.measured.items()
         if name != "networks" and about.get(name, recorded) != recorded
     ]
@@ -175,7 +172,7 @@ def missing(baseline: Baseline, rows: Iterable[Row]) -> list[str]:
         else:
             lacking[variant.label if case in cases else case] = []
     return [
-        _one_line(f"{name}: in the baseline, but not measured{' with ' if labels else ''}{', '.join(labels)}")
+        f"{name}: in the baseline, but not measured{' with ' if labels else ''}{', '.join(labels)}"
         for name, labels in lacking.items()
     ]
 
@@ -205,10 +202,6 @@ def update_command(where: str | Path) -> str:
 
 def _short(value: str | None) -> str:
     return f"{value[:12]}.." if value and len(value) > 12 else str(value)
-
-
-def _one_line(text: str) -> str:
-    return text if text.isprintable() else " ".join(text.split())
 
 
 # ------------------------------------------------------------------------------------------- reading
@@ -251,87 +244,45 @@ def read(path: Path) -> Baseline:
     """Read a baseline; nothing that it contains is run.
 
     Raises:
-        UsageError: the file is missing, cut short, not a valid baseline or of a newer dps; one line says where and
+        UsageError: the file is missing, cut short, not a valid baseline or of another dps; one line says where and
             what.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        data = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        return _baseline(str(path), _File.model_validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). To record one: {update_command(path)}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not UTF-8, so not a valid baseline.") from None
-    except json.JSONDecodeError as error:
-        if conflict := re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE):
-            line = text.count("\n", 0, conflict.start()) + 1
-            raise UsageError(f"{path}:{line}: an unresolved merge conflict ({conflict[0]}).") from None
-        raise UsageError(f"{path}:{error.lineno}: not valid JSON ({error.msg}); is it cut short?") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {error}.") from None
-    schema = data.get("dps_baseline") if isinstance(data, dict) else None
-    if type(schema) is not int or schema < SCHEMA:
-        raise UsageError(f'{path}: not a valid baseline, which begins with "dps_baseline": {SCHEMA}.')
-    if schema > SCHEMA:
+    except ValueError as error:
+        fault = _fault(error) if isinstance(error, pydantic.ValidationError) else error
         raise UsageError(
-            f"{path}: a baseline of schema {schema}, written by a newer dps; this one reads {SCHEMA}. Update dps, or "
-            "record a baseline with this one under another name."
-        )
-    try:
-        return _baseline(str(path), _File.model_validate_json(text))
-    except pydantic.ValidationError as error:
-        raise UsageError(f"{path}: {_fault(error)}.") from None
+            f"{path}: not a valid baseline: {fault}. Is it cut short, not merged to the end, or of a newer dps? To "
+            f"record it again, remove it; then {update_command(path)}"
+        ) from None
 
 
 def _baseline(where: str, file: _File) -> Baseline:
     images: dict[str, str] = {}
     margins: dict[tuple[str, VariantKey], Margin] = {}
-    short = _short_names({metric for _, _, metric, _, _ in file.margins})
     for probe, case, sha256 in file.images:
         if images.setdefault(f"{probe}/{case}", sha256) != sha256:
-            raise UsageError(_one_line(f"{where}: {probe}/{case} stands there twice, as after an unfinished merge."))
+            raise ValueError(f"{probe}/{case} stands there twice")
     for probe, case, metric, normalization, value in file.margins:
         for network, margin in (value if isinstance(value, dict) else {None: value}).items():
-            key = f"{probe}/{case}", VariantKey(network, normalization, short[metric])
+            key = f"{probe}/{case}", VariantKey(network, normalization, metric)
             if key in margins:
-                raise UsageError(
-                    _one_line(f"{where}: {key[0]}-{key[1].label} stands there twice, as after an unfinished merge.")
-                )
+                raise ValueError(f"{key[0]}-{key[1].label} stands there twice")
             if network is not None and network not in file.measured.networks:
-                raise UsageError(
-                    f'{where}: margins of {network!r}, but "measured" has no weights of it; record it again.'
-                )
+                raise ValueError(f'margins of {network!r}, but "measured" has no weights of it')
             margins[key] = margin if isinstance(margin, bool) else float(margin)
     return Baseline(where=where, measured=file.measured.model_dump(), images=images, margins=margins)
-
-
-_FOLDERS = re.compile(r"[^+*]*[/\\](?=[^/\\+*]+\.(?:py:|yaml))")
-
-
-def _short_names(metrics: Iterable[str]) -> dict[str, str]:
-    """Return metrics' names without the folders of their files, as runs name them, where that keeps them distinct."""
-    short = {name: _FOLDERS.sub("", name) for name in metrics}
-    counts = Counter(short.values())
-    return {name: new if counts[new] == 1 else name for name, new in short.items()}
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for key, count in Counter(key for key, _ in pairs).items():
-        if count > 1:
-            raise ValueError(f"{key!r} stands twice in one object, as after an unfinished merge")
-    return dict(pairs)
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number in strict JSON, and not a valid margin")
 
 
 def _fault(error: pydantic.ValidationError) -> str:
     """Return the first fault and its place: ``margins[3][4]: a margin is ..``."""
     fault = error.errors()[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-    raised = fault.get("ctx", {}).get("error")
-    got = "" if raised or fault["type"] in ("missing", "extra_forbidden") else f", got {str(fault['input'])[:60]!r}"
-    return _one_line(f"{place}: {raised or fault['msg']}{got}")
+    explained = fault["type"] in ("json_invalid", "value_error", "missing", "extra_forbidden")
+    got = "" if explained else f", got {str(fault['input'])[:60]!r}"
+    return f"{place}{': ' if place else ''}{fault['msg'].removeprefix('Value error, ')}{got}"
 
 
 # ------------------------------------------------------------------------------------------- writing
@@ -359,16 +310,12 @@ def write(path: Path, rows: Iterable[Row], about: Row, previous: Baseline | None
 
 
 def record(rows: Iterable[Row], about: Row, where: str) -> Baseline:
-    """Return what a baseline keeps of a run.
-
-    Raises:
-        UsageError: there is no row, or a case could not be measured.
-    """
+    """Return what a baseline keeps of a run; UsageError where there is no row, or one could not be measured."""
     rows = list(rows)
     broken = sorted(f"{case_name(row)}-{variant_key(row).label}" for row in rows if not was_measured(row))
     if broken or not rows:
         reason = f"{len(broken)} could not be measured: {', '.join(broken[:3])}{', ..' * (len(broken) > 3)}"
-        raise UsageError(_one_line(f"{where}: not written: {reason if broken else 'no case was measured'}."))
+        raise UsageError(f"{where}: not written: {reason if broken else 'no case was measured'}.")
     networks = sorted({row["network"] for row in rows} - {None})
     measured = {name: about[name] for name in _Measured.model_fields}
     measured["networks"] = {name: about["networks"][name]["sha256"] for name in networks}
@@ -408,26 +355,23 @@ def merge(previous: Baseline, run: Baseline) -> Baseline:
 def as_json(baseline: Baseline) -> str:
     """Return the file's text: strict JSON, sorted, a line for each entry."""
     images = sorted([*case.split("/", 1), sha256] for case, sha256 in baseline.images.items())
-    entries: dict[tuple[str, ...], list[Any]] = {}
-    for (case, variant), margin in sorted(baseline.margins.items(), key=lambda entry: entry[0][1].network or ""):
-        names = [*case.split("/", 1), variant.metric, variant.normalization]
-        entry = entries.setdefault(
-            (*(name or "" for name in names), "network" if variant.network else ""), [*names, {}]
-        )
-        entry[-1] = margin if variant.network is None else {**entry[-1], variant.network: margin}
+    margins: dict[tuple[str, str, str, str | None], dict[str | None, Margin]] = {}
+    for (case, variant), margin in sorted(baseline.margins.items(), key=lambda entry: str(entry[0][1].network)):
+        probe, _, name = case.partition("/")
+        margins.setdefault((probe, name, variant.metric, variant.normalization), {})[variant.network] = margin
+    entries: list[list[Any]] = []
+    for names, values in sorted(margins.items(), key=lambda entry: [name or "" for name in entry[0]]):
+        entries += [[*names, values.pop(None)]] if None in values else []
+        entries += [[*names, values]] if values else []
     measured = {**baseline.measured, "networks": dict(sorted(baseline.measured["networks"].items()))}
-    parts = [
-        f'"dps_baseline": {SCHEMA}',
-        f'"measured": {_json(measured, indent=1)}',
-        f'"images": {_json_lines(images)}',
-        f'"margins": {_json_lines(entries[place] for place in sorted(entries))}',
-    ]
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    return (
+        f'{{\n"dps_baseline": 1,\n"measured": {_json(measured, indent=1)},\n'
+        f'"images": {_json_lines(images)},\n"margins": {_json_lines(entries)}\n}}\n'
+    )
 
 
 def _json_lines(entries: Iterable[Any]) -> str:
-    lines = ",\n".join(_json(entry) for entry in entries)
-    return f"[\n{lines}\n]" if lines else "[]"
+    return "[\n" + ",\n".join(map(_json, entries)) + "\n]"
 
 
 def _json(data: Any, indent: int | None = None) -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dps import baseline
 from dps.baseline import Baseline, Standing, compare, in_words, read, write
 from dps.errors import UsageError
-from dps.rows import VariantKey, case_name, variant_key
+from dps.rows import case_name, variant_key
 
 IMAGES, OTHER_IMAGES = "1ade" * 16, "e2ad" * 16
 WEIGHTS, OTHER_WEIGHTS = "443c" * 16, "2ecb" * 16
@@ -280,8 +280,8 @@ def test_probes_that_a_baseline_is_not_about() -> None:
         ),
         (
             recorded(row()),
-            row(-0.25, **PIXEL | {"metric": "a\nb"}),
-            "a b: not in the baseline; distorted at 2, but reference 'gray' at 1.5 (margin -25.0%)",
+            row(-0.25, **PIXEL),
+            "pixel: not in the baseline; distorted at 2, but reference 'gray' at 1.5 (margin -25.0%)",
         ),
         (Baseline(), row(-0.25), "alexnet-none-sort: distorted at 2, but reference 'gray' at 1.5 (margin -25.0%)"),
     ],
@@ -430,53 +430,6 @@ def good() -> dict[str, Any]:
     return data
 
 
-def assert_refused(path: Path, text: str | bytes, message: str) -> None:
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UsageError) as raised:
-        read(path)
-    assert str(raised.value) == f"{path}{message}"
-
-
-NOT_VALID = ': not a valid baseline, which begins with "dps_baseline": 1.'
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", ":1: not valid JSON (Expecting value); is it cut short?"),
-        ("# a\n", ":1: not valid JSON (Expecting value); is it cut short?"),
-        ('{\n"dps_baseline": 1,\n<<<<<<< HEAD\n', ":3: an unresolved merge conflict (<<<<<<<)."),
-        ('{\n"dps_baseline": 1\n=======\n', ":3: an unresolved merge conflict (=======)."),
-        (b"\xff\xfe", ": not UTF-8, so not a valid baseline."),
-        ("[]", NOT_VALID),
-        ("{}", NOT_VALID),
-        ('{"schema": 1, "cases": []}', NOT_VALID),  # a results.json
-        ('{"dps_baseline": "1"}', NOT_VALID),
-        ('{"dps_baseline": true}', NOT_VALID),
-        ('{"dps_baseline": 0}', NOT_VALID),
-        ('{"dps_baseline": 1.0}', NOT_VALID),
-        ('{"dps_baseline": 2, "all": "new"}', ": a baseline of schema 2, written by a newer dps; this one reads 1. "
-         "Update dps, or record a baseline with this one under another name."),
-        ('{"dps_baseline": 1, "dps_baseline": 1}', ": 'dps_baseline' stands twice in one object, as after an "
-         "unfinished merge."),
-        ('{"dps_baseline": 1}', ": measured: Field required."),
-        *(
-            (json.dumps(good()).replace("0.5", number, 1), f": {number} is not a number in strict JSON, and not a "
-             "valid margin.")
-            for number in ("NaN", "Infinity", "-Infinity")
-        ),
-        *(
-            (json.dumps(good()).replace("0.5", margin, 1), ": margins[0][4]: a margin is a finite number, true or "
-             f"false, got {got}.")
-            for margin, got in {"1e999": "inf", "1" + 400 * "0": "1" + 400 * "0", '"0.5"': "'0.5'", "null": "None",
-                                "[0.5]": "[0.5]", "{}": "{}"}.items()
-        ),
-    ],
-)  # fmt: skip
-def test_a_file_that_is_not_a_baseline(tmp_path: Path, text: str | bytes, message: str) -> None:
-    assert_refused(tmp_path / "b.json", text, message)
-
-
 def changed(*place: Any, to: Any) -> dict[str, Any]:
     data = good()
     inside = data
@@ -487,28 +440,44 @@ def changed(*place: Any, to: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("text", "fault"),
     [
-        (changed("measured", "torch", to=2.9), ": measured.torch: Input should be a valid string, got '2.9'."),
-        (changed("measured", "new", to="x"), ": measured.new: Extra inputs are not permitted."),
-        (changed("measured", "networks", "alexnet", to=None), ": measured.networks.alexnet: Input should be a valid "
-         "string, got 'None'."),
-        (changed("images", to={}), ": images: Input should be a valid array, got '{}'."),
-        (changed("images", 0, to=["rotate", "rings-045"]), ": images[0][2]: Field required."),
-        (changed("margins", 0, 1, to=""), ": margins[0][1]: String should have at least 1 character, got ''."),
-        (changed("margins", 0, 4, to="\n0.5"), r": margins[0][4]: a margin is a finite number, true or false, "
-         r"got '\n0.5'."),
-        (changed("margins", 0, to="rotate"), ": margins[0]: Input should be a valid array, got 'rotate'."),
-        (changed("measured", "networks", to={"alexnet": WEIGHTS}), ": margins of 'vgg16', but \"measured\" has no "
-         "weights of it; record it again."),
-        (changed("margins", to=good()["margins"] * 2), ": rotate/rings-045-alexnet-none-sort stands there twice, as "
-         "after an unfinished merge."),
-        (changed("images", to=[*good()["images"], ["rotate", "rings-045", OTHER_IMAGES]]), ": rotate/rings-045 stands "
-         "there twice, as after an unfinished merge."),
+        ("", "Invalid JSON: EOF while parsing a value at line 1 column 0"),
+        ('{\n"dps_baseline": 1,\n<<<<<<< HEAD\n', "Invalid JSON: key must be a string at line 3 column 1"),
+        (b"\xff\xfe", "Invalid JSON: expected value at line 1 column 1"),
+        ("[" * 1_000_000, "Invalid JSON: recursion limit exceeded at line 1 column 202"),
+        ("[]", "Input should be an object, got '[]'"),
+        ('{"schema": 1, "cases": []}', "dps_baseline: Field required"),  # a results.json
+        ('{"dps_baseline": 2, "all": "new"}', "dps_baseline: Input should be 1, got '2'"),
+        *(
+            (json.dumps(good()).replace("0.5", margin, 1), "margins[0][4]: a margin is a finite number, true or "
+             f"false, got {got}")
+            for margin, got in {"NaN": "nan", "-Infinity": "-inf", "1e999": "inf", "1" + 400 * "0": "1" + 400 * "0",
+                                '"0.5"': "'0.5'", "null": "None", "[0.5]": "[0.5]", "{}": "{}",
+                                r'"\n0.5"': r"'\n0.5'"}.items()
+        ),
+        *((json.dumps(data), fault) for data, fault in [
+            (changed("measured", "torch", to=2.9), "measured.torch: Input should be a valid string, got '2.9'"),
+            (changed("measured", "new", to="x"), "measured.new: Extra inputs are not permitted"),
+            (changed("images", 0, to=["rotate", "rings-045"]), "images[0][2]: Field required"),
+            (changed("margins", 0, 1, to=""), "margins[0][1]: String should have at least 1 character, got ''"),
+            (changed("measured", "networks", to={"alexnet": WEIGHTS}), "margins of 'vgg16', but \"measured\" has no "
+             "weights of it"),
+            (changed("margins", to=good()["margins"] * 2), "rotate/rings-045-alexnet-none-sort stands there twice"),
+            (changed("images", to=[*good()["images"], ["rotate", "rings-045", OTHER_IMAGES]]), "rotate/rings-045 "
+             "stands there twice"),
+        ]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_a_baseline_is_named(tmp_path: Path, data: dict[str, Any], message: str) -> None:
-    assert_refused(tmp_path / "b.json", json.dumps(data), message)
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str | bytes, fault: str) -> None:
+    path = tmp_path / "b.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UsageError) as raised:
+        read(path)
+    assert str(raised.value) == (
+        f"{path}: not a valid baseline: {fault}. Is it cut short, not merged to the end, or of a newer dps? To record "
+        f"it again, remove it; then dps test --update-baseline {path}"
+    )
 
 
 @pytest.mark.parametrize("change", [str.encode, lambda text: text.encode("utf-8-sig"),
@@ -516,24 +485,6 @@ def test_what_is_wrong_in_a_baseline_is_named(tmp_path: Path, data: dict[str, An
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path, change: Any) -> None:
     (tmp_path / "b.json").write_bytes(change(baseline.as_json(recorded(row()))))
     assert read(tmp_path / "b.json") == recorded(row())
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (["./ok.py:mse"], ["ok.py:mse"]),
-        (["/home/me/work/ok.py:mse"], ["ok.py:mse"]),
-        (["..\\lib\\ok.py:mse"], ["ok.py:mse"]),
-        (["spatial+0.5*./my own.py:mse"], ["spatial+0.5*my own.py:mse"]),
-        (["configs/tuned.yaml"], ["tuned.yaml"]),
-        (["a/ok.py:mse", "b/ok.py:mse"], ["a/ok.py:mse", "b/ok.py:mse"]),  # two files, told apart by their folders
-        (["lpips:alex", "package.module:name"], ["lpips:alex", "package.module:name"]),
-    ],
-)
-def test_a_metric_of_a_file_is_named_without_its_folder(tmp_path: Path, old: list[str], new: list[str]) -> None:
-    write(tmp_path / "b.json", [row(0.5, **PIXEL | {"metric": name}) for name in old], ABOUT)
-    assert [variant.metric for _, variant in read(tmp_path / "b.json").margins] == new
-    assert VariantKey(None, None, new[0]) in {variant for _, variant in read(tmp_path / "b.json").margins}
 
 
 def test_a_whole_number_is_a_margin(tmp_path: Path) -> None:
@@ -546,7 +497,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
     text = baseline.as_json(recorded(row()))
     for length in range(0, len(text.rstrip()), 7):
         (tmp_path / "b.json").write_text(text[:length], encoding="utf-8")
-        with pytest.raises(UsageError, match="not valid JSON"):
+        with pytest.raises(UsageError, match="not a valid baseline: Invalid JSON"):
             read(tmp_path / "b.json")
 
 
@@ -555,9 +506,3 @@ def test_a_missing_file_says_how_to_record_one(tmp_path: Path) -> None:
     message = f"{path}: cannot be read (No such file or directory). To record one: dps test --update-baseline {path}"
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         read(path)
-
-
-def test_a_file_of_a_million_brackets_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "b.json").write_text("[" * 1_000_000, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"b\.json: .*recursion"):
-        read(tmp_path / "b.json")

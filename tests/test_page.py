@@ -276,7 +276,9 @@ def test_a_figure_that_cannot_be_drawn_costs_itself_alone(document: Row, monkeyp
     assert html.count("<svg") == 2
 
 
-def test_what_could_not_be_measured_comes_first_and_counts_nowhere(opened: Open, document: Row, tmp_path: Path) -> None:
+def test_what_could_not_be_measured_comes_first_in_the_gallery_and_counts_nowhere(
+    opened: Open, document: Row, tmp_path: Path
+) -> None:
     changed: Row = json.loads(json.dumps(document))
     broken = rows_of(changed, metric="sort", probe="translate")[0]
     numbers = ("distance", "nearest_reference", "nearest_reference_distance", "margin", "layers")
@@ -285,10 +287,6 @@ def test_what_could_not_be_measured_comes_first_and_counts_nowhere(opened: Open,
     path = tmp_path / "unmeasured.html"
     files.write_text(path, page.render(changed, images_of("translate")))
     shown = opened(path)
-    assert texts(shown, "main h2")[0] == "? 1 case could not be measured"
-    assert texts(shown, "main section:first-child li") == [
-        f"alexnet-none-sort, 1 case such as {name}: RuntimeError: NaN at layer 3"
-    ]
     assert "1 not measured" in texts(shown, "#table-1 tr:has(th:text-is('sort')) td:nth-child(4)")[0]
     assert texts(shown, "#cases .title")[0] == name
     assert texts(shown, "#count")[0].startswith("8 cases, 1 could not be measured, ")

@@ -1,15 +1,16 @@
 """The gate: which results fail a run, against a baseline, another metric and required floors."""
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dps import agreement, baseline, significance
 from dps.baseline import Standing
 from dps.errors import UsageError
-from dps.report import pass_fractions, scores_table, tables
+from dps.report import pass_fractions, scores_table, severity, tables
 from dps.report.results import Gathered
 from dps.rows import Row, case_name, describe, variant_key, was_measured
 from dps.session.configuration import RunConfiguration
@@ -21,20 +22,10 @@ SUMMARY_LINES = 20
 LISTED = 6
 """How many probes, comparisons or missing cases a summary lists."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How the test of one case ends.
-
-    Attributes:
-        kind: ``expected`` is a failed verdict that does not fail the run.
-        text: the reason in one line; empty if it passed.
-        row: to record, with its standing where it was compared with a baseline.
-    """
-
-    kind: Literal["passed", "failed", "expected"]
-    text: str
-    row: Row = field(repr=False)
+HOW_TO_GATE = (
+    "{} not in the baseline, measured and not gated; to gate what is new: --gate strict, --baseline FILE or "
+    "--against METRIC"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +55,21 @@ class GateOutcome:
         return {**counts, "summary": list(self.summary), "lines": list(self.lines)}
 
 
-def outcome(configuration: RunConfiguration, row: Row) -> Outcome:
+def judge_case(configuration: RunConfiguration, row: Row) -> tuple[Row, str, bool]:
     """Decide how the test of one case ends.
 
     Args:
         configuration: of the run.
         row: of ``cases`` in results.json.
+
+    Returns:
+        The row to record, with its standing where it was compared with a baseline; in one line, why the case failed,
+        empty if it passed; and whether it fails the run.
     """
     standing = baseline.compare(configuration.baseline, row)
-    if configuration.gate == "baseline":
-        row = {**row, "standing": standing.value}
-    kind: Literal["passed", "failed", "expected"] = "passed" if row["passed"] else "expected"
-    if _fails(configuration, row, standing):
-        kind = "failed"
-    text = "" if kind == "passed" else baseline.in_words(configuration.baseline, row, standing)
-    return Outcome(kind=kind, text=text, row=row)
+    fails = _fails(configuration, row, standing)
+    text = baseline.in_words(configuration.baseline, row, standing) if fails or not row["passed"] else ""
+    return {**row, "standing": standing.value} if configuration.gate == "baseline" else row, text, fails
 
 
 def _fails(configuration: RunConfiguration, row: Row, standing: Standing) -> bool:
@@ -100,26 +91,28 @@ def judge(configuration: RunConfiguration, gathered: Gathered, document: Row, *,
         document: results.json, with ``cases``, ``scores`` and ``run``.
         interrupted: the run ended early, so nothing counts as missing, and nothing is recorded.
     """
-    repeated = _judge_repeated(gathered.cases)
-    verdicts = _judge_verdicts(configuration, document["cases"])
-    excluded = [f"{name}: {reason}" for name, reason in configuration.excluded.items()]
+    cases = document["cases"]
+    measured = _judge_measured(document)
+    repeated, verdicts = _repeated(gathered.cases), _judge_verdicts(configuration, cases)
     checks = [
-        _judge_measured(document),
-        _failure("not measured at all:", excluded),
-        repeated,
+        _failure("not measured at all:", [f"{name}: {reason}" for name, reason in configuration.excluded.items()]),
+        measured,
+        _failure(f"{len(repeated)} measured more than once, with different results:", repeated),
         _judge_floors(configuration, document),
+        _judge_against(configuration, gathered, cases),
     ]
-    checks.append(_judge_against(configuration, gathered, document["cases"]))
-    if document["cases"] and not interrupted:
-        checks.append(_record(configuration, document, repeated=repeated.holds is False))
-        checks.append(_judge_missing(configuration, document))
+    if cases and not interrupted:
+        whole = not configuration.narrowed and len(cases) == sum(1 for _ in configuration.items())
+        checks.append(_record(configuration, document, whole=whole, repeated=bool(repeated)))
+        missing = baseline.missing(configuration.baseline, cases) if whole and configuration.gate == "baseline" else []
+        checks.append(_failure(f"{len(missing)} missing, though the baseline has them:", missing))
     checks.append(verdicts)
     gated = {check.holds for check in checks} - {None}
     compared = configuration.gate == "baseline" and verdicts.holds is not None
     return GateOutcome(
         holds=all(gated) if gated else None,
         failed=verdicts.failed,
-        not_measured=checks[0].not_measured,
+        not_measured=measured.not_measured,
         summary=[line for check in checks for line in check.summary],
         lines=[line for check in checks for line in check.lines or check.summary],
         notes=baseline.notes(configuration.baseline, document["run"]) if compared else [],
@@ -135,37 +128,50 @@ def as_text(outcome: Row, width: int, *, verbose: bool) -> list[str]:
 
 
 def _judge_measured(document: Row) -> GateOutcome:
-    """Count what could not be measured, which fails under every gate."""
-    cases, scores = document["cases"], document["scores"]
-    errors = [f"{_name(row)}: {describe(row)}" for row in cases if not was_measured(row)]
-    errors += [
-        f"{scores_table.score_name(row)}-{variant_key(row).label}: {row['error']}" for row in scores if row.get("error")
+    """Name what could not be measured, which fails under every gate; in short, once for each variant and error."""
+    errors = [
+        *(
+            (case_name(row), variant_key(row).label, describe(row))
+            for row in document["cases"]
+            if not was_measured(row)
+        ),
+        *(
+            (scores_table.score_name(row), variant_key(row).label, row["error"])
+            for row in document["scores"]
+            if row.get("error")
+        ),
     ]
-    return _failure(f"{len(errors)} could not be measured:", errors, not_measured=len(errors))
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, label, error in errors:
+        groups[label, error].append(name)
+    texts = [
+        f"{names[0]}-{label}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {error}"
+        for (label, error), names in groups.items()
+    ]
+    check = _failure(f"{len(errors)} could not be measured:", texts)
+    every = [f"{name}-{label}: {error}" for name, label, error in errors]
+    return replace(check, not_measured=len(errors), lines=[*check.summary[:1], *_indented(every)])
 
 
-def _judge_repeated(rows: Sequence[Row]) -> GateOutcome:
-    """Check that what was measured more than once has one result."""
+def _repeated(rows: Sequence[Row]) -> list[str]:
+    """Name what was measured more than once, with different results."""
     results: dict[str, set[Any]] = defaultdict(set)
     for row in rows:
         margin = baseline.recorded_margin(row) if was_measured(row) else None
-        results[_name(row)].add((margin, row.get("images_sha256")))
-    changed = [name for name, values in results.items() if len(values) > 1]
-    return _failure(f"{len(changed)} measured more than once, with different results:", changed)
+        results[f"{case_name(row)}-{variant_key(row).label}"].add((margin, row.get("images_sha256")))
+    return [name for name, values in results.items() if len(values) > 1]
 
 
 def _judge_verdicts(configuration: RunConfiguration, rows: Sequence[Row]) -> GateOutcome:
     """Hold all verdicts against the baseline, or against none, where every one must pass."""
     known, requested = configuration.baseline, configuration.gating_requested
     compared = [
-        (row, Standing(row.get("standing") or baseline.compare(known, row)))
+        (row, baseline.compare(known, row))
         for row in rows
         if configuration.gate != "off" and was_measured(row) and row["metric"] != configuration.against
     ]
     new = sum(standing.is_new for _, standing in compared)
-    hint = (
-        [HOW_TO_GATE.format(new="1 verdict is" if new == 1 else f"{new} verdicts are")] if new and not requested else []
-    )
+    hint = [HOW_TO_GATE.format("1 verdict is" if new == 1 else f"{new} verdicts are")] if new and not requested else []
     if not compared or (new == len(compared) and not requested):
         return GateOutcome(summary=hint)
     failing = [each for each in compared if _fails(configuration, *each)]
@@ -174,41 +180,29 @@ def _judge_verdicts(configuration: RunConfiguration, rows: Sequence[Row]) -> Gat
     counts = Counter(standing for _, standing in compared if requested or not standing.is_new)
     title = f"against the baseline: {', '.join(f'{counts[each]} {each}' for each in Standing if counts[each])}"
     if configuration.gate == "strict":
-        title = f"strict: {len(failing)} of {len(compared)} verdicts failed"
+        title = f"strict: {len(failing)} of {len(compared)} verdict{'s' if len(compared) > 1 else ''} failed"
     shares = _by_probe([row for row, _ in compared], [row for row, _ in failing])
-    summary = [title, *shares, *(f"  worst: {_cut(text)}" for text in texts[:3])]
+    summary = [title, *_first(shares, LISTED), *(f"  worst: {_cut(text)}" for text in texts[:3])]
     lines = [title, *_indented(texts)]
-    for standing, remark in REMARKS.items():
+    remarks = {
+        Standing.IMPROVED: f"to record that: {baseline.update_command(known.where)}",
+        Standing.INCONCLUSIVE: f"the margin moved by at most {baseline.MARGIN_TOLERANCE:g}; not failed",
+    }
+    for standing, remark in remarks.items():
         if changed := [baseline.in_words(known, row, each) for row, each in compared if each is standing]:
-            summary.append(f"{len(changed)} {standing}: {remark.format(command=baseline.update_command(known.where))}")
+            summary.append(f"{len(changed)} {standing}: {remark}")
             lines += [summary[-1], *_indented(changed)]
     return GateOutcome(holds=not failing, failed=len(failing), summary=summary + hint, lines=lines + hint)
 
 
-REMARKS = {
-    Standing.IMPROVED: "to record that: {command}",
-    Standing.INCONCLUSIVE: f"the margin moved by at most {baseline.MARGIN_TOLERANCE:g}; not failed",
-}
-"""What to say of verdicts that changed without failing."""
-
-HOW_TO_GATE = (
-    "{new} not in the baseline, measured and not gated; to gate what is new: --gate strict, "
-    "--baseline FILE or --against METRIC"
-)
-
-
-def _judge_missing(configuration: RunConfiguration, document: Row) -> GateOutcome:
-    """Check that a whole run has all that the baseline has."""
-    if configuration.gate != "baseline" or not _whole(configuration, document):
-        return GateOutcome()
-    missing = baseline.missing(configuration.baseline, document["cases"])
-    return _failure(f"{len(missing)} missing, though the baseline has them:", missing)
-
-
-def _whole(configuration: RunConfiguration, document: Row) -> bool:
-    """Return whether a run measured everything that is built in."""
-    count = sum(len(probe.cases) for probe in configuration.probes) * len(configuration.variants)
-    return not configuration.narrowed and len(document["cases"]) == count
+def _by_probe(compared: Iterable[Row], failing: Iterable[Row]) -> list[str]:
+    """Say how many of a probe's cases fail on each network, the most first."""
+    totals, counts = (Counter((row["probe"], row["network"]) for row in rows) for rows in (compared, failing))
+    networks: dict[str, list[str]] = defaultdict(list)
+    for (probe, network), count in counts.items():
+        networks[probe].append(f"{count} of {totals[probe, network]}{f' on {network}' if network else ''}")
+    order = sorted(networks, key=lambda name: -sum(count for (probe, _), count in counts.items() if probe == name))
+    return [f"{probe}: {', '.join(networks[probe])}" for probe in order]
 
 
 def _judge_against(configuration: RunConfiguration, gathered: Gathered, cases: Sequence[Row]) -> GateOutcome:
@@ -222,27 +216,34 @@ def _judge_against(configuration: RunConfiguration, gathered: Gathered, cases: S
     }
     matched = [*significance.match_cases(cases, other), *significance.match(scores, other, "triplets")]
     results = significance.compare(matched)
-    by_conclusion = {c: [str(r) for r in results if r.conclusion is c] for c in Conclusion}
-    counts = ", ".join(f"{len(lines)} {conclusion}" for conclusion, lines in by_conclusion.items())
+    texts = {c: [str(result) for result in results if result.conclusion is c] for c in Conclusion}
+    counts = ", ".join(f"{len(lines)} {conclusion}" for conclusion, lines in texts.items())
     title = f"against {other}, {len(results)} comparisons: {counts}"
-    worse, cannot_tell = by_conclusion[Conclusion.WORSE], by_conclusion[Conclusion.CANNOT_TELL]
+    worse, cannot_tell = texts[Conclusion.WORSE], texts[Conclusion.CANNOT_TELL]
     return GateOutcome(
         holds=bool(results) and not worse,
         summary=[title, *_first(worse, LISTED), *_first(cannot_tell, LISTED)],
-        lines=[title, *_indented([*worse, *cannot_tell, *by_conclusion[Conclusion.NOT_WORSE]])],
+        lines=[title, *_indented([*worse, *cannot_tell, *texts[Conclusion.NOT_WORSE]])],
     )
 
 
 def _judge_floors(configuration: RunConfiguration, document: Row) -> GateOutcome:
     """Check the limits of ``--require``; a variant with a case that could not be measured keeps none."""
-    counts = pass_fractions.count(document["cases"])
     lines = []
     for floor in configuration.floors:
-        for variant in counts.variants:
-            count = counts.of(variant, floor.name)
+        probe, _, stratum = floor.name.partition("/")
+        rows = [row for row in document["cases"] if row["probe"] == probe]
+        strata = severity.pass_counts(document, probe)
+        counts = strata or pass_fractions.count(rows)
+        if stratum and rows and stratum not in counts.probes:
+            lines.append(
+                f"required {floor}: {probe} has no {stratum!r}; known: {', '.join(strata.probes if strata else ())}"
+            )
+        for variant, column in itertools.product(counts.variants, [stratum] if stratum else counts.probes):
+            count, place = counts.of(variant, column), f" at {column}" if strata else ""
             if count.unmeasured or (count.cases and not floor.admits(count.fraction)):
                 broken = f", {count.unmeasured} could not be measured" if count.unmeasured else ""
-                lines.append(f"required {floor}: {variant.label} has {count.passed}/{count.cases}{broken}")
+                lines.append(f"required {floor}: {variant.label} has {count.passed}/{count.cases}{place}{broken}")
         for row in document["scores"]:
             admitted = row["score"] is not None and floor.admits(row["score"])
             if scores_table.score_name(row) == floor.name and row["metric"] not in scores_table.JUDGES and not admitted:
@@ -251,7 +252,7 @@ def _judge_floors(configuration: RunConfiguration, document: Row) -> GateOutcome
     return GateOutcome(holds=not lines if configuration.floors else None, summary=lines)
 
 
-def _record(configuration: RunConfiguration, document: Row, *, repeated: bool) -> GateOutcome:
+def _record(configuration: RunConfiguration, document: Row, *, whole: bool, repeated: bool) -> GateOutcome:
     """Write the run as a baseline; what a narrowed run did not measure stays in it."""
     path = configuration.update
     if path is None:
@@ -259,31 +260,17 @@ def _record(configuration: RunConfiguration, document: Row, *, repeated: bool) -
     try:
         if repeated:
             raise UsageError(f"{path}: not written: a case was measured more than once, with different results.")
-        previous = None if _whole(configuration, document) else configuration.previous
-        baseline.write(path, document["cases"], document["run"], previous)
+        baseline.write(path, document["cases"], document["run"], None if whole else configuration.previous)
     except UsageError as error:
         return GateOutcome(holds=False, summary=[str(error)])
     return GateOutcome(summary=[f"recorded: {path}"])
 
 
-def _failure(title: str, texts: Sequence[str], not_measured: int = 0) -> GateOutcome:
+def _failure(title: str, texts: Sequence[str]) -> GateOutcome:
     """Return a failed check that lists texts, or, without any, one that has nothing to say."""
     if not texts:
         return GateOutcome()
-    summary, lines = [title, *_first(texts, 3)], [title, *_indented(texts)]
-    return GateOutcome(holds=False, not_measured=not_measured, summary=summary, lines=lines)
-
-
-def _by_probe(compared: Sequence[Row], failing: Sequence[Row]) -> list[str]:
-    """Count failures by probe and network, the most first."""
-    totals = Counter((row["probe"], row["network"]) for row in compared)
-    counts = Counter((row["probe"], row["network"]) for row in failing)
-    lines = []
-    for name, _ in Counter(row["probe"] for row in failing).most_common():
-        networks = {network: count for (probe, network), count in counts.items() if probe == name}
-        shares = (f"{n} of {totals[name, net]}{f' on {net}' if net else ''}" for net, n in networks.items())
-        lines.append(f"{name}: {', '.join(shares)}")
-    return _first(lines, LISTED)
+    return GateOutcome(holds=False, summary=[title, *_first(texts, 3)], lines=[title, *_indented(texts)])
 
 
 def _first(texts: Sequence[str], most: int) -> list[str]:
@@ -298,7 +285,3 @@ def _indented(texts: Iterable[str]) -> list[str]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= 150 else f"{text[:147]}..."
-
-
-def _name(row: Row) -> str:
-    return f"{case_name(row)}-{variant_key(row).label}"

@@ -22,7 +22,7 @@ from dps.report import (
 )
 from dps.report.album import Album
 from dps.report.pass_fractions import PassCounts
-from dps.rows import Row, case_name, describe, variant_key, was_measured
+from dps.rows import Row, case_name
 
 
 def render(document: Row, images: Album) -> Iterator[str]:
@@ -48,7 +48,6 @@ def render(document: Row, images: Album) -> Iterator[str]:
         run=run,
         counts=counts,
         cases=len({case_name(row) for row in document["cases"]}),
-        unmeasured=_unmeasured(document),
         words=pass_fractions.in_words(counts),
         grids=grids | speeds,
         speeds=speeds,
@@ -111,14 +110,3 @@ def _figures(document: Row, counts: PassCounts, probe: str) -> Iterator[Row]:
                 yield {"svg": figure_style.as_svg(figure), "fault": ""}
         except Exception as error:  # noqa: BLE001 - whatever Matplotlib does not take
             yield {"svg": "", "fault": f"The figure {name!r} could not be drawn: {one_line(error)}"}
-
-
-def _unmeasured(document: Row) -> list[tuple[str, list[str], str]]:
-    """Return each variant's errors with the cases that could not be measured for them, the most first."""
-    cases: dict[tuple[str, str], list[str]] = {}
-    for row in document["cases"]:
-        if not was_measured(row):
-            cases.setdefault((variant_key(row).label, describe(row)), []).append(case_name(row))
-    return sorted(
-        ((variant, names, error) for (variant, error), names in cases.items()), key=lambda line: -len(line[1])
-    )
