@@ -28,6 +28,7 @@ reference. Imports go down this list and never up; a test holds that:
     baseline, significance
     scores, verdicts
     images
+    user_code
     errors, files, fingerprint, locations, notes, options, progress, rows
 """
 

@@ -22,9 +22,10 @@ from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Labels, Shard
 from dps.errors import BappsError, DpsError
 from dps.fingerprint import NoFingerprintError
 from dps.measurement import Engine
-from dps.metrics import AnyMetric, FeatureMetric, Variant, guest
+from dps.metrics import AnyMetric, FeatureMetric, Variant
 from dps.progress import progress
 from dps.scores import Estimate
+from dps.user_code import guest
 
 Array: TypeAlias = NDArray[np.float64]
 

@@ -21,9 +21,10 @@ from dps.errors import DpsError, one_line
 from dps.image_pairs import ImagePair, image_pairs
 from dps.images import Pixels, as_batch
 from dps.measurement import Engine, pairwise_distances
-from dps.metrics import Metric, Variant, guest
+from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.rows import Row, variant_key
+from dps.user_code import guest
 from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
 
 DEFAULT_SMALLEST = 64

@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -20,6 +21,7 @@ from dps.metrics import DEFAULT_METRICS, FeatureMetric, Metric, Term, Variant
 from dps.metrics.third_party import THIRD_PARTY_METRICS
 from dps.metrics.user_defined import REMEDY, RULE
 from dps.rows import VariantKey
+from dps.user_code import loading, reading
 
 
 def refusal(call: Callable[[], object], error: type[DpsError] = UsageError) -> str:
@@ -295,7 +297,7 @@ def test_from_a_module(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("Asking", f"requires weights, which dps does not pass; {RULE}."),
         ("asking", f"requires weights, which dps does not pass; {RULE}."),
         ("making", f"requires weights, which dps does not pass; {RULE}."),
-        ("cannot_be_made", "constructing it failed (ValueError: no weights here)."),
+        ("cannot_be_made", "constructing it failed: ValueError: no weights here."),
     ],
 )
 def test_a_users_name_that_is_neither_comparison_nor_metric(mine: Path, name: str, why: str) -> None:
@@ -496,6 +498,24 @@ def test_two_complete_readings_are_refused_with_both(
     for file in files:
         (tmp_path / file).write_text(ONE.format(1))
     assert refusal(lambda: metrics.resolve([text])) == message
+
+
+def test_a_network_may_be_followed_by_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a,b@1.py").write_text("net = dict(layers=3)\n")
+    values = reading.read(
+        "alexnet@2+5, a,b@1.py:net @layer1,vgg16", "network", lambda name: name in ("alexnet", "vgg16")
+    )
+    assert [(value.text, value.layers) for value in values] == [
+        ("alexnet@2+5", "2+5"),
+        ("a,b@1.py:net @layer1", "layer1"),
+        ("vgg16", None),
+    ]
+    (file,) = values[1].names
+    assert loading.load(file, "network", "a,b@1.py:net") == {"layers": 3}
+    assert refusal(lambda: loading.load(replace(file, text="a,b@1.py:nte", attribute="nte"), "network", "m:nte")) == (
+        "network 'm:nte': unknown name in a,b@1.py: 'nte'. Did you mean 'net'? Known: net."
+    )
 
 
 def test_a_file_imports_what_lies_next_to_it(tmp_path: Path) -> None:

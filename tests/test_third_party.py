@@ -17,6 +17,7 @@ from dps.cli import main
 from dps.errors import DpsError, UsageError, WeightsError
 from dps.metrics import FeatureMetric, Metric, third_party, user_defined
 from dps.metrics.third_party import THIRD_PARTY_METRICS
+from dps.user_code import loading
 from tests.running import ROOT, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
@@ -217,7 +218,7 @@ def test_images_too_small_are_refused_before_anything_is_measured(suite: Suite) 
 
 def register(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     entries = [EntryPoint(name=name, value=value, group="dps.metrics") for name, value in values.items()]
-    monkeypatch.setattr(user_defined, "entry_points", lambda *, group: entries if group == "dps.metrics" else [])
+    monkeypatch.setattr(loading, "entry_points", lambda *, group: entries if group == "dps.metrics" else [])
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:

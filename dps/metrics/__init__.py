@@ -1,10 +1,8 @@
 """Metrics: what they are, and from a name to one.
 
 names.py         from names to metrics; all names that can be used
-reading.py       from text on the command line to names
 definitions.py   a sum of comparisons on any network, or a metric of the images themselves
-user_defined.py  users' metrics and comparisons, loaded from a module, a file or a package that registers them
-guest.py         users' code changes nothing of the process that runs it
+user_defined.py  from users' objects to metrics and comparisons
 third_party.py   other libraries' metrics, with checked weights
 """
 

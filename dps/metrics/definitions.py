@@ -9,8 +9,8 @@ from torch import Tensor
 
 from dps.comparisons import COMPARISONS, NORMALIZATIONS, Comparison
 from dps.errors import ImageError, MetricError, UsageError, one_line, unknown
-from dps.metrics import guest
 from dps.rows import VariantKey
+from dps.user_code import guest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

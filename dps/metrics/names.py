@@ -7,13 +7,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
 from dps.comparisons import COMPARISONS, Comparison
 from dps.errors import UsageError, unknown
-from dps.metrics import reading, third_party, user_defined
+from dps.metrics import third_party, user_defined
 from dps.metrics.definitions import IMAGE_METRICS, AnyMetric, FeatureMetric, Metric, Term
-from dps.metrics.reading import MetricText, TermText
+from dps.user_code import loading, reading
+from dps.user_code.reading import TypedName, TypedValue
 
 DEFAULT_METRICS = ("pixel", "spatial", "sort", "mean", "spatial+sort", "spatial+mean")
 """Those of the paper."""
@@ -29,7 +29,7 @@ def named(text: str, *, weights: str = "pypi", device: str = "cpu") -> AnyMetric
 
 def split_names(text: str) -> list[str]:
     """Split a list of metrics at its commas; those in the path of an existing file do not separate."""
-    return [metric.text for metric in reading.read(text, _is_name)]
+    return [value.text for value in _read(text)]
 
 
 def resolve(
@@ -54,99 +54,70 @@ def resolve(
         UsageError: there is no such metric, or its library is not installed.
         WeightsError: weights that it needs are missing or altered.
     """
-    chosen = [metric for text in texts for metric in reading.read(text, _is_name)]
+    chosen = [value for text in texts for value in _read(text)]
     if against is not None:
-        last = reading.read(against, _is_name)
+        last = _read(against)
         if len(last) != 1:
             raise UsageError(f"--against {against!r} names {len(last)} metrics; name one.")
         chosen += last
-    files = reading.shortened(term.path for metric in chosen for term in metric.terms if term.path is not None)
-    user_defined.forget_modules()
-    resolver = _Resolver(files, weights, device)
+    files = reading.shortened(name.path for value in chosen for name in value.names if name.path is not None)
+    loading.forget()
     metrics: dict[str, AnyMetric] = {}
-    for metric in chosen:
-        name = _full_name(metric, files)
+    for value in chosen:
+        name = _full_name(value, files)
         if name not in metrics:
-            metrics[name] = resolver.metric(metric, name)
+            metrics[name] = _metric(value, name, files, weights, device)
     return list(metrics.values()), None if against is None else metrics[_full_name(chosen[-1], files)]
 
 
-class _Resolver:
-    """Makes metrics of one run; each file is loaded once."""
+def _read(text: str) -> list[TypedValue]:
+    return reading.read(text, "metric", _is_name)
 
-    def __init__(self, files: dict[Path, str], weights: str, device: str) -> None:
-        self._files, self._weights, self._device = files, weights, device
-        self._modules: dict[Path, ModuleType] = {}
 
-    def metric(self, metric: MetricText, name: str) -> AnyMetric:
-        """Make a metric of its text."""
-        first = metric.terms[0]
-        if len(metric.terms) > 1 or first.weight is not None:
-            return FeatureMetric(name=name, terms=tuple(self._term(term, metric.text) for term in metric.terms))
-        if first.name in IMAGE_METRICS:
-            return IMAGE_METRICS[first.name]
-        if first.path is None and _is_third_party(first.name):
-            return third_party.named(first.name, weights=self._weights, device=self._device)
-        value = self._load(first)
-        if value is None:
-            raise UsageError(unknown("metric", first.name, _known()))
-        if isinstance(value, Metric):
-            return value
-        return FeatureMetric(name=name, terms=(Term(name=name, comparison=value),))
-
-    def _term(self, term: TermText, text: str) -> Term:
-        """Make one term of a sum: ``sort``, ``0.5*mean`` or ``2*file.py:name``."""
+def _metric(value: TypedValue, name: str, files: dict[Path, str], weights: str, device: str) -> AnyMetric:
+    """Make a metric of its text."""
+    alone = len(value.names) == 1 and value.names[0].weight is None
+    terms = []
+    for typed in value.names:
         weight = 1.0
-        if term.weight is not None:
-            weight = float(term.weight) if _NUMBER.fullmatch(term.weight) else 0.0
-            if not 0 < weight < float("inf"):
-                raise UsageError(
-                    f"metric {text!r}: {term.weight!r} is not a valid weight; write a positive number, as in 0.5*mean."
-                )
-        name = term.short_name(self._files)
-        value: Comparison | Metric | None = IMAGE_METRICS.get(name)
-        if term.path is None and _is_third_party(name):
-            value = third_party.named(name, weights=self._weights, device=self._device)
-        value = value or self._load(term)
-        if value is None:
-            known = [*COMPARISONS, *user_defined.registered()]
-            raise UsageError(f"metric {text!r}: {unknown('comparison', term.name, known)}")
-        if isinstance(value, Metric):
-            raise UsageError(f"metric {text!r}: {name} compares images, not features, so it cannot be part of a sum.")
-        return Term(name=name, comparison=value, weight=weight)
+        if typed.weight is not None:
+            weight = float(typed.weight) if _NUMBER.fullmatch(typed.weight) else 0.0
+        if not 0 < weight < float("inf"):
+            wrong = f"{typed.weight!r} is not a valid weight"
+            raise UsageError(f"metric {value.text!r}: {wrong}; write a positive number, as in 0.5*mean.")
+        term = typed.short(files)
+        found = _find(typed, term, weights, device)
+        if found is None and alone:
+            raise UsageError(unknown("metric", term, _known()))
+        if found is None:
+            known = [*COMPARISONS, *loading.registered("metric")]
+            raise UsageError(f"metric {value.text!r}: {unknown('comparison', term, known)}")
+        if isinstance(found, Metric):
+            if alone:
+                return found
+            raise UsageError(
+                f"metric {value.text!r}: {term} compares images, not features, so it cannot be part of a sum."
+            )
+        terms.append(Term(name=term, comparison=found, weight=weight))
+    return FeatureMetric(name=name, terms=tuple(terms))
 
-    def _load(self, term: TermText) -> Comparison | Metric | None:
-        """Return a comparison, or a user's metric; None where there is none of that name."""
-        name = term.short_name(self._files)
-        if term.path is not None:
-            shown = term.name.removesuffix(f":{term.attribute}")
-            if term.path not in self._modules:
-                self._modules[term.path] = user_defined.load_file(term.path, shown)
-            return user_defined.load(name, self._modules[term.path], term.attribute, shown)
-        if name in COMPARISONS:
-            return COMPARISONS[name]
-        if name in user_defined.registered():
-            return user_defined.load_registered(name)
-        place, colon, attribute = name.rpartition(":")
-        if not colon:
-            return None
-        if place.endswith(".py"):
-            raise UsageError(f"{place}: no such file.")
-        return user_defined.load(name, user_defined.import_module(place), attribute, place)
+
+def _find(typed: TypedName, name: str, weights: str, device: str) -> Comparison | Metric | None:
+    """Return what a name stands for; None where there is nothing of that name."""
+    if typed.path is None and name.partition(":")[0] in third_party.PREFIXES and ":" in name:
+        return third_party.named(name, weights=weights, device=device)
+    if name in IMAGE_METRICS or name in COMPARISONS:
+        return IMAGE_METRICS.get(name) or COMPARISONS[name]
+    return user_defined.load(typed, name) if loading.is_user_defined(typed, "metric") else None
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _IN_MODULE = re.compile(r"(?!.*\.py:)[^\W\d][\w.]*:[^\W\d]\w*")
 
 
-def _full_name(metric: MetricText, files: dict[Path, str]) -> str:
-    names = ((term.weight, term.short_name(files)) for term in metric.terms)
+def _full_name(value: TypedValue, files: dict[Path, str]) -> str:
+    names = ((name.weight, name.short(files)) for name in value.names)
     return "+".join(name if weight is None else f"{weight}*{name}" for weight, name in names)
-
-
-def _is_third_party(name: str) -> bool:
-    prefix, colon, _ = name.partition(":")
-    return bool(colon) and prefix in third_party.PREFIXES
 
 
 def _is_name(name: str) -> bool:
@@ -155,8 +126,8 @@ def _is_name(name: str) -> bool:
 
 
 def _known() -> list[str]:
-    registered = user_defined.registered()
-    return [*IMAGE_METRICS, *COMPARISONS, *DEFAULT_METRICS, *third_party.THIRD_PARTY_METRICS, *registered]
+    own = [*IMAGE_METRICS, *COMPARISONS, *DEFAULT_METRICS]
+    return [*own, *third_party.THIRD_PARTY_METRICS, *loading.registered("metric")]
 
 
 def listed() -> Iterator[tuple[str, str]]:
@@ -167,7 +138,7 @@ def listed() -> Iterator[tuple[str, str]]:
         yield name, _first_line(comparison)
     yield "spatial+0.5*sort", "A sum of comparisons, with any positive weights."
     yield from third_party.listed()
-    for name, entry in user_defined.registered().items():
+    for name, entry in loading.registered("metric").items():
         package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
         yield name, f"Registered by {package}: {entry.value}."
     yield (
