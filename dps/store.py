@@ -5,8 +5,7 @@ on, so a file is never out of date: what depends on something else has another n
 name, or not at all; processes that share a store need no lock, since both would write the same. Every file ends with a
 checksum, and one whose checksum is wrong is measured again.
 
-    STORE/dps-store.json    the version of this layout
-    STORE/3f/3f9c...npy     distances, float64, as NumPy writes them, and the SHA-256 of that and of the key
+    STORE/3f/3f9c...npy     distances, float64, as NumPy writes them, and the SHA-256 of that and of the name
 """
 
 import contextlib
@@ -14,10 +13,10 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,7 +34,7 @@ from dps.networks import NETWORKS
 Array: TypeAlias = NDArray[np.float64]
 
 SCHEMA = 2
-NOTE = "dps-store.json"
+"""Part of every key, so that entries of another layout are not found."""
 
 MEASURING = ("comparisons.py", "kernels.py", "images.py", "networks.py", "weights.py", "measurement", "metrics")
 """The parts of this package that turn images into distances."""
@@ -124,26 +123,17 @@ def prepare(folder: Path) -> Path:
         The folder.
 
     Raises:
-        StoreError: it cannot be written, holds other things, or is a store of another version.
+        StoreError: it cannot be written, or holds other things.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / NOTE).exists():
-            if not all(re.fullmatch(r"\..*|[0-9a-f]{2}", path.name) or path.name == NOTE for path in folder.iterdir()):
-                raise StoreError(f"{folder}: holds other things, and no {NOTE}; name a new folder for the store.")
-            _write_note(folder)
+        for path in folder.iterdir():
+            if not re.fullmatch(r"\..*|[0-9a-f]{2}|dps-store\.json", path.name):  # the last one is of older stores
+                raise StoreError(f"{folder}: holds other things, such as {path.name}; name a new folder for the store.")
         with tempfile.TemporaryFile(dir=folder):
             pass
-        schema = json.loads((folder / NOTE).read_bytes())["schema"]
     except OSError as error:
         raise _unwritable(folder, error) from None
-    except (ValueError, KeyError, TypeError):
-        schema = "unknown"
-    if schema != SCHEMA:
-        raise StoreError(
-            f"{folder}: a store of version {schema}, but this dps has version {SCHEMA}. Name another folder, or empty "
-            f"this one with: dps store --store {folder} remove"
-        )
     return folder
 
 
@@ -158,7 +148,7 @@ def look_up(folder: Path, key: str, content: str) -> Array | None:
         content: digest of the shard, see `Labels`.
 
     Raises:
-        StoreError: the file must not be read.
+        StoreError: the file cannot be read.
     """
     path = _place(folder, key, content)
     try:
@@ -170,26 +160,23 @@ def look_up(folder: Path, key: str, content: str) -> Array | None:
         return distances
     except FileNotFoundError:
         return None
-    except PermissionError as error:
+    except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror}); name another folder for the store.") from None
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         LOG.warning("%s: damaged (%s); not used, it is measured again.", path, one_line(error))
         return None
 
 
 def keep(folder: Path, key: str, content: str, distances: Array) -> None:
-    """Write distances, whole or not at all, through to the disk.
+    """Write distances, ``(n, compared)``, whole or not at all, through to the disk.
 
     Args:
         folder, key, content: as for `look_up`.
-        distances: ``(n, compared)``, float64.
+        distances: what `look_up` will return.
 
     Raises:
         StoreError: they cannot be written; what was kept before still is.
-        ValueError: they are not a float64 matrix.
     """
-    if distances.dtype != np.float64 or distances.ndim != 2:
-        raise ValueError(f"distances must be float64, (n, compared), got {distances.dtype} {distances.shape}")
     buffer = io.BytesIO()
     np.save(buffer, distances, allow_pickle=False)
     path = _place(folder, key, content)
@@ -202,8 +189,7 @@ def keep(folder: Path, key: str, content: str, distances: Array) -> None:
 
 def size(folder: Path) -> tuple[int, int]:
     """Return how many shards a store holds, and their bytes."""
-    sizes = [status.st_size for path in _entries(folder) if (status := _status(path))]
-    return len(sizes), sum(sizes)
+    return _visit(folder, lambda _path: None)
 
 
 def remove(folder: Path) -> tuple[int, int]:
@@ -211,51 +197,37 @@ def remove(folder: Path) -> tuple[int, int]:
 
     Its folders stay, since removing them could spoil what another process is writing.
 
-    Args:
-        folder: a store of any version; it is one of this version then.
-
     Returns:
-        The number of files removed, and their bytes.
+        The number of entries removed, and their bytes.
 
     Raises:
         StoreError: one of them cannot be removed.
     """
-    removed = size = 0
     try:
-        for path in [*_entries(folder), *folder.glob(".dps-*.part"), *folder.glob("??/.dps-*.part")]:
-            status = _status(path)
-            if status is None or (path.suffix == ".part" and time.time() - status.st_mtime <= ABANDONED):
-                continue
-            path.unlink(missing_ok=True)
-            if path.suffix != ".part":
-                removed, size = removed + 1, size + status.st_size
-        if (folder / NOTE).exists():
-            _write_note(folder)
+        for path in folder.glob("??/.dps-*.part"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
+        return _visit(folder, Path.unlink)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be emptied ({error.strerror}).") from None
-    return removed, size
 
 
-def _write_note(folder: Path) -> None:
-    files.write(folder / NOTE, json.dumps({"schema": SCHEMA}).encode())
+def _visit(folder: Path, action: Callable[[Path], None]) -> tuple[int, int]:
+    """Do something with each entry of a store, and return their number and bytes; others may be removing them."""
+    count = total = 0
+    for path in folder.glob("??/*.npy"):
+        with contextlib.suppress(FileNotFoundError):
+            if re.fullmatch(r"[0-9a-f]{64}", path.stem):
+                size = path.stat().st_size
+                action(path)
+                count, total = count + 1, total + size
+    return count, total
 
 
 def _place(folder: Path, key: str, content: str) -> Path:
     name = hashlib.sha256(f"{key} {content}".encode()).hexdigest()
     return folder / name[:2] / f"{name}.npy"
-
-
-def _entries(folder: Path) -> list[Path]:
-    """Return the files of a store of any version."""
-    return sorted(path for path in folder.glob("??/*") if re.fullmatch(r"[0-9a-f]{64}\.(npy|safetensors)", path.name))
-
-
-def _status(path: Path) -> os.stat_result | None:
-    """Return a file's status; None where another process removed it in the meantime."""
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
 
 
 def _checksum(data: bytes, path: Path) -> bytes:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,72 +102,35 @@ def test_how_a_metric_of_images_is_read_changes_its_definition() -> None:
     assert store.definition(replace(plain, provenance="mine 1.0")) == store.definition(plain)  # only ours is trusted
 
 
-def test_distances_of_another_form_are_refused(kept: Path) -> None:
-    for wrong in (distances().astype(np.float32), distances()[0]):
-        with pytest.raises(ValueError, match="distances must be float64"):
-            store.keep(kept, SORT, CONTENT, wrong)  # type: ignore[arg-type]
+# -------------------------------------------------------------------------------------------- damage
 
 
-# ---------------------------------------------------------------------------------- damage, versions
-
-
-def test_any_damaged_bit_is_noticed(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_noticed_named_and_mended(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Any wrong bit, a file that is cut short, and the file of another key."""
+    store.keep(kept, key_of("mean"), CONTENT, distances(1, count=3))
+    other = the_file(kept).read_bytes()
+    store.remove(kept)
     store.keep(kept, SORT, CONTENT, distances(count=3))
     path = the_file(kept)
     good = path.read_bytes()
-    for position in range(len(good)):
-        data = bytearray(good)
-        data[position] ^= 1 << position % 7
+    flipped = [good[:i] + bytes([good[i] ^ 1 << i % 7]) + good[i + 1 :] for i in range(len(good))]
+    damaged = [other, *flipped, *(good[:length] for length in (0, 4, 100, -1))]
+    for data in damaged:
         path.write_bytes(data)
-        assert store.look_up(kept, SORT, CONTENT) is None, f"byte {position}"
-    said = f"{path}: damaged (ValueError: its checksum is wrong); not used, it is measured again."
-    assert caplog.messages == [said] * len(good)
-
-
-@pytest.mark.parametrize("length", [0, 4, 100, -1])
-def test_a_file_that_is_cut_short_is_noticed_and_replaced(
-    kept: Path, length: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    store.keep(kept, SORT, CONTENT, distances())
-    path = the_file(kept)
-    path.write_bytes(path.read_bytes()[:length])
-    assert store.look_up(kept, SORT, CONTENT) is None
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    store.keep(kept, SORT, CONTENT, distances())
-    assert np.array_equal(store.look_up(kept, SORT, CONTENT), distances())  # type: ignore[arg-type]
-
-
-def test_a_file_under_the_name_of_another_is_noticed(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store.keep(kept, SORT, CONTENT, distances(1))
-    path = the_file(kept)
-    other = path.read_bytes()
-    path.unlink()
-    store.keep(kept, key_of("mean"), CONTENT, distances(2))
-    the_file(kept).write_bytes(other)
-    assert store.look_up(kept, key_of("mean"), CONTENT) is None
-    assert "damaged" in caplog.text
-
-
-@pytest.mark.parametrize(("note", "version"), [('{"schema": 1}', "1"), ("[]", "unknown"), ("{", "unknown")])
-def test_a_store_of_another_version(kept: Path, note: str, version: str) -> None:
-    (kept / "dps-store.json").write_text(note)
-    with pytest.raises(
-        StoreError, match=f"a store of version {version}, but this dps has version 2. Name another folder"
-    ):
-        store.prepare(kept)
-
-
-def test_a_store_that_lost_its_note_is_still_a_store(kept: Path) -> None:
-    """So is one that another process is just making."""
-    store.keep(kept, SORT, CONTENT, distances())
-    (kept / "dps-store.json").unlink()
-    assert store.prepare(kept) == kept
-    assert store.look_up(kept, SORT, CONTENT) is not None
+        assert store.look_up(kept, SORT, CONTENT) is None, data
+    assert caplog.messages == [
+        f"{path}: damaged (ValueError: its checksum is wrong); not used, it is measured again."
+    ] * len(damaged)
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    store.keep(kept, SORT, CONTENT, distances(count=3))
+    assert path.read_bytes() == good
 
 
 def test_a_folder_that_cannot_be_a_store(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(StoreError, match=r"holds other things, and no dps-store\.json; name a new folder"):
+    with pytest.raises(
+        StoreError, match=r"holds other things, such as thesis\.tex; name a new folder for the store\.$"
+    ):
         store.prepare(tmp_path)
     with pytest.raises(StoreError, match=r"tex/store: the store cannot be written \(.+\); what is in it is kept"):
         store.prepare(tmp_path / "thesis.tex/store")
@@ -225,36 +189,32 @@ def remove_much(folder: Path, done: Any) -> None:
         store.remove(folder)
 
 
+def fork(target: Callable[..., None], *arguments: Any) -> Any:
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def assert_end_well(processes: list[Any]) -> None:
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * len(processes)
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # PyTorch has threads; these only write files
 def test_processes_share_a_store(tmp_path: Path) -> None:
-    """All make it at once, and write the same files in different order."""
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=keep_many, args=(tmp_path / "store", start)) for start in (0, 0, 13, 39)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    assert store.size(tmp_path / "store")[0] == 40
+    """All make it at once, and write the same files in different order; later, others remove what they write."""
+    folder = tmp_path / "store"
+    assert_end_well([fork(keep_many, folder, start) for start in (0, 0, 13, 39)])
+    assert store.size(folder)[0] == 40
     assert not list(tmp_path.glob("**/*.part"))
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_processes_write_while_others_remove(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    done = context.Event()
-    writers = [context.Process(target=keep_many, args=(tmp_path / "store", 0, 80)) for _ in range(2)]
-    removers = [context.Process(target=remove_much, args=(tmp_path / "store", done)) for _ in range(2)]
-    for process in (*writers, *removers):
-        process.start()
-    for process in writers:
-        process.join()
+    done = multiprocessing.get_context("fork").Event()
+    removers = [fork(remove_much, folder, done) for _ in range(2)]
+    assert_end_well([fork(keep_many, folder, 0, 80) for _ in range(2)])
     done.set()
-    for process in removers:
-        process.join()
-    assert [process.exitcode for process in (*writers, *removers)] == [0, 0, 0, 0]
-    keep_many(tmp_path / "store", 0)  # and it is as good as new
-    assert store.size(tmp_path / "store")[0] == 40
+    assert_end_well(removers)
+    keep_many(folder, 0)  # and it is as good as new
+    assert store.size(folder)[0] == 40
 
 
 # ------------------------------------------------------------------------------------ size and remove
@@ -271,11 +231,9 @@ def test_removing_leaves_what_is_not_the_stores(kept: Path) -> None:
     os.utime(killed, (0, time.time() - 4000))  # an hour is 3600 seconds
     (kept / "ab").mkdir(exist_ok=True)
     (kept / "ab/notes.txt").touch()
-    (kept / "ab" / ("ab" * 32 + ".safetensors")).touch()  # as version 1 had it
-    (kept / "dps-store.json").write_text('{"schema": 1}')
-    assert store.remove(kept) == (2, size)
+    assert store.remove(kept) == (1, size)
     found = sorted(path.name for path in kept.glob("**/*") if path.is_file())
-    assert found == [".dps-written.part", "dps-store.json", "notes.txt"]
+    assert found == [".dps-written.part", "notes.txt"]
     assert store.prepare(kept) == kept
     assert store.look_up(kept, SORT, CONTENT) is None
     assert store.remove(kept / "none") == store.size(kept / "none") == (0, 0)

@@ -229,7 +229,7 @@ def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
         (["--require=tony>=1"], "--require 'tony>=1': unknown probe or score 'tony'. Did you mean 'tiny'? Known: tiny"),
         (["--bapps=nowhere"], "nowhere: no such folder. Get BAPPS with: dps bapps fetch nowhere"),
         (["--rank-flips"], "--rank-flips: needs triplets; pass --bapps DIR, too."),
-        (["--store=other"], "other: a store of version 7, but this dps has version 2. Name another folder"),
+        (["--store=other"], "other: holds other things, such as notes.txt; name a new folder for the store."),
         (["--store=mine.py"], "mine.py: the store cannot be written (File exists)"),
         (["--require=tiny>=2"], "--require 'tiny>=2': write PROBE>=X with X from 0 to 1"),
     ],
@@ -245,7 +245,7 @@ def test_a_mistake_is_exit_code_4_and_one_line_and_nothing_is_written(
     }.items():
         (pytester.path / f"{name}.yaml").write_text(changed, encoding="utf-8")
     (pytester.path / "other").mkdir()
-    (pytester.path / "other" / "dps-store.json").write_text('{"schema": 7}', encoding="utf-8")
+    (pytester.path / "other" / "notes.txt").touch()
     common = [] if "--probes" in options[0] else ["--probes=tiny.yaml", "--network=alexnet"]
     done = suite(*common, *options)
     assert done.code == 4
