@@ -9,14 +9,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import platformdirs
 import pytest
 
 from dps import metrics, store
+from dps.bapps import folders, synthetic
 from dps.errors import StoreError
 from dps.metrics import Metric, Variant, pixel_distance
+from tests.running import SUITES, Suite, suite  # noqa: F401 - a fixture
+
+pytest_plugins = ["pytester"]
 
 CONTENT = "5ea857013cc9" * 5 + "0000"
 
@@ -244,16 +249,13 @@ def test_the_default_folder_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("could not determine the home directory"), Path("~/.cache/dps")])
-def test_a_user_without_a_home_is_told_to_name_the_store(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_is_told_to_name_the_store(
+    suite: Suite, pytester: pytest.Pytester, answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As different versions of platformdirs have it."""
-
-    def homeless(_name: str) -> Path:
-        if isinstance(answer, Exception):
-            raise answer
-        return Path(answer)
-
-    monkeypatch.setattr(platformdirs, "user_cache_path", homeless)
-    with pytest.raises(
-        StoreError, match=r"^there is no home folder to keep measured distances in; pass --store DIR\.$"
-    ):
-        store.default_folder()
+    folders.write(synthetic.synthesize(triplets=1, pairs=1), pytester.path / "drawn")
+    monkeypatch.setattr(platformdirs, "user_cache_path", Mock(side_effect=[answer]))
+    done = suite("--bapps=drawn", "--metric=pixel", paths=(str(SUITES / "test_bapps.py"),))
+    assert done.code == 4
+    expected = "ERROR: there is no home folder to keep measured distances in; pass --store DIR."
+    assert [line for line in done.errors if line] == [expected]
