@@ -19,7 +19,7 @@ import re
 import sys
 import sysconfig
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +53,33 @@ CONSTRUCTION = frozenset({"__init__", "__new__", "__post_init__", "__init_subcla
 """Methods that do not run where an instance exists already."""
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented))
-ARRAYS = (Tensor, nn.Parameter, np.ndarray, np.memmap)
-NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.dtype)
-SEQUENCES = (tuple, list, torch.Size, collections.deque)
-MAPPINGS = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter, types.MappingProxyType)
+MEMBERS_OF_PACKAGES = (*PLAIN, Tensor, nn.Parameter, np.ndarray, types.ModuleType)
+MAPPINGS = (dict, collections.OrderedDict, collections.defaultdict, types.MappingProxyType)
 IMMUTABLE = (tuple, torch.Size, frozenset, types.CodeType)
-DESCRIPTORS = (
-    types.WrapperDescriptorType,
-    types.MethodDescriptorType,
-    types.ClassMethodDescriptorType,
-    types.GetSetDescriptorType,
-    types.MemberDescriptorType,
-)
+
+
+def _parts_of_array(array: Any) -> tuple[Any, ...]:
+    content = array.ravel().tolist() if array.dtype.hasobject else array.tobytes()
+    return array.dtype.str, array.shape, content
+
+
+PARTS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    **dict.fromkeys((tuple, list, torch.Size, collections.deque), lambda values: (len(values), *values)),
+    **dict.fromkeys(
+        (torch.dtype, torch.device, torch.layout, torch.memory_format, slice), lambda value: (repr(value),)
+    ),
+    **dict.fromkeys((staticmethod, classmethod), lambda method: (method.__func__,)),
+    np.ndarray: _parts_of_array,
+    bytearray: lambda value: (bytes(value),),
+    re.Pattern: lambda pattern: (pattern.pattern, pattern.flags),
+    logging.Logger: lambda logger: (logger.name,),
+    types.MethodType: lambda method: (method.__func__, method.__self__),
+    functools.partial: lambda partial: (partial.func, partial.args, partial.keywords, vars(partial)),
+    functools._lru_cache_wrapper: lambda cached: (cached.__wrapped__, cached.cache_parameters()),
+    functools.cached_property: lambda cached: (cached.func,),
+    property: lambda value: (value.fget, value.fset, value.fdel),
+}
+"""What an object is made of, by its exact type."""
 
 
 class NoFingerprintError(Exception):
@@ -103,7 +118,8 @@ class _Walk:
             self.total.update(data)
 
     def refused(self, reason: str) -> NoFingerprintError:
-        return NoFingerprintError(f"{'.'.join(dict.fromkeys(self.path[-3:])) or 'it'} {reason}")
+        names = [name for name in self.path if name][-3:]
+        return NoFingerprintError(f"{'.'.join(dict.fromkeys(names)) or 'it'} {reason}")
 
     def finish(self) -> str:
         """Visit members of modules and classes whose names reached code uses, until there are no more."""
@@ -114,9 +130,7 @@ class _Walk:
                 everything = [name for name in members if users and self.by_any_name and not _is_dunder(name)]
                 for name in [*(name for name in self.names if name in members), *everything]:
                     value = members[name]
-                    if name not in visited and (
-                        users or callable(value) or type(value) in (*PLAIN, *ARRAYS, types.ModuleType)
-                    ):
+                    if name not in visited and (users or callable(value) or type(value) in MEMBERS_OF_PACKAGES):
                         more = True
                         visited[name] = None
                         self.emit("member", name)
@@ -126,16 +140,14 @@ class _Walk:
     def visit(self, value: Any, name: str = "") -> None:
         if type(value) in PLAIN:
             self.emit(type(value).__name__, value if isinstance(value, bytes) else repr(value))
-            return
-        if id(value) in self.seen:
+        elif id(value) in self.seen:
             self.emit("seen", self.seen[id(value)][0])
-            return
-        if type(value) not in IMMUTABLE:  # of which a compiled file may share other ones than its source
-            self.seen[id(value)] = len(self.seen), value
-        self.path += [name] if name else []
-        self.emit(type(value).__qualname__)
-        self._visit(value)
-        if name:
+        else:
+            if type(value) not in IMMUTABLE:  # of which a compiled file may share other ones than its source
+                self.seen[id(value)] = len(self.seen), value
+            self.path.append(name)
+            self.emit(type(value).__qualname__)
+            self._visit(value)
             self.path.pop()
 
     def each(self, values: Iterable[Any]) -> None:
@@ -144,19 +156,8 @@ class _Walk:
 
     def _visit(self, value: Any) -> None:
         kind = type(value)
-        if kind in (Tensor, nn.Parameter):
-            self._tensor(value)
-        elif kind in ARRAYS or isinstance(value, np.generic):
-            self.emit(value.dtype.str, value.shape)
-            if value.dtype.hasobject:
-                self.each(value.ravel().tolist())
-            else:
-                self.emit(value.tobytes())
-        elif isinstance(value, NAMED):
-            self.emit(repr(value))
-        elif kind in SEQUENCES:
-            self.emit(len(value))
-            self.each(value)
+        if kind in PARTS:
+            self.each(PARTS[kind](value))
         elif kind in MAPPINGS:
             self.visit(getattr(value, "default_factory", None))
             self.emit(len(value))
@@ -167,48 +168,29 @@ class _Walk:
             if not all(type(item) in PLAIN for item in value):
                 raise self.refused("is a set of other things than plain values")
             self.emit(*sorted(f"{type(item).__name__} {item!r}" for item in value))
-        elif kind in (bytearray, slice, re.Pattern):
-            self.emit(repr(value), getattr(value, "flags", ""), getattr(value, "pattern", ""))
-        elif isinstance(value, logging.Logger):
-            self.emit(value.name)
+        elif kind in (Tensor, nn.Parameter):
+            self._tensor(value)
+        elif kind is types.FunctionType:
+            self._function(value)
+        elif kind is types.CodeType:
+            self._code(value)
+        elif kind in (types.BuiltinFunctionType, types.MethodWrapperType):
+            self._builtin(value)
+        elif kind.__module__ == "builtins" and "__objclass__" in vars(kind):  # a slot, or a method written in C
+            self.emit(value.__objclass__.__qualname__, value.__name__)
+        elif isinstance(value, np.generic):
+            self.each(_parts_of_array(value))
+        elif isinstance(value, np.dtype):
+            self.emit(repr(value))
         elif isinstance(value, enum.Enum):
             self._class(kind)
             self.visit(value.value)
-        else:
-            self._visit_code_or_instance(value)
-
-    def _visit_code_or_instance(self, value: Any) -> None:
-        kind = type(value)
-        if isinstance(value, types.FunctionType):
-            self._function(value)
-        elif isinstance(value, types.CodeType):
-            self._code(value)
-        elif isinstance(value, types.MethodType):
-            self.each([value.__func__, value.__self__])
-        elif isinstance(value, functools.partial):
-            self.each([value.func, value.args, value.keywords, vars(value)])
-        elif isinstance(value, functools._lru_cache_wrapper):
-            self.each([value.__wrapped__, value.cache_parameters()])
-        elif isinstance(value, types.BuiltinFunctionType | types.MethodWrapperType):
-            self._builtin(value)
-        elif isinstance(value, DESCRIPTORS):
-            self.emit(value.__objclass__.__qualname__, value.__name__)
-        elif isinstance(value, staticmethod | classmethod):
-            self.visit(value.__func__)
-        elif isinstance(value, property):
-            self.each([value.fget, value.fset, value.fdel])
-        elif isinstance(value, functools.cached_property):
-            self.visit(value.func)
-        elif isinstance(value, np.ufunc):
-            if getattr(np, str(value.__name__), None) != value:
-                raise self.refused("is a universal function that is not NumPy's")
-            self.emit(value.__name__)
         elif isinstance(value, types.ModuleType):
             self._module(value)
         elif isinstance(value, type):
             self._class(value, constructed=True)
         elif kind.__module__ == "numpy" and _is_importable(value, value.__module__):
-            self._allow(value.__module__, value.__qualname__)
+            self._allow(value.__module__, value.__name__)
         else:
             self._instance(value)
 
@@ -222,18 +204,13 @@ class _Walk:
 
     def _instance(self, value: Any) -> None:
         kind: Any = type(value)
-        plain = kind.__getstate__ in (
-            object.__getstate__,
-            nn.Module.__getstate__,
-        )  # dataclasses with slots have another
-        plain = plain or kind.__getstate__.__module__ == "dataclasses"
+        plain = kind.__getstate__ in (object.__getstate__, nn.Module.__getstate__)
+        plain = plain or kind.__getstate__.__module__ == "dataclasses"  # of those with slots
         plain = plain and (kind.__reduce_ex__, kind.__reduce__) == (object.__reduce_ex__, object.__reduce__)
         try:
             if not plain or (isinstance(value, nn.Module) and value._compiled_call_impl is not None):
                 raise TypeError
-            _, arguments, *state = tuple(
-                object.__reduce_ex__(value, 2)
-            )  # raises TypeError for what keeps its state in C
+            _, arguments, *state = tuple(object.__reduce_ex__(value, 2))  # TypeError where its state is in C
         except TypeError:
             raise self.refused(f"is a {kind.__module__}.{kind.__qualname__}, whose state cannot be seen") from None
         self._class(kind)
@@ -396,7 +373,7 @@ def _origin_of_class(cls: type) -> str:
 
 def _is_importable(function: Any, module: str | None) -> bool:
     value: Any = sys.modules.get(module or "")
-    for part in getattr(function, "__qualname__", "").split("."):
+    for part in getattr(function, "__qualname__", getattr(function, "__name__", "")).split("."):
         value = getattr(value, part, None)
     return value is function
 

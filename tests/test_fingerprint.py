@@ -160,6 +160,18 @@ def test_a_helper_that_is_edited_counts(make: Callable[..., str], what: str, whe
     assert load(1) == load(1) != load(2)
 
 
+def test_two_metrics_of_one_file_have_different_fingerprints(make: Callable[..., str], tmp_path: Path) -> None:
+    found = make(body("1") + body("2").replace("distance", "other"))
+    other = named(f"{tmp_path / 'mine.py'}:other")
+    assert isinstance(other, Metric)
+    assert fingerprint(other.distance) != found
+
+
+def test_a_metric_defined_by_another_module_is_followed(make: Callable[..., str]) -> None:
+    found = [make("from helper import distance\n", helper=f"SCALE = {scale}{body('SCALE')}") for scale in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+
+
 def test_a_key_is_the_same_in_another_process_and_place(make: Callable[..., str], tmp_path: Path) -> None:
     source = STATE["a frozen dataclass with slots"].replace("{}", "1") + "\nTAGS = {'a', 'b', 'c'}" + body("len(TAGS)")
     expected = make(source)
