@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dps import probes
-from dps.distortions import IDENTITY_PARAMETERS
+from dps.distortions import DISTORTIONS
 from dps.errors import DpsError, DrawError, MetricError, UsageError
 from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.probes import Case, Probe, ranges, yaml_files
 from dps.probes.yaml_files import Loc
+from dps.scenes.parameters import parameters
 from dps.verdicts import Verdict, judge
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _scales(distortion: Any, parameter: Any, value: Any) -> list[Scale]:
 
     Listed fractions stand for the range that they span: what lies between two angles is an equally clear case.
     """
-    identity = IDENTITY_PARAMETERS.get(distortion, {}).get(parameter)
+    identity = parameters(DISTORTIONS[distortion])[parameter].identity
     if identity is None or not ranges.is_drawn(value):
         return []
 

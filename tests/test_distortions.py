@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from dps.distortions import DISTORTIONS, PIXEL_DISTORTIONS, SCENE_DISTORTIONS, pixel_distortions, scene_distortions
+from dps import distortions
+from dps.distortions import DISTORTIONS, PIXEL_DISTORTIONS, SCENE_DISTORTIONS
 from dps.errors import DrawError
 from dps.images import Pixels
 from dps.scenes import color
@@ -35,7 +36,7 @@ def rgb(scene: Scene) -> color.Array:
 
 def test_invert_by_hand_leaves_its_argument_alone() -> None:
     pixels: Pixels = np.array([[[0, 255, 100], [1, 128, 127]]], dtype=np.uint8)
-    inverted = pixel_distortions.invert(pixels, Rng(0))
+    inverted = distortions.invert(pixels, Rng(0))
     assert inverted.tolist() == [[[255, 0, 155], [254, 127, 128]]]
     assert inverted.dtype == np.uint8
     assert pixels[0, 0].tolist() == [0, 255, 100]
@@ -47,25 +48,25 @@ def some_pixels(height: int = 24, width: int = 32, seed: int = 0) -> Pixels:
 
 def test_flip_exchanges_left_and_right() -> None:
     pixels: Pixels = np.array([[[1, 2, 3], [4, 5, 6]]], dtype=np.uint8)
-    assert pixel_distortions.flip(pixels, Rng(0)).tolist() == [[[4, 5, 6], [1, 2, 3]]]
+    assert distortions.flip(pixels, Rng(0)).tolist() == [[[4, 5, 6], [1, 2, 3]]]
 
 
 def test_blur_is_scipys_gaussian_filter() -> None:
     pixels = some_pixels()
     for sigma in (0.5, 1.0, 3.3):
         expected = ndimage.gaussian_filter(pixels.astype(float), (sigma, sigma, 0), mode="nearest", truncate=4)
-        assert np.abs(pixel_distortions.blur(pixels, Rng(0), sigma=sigma) - expected).max() <= 0.51  # rounded once
+        assert np.abs(distortions.blur(pixels, Rng(0), sigma=sigma) - expected).max() <= 0.51  # rounded once
     flat: Pixels = np.full((9, 9, 3), 77, dtype=np.uint8)
-    assert (pixel_distortions.blur(flat, Rng(0), sigma=2.0) == flat).all()
+    assert (distortions.blur(flat, Rng(0), sigma=2.0) == flat).all()
 
 
 def test_noise_has_the_deviation_that_was_asked_for() -> None:
     middle: Pixels = np.full((128, 128, 3), 128, dtype=np.uint8)
-    noisy = pixel_distortions.noise(middle, Rng(1), deviation=0.1).astype(float)
+    noisy = distortions.noise(middle, Rng(1), deviation=0.1).astype(float)
     assert noisy.mean() == pytest.approx(128, abs=0.5)
     assert noisy.std() == pytest.approx(25.5, rel=0.02)
-    assert (pixel_distortions.noise(middle, Rng(1), deviation=0.1) == noisy).all()
-    assert (pixel_distortions.noise(middle, Rng(2), deviation=0.1) != noisy).any()
+    assert (distortions.noise(middle, Rng(1), deviation=0.1) == noisy).all()
+    assert (distortions.noise(middle, Rng(2), deviation=0.1) != noisy).any()
 
 
 @pytest.mark.parametrize("quality", [5, 50, 90])
@@ -76,7 +77,7 @@ def test_jpeg_loses_what_pillows_jpeg_loses(quality: int) -> None:
     saved = io.BytesIO()
     PIL.Image.fromarray(pixels).save(saved, "JPEG", quality=quality, subsampling=0)
     theirs = np.asarray(PIL.Image.open(saved)).astype(int)
-    ours = pixel_distortions.jpeg(pixels, Rng(0), quality=quality).astype(int)
+    ours = distortions.jpeg(pixels, Rng(0), quality=quality).astype(int)
     assert ours.shape == pixels.shape
     assert (np.abs(ours - theirs) <= 2).mean() > 0.97  # elsewhere, a cosine was rounded the other way
     assert np.abs(ours - theirs).mean() < 0.5
@@ -84,11 +85,11 @@ def test_jpeg_loses_what_pillows_jpeg_loses(quality: int) -> None:
 
 def test_contrast_and_lighting_by_hand() -> None:
     pixels: Pixels = np.array([[[0, 255, 100], [128, 127, 64]]], dtype=np.uint8)
-    assert pixel_distortions.contrast(pixels, Rng(0), factor=0.5).tolist() == [[[64, 191, 114], [128, 127, 96]]]
-    assert pixel_distortions.contrast(pixels, Rng(0), factor=4.0)[0, 0].tolist() == [0, 255, 18]
-    assert pixel_distortions.lighting(pixels, Rng(0), gamma=2.0).tolist() == [[[0, 255, 39], [64, 63, 16]]]
-    assert pixel_distortions.lighting(pixels, Rng(0), gain=1.5).tolist() == [[[0, 255, 150], [192, 190, 96]]]
-    assert pixel_distortions.lighting(pixels, Rng(0), gamma=2.0, gain=0.5)[0, 0].tolist() == [0, 128, 20]
+    assert distortions.contrast(pixels, Rng(0), factor=0.5).tolist() == [[[64, 191, 114], [128, 127, 96]]]
+    assert distortions.contrast(pixels, Rng(0), factor=4.0)[0, 0].tolist() == [0, 255, 18]
+    assert distortions.lighting(pixels, Rng(0), gamma=2.0).tolist() == [[[0, 255, 39], [64, 63, 16]]]
+    assert distortions.lighting(pixels, Rng(0), gain=1.5).tolist() == [[[0, 255, 150], [192, 190, 96]]]
+    assert distortions.lighting(pixels, Rng(0), gamma=2.0, gain=0.5)[0, 0].tolist() == [0, 128, 20]
 
 
 def test_jpeg_of_flat_colors_by_hand() -> None:
@@ -97,21 +98,21 @@ def test_jpeg_of_flat_colors_by_hand() -> None:
     So grays lie 2 apart; those between go to the one nearer 128.
     """
     grays: Pixels = np.repeat(np.arange(120, 136, dtype=np.uint8), 8 * 8 * 3).reshape(16 * 8, 8, 3)
-    found = pixel_distortions.jpeg(grays, Rng(0), quality=50)
+    found = distortions.jpeg(grays, Rng(0), quality=50)
     assert found[::8, 0, 0].tolist() == [120, 122, 122, 124, 124, 126, 126, 128, 128, 128, 130, 130, 132, 132, 134, 134]
     assert (found == found[:, :1, :1]).all()
 
 
 def test_recolor_turns_red_into_green_and_leaves_grays() -> None:
     pixels: Pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90]]], dtype=np.uint8)
-    turned = pixel_distortions.recolor(pixels, Rng(0), degrees=120.0)
+    turned = distortions.recolor(pixels, Rng(0), degrees=120.0)
     assert turned.tolist() == [[[0, 255, 0], [0, 0, 255], [255, 0, 0], [90, 90, 90]]]
-    assert (pixel_distortions.recolor(turned, Rng(0), degrees=-120.0) == pixels).all()
+    assert (distortions.recolor(turned, Rng(0), degrees=-120.0) == pixels).all()
 
 
 def test_occlude_covers_one_square_and_nothing_else() -> None:
     pixels = some_pixels(40, 50)
-    covered = pixel_distortions.occlude(pixels, Rng(3), side=0.25)
+    covered = distortions.occlude(pixels, Rng(3), side=0.25)
     rows, columns = np.nonzero((covered != pixels).any(axis=2))
     assert [int(np.ptp(each)) for each in (rows, columns)] == [9, 9]
     assert (covered[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == 96).all()
@@ -120,7 +121,7 @@ def test_occlude_covers_one_square_and_nothing_else() -> None:
 
 def test_shuffle_moves_every_patch() -> None:
     pixels = some_pixels(24, 32)
-    shuffled = pixel_distortions.shuffle(pixels, Rng(0), patch=8)
+    shuffled = distortions.shuffle(pixels, Rng(0), patch=8)
     before, after = (
         [each[y : y + 8, x : x + 8].tobytes() for y in range(0, 24, 8) for x in range(0, 32, 8)]
         for each in (pixels, shuffled)
@@ -129,7 +130,7 @@ def test_shuffle_moves_every_patch() -> None:
     assert all(a != b for a, b in zip(before, after, strict=True))
     for size in (7, 24 * 32):
         with pytest.raises(DrawError, match=f"an image of 32 x 24 pixels is not made of patches of {size} pixels"):
-            pixel_distortions.shuffle(pixels, Rng(0), patch=size)
+            distortions.shuffle(pixels, Rng(0), patch=size)
 
 
 # --------------------------------------------------------------------------------------- turning, shifting
@@ -137,15 +138,15 @@ def test_shuffle_moves_every_patch() -> None:
 
 def test_rotate_by_a_right_angle_turns_the_pixels_clockwise() -> None:
     scene = object_on_ground(place="corner")
-    turned = scene_distortions.rotate(scene, Rng(0), degrees=90)
+    turned = distortions.rotate(scene, Rng(0), degrees=90)
     assert (render(turned, 96) == np.rot90(render(scene, 96), -1)).all()
-    back = scene_distortions.rotate(turned, Rng(0), degrees=-90)
+    back = distortions.rotate(turned, Rng(0), degrees=-90)
     assert (render(back, 96) == render(scene, 96)).all()
 
 
 def test_rotate_keeps_the_ground_and_is_not_random() -> None:
     scene = object_on_ground(ground="blue")
-    a, b = (scene_distortions.rotate(scene, Rng(seed), degrees=33.0) for seed in (1, 2))
+    a, b = (distortions.rotate(scene, Rng(seed), degrees=33.0) for seed in (1, 2))
     assert (render(a, 48) == render(b, 48)).all()
     assert render(a, 48)[0, 0].tolist() == [0, 0, 255]
 
@@ -154,20 +155,20 @@ def test_rotate_keeps_the_ground_and_is_not_random() -> None:
 @quickly
 def test_translate_by_32nds_shifts_whole_pixels(right: int, down: int) -> None:
     scene = object_on_ground(side=0.2)  # in the middle: 12/32 to any side stay inside the frame
-    moved = scene_distortions.translate(scene, Rng(0), right=right / 32, down=down / 32)
+    moved = distortions.translate(scene, Rng(0), right=right / 32, down=down / 32)
     assert (render(moved, 64) == np.roll(render(scene, 64), (2 * down, 2 * right), axis=(0, 1))).all()
 
 
 def test_zoom_grows_about_the_middle() -> None:
     scene = object_on_ground(side=0.4)
-    left, top, right, bottom = scene_distortions.zoom(scene, Rng(0), factor=1.5).layers[-1].box()
+    left, top, right, bottom = distortions.zoom(scene, Rng(0), factor=1.5).layers[-1].box()
     assert (left, top, right, bottom) == pytest.approx((0.2, 0.2, 0.8, 0.8))
-    back = scene_distortions.zoom(scene_distortions.zoom(scene, Rng(0), factor=2.0), Rng(0), factor=0.5)
+    back = distortions.zoom(distortions.zoom(scene, Rng(0), factor=2.0), Rng(0), factor=0.5)
     assert (render(back, 48) == render(scene, 48)).all()
 
 
 def test_shear_leans_to_the_right_and_keeps_the_middle() -> None:
-    leaning = scene_distortions.shear(object_on_ground(side=0.5), Rng(0), degrees=45.0)
+    leaning = distortions.shear(object_on_ground(side=0.5), Rng(0), degrees=45.0)
     left, top, right, bottom = leaning.layers[-1].box()  # the top edge moves right by 0.25, the bottom one left
     assert (left, top, right, bottom) == pytest.approx((0.0, 0.25, 1.0, 0.75))
     x, y = leaning.layers[-1].place(np.array([-1.0]), np.array([-1.0]))
@@ -176,7 +177,7 @@ def test_shear_leans_to_the_right_and_keeps_the_middle() -> None:
 
 def test_grains_lie_on_the_ground_under_the_object() -> None:
     scene = object_on_ground(side=0.5, ground="gray")
-    before, after = render(scene, 96), render(scene_distortions.stain_noise(scene, Rng(1), strength=0.2), 96)
+    before, after = render(scene, 96), render(distortions.stain_noise(scene, Rng(1), strength=0.2), 96)
     assert (after[26:70, 26:70] == before[26:70, 26:70]).all()
     ground = after[:20].astype(int)
     assert (np.ptp(ground, axis=2) == 0).all()  # each a little lighter or darker, of no other hue
@@ -185,14 +186,14 @@ def test_grains_lie_on_the_ground_under_the_object() -> None:
 
 def test_translate_goes_nowhere_by_default() -> None:
     scene = object_on_ground()
-    assert (render(scene_distortions.translate(scene, Rng(0)), 32) == render(scene, 32)).all()
+    assert (render(distortions.translate(scene, Rng(0)), 32) == render(scene, 32)).all()
 
 
 @given(seed=st.integers(0, 2**32 - 1), side=st.floats(0.3, 0.48))
 @quickly
 def test_translate_clear_finds_a_place_of_its_own(seed: int, side: float) -> None:
     scene = object_on_ground(seed, side=side, place="room_to_move")
-    moved = scene_distortions.translate_clear(scene, Rng(seed, "move"))
+    moved = distortions.translate_clear(scene, Rng(seed, "move"))
     before, after = (np.array(each.layers[-1].box()) for each in (scene, moved))
     assert np.abs(after - before).max() >= side - 1e-9  # so the two do not overlap
     assert after.min() >= -1e-9
@@ -204,9 +205,9 @@ def test_translate_clear_finds_a_place_of_its_own(seed: int, side: float) -> Non
 
 def test_translate_clear_uses_many_places_and_refuses_what_has_no_room() -> None:
     scene = object_on_ground(place="room_to_move")
-    assert len({scene_distortions.translate_clear(scene, Rng(seed)).layers[-1].box() for seed in range(30)}) > 15
+    assert len({distortions.translate_clear(scene, Rng(seed)).layers[-1].box() for seed in range(30)}) > 15
     with pytest.raises(DrawError, match="cannot be shifted clear of its old place; use place: room_to_move"):
-        scene_distortions.translate_clear(object_on_ground(side=0.5), Rng(0))
+        distortions.translate_clear(object_on_ground(side=0.5), Rng(0))
 
 
 # ------------------------------------------------------------------------------------------------ stains
@@ -214,16 +215,16 @@ def test_translate_clear_uses_many_places_and_refuses_what_has_no_room() -> None
 
 @pytest.mark.parametrize("seed", range(4))
 def test_stain_makes_a_white_ground_strong_and_another_one_white(seed: int) -> None:
-    stained = scene_distortions.stain(object_on_ground(seed, ground="white"), Rng(seed))
+    stained = distortions.stain(object_on_ground(seed, ground="white"), Rng(seed))
     assert float(color.difference(rgb(stained), (1, 1, 1))) >= 60
     assert min(float(color.difference(rgb(stained), each)) for each in color.REFERENCE_COLORS.values()) >= 25
-    back = scene_distortions.stain(object_on_ground(seed, ground="strong", also_on="white"), Rng(seed))
+    back = distortions.stain(object_on_ground(seed, ground="strong", also_on="white"), Rng(seed))
     assert back.ground == (1, 1, 1)
 
 
 def test_stain_without_strokes_leaves_the_object_as_it_was() -> None:
     scene = object_on_ground()
-    stained = scene_distortions.stain(scene, Rng(1))
+    stained = distortions.stain(scene, Rng(1))
     assert stained.layers == scene.layers
     before, after = render(scene, 96), render(stained, 96)
     middle = slice(96 * 32 // 100, 96 * 68 // 100)  # of an object whose side is 0.4, in the middle
@@ -235,7 +236,7 @@ def test_stain_without_strokes_leaves_the_object_as_it_was() -> None:
 
 def test_strokes_lie_on_the_ground_under_the_object() -> None:
     scene = object_on_ground()
-    clean, few, dirty = (render(scene_distortions.stain(scene, Rng(1), strokes=count), 96) for count in (0, 4, 24))
+    clean, few, dirty = (render(distortions.stain(scene, Rng(1), strokes=count), 96) for count in (0, 4, 24))
     middle = slice(96 * 32 // 100, 96 * 68 // 100)
     assert (dirty[middle, middle] == clean[middle, middle]).all()
     ground = clean[0, 0]
@@ -253,7 +254,7 @@ def test_strokes_lie_on_the_ground_under_the_object() -> None:
 @pytest.mark.parametrize("content", ["other", *FILLERS])
 def test_replace_object_puts_something_as_large_in_the_old_place(content: str) -> None:
     scene = object_on_ground(content="mosaic", ground="strong")
-    replaced = scene_distortions.replace_object(scene, Rng(3), content=content)
+    replaced = distortions.replace_object(scene, Rng(3), content=content)
     assert replaced.ground == scene.ground
     name = replaced.layers[-1].name
     assert name != "mosaic"
@@ -268,21 +269,21 @@ def test_replace_object_puts_something_as_large_in_the_old_place(content: str) -
 def test_replace_object_stays_inside_the_frame() -> None:
     scene = object_on_ground(content="mosaic", side=0.5, place="corner")
     for seed in range(5):
-        left, top, right, bottom = scene_distortions.replace_object(scene, Rng(seed)).layers[-1].box()
+        left, top, right, bottom = distortions.replace_object(scene, Rng(seed)).layers[-1].box()
         assert min(left, top) >= -1e-9
         assert max(right, bottom) <= 1 + 1e-9
 
 
 def test_replace_object_ends_where_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene_distortions, "_differ", lambda *_scenes: False)
+    monkeypatch.setattr(distortions, "_differ", lambda *_scenes: False)
     with pytest.raises(DrawError, match="no acceptable drawing: flat that differs from bars"):
-        scene_distortions.replace_object(object_on_ground(), Rng(0), content="flat")
+        distortions.replace_object(object_on_ground(), Rng(0), content="flat")
 
 
 def test_an_object_differs_from_another_but_not_from_itself_or_its_like() -> None:
     scene, other = object_on_ground(content="bars"), object_on_ground(3, content="blob")
-    assert scene_distortions._differ(scene, other)
-    assert not scene_distortions._differ(scene, scene)
+    assert distortions._differ(scene, other)
+    assert not distortions._differ(scene, scene)
 
 
 # ------------------------------------------------------------------------------------------------ tables

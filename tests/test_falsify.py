@@ -1,6 +1,5 @@
 """Falsify: the mildest case that fails is found, and its YAML draws the same pixels and fails again."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ from torch import Tensor
 
 from dps import falsify, images, metrics, probes
 from dps.cli import main
-from dps.distortions import IDENTITY_PARAMETERS, PIXEL_DISTORTIONS, SCENE_DISTORTIONS
+from dps.distortions import DISTORTIONS
 from dps.errors import MetricError, UsageError
 from dps.falsify import Search, search
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant
 from dps.probes import Probe
+from dps.scenes.parameters import parameters
 from dps.verdicts import CaseDistances, judge
 
 CONTRAST = """
@@ -190,10 +190,10 @@ def test_levels_by_hand() -> None:
 
 
 def test_every_number_that_a_distortion_takes_has_a_value_that_changes_nothing() -> None:
-    for name, distortion in {**SCENE_DISTORTIONS, **PIXEL_DISTORTIONS}.items():
-        for key, parameter in inspect.signature(distortion, eval_str=True).parameters.items():
-            if parameter.kind is parameter.KEYWORD_ONLY and parameter.annotation.__origin__ in (int, float):
-                assert key in IDENTITY_PARAMETERS[name], f"{name}: {key}"
+    for name, distortion in DISTORTIONS.items():
+        for key, parameter in parameters(distortion).items():
+            numeric = parameter.type.core_schema["type"] in ("int", "float")
+            assert numeric == (parameter.identity is not None), f"{name}: {key}"
 
 
 # ------------------------------------------------------------------------------------------- as users run it

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dps import notes, probes
-from dps.distortions import IDENTITY_PARAMETERS
+from dps.distortions import DISTORTIONS
 from dps.errors import DrawError, ProbeError
 from dps.images import Pixels, Triple
 from dps.probes import Case, ranges
 from dps.probes.recipes import _scene
 from dps.probes.yaml_files import read
 from dps.scenes import color
+from dps.scenes.parameters import parameters
 from dps.scenes.plane import Scene, grid, render
 from tests.record_digests import COMMAND, digests, drawn, recorded
 
@@ -764,7 +765,7 @@ def test_in_order_probes_the_reference_is_changed_far_more(built_in: BuiltIn) ->
             (mild,), (strong,) = case.distorted.steps, next(iter(case.references.values())).steps
             assert mild.parameters.keys() == strong.parameters.keys()
             for key, value in mild.parameters.items():
-                identity = IDENTITY_PARAMETERS[mild.name][key]
+                identity = parameters(DISTORTIONS[mild.name])[key].identity
                 assert abs(strong.parameters[key] - identity) > 2 * abs(value - identity) > 0
                 assert (strong.parameters[key] - identity) * (value - identity) > 0  # in the same direction
                 assert triple.drawn[f"reference_{key}"] == strong.parameters[key]

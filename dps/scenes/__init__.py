@@ -6,6 +6,6 @@ parameters.py   types and limits of what scenes and distortions take
 plane.py        a scene is a function of the plane; moving it, and sampling it into pixels
 noise.py        smooth noise, for natural-looking surfaces
 patterns.py     black-and-white patterns that fill the frame
-contents.py     structured colored things for a part of the frame
+contents.py      structured colored things for a part of the frame
 composition.py  a pattern, a view, or an object on a ground: what a probe file can name
 """

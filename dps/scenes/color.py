@@ -32,8 +32,7 @@ def hsv(hue: ArrayLike, saturation: ArrayLike, value: ArrayLike) -> Array:
     """Return RGB of hue (1 is a full turn; wraps), saturation and value, ``(..., 3)``."""
     h, s, v = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (hue, saturation, value)))
     turn = (np.array([5.0, 3.0, 1.0]) + 6 * (h % 1)[..., None]) % 6
-    rgb: Array = v[..., None] * (1 - s[..., None] * np.clip(np.minimum(turn, 4 - turn), 0, 1))
-    return rgb
+    return v[..., None] * (1 - s[..., None] * np.clip(np.minimum(turn, 4 - turn), 0, 1))
 
 
 def lab(rgb: ArrayLike) -> Array:
@@ -48,15 +47,13 @@ def lab(rgb: ArrayLike) -> Array:
 
 def difference(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the CIELAB distance of colors, ``(..., 3)`` and ``(..., 3)`` to ``(...)``."""
-    distance: Array = np.linalg.norm(lab(a) - lab(b), axis=-1)
-    return distance
+    return np.linalg.norm(lab(a) - lab(b), axis=-1)
 
 
 def mix(a: ArrayLike, b: ArrayLike, weight: ArrayLike) -> Array:
     """Interpolate from color a (weight 0) to color b (weight 1)."""
     t = np.asarray(weight, dtype=np.float64)[..., None]
-    mixed: Array = np.asarray(a) * (1 - t) + np.asarray(b) * t
-    return mixed
+    return np.asarray(a) * (1 - t) + np.asarray(b) * t
 
 
 def any_color(rng: Rng) -> Array:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from dps.errors import DrawError
@@ -16,7 +17,7 @@ from dps.scenes.color import REFERENCE_COLORS, Array
 from dps.scenes.contents import CONTENTS, FULL
 from dps.scenes.parameters import one_of
 from dps.scenes.patterns import PATTERNS
-from dps.scenes.plane import FULL_FRAME, Layer, Mask, Paint, Scene, grid, scale, shift, square_at
+from dps.scenes.plane import Layer, Paint, Scene, filling, grid, scale, shift, square_at
 from dps.scenes.rng import Rng
 
 STANDS_OUT = 35.0
@@ -120,14 +121,9 @@ def pattern(
     )
     dark, light = off_black, 1 - off_black
     inked, bare = (dark, light) if rng.bernoulli(0.5) else (light, dark)
-
-    def paint(u: Array, v: Array) -> tuple[Array, Mask]:
-        gray = np.where(ink(u, v), inked, bare)
-        return np.repeat(gray[:, None], 3, axis=1), np.ones(len(u), dtype=bool)
-
+    paint = filling(lambda u, v: np.where(ink(u, v), inked, bare)[:, None].repeat(3, axis=1))
     drawn = {"scene": "pattern", "family": family, "off_black": off_black}
-    layer = Layer(name=family, paint=paint, place=FULL_FRAME)
-    return Scene(ground=(bare, bare, bare), layers=(layer,), drawn=drawn)
+    return Scene(ground=(bare, bare, bare), layers=(Layer(name=family, paint=paint),), drawn=drawn)
 
 
 def patch(
@@ -156,23 +152,15 @@ def patch(
     """
     if (side is None) == (cover is None):
         raise DrawError("patch takes either side or cover, and one of them")
-    others = [] if also_on is None else [REFERENCE_COLORS[also_on]]
-
-    def draw(rng: Rng) -> tuple[Paint, Array]:
-        return CONTENTS[content](rng), GROUNDS[ground](rng)
-
     paint, rgb = rng.rejection_sample(
-        draw,
-        lambda drawn: stands_out(drawn[0], drawn[1]) and all(stands_out(drawn[0], plain) for plain in others),
+        lambda rng: (CONTENTS[content](rng), GROUNDS[ground](rng)),
+        lambda drawn: stands_out(*drawn) and (also_on is None or stands_out(drawn[0], REFERENCE_COLORS[also_on])),
         f"{content} that stands out from its ground",
     )
     covered = coverage(paint)
-    if side is None:
-        assert cover is not None
-        side = min(0.85, math.sqrt(cover / covered))
-    red, green, blue = rgb.tolist()
+    side = side or min(0.85, math.sqrt((cover or 0) / covered))
     return Scene(
-        ground=(red, green, blue),
+        ground=tuple(rgb.tolist()),
         layers=(Layer(name=content, paint=paint, place=square_at(*PLACES[place](rng, side), side)),),
         drawn={
             "scene": "patch",
@@ -205,10 +193,10 @@ SCENES: Mapping[str, Callable[..., Scene]] = {"pattern": pattern, "patch": patch
 # ---------------------------------------------------------------------- what a person would agree with
 
 
-def stands_out(paint: Paint, ground: Array | tuple[float, float, float]) -> bool:
+def stands_out(paint: Paint, ground: ArrayLike) -> bool:
     """Return whether most of an object looks clearly different from a ground."""
     colors, opaque = paint(*grid(48))
-    return float(np.median(color.difference(colors[opaque], np.asarray(ground)))) >= STANDS_OUT
+    return float(np.median(color.difference(colors[opaque], ground))) >= STANDS_OUT
 
 
 def coverage(paint: Paint) -> float:
@@ -218,7 +206,7 @@ def coverage(paint: Paint) -> float:
 
 def hexadecimal(rgb: Array) -> str:
     """Return a color as ``#rrggbb``."""
-    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgb)
+    return "#" + np.round(255 * rgb).astype(np.uint8).tobytes().hex()
 
 
 def _from_references(rgb: Array) -> float:

@@ -1,7 +1,7 @@
 """The objects of the colored probes: ten families, and two fillers that stand in for them.
 
-A content draws its choices once and returns a paint, which looks the same at every place and size. The animals and the
-terrain are in `contents_natural`. To add a content, write a function and enter it in the table at the end.
+A content draws its choices once and returns a paint, which looks the same at every place and size. To metrics, `face`,
+`bird` and `terrain` resemble photographs. To add a content, write a function and enter it in the table below them.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dps.scenes.color import Array, distinct_hues, hsv
-from dps.scenes.contents_natural import bird, everywhere, face, terrain
+from dps.scenes.color import Array, distinct_hues, hsv, mix
 from dps.scenes.noise import Indices, cells, smooth_noise
 from dps.scenes.patterns import wavy, yin
-from dps.scenes.plane import Mask, Paint, scale, shift, turn
+from dps.scenes.plane import Mask, Paint, filling, scale, shift, turn
 from dps.scenes.rng import Rng
 
 Content: TypeAlias = Callable[[Rng], Paint]
@@ -24,19 +23,21 @@ Icon: TypeAlias = Callable[[Array, Array], Array]
 QUARTERS = [(-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)]
 """Middles of the four quarters of a content, where small things stand."""
 
+NEARLY_BLACK = np.array([0.05, 0.04, 0.04])
+
 
 def mosaic(rng: Rng) -> Paint:
     """Irregular stones, of similar colors where they are close."""
     points, stone = cells(rng, rng.integer(50, 150))
     hue = rng.uniform(0, 1) + rng.uniform(0.15, 0.3) * smooth_noise(rng, 2)(*points.T / 2)
     colors = hsv(hue, rng.uniforms(0.55, 1, len(hue)), rng.uniforms(0.55, 1, len(hue)))
-    return lambda u, v: (colors[stone(u, v)], everywhere(u))
+    return filling(lambda u, v: colors[stone(u, v)])
 
 
 def bars(rng: Rng) -> Paint:
     """Three to five upright bars, side by side."""
     colors = distinct_hues(rng, rng.integer(3, 5), saturation=(0.9, 1), value=(0.8, 1))
-    return lambda u, _v: (colors[_part(u, len(colors))], everywhere(u))
+    return filling(lambda u, _v: colors[_part(u, len(colors))])
 
 
 def rings(rng: Rng) -> Paint:
@@ -121,25 +122,157 @@ def plaid(rng: Rng) -> Paint:
         apart = np.abs(within - (1 + wide) / 2)  # from the middle between two wide bands
         return colors[np.where(within < wide, 1, np.where(apart < narrow / 2, 2, 0))]
 
-    return lambda u, v: ((threads(u) + threads(v)) / 2, everywhere(u))
+    return filling(lambda u, v: (threads(u) + threads(v)) / 2)
+
+
+def face(rng: Rng) -> Paint:
+    """Furry animal's head before leaves: ears, eyes, muzzle, open mouth and tongue."""
+    points, leaf = cells(rng, rng.integer(200, 500))
+    leaf_hues = rng.uniform(0.15, 0.4) + rng.uniforms(-0.05, 0.05, len(points))
+    leaves = hsv(leaf_hues, rng.uniforms(0.4, 0.9, len(points)), rng.uniforms(0.1, 0.65, len(points)))
+
+    hue, saturation = rng.uniform(0.02, 0.14), rng.uniform(0.05, 0.6)
+    light = hsv(hue, saturation * 0.4, rng.uniform(0.8, 0.95))
+    dark = hsv(hue, saturation, rng.uniform(0.15, 0.4))
+    hair = smooth_noise(rng, 0.9, stretch=rng.uniform(0.3, 0.6))
+    patches = smooth_noise(rng, 2)
+    iris = hsv(rng.uniform(0.08, 0.2), rng.uniform(0.6, 0.9), rng.uniform(0.8, 1))
+    tongue = hsv(rng.uniform(0.94, 1.01), 0.55, 0.9)
+
+    right, down, tilt = rng.uniform(-0.1, 0.1), rng.uniform(0.1, 0.2), rng.uniform(-15, 15)
+    own = shift(right, down).after(turn(tilt)).inverse()
+    half_width, half_height = rng.uniform(0.58, 0.68), rng.uniform(0.62, 0.72)
+    tip, apart = (rng.uniform(0.42, 0.62), rng.uniform(-1.05, -0.9)), rng.uniform(0.24, 0.3)
+
+    def colors(u: Array, v: Array) -> Array:
+        x, y = own(u, v)
+        aside = np.abs(x)  # both sides of a face are alike
+        head = _in_ellipse(x, y, (0, 0), (half_width, half_height))
+        ears = _in_triangle(aside, y, tip, (0.08, -0.5), (0.62, -0.2))
+        neck = (y > 0.35) & (aside < 0.45 + 0.5 * (y - 0.35))
+        animal = head | ears | neck
+
+        rgb = np.empty((len(u), 3))
+        rgb[~animal] = leaves[leaf(u[~animal], v[~animal])]
+        hairs = np.zeros(len(u))
+        hairs[animal] = hair(u[animal], v[animal])
+        lightness = np.zeros(len(u))
+        lightness[animal] = 0.6 + 0.2 * hairs[animal] + 0.15 * patches(u[animal], v[animal])
+        lightness -= np.where(head, np.clip(0.3 - 1.6 * (y + 0.1) - 0.5 * aside, 0, 0.45), 0)  # forehead
+        lightness -= np.where(neck & ~head, 0.2, 0)  # lies in the head's shadow
+        inner_ears = _in_triangle(aside, y, (0.95 * tip[0], 0.88 * tip[1]), (0.2, -0.5), (0.52, -0.3)) & ~head
+        lightness -= np.where(inner_ears, 0.4, 0)
+        rgb[animal] = mix(dark, light, np.clip(lightness[animal], 0, 1))
+
+        muzzle = _in_ellipse(x, y, (0, 0.3), (0.32, 0.28))
+        rgb[muzzle] = np.clip(light + 0.06 * hairs[muzzle, None], 0, 1)
+        rgb[_in_ellipse(x, y, (0, 0.46), (0.19, 0.13))] = NEARLY_BLACK
+        rgb[_in_ellipse(x, y, (0, 0.52), (0.11, 0.1))] = tongue
+        rgb[_in_ellipse(x, y, (0, 0.2), (0.13, 0.09))] = NEARLY_BLACK
+        rgb[_in_ellipse(aside, y, (apart, -0.12), (0.15, 0.14))] = NEARLY_BLACK
+        rgb[_in_ellipse(aside, y, (apart, -0.12), (0.12, 0.11))] = iris
+        rgb[_in_ellipse(aside, y, (apart, -0.12), (0.075, 0.085))] = NEARLY_BLACK
+        for side in (-1, 1):
+            rgb[_in_ellipse(x, y, (side * apart - 0.035, -0.16), (0.035, 0.035))] = 1
+        return rgb
+
+    return filling(colors)
+
+
+def bird(rng: Rng) -> Paint:
+    """Colorful bird on a branch, seen from the side, before something far out of focus."""
+    haze = smooth_noise(rng, 2.2)
+    far, farther = hsv(rng.uniforms(0.12, 0.48, 2), rng.uniforms(0.05, 0.3, 2), np.array([0.4, 0.72]))
+    feathers = smooth_noise(rng, 0.8, stretch=2)
+    head, back, breast, wing = distinct_hues(rng, 4, saturation=(0.75, 1), value=(0.6, 1))
+    beak = hsv(rng.uniform(0.05, 0.12), 0.9, 0.95)
+    wood = hsv(0.07, 0.5, rng.uniform(0.3, 0.5))
+    looks = rng.choice([-1.0, 1.0])  # left or right
+    branch = shift(0, 0.5).after(turn(rng.uniform(-12, 12))).inverse()
+    own = turn(rng.uniform(-10, 10)).inverse()
+    plumage = [  # middle, degrees, half axes, color: from the back to the front
+        ((0.56, 0.6), 50, (0.4, 0.11), wing * 0.8),
+        ((0.1, 0.07), 45, (0.56, 0.34), back),
+        ((-0.02, 0.16), 52, (0.44, 0.26), breast),
+        ((0.22, 0.14), 50, (0.48, 0.19), wing),
+        ((-0.22, -0.42), 0, (0.3, 0.28), head),
+    ]
+
+    def colors(u: Array, v: Array) -> Array:
+        u = -looks * u
+        rgb = mix(far, farther, np.clip(0.5 + 0.3 * haze(u / 2, v / 2), 0, 1))
+        texture = np.clip(1 + 0.2 * feathers(u, v), 0.4, 1.5)[:, None]
+        x, y = branch(u, v)
+        bough = np.abs(y) < 0.09
+        rgb[bough] = wood * texture[bough] * (1.25 - 5 * np.maximum(y[bough, None], 0))
+        x, y = own(u, v)
+        for leg in (-0.06, 0.1):
+            rgb[(np.abs(x - leg) < 0.025) & (y > 0.3) & (y < 0.5)] = wood / 2
+        for middle, degrees, half_axes, color in plumage:
+            part = _in_ellipse(*turn(-degrees)(x - middle[0], y - middle[1]), (0, 0), half_axes)
+            rgb[part] = color * texture[part]
+        rgb[_in_triangle(x, y, (-0.8, -0.34), (-0.46, -0.52), (-0.44, -0.28))] = beak
+        rgb[_in_ellipse(x, y, (-0.3, -0.47), (0.095, 0.095))] = 1
+        rgb[_in_ellipse(x, y, (-0.31, -0.47), (0.07, 0.07))] = NEARLY_BLACK
+        rgb[_in_ellipse(x, y, (-0.33, -0.49), (0.025, 0.025))] = 1
+        return np.clip(rgb, 0, 1)
+
+    return filling(colors)
+
+
+def terrain(rng: Rng) -> Paint:
+    """Rough land in three colors, by height."""
+    height, grain = (smooth_noise(rng, rng.uniform(1, 1.5)) for _ in range(2))
+    hues = rng.uniform(0, 1) + np.array([0, 0.12, 0.5])
+    low_to_high = hsv(hues, [0.7, 0.6, 0.5], [0.35, 0.6, 0.85])
+
+    def colors(u: Array, v: Array) -> Array:
+        level = 1 + 0.63 * height(u, v)
+        rgb = np.stack([np.interp(level, [0, 1, 2], part) for part in low_to_high.T], axis=1)
+        return np.clip(rgb + 0.08 * grain(u, v)[:, None], 0, 1)
+
+    return filling(colors)
 
 
 def block_noise(rng: Rng) -> Paint:
     """Squares of independent colors, 24 to 40 in a row; a filler."""
     in_row = rng.integer(24, 40)
     colors = rng.uniforms(0, 1, in_row, in_row, 3)
-    return lambda u, v: (colors[_part(v, in_row), _part(u, in_row)], everywhere(u))
+    return filling(lambda u, v: colors[_part(v, in_row), _part(u, in_row)])
 
 
 def flat(rng: Rng) -> Paint:
     """Fill all with one strong color."""
     color = hsv(rng.uniform(0, 1), rng.uniform(0.6, 1), rng.uniform(0.5, 1))
-    return lambda u, _v: (np.tile(color, (len(u), 1)), everywhere(u))
+    return filling(lambda u, _v: np.tile(color, (len(u), 1)))
+
+
+CONTENTS: dict[str, Content] = {
+    function.__name__: function for function in (mosaic, bars, rings, yin_yang, blob, face, bird, icons, plaid, terrain)
+}
+
+FULL: dict[str, Content] = {name: CONTENTS[name] for name in ("mosaic", "face", "bird", "plaid", "terrain")}
+"""The contents that fill their square and look like an image of their own."""
+
+FILLERS: dict[str, Content] = {"block_noise": block_noise, "flat": flat}
+"""Contents without structure, which replace an object."""
 
 
 def _part(t: Array, parts: int) -> Indices:
     """Return which of equal parts of [-1, 1] a position is in; on a border, and a last bit before it, the later."""
     return np.clip(((t + 1) / 2 * parts + 1e-9).astype(np.int64), 0, parts - 1)
+
+
+def _in_ellipse(x: Array, y: Array, middle: tuple[float, float], half_axes: tuple[float, float]) -> Mask:
+    """Return which points are inside an upright ellipse."""
+    x, y = (x - middle[0]) / half_axes[0], (y - middle[1]) / half_axes[1]
+    return x * x + y * y < 1
+
+
+def _in_triangle(x: Array, y: Array, a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> Mask:
+    """Return which points are inside a triangle, whose corners may be in either order."""
+    sides = [(q[0] - p[0]) * (y - p[1]) - (q[1] - p[1]) * (x - p[0]) for p, q in ((a, b), (b, c), (c, a))]
+    return (np.minimum.reduce(sides) > 0) | (np.maximum.reduce(sides) < 0)
 
 
 # ----------------------------------------------------------------------------------------------- icons
@@ -151,13 +284,11 @@ def _heart(x: Array, y: Array) -> Array:
     half_diagonal = radius * np.sqrt(2)  # of a square on its tip, with a disc on both upper sides
     square = (half_diagonal - np.abs(x) - np.abs(lowered)) / np.sqrt(2)
     discs = radius - np.hypot(np.abs(x) - half_diagonal / 2, lowered + half_diagonal / 2)
-    depth: Array = np.maximum(square, discs)
-    return depth
+    return np.maximum(square, discs)
 
 
 def _diamond(x: Array, y: Array) -> Array:
-    depth: Array = (1 - np.abs(x) / 0.7 - np.abs(y) / 0.95) / np.hypot(1 / 0.7, 1 / 0.95)
-    return depth
+    return (1 - np.abs(x) / 0.7 - np.abs(y) / 0.95) / np.hypot(1 / 0.7, 1 / 0.95)
 
 
 def _star(x: Array, y: Array) -> Array:
@@ -166,8 +297,7 @@ def _star(x: Array, y: Array) -> Array:
     angle = np.abs((np.arctan2(x, -lowered) + fifth / 2) % fifth - fifth / 2)  # from the nearest tip
     notch_x, notch_y = 0.47 * np.cos(fifth / 2), 0.47 * np.sin(fifth / 2)
     along, across = radius * np.cos(angle) - 1, radius * np.sin(angle)  # with the tip as origin
-    depth: Array = (across * (notch_x - 1) - along * notch_y) / np.hypot(notch_x - 1, notch_y)
-    return depth
+    return (across * (notch_x - 1) - along * notch_y) / np.hypot(notch_x - 1, notch_y)
 
 
 def _cross(x: Array, y: Array) -> Array:
@@ -183,13 +313,11 @@ def _drop(x: Array, y: Array) -> Array:
     sine = radius / (middle - tip)  # of the angle between the axis and a side, which touches the disc
     sides = (y - tip) * sine - np.abs(x) * np.sqrt(1 - sine**2)
     cone = np.minimum(sides, middle - radius * sine - y)
-    depth: Array = np.maximum(radius - np.hypot(x, y - middle), cone)
-    return depth
+    return np.maximum(radius - np.hypot(x, y - middle), cone)
 
 
 def _hoop(x: Array, y: Array) -> Array:
-    depth: Array = 0.28 - np.abs(np.hypot(x, y) - 0.64)
-    return depth
+    return 0.28 - np.abs(np.hypot(x, y) - 0.64)
 
 
 def _triangle(x: Array, y: Array) -> Array:
@@ -209,26 +337,6 @@ def _box(x: Array, y: Array, half_width: float, half_height: float) -> Array:
 
 
 ICONS: dict[str, Icon] = {
-    "heart": _heart,
-    "diamond": _diamond,
-    "star": _star,
-    "cross": _cross,
-    "moon": _moon,
-    "drop": _drop,
-    "hoop": _hoop,
-    "triangle": _triangle,
-    "key": _key,
+    function.__name__.strip("_"): function
+    for function in (_heart, _diamond, _star, _cross, _moon, _drop, _hoop, _triangle, _key)
 }
-
-
-# ----------------------------------------------------------------------------------------------- tables
-
-CONTENTS: dict[str, Content] = {
-    function.__name__: function for function in (mosaic, bars, rings, yin_yang, blob, face, bird, icons, plaid, terrain)
-}
-
-FULL: dict[str, Content] = {name: CONTENTS[name] for name in ("mosaic", "face", "bird", "plaid", "terrain")}
-"""The contents that fill their square and look like an image of their own."""
-
-FILLERS: dict[str, Content] = {"block_noise": block_noise, "flat": flat}
-"""Contents without structure, which replace an object."""

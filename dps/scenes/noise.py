@@ -50,8 +50,7 @@ def smooth_noise(rng: Rng, falloff: float, *, stretch: float = 1.0, coarsest: fl
         corner = row * width + column
         upper = padded[corner] * (1 - right) + padded[corner + 1] * right
         lower = padded[corner + width] * (1 - right) + padded[corner + width + 1] * right
-        between: Array = upper * (1 - below) + lower * below
-        return between
+        return upper * (1 - below) + lower * below
 
     return field
 

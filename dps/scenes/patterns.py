@@ -1,4 +1,4 @@
-"""Black-and-white patterns that fill the frame: twelve families, which look as good inverted.
+"""Black-and-white patterns that fill the frame, which look as good inverted.
 
 A family draws its sizes once and returns an ink, a function of the plane. One feature, such as a stripe or a square, is
 6 to 35 % of the frame. To add a family, write a function and enter it in the table below them.
@@ -17,8 +17,6 @@ from dps.scenes.rng import Rng
 Ink: TypeAlias = Callable[[Array, Array], Mask]
 """From u and v of n points, each ``(n,)`` and in [-1, 1] over the frame, to which of them are black, ``(n,)``."""
 
-Pattern: TypeAlias = Callable[[Rng], Ink]
-
 FRAME = 2.0
 """Width and height of the frame in u and v."""
 
@@ -31,7 +29,7 @@ def checkerboard(rng: Rng) -> Ink:
 
     def ink(u: Array, v: Array) -> Mask:
         x, y = grid(u, v)
-        return _odd(np.floor(x / square + right) + np.floor(y / square + down))
+        return (np.floor(x / square + right) + np.floor(y / square + down)) % 2 == 1
 
     return ink
 
@@ -41,12 +39,7 @@ def stripes(rng: Rng) -> Ink:
     period = FRAME * rng.uniform(0.17, 0.5)
     black, phase = rng.uniform(0.36, 0.64), rng.uniform(0, 1)
     across = turn(rng.uniform(0, 180))
-
-    def ink(u: Array, v: Array) -> Mask:
-        x, _ = across(u, v)
-        return (x / period + phase) % 1 < black
-
-    return ink
+    return lambda u, v: (across(u, v)[0] / period + phase) % 1 < black
 
 
 def zebra(rng: Rng) -> Ink:
@@ -56,12 +49,7 @@ def zebra(rng: Rng) -> Ink:
     across = turn(rng.uniform(0, 180))
     bend = smooth_noise(rng, 3)
     strength = FRAME * rng.uniform(0.045, 0.085)
-
-    def ink(u: Array, v: Array) -> Mask:
-        x, _ = across(u, v)
-        return (x + strength * bend(u, v)) / period % 1 < black
-
-    return ink
+    return lambda u, v: (across(u, v)[0] + strength * bend(u, v)) / period % 1 < black
 
 
 def rings(rng: Rng) -> Ink:
@@ -69,12 +57,7 @@ def rings(rng: Rng) -> Ink:
     period = FRAME * rng.uniform(0.17, 0.3)  # so that at least one ring is whole
     black = rng.uniform(0.36, 0.64)
     right, down = rng.uniforms(-0.3, 0.3, 2)
-
-    def ink(u: Array, v: Array) -> Mask:
-        distance: Array = np.hypot(u - right, v - down)
-        return distance / period % 1 < black
-
-    return ink
+    return lambda u, v: np.hypot(u - right, v - down) / period % 1 < black
 
 
 def swirl(rng: Rng) -> Ink:
@@ -85,7 +68,7 @@ def swirl(rng: Rng) -> Ink:
 
     def ink(u: Array, v: Array) -> Mask:
         x, y = u - right, v - down
-        around: Array = np.arctan2(y, x) / (2 * np.pi) + bend * np.hypot(x, y)
+        around = np.arctan2(y, x) / (2 * np.pi) + bend * np.hypot(x, y)
         return arms * around % 1 < 0.5
 
     return ink
@@ -106,7 +89,7 @@ def honeycomb(rng: Rng) -> Ink:
         x2, y2 = (x - column / 2) % column - column / 2, (y - row / 2) % row - row / 2
         first = x1**2 + y1**2 < x2**2 + y2**2
         x, y = np.abs(np.where(first, x1, x2)), np.abs(np.where(first, y1, y2))
-        from_middle: Array = np.maximum(x, x / 2 + y * np.sqrt(3) / 2)  # 1/2 halfway to the next middle
+        from_middle = np.maximum(x, x / 2 + y * np.sqrt(3) / 2)  # 1/2 halfway to the next middle
         return from_middle > (1 - wall) / 2
 
     return ink
@@ -121,7 +104,7 @@ def diamonds(rng: Rng) -> Ink:
 
     def ink(u: Array, v: Array) -> Mask:
         x, y = (u / cell + right) % 1 - 0.5, (v / cell + down) % 1 - 0.5
-        return ~_odd(np.floor((np.abs(x) + np.abs(y)) * bands))
+        return np.floor((np.abs(x) + np.abs(y)) * bands) % 2 == 0
 
     return ink
 
@@ -149,8 +132,7 @@ def _from_arcs(x: Array, y: Array) -> Array:
 
 def _from_diagonals(x: Array, y: Array) -> Array:
     """Distance to the straight lines that cut off two opposite corners of the unit tile."""
-    distance: Array = np.minimum(np.abs(x + y - 0.5), np.abs(x + y - 1.5)) / np.sqrt(2)
-    return distance
+    return np.minimum(np.abs(x + y - 0.5), np.abs(x + y - 1.5)) / np.sqrt(2)
 
 
 def blobs(rng: Rng) -> Ink:
@@ -163,7 +145,9 @@ def blobs(rng: Rng) -> Ink:
 def dots(rng: Rng) -> Ink:
     """Rows of round or square dots, 3 to 6 in a row; whole ones, or cut off by the frame."""
     in_row = rng.integer(3, 6)
-    norm, radius = rng.choice([(_round, rng.uniform(0.31, 0.4)), (_square, rng.uniform(0.27, 0.35))])
+    kinds: list[tuple[Callable[[Array, Array], Array], float]]
+    kinds = [(np.hypot, rng.uniform(0.31, 0.4)), (_square, rng.uniform(0.27, 0.35))]
+    norm, radius = rng.choice(kinds)
     right, down = rng.choice([(0.0, 0.0), (rng.uniform(0, 1), rng.uniform(0, 1))])
 
     def ink(u: Array, v: Array) -> Mask:
@@ -178,13 +162,12 @@ def shape(rng: Rng) -> Ink:
     flat = rng.uniform(0.7, 0.9)
     outlines: list[Ink] = [
         wavy(rng, 0.1, 0.25),
-        lambda x, y: _round(x, y / flat) < 1,
+        lambda x, y: np.hypot(x, y / flat) < 1,
         lambda x, y: _square(x, y) < np.sqrt(0.5),
     ]
     outline = rng.choice(outlines)
-    size = np.sqrt(rng.uniform(0.26, 0.35) / _share(outline))
-    room = max(0.0, 0.95 - size)
-    right, down = (rng.uniforms(-1, 1, 2) * room).tolist()
+    size = np.sqrt(rng.uniform(0.26, 0.35) / outline(*grid(256)).mean())
+    right, down = (rng.uniforms(-1, 1, 2) * max(0.0, 0.95 - size)).tolist()
     own = shift(right, down).after(turn(rng.uniform(0, 360))).after(scale(size)).inverse()
     return lambda u, v: outline(*own(u, v))
 
@@ -196,20 +179,12 @@ def yin_yang(rng: Rng) -> Ink:
     return lambda u, v: yin(*own(u, v), dot, line)
 
 
-PATTERNS: dict[str, Pattern] = {
-    "checkerboard": checkerboard,
-    "stripes": stripes,
-    "zebra": zebra,
-    "rings": rings,
-    "swirl": swirl,
-    "honeycomb": honeycomb,
-    "diamonds": diamonds,
-    "truchet": truchet,
-    "blobs": blobs,
-    "dots": dots,
-    "shape": shape,
-    "yin_yang": yin_yang,
-}
+PATTERNS: dict[str, Callable[[Rng], Ink]] = {
+    function.__name__: function
+    for function in (
+        checkerboard, stripes, zebra, rings, swirl, honeycomb, diamonds, truchet, blobs, dots, shape, yin_yang,
+    )
+}  # fmt: skip
 
 
 def wavy(rng: Rng, least: float, most: float) -> Ink:
@@ -228,8 +203,8 @@ def wavy(rng: Rng, least: float, most: float) -> Ink:
     largest, smallest = around.max(), around.min() - 1e-3  # the true least radius may lie between two angles
 
     def ink(u: Array, v: Array) -> Mask:
-        radius: Array = np.hypot(u, v) * largest
-        inside: Mask = radius < smallest
+        radius = np.hypot(u, v) * largest
+        inside = radius < smallest
         near = (radius >= smallest) & (radius < largest)
         inside[near] = radius[near] < bent(np.arctan2(v[near], u[near]))
         return inside
@@ -242,23 +217,8 @@ def yin(u: Array, v: Array, dot: float, line: float) -> Mask:
     from_middle, from_black, from_white = np.hypot(u, v), np.hypot(u, v - 0.5), np.hypot(u, v + 0.5)
     black = (((u < 0) | (from_black < 0.5)) & (from_white >= 0.5)) | (from_white < dot)
     black &= from_black >= dot
-    with_outline: Mask = (black | (from_middle > 1 - line)) & (from_middle <= 1)
-    return with_outline
-
-
-def _odd(number: Array) -> Mask:
-    odd: Mask = number % 2 == 1
-    return odd
-
-
-def _round(x: Array, y: Array) -> Array:
-    return np.hypot(x, y)
+    return (black | (from_middle > 1 - line)) & (from_middle <= 1)
 
 
 def _square(x: Array, y: Array) -> Array:
     return np.maximum(np.abs(x), np.abs(y))
-
-
-def _share(ink: Ink) -> float:
-    """Return the fraction of [-1, 1] x [-1, 1] that is black, to about 0.1 %."""
-    return float(ink(*grid(256)).mean())

@@ -34,7 +34,7 @@ class Affine:
     """A map of the plane: ``(x, y) -> matrix @ (x, y) + offset``."""
 
     matrix: tuple[tuple[float, float], tuple[float, float]]
-    offset: tuple[float, float]
+    offset: tuple[float, float] = (0.0, 0.0)
 
     def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Map points."""
@@ -68,7 +68,7 @@ def shift(right: float, down: float) -> Affine:
 
 def scale(factor: float) -> Affine:
     """Scale about the origin."""
-    return Affine(((factor, 0.0), (0.0, factor)), (0.0, 0.0))
+    return Affine(((factor, 0.0), (0.0, factor)))
 
 
 def turn(degrees: float) -> Affine:
@@ -76,7 +76,7 @@ def turn(degrees: float) -> Affine:
     quarters, rest = divmod(degrees, 90)
     c, s = np.cos(np.deg2rad(rest)), np.sin(np.deg2rad(rest))
     c, s = [(c, s), (-s, c), (-c, -s), (s, -c)][int(quarters) % 4]
-    return Affine(((float(c), float(-s)), (float(s), float(c))), (0.0, 0.0))
+    return Affine(((float(c), float(-s)), (float(s), float(c))))
 
 
 def about_middle(map_: Affine) -> Affine:
@@ -84,13 +84,13 @@ def about_middle(map_: Affine) -> Affine:
     return shift(0.5, 0.5).after(map_).after(shift(-0.5, -0.5))
 
 
-FULL_FRAME = shift(0.5, 0.5).after(scale(0.5))
-"""The place of a layer that fills the frame."""
-
-
 def square_at(left: float, top: float, side: float) -> Affine:
     """Return the place of a layer in a square of the frame."""
     return shift(left + side / 2, top + side / 2).after(scale(side / 2))
+
+
+FULL_FRAME = square_at(0, 0, 1)
+"""The place of a layer that fills the frame."""
 
 
 def grid(per_side: int) -> tuple[Array, Array]:
@@ -100,6 +100,11 @@ def grid(per_side: int) -> tuple[Array, Array]:
     return u.ravel(), v.ravel()
 
 
+def filling(colors: Callable[[Array, Array], Array]) -> Paint:
+    """Return the paint of something that fills its square, from its colors alone."""
+    return lambda u, v: (colors(u, v), np.ones(len(u), dtype=bool))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """Something painted on the ground.
@@ -107,12 +112,12 @@ class Layer:
     Attributes:
         name: what it shows.
         paint: what it looks like, in coordinates of its own.
-        place: from its own coordinates, [-1, 1] in both, to the frame's.
+        place: from its own coordinates, [-1, 1] in both, to the frame's; by default the whole frame.
     """
 
     name: str
     paint: Paint = field(repr=False)
-    place: Affine
+    place: Affine = FULL_FRAME
 
     def box(self) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of what it can cover, in frame coordinates."""
@@ -130,7 +135,7 @@ class Scene:
         drawn: what it was drawn with, for the report: plain data by name.
     """
 
-    ground: tuple[float, float, float]
+    ground: tuple[float, ...]
     layers: tuple[Layer, ...]
     drawn: dict[str, object] = field(default_factory=dict, hash=False)
 
@@ -164,11 +169,11 @@ def render(scene: Scene, size: int) -> Pixels:
     Returns:
         8-bit RGB, ``(size, size, 3)``, read-only. Each pixel is the average of 4 x 4 points, rounded once.
     """
-    pixels = np.empty((size, size, 3))
-    pixels[:] = _levels(scene.ground)
-    if boxes := [layer.box() for layer in scene.layers]:
-        left, top = (int(max(0, np.floor(min(b[i] for b in boxes) * size))) for i in (0, 1))
-        right, bottom = (int(min(size, np.ceil(max(b[i] for b in boxes) * size))) for i in (2, 3))
+    pixels = np.full((size, size, 3), _levels(scene.ground))
+    if scene.layers:
+        boxes = np.array([layer.box() for layer in scene.layers]).clip(0, 1) * size
+        left, top = np.floor(boxes[:, :2].min(axis=0)).astype(int)
+        right, bottom = np.ceil(boxes[:, 2:].max(axis=0)).astype(int)
         if left < right and top < bottom:
             pixels[top:bottom, left:right] = _sampled(scene, size, left, top, right, bottom)
     image = np.round(pixels * 255 / LEVELS).astype(np.uint8)
@@ -178,8 +183,7 @@ def render(scene: Scene, size: int) -> Pixels:
 
 def _levels(colors: ArrayLike) -> Array:
     """Return RGB in [0, 1] as integers up to `LEVELS`."""
-    levels: Array = np.round(np.clip(colors, 0, 1) * LEVELS)
-    return levels
+    return np.round(np.clip(colors, 0, 1) * LEVELS)
 
 
 def _sampled(scene: Scene, size: int, left: int, top: int, right: int, bottom: int) -> Array:
@@ -188,5 +192,4 @@ def _sampled(scene: Scene, size: int, left: int, top: int, right: int, bottom: i
     y = (np.arange(top * SAMPLES, bottom * SAMPLES) + 0.5) / (size * SAMPLES)
     levels = _levels(scene.colors(x[None, :], y[:, None]))
     rows = levels.reshape(bottom - top, SAMPLES, -1).sum(axis=1)  # along whole rows first, which is faster
-    average: Array = rows.reshape(bottom - top, right - left, SAMPLES, 3).sum(axis=2) / SAMPLES**2
-    return average
+    return rows.reshape(bottom - top, right - left, SAMPLES, 3).sum(axis=2) / SAMPLES**2

@@ -19,19 +19,11 @@ TRIES = 200
 
 
 class Rng:
-    """A random number generator that depends on its entropy alone: integers from 0, and names.
-
-    A choice that is added to a scene later, with a generator of its own name, does not change the earlier ones.
-    """
+    """A random number generator that depends on its entropy alone: integers from 0, and names."""
 
     def __init__(self, *entropy: int | str) -> None:
-        self._entropy = entropy
         numbers = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in entropy]
         self._generator = np.random.default_rng(numbers)
-
-    def child(self, *entropy: int | str) -> "Rng":
-        """Return a generator of its own, which does not advance this one."""
-        return Rng(*self._entropy, *entropy)
 
     def uniform(self, low: float, high: float) -> float:
         """Return a number in [low, high)."""
