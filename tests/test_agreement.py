@@ -29,7 +29,7 @@ from dps.measurement import Engine
 from dps.metrics import Metric, Variant, named, variants
 from dps.networks import Extractor
 from dps.options import Options
-from dps.report import published, results, scores_table, tables
+from dps.report import results, scores_table, tables
 from dps.rows import Row
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration, configure_measurement
@@ -433,9 +433,7 @@ def bapps_rows() -> list[Row]:
 
 
 def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
-    lines = tables.as_markdown(
-        scores_table.table(bapps_rows(), published.table2(), {"name": "bapps", "about": "people"})
-    )
+    lines = tables.as_markdown(scores_table.table(bapps_rows(), {"name": "bapps", "about": "people"}))
     heads = [cell.strip() for cell in lines[0].split("|")[4:-1]]
     assert [head for head in heads if head != "paper"] == [
         "traditional", "cnn", "distortions", "superres", "deblur", "color", "frameinterp", "real", "all", "jnd/pooled",
@@ -445,15 +443,13 @@ def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
     assert human[:6] == ["80.0 ±0.3", "*80.8*", "80.0 ±0.3", "*84.4*", "80.0 ±0.2", "*82.6*"]
     assert spatial[:6] == ["60.0 ±0.6", "*70.6*", "61.0 ±0.6", "*83.1*", "60.5 ±0.4", "*76.8*"]
     assert spatial[-4:] == ["62.5 ±0.2", "*68.9*", "50.0 ±1.0", "*57.6*"]
-    text = tables.as_text(
-        scores_table.table(bapps_rows(), published.table2(), {"name": "bapps", "about": "people"}), 80
-    )
+    text = tables.as_text(scores_table.table(bapps_rows(), {"name": "bapps", "about": "people"}), 80)
     assert max(map(len, text)) <= 80
 
 
 def test_what_is_synthetic_never_stands_beside_the_papers() -> None:
     rows = [{**row, "dataset": "synthetic"} for row in bapps_rows()]
-    table = scores_table.table(rows, published.table2(), {"name": "synthetic", "about": "drawn"})
+    table = scores_table.table(rows, {"name": "synthetic", "about": "drawn"})
     text = "\n".join(tables.as_markdown(table))
     assert "paper" not in text
     assert "synthetic: drawn." in text

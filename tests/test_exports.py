@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from dps import probes
 from dps.cli import main
-from dps.report import results, run_comparison, tables, throughput_table
+from dps.report import findings, pass_fractions, results, run_comparison, tables
 from dps.report.tables import PUBLISHED, Cell, Column, Table
 from dps.rows import Row, VariantKey
 from tests.test_report import rows
@@ -278,13 +278,14 @@ def test_throughput_has_a_table_for_each_load() -> None:
     everything = {**row, "metric": "all", "normalization": None, "relative_to_forward": 2.0}
     pixel = {**row, "metric": "pixel", "network": None, "normalization": None, "relative_to_forward": None}
     measured = [everything, pixel, row, {**row, "image_size": 32}]
-    found = throughput_table.as_tables(measured)
+    found = findings.throughput_tables(measured)
     assert [table.title for table in found] == ["Throughput: 32 pixels, 3 images", "Throughput: 64 pixels, 3 images"]
     assert [[str(cell) for cell in line] for line in found[1].cells] == [
         ["123.5", ""],
         ["123.5", "1.26 1.20-1.30"],
         ["123.5", "2.00 1.20-1.30"],
     ]
-    assert throughput_table.in_words(measured) == [
+    document = {"throughput": measured, "invariants": []}
+    assert findings.in_words(document, pass_fractions.count([])) == [
         "alexnet: measuring all variants at once takes 2.00 times the forward pass (64 pixels, 3 images)."
     ]

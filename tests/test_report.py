@@ -14,7 +14,7 @@ from dps.errors import UsageError
 from dps.metrics import DEFAULT_METRICS
 from dps.networks import NETWORKS
 from dps.options import Options
-from dps.report import page, pass_fractions, published, results, tables, terminal
+from dps.report import page, pass_fractions, published, results, summary, tables
 from dps.report.pass_fractions import Count
 from dps.report.results import Gathered
 from dps.report.tables import Cell, Table
@@ -131,7 +131,7 @@ def test_intervals_are_rounded_outwards(passed: int, cases: int, text: str) -> N
 
 def table_of(*cases: Iterable[Row]) -> Table:
     """The pass fractions of made-up rows, beside the paper's."""
-    return pass_fractions.table(pass_fractions.count(row for each in cases for row in each), published.table1())
+    return pass_fractions.table(pass_fractions.count(row for each in cases for row in each))
 
 
 NOTE = (
@@ -215,7 +215,7 @@ def test_without_the_papers_numbers_nothing_is_said_of_it() -> None:
 def shown(*cases: Iterable[Row], width: int = 80, **about: Any) -> list[str]:
     """What a terminal shows of a made-up run."""
     document = results.document(about, Gathered(cases=[row for each in cases for row in each]), {})
-    return terminal.as_text(document, pass_fractions.count(document["cases"]), width)
+    return summary.as_text(document, pass_fractions.count(document["cases"]), width)
 
 
 def test_the_terminal_leads_with_findings_and_names_what_is_passed_in_full_in_one_line() -> None:
@@ -238,7 +238,7 @@ def test_the_terminal_leads_with_findings_and_names_what_is_passed_in_full_in_on
         "alexnet-none-sort  1/3 6-80",
         "vgg16-none-sort    1/3 6-80",
     ]
-    assert lines[-2:] == ["", terminal.WITHOUT_PEOPLE]
+    assert lines[-2:] == ["", summary.WITHOUT_PEOPLE]
 
 
 def test_of_many_variants_on_many_probes_the_terminal_has_a_table_of_the_papers() -> None:
@@ -468,6 +468,18 @@ def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     assert "interrupted" not in text
 
 
+def test_probes_that_were_not_measured_are_not_in_the_report(configuration: RunConfiguration) -> None:
+    speed: Row = {"network": None, "normalization": None, "metric": "pixel", "image_size": 64, "batch_size": 3}
+    speed |= {"images_per_second": 9.0, "relative_to_forward": None}
+    report.finish(configuration, Gathered(throughput=[speed]), "pytest")
+    markdown, html = ((configuration.report_dir / f"report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
+    question = configuration.probes[0].asks
+    assert "9.0" in markdown
+    assert "9.0" in html
+    assert question not in markdown
+    assert question not in html
+
+
 def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configuration: RunConfiguration) -> None:
     gathered = Gathered(cases=rows("invert", "+", network="squeezenet"))
     gathered.album.fault = "images of cases cannot be kept in /tmp (No space left on device)"
@@ -541,31 +553,31 @@ def test_a_full_disk_leaves_the_last_report_and_fails_the_run(
     ],
 )
 def test_the_papers_table_1(metric: str, network: str | None, cells: list[str]) -> None:
-    table = published.table1()
-    assert [table.get(VariantKey(network, "none", metric), probe) for probe in BUILT_IN] == cells
-    assert [table.get(VariantKey(network, "unit", metric), probe) for probe in BUILT_IN] == [""] * 4
-    assert table.get(VariantKey(network, "none", metric), "mine") == ""
-    assert table.source == "arXiv:2207.02512"
-    assert len(table.cells) == (1 + 5 * 3) * 4
+    normalization = "none" if network else None
+    variant = VariantKey(network, normalization, metric)
+    assert [published.cell(variant, probe) for probe in BUILT_IN] == cells
+    assert [published.cell(VariantKey(network, "unit", metric), probe) for probe in BUILT_IN] == [""] * 4
+    assert published.cell(variant, "mine") == ""
 
 
 def test_the_papers_table_2() -> None:
-    table = published.table2()
-
     def scores(metric: str, network: str | None = None) -> list[float]:
+        variant = VariantKey(network, "unit" if network else None, metric)
         kinds = [*(f"2afc/{name}" for name in SUBSETS), "jnd/pooled"]
-        return [float(text) for kind in kinds if (text := table.get(VariantKey(network, "unit", metric), kind))]
+        return [float(text) for kind in kinds if (text := published.cell(variant, kind))]
 
+    assert published.source() == "arXiv:2207.02512"
     assert scores("human") == [80.8, 84.4, 82.6, 73.4, 67.1, 68.8, 68.6, 69.5, 73.9]
     assert scores("spatial", "squeezenet") == [73.3, 82.6, 78.0, 70.1, 60.1, 63.6, 62.0, 64.0, 68.6, 60.2]
     assert scores("sort", "alexnet") == [73.3, 82.8, 78.0, 71.1, 60.6, 64.6, 62.6, 64.7, 69.2, 58.5]
     assert scores("spatial+sort", "vgg16") == [74.9, 81.9, 78.4, 69.4, 59.4, 62.3, 62.1, 63.3, 68.4, 61.9]
-    for metric, network in {key[:2] for key in table.cells}:
-        found = dict(zip(SUBSETS, scores(metric, network), strict=False))
-        # each is rounded to 0.1, so a mean of them is known to 0.05, and is itself rounded to 0.1
-        assert found["distortions"] == pytest.approx((found["traditional"] + found["cnn"]) / 2, abs=0.101)
-        real = [found[name] for name in ("superres", "deblur", "color", "frameinterp")]
-        assert found["real"] == pytest.approx(sum(real) / 4, abs=0.101)
+    for metric in ("spatial", "mean", "sort", "spatial+mean", "spatial+sort"):
+        for network in NETWORKS:
+            found = dict(zip(SUBSETS, scores(metric, network), strict=False))
+            # each is rounded to 0.1, so a mean of them is known to 0.05, and is itself rounded to 0.1
+            assert found["distortions"] == pytest.approx((found["traditional"] + found["cnn"]) / 2, abs=0.101)
+            real = [found[name] for name in ("superres", "deblur", "color", "frameinterp")]
+            assert found["real"] == pytest.approx(sum(real) / 4, abs=0.101)
 
 
 SUBSETS = ("traditional", "cnn", "distortions", "superres", "deblur", "color", "frameinterp", "real", "all")

@@ -1,19 +1,21 @@
-"""Breaking pass fractions down by what cases were drawn with: by hand, and as a command."""
+"""Pass fractions by what cases were drawn with, and severity curves: by hand, as a command, and in figures."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import matplotlib.style
 import pytest
 from click.testing import CliRunner
 
 from dps.cli import main
 from dps.errors import UsageError
-from dps.report import strata
-from dps.report.pass_fractions import Count
+from dps.report import figure_style, figures, pass_fractions, strata
+from dps.report.pass_fractions import Count, PassCounts
 from dps.rows import Row, VariantKey
 
-KEY = VariantKey("alexnet", "none", "sort")
+SORT, PIXEL = VariantKey("alexnet", "none", "sort"), VariantKey(None, None, "pixel")
 
 
 def rows(passed: dict[str, bool], probe: str = "rotate", metric: str = "sort") -> list[Row]:
@@ -37,9 +39,9 @@ def test_few_values_have_a_column_each_in_order() -> None:
     )
     assert found.probes == ("22.5", "180")
     assert found.counts == {
-        (KEY, "22.5"): Count(1, 2),
-        (KEY, "180"): Count(1, 1),
-        (VariantKey(None, None, "pixel"), "180"): Count(0, 1),
+        (SORT, "22.5"): Count(1, 2),
+        (SORT, "180"): Count(1, 1),
+        (PIXEL, "180"): Count(0, 1),
     }
 
 
@@ -54,13 +56,13 @@ def test_many_numbers_are_put_into_four_ranges_of_as_many_cases() -> None:
     values = {f"case-{number}": number / 10 for number in range(20)}
     found = strata.count(rows(dict.fromkeys(values, True)), drawn("side", values), "rotate", "side")
     assert found.probes == ("0..0.4", "0.5..0.9", "1..1.4", "1.5..1.9")
-    assert [found.counts[KEY, label] for label in found.probes] == [Count(5, 5)] * 4
+    assert [found.counts[SORT, label] for label in found.probes] == [Count(5, 5)] * 4
 
 
 def test_cases_that_were_drawn_without_it_are_left_out() -> None:
     values = {"a": 1, "b": 2, "c": None}
     found = strata.count(rows(dict.fromkeys("abcd", True)), drawn("strokes", values), "rotate", "strokes")
-    assert found.counts == {(KEY, "1"): Count(1, 1), (KEY, "2"): Count(1, 1)}
+    assert found.counts == {(SORT, "1"): Count(1, 1), (SORT, "2"): Count(1, 1)}
 
 
 def test_unknown_names_are_refused_in_one_line() -> None:
@@ -68,6 +70,15 @@ def test_unknown_names_are_refused_in_one_line() -> None:
     expected = r"^rotate: unknown value to break it down by 'degree'\. Did you mean 'degrees'\? Known: degrees\.$"
     with pytest.raises(UsageError, match=expected):
         strata.count(made, values, "rotate", "degree")
+
+
+def test_numbers_are_grouped_by_value_where_there_are_few_and_else_into_ranges() -> None:
+    assert strata.grouped([3, 1, 1]) == [[1], [3]]
+    assert strata.grouped([1, 2, 3] * 5) == [[1], [2], [3]]
+    assert strata.grouped([1, 2, 3, 4] * 3) == [[1, 2], [3, 4]]  # or else they would rest on three cases each
+    assert strata.grouped([1, 2, 3, 4] * 3, at_least=3) == [[1], [2], [3], [4]]
+    assert strata.grouped([0] * 12 + list(range(1, 13))) == [[0], [1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
+    assert [strata.label(group) for group in ([0], [22.5], [1, 2.0, 3])] == ["0", "22.5", "1..3"]
 
 
 def test_the_command_shows_a_run_again_and_by_strata(tmp_path: Path) -> None:
@@ -95,3 +106,133 @@ def test_the_command_shows_a_run_again_and_by_strata(tmp_path: Path) -> None:
     for options in (["--by", "degrees"], ["--probe", "rotate", "--by", "angle"]):
         assert CliRunner().invoke(main, ["report", str(path), *options]).exit_code == 4
     assert CliRunner().invoke(main, ["report", str(tmp_path / "nowhere.json")]).exit_code == 4
+
+
+# ------------------------------------------------------------------------------------------- severity
+
+NO_COUNTS = PassCounts((), (), {})
+BY_DEGREES = {"by": "degrees", "unit": "degrees", "detection_threshold": 3.6, "source": "somebody"}
+
+
+def document(about: Row = BY_DEGREES) -> Row:
+    """A run of four cases, turned by -30, 10, 20 and 40 degrees; with one distance that is missing."""
+    drawn = {"turn/a": -30.0, "turn/b": 10.0, "turn/c": 20.0, "turn/d": 40.0, "other/a": 7.0}
+    ratios = {"a": (3.0, 2.0), "b": (0.0, 2.0), "c": (1.0, 2.0), "d": (None, 2.0)}
+    cases = [
+        {
+            **variant._asdict(),
+            "probe": "turn",
+            "case": case,
+            "distance": distance,
+            "nearest_reference_distance": nearest,
+            "passed": distance is not None and distance < nearest,
+        }
+        for variant in (SORT, PIXEL)
+        for case, (distance, nearest) in ratios.items()
+    ]
+    return {
+        "run": {"severity": {"turn": about}},
+        "cases": cases,
+        "drawn": {key: {"degrees": value} for key, value in drawn.items()},
+    }
+
+
+def test_curves_by_hand() -> None:
+    """To the left is as far as to the right; 3 over 2, 0 over 2, 1 over 2."""
+    expected = [(10.0, 0.0), (20.0, 0.5), (30.0, 1.5)]
+    assert strata.curves(document(), "turn") == {PIXEL: expected, SORT: expected}
+
+
+def test_passes_by_severity() -> None:
+    counts = strata.by_severity(document(), "turn")
+    assert counts is not None
+    assert counts.probes == ("10..20", "30..40")
+    by_stratum = [counts.of(SORT, stratum) for stratum in counts.probes]
+    assert by_stratum == [Count(passed=2, cases=2), Count(passed=0, cases=1, unmeasured=1)]
+
+
+def test_where_a_metric_fails_in_words() -> None:
+    assert strata.in_words(document(), "turn") == [
+        "pixel passes fewer than half of turn at 30..40 degrees.",
+        "sort (none) on alexnet passes fewer than half of turn at 30..40 degrees.",
+    ]
+
+
+@pytest.mark.parametrize("run", [{}, {"severity": {"turn": {**BY_DEGREES, "by": "nothing"}}}])
+def test_without_severities_there_is_no_curve(run: Row) -> None:
+    results = {**document(), "run": run}
+    assert strata.curves(results, "turn") == {}
+    assert strata.by_severity(results, "turn") is None
+    assert strata.in_words(results, "turn") == []
+    assert figures.draw_severity(results, NO_COUNTS, "turn") is None
+
+
+def severity_figure(results: Row) -> Any:
+    figure = figures.draw_severity(results, NO_COUNTS, "turn")
+    assert figure is not None
+    return figure
+
+
+def test_the_figure_shows_the_medians_and_the_detection_threshold() -> None:
+    figure = severity_figure(document())
+    panel = figure.axes[0]
+    curves = {line.get_label(): line.get_xydata().tolist() for line in panel.lines}
+    expected = [[15, (figures.LEAST + 0.5) / 2], [30, 1.5]]  # a distance of 0 counts as the least that is drawn
+    assert curves["sort"] == curves["pixel"] == expected
+    assert [3.6, 0] in [line.get_xydata()[0].tolist() for line in panel.lines]
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert texts == ["pixel", "sort", "people's detection threshold, 3.6: somebody"]
+    assert len({(line.get_marker(), line.get_linestyle()) for line in panel.lines[:2]}) == 2  # not by color alone
+
+
+def test_without_networks_there_is_one_panel_and_without_a_threshold_no_line() -> None:
+    results = document({**BY_DEGREES, "detection_threshold": None})
+    results["cases"] = [row for row in results["cases"] if row["metric"] == "pixel"]
+    figure = severity_figure(results)
+    assert len(figure.axes) == len(figure.legends) == 1
+
+
+def test_cases_that_could_not_be_measured_are_in_no_figure() -> None:
+    results = document()
+    for row in results["cases"]:
+        if row["metric"] == "sort":
+            row.update(distance=None, nearest_reference_distance=None)
+    figure = figures.draw_outcome(results, pass_fractions.count(results["cases"]), "turn")
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == ["pixel"]
+    assert {line.get_label() for line in severity_figure(results).axes[0].lines} >= {"pixel"}
+    results["cases"] = [row for row in results["cases"] if row["metric"] == "sort"]
+    assert figures.draw_outcome(results, pass_fractions.count(results["cases"]), "turn") is None
+    assert figures.draw_severity(results, NO_COUNTS, "turn") is None
+
+
+def drawings(metric: str) -> list[str | bytes]:
+    """Both figures of a run with a metric of that name, in all formats."""
+    results = document()
+    for row in results["cases"]:
+        row["metric"] = metric if row["metric"] == "sort" else row["metric"]
+    plots = list(figures.of_probe(results, pass_fractions.count(results["cases"]), "turn"))
+    assert len(plots) == 2
+    svgs = [figure_style.as_svg(figure) for _, figure in plots]
+    return [*svgs, *(figure_style.as_file(figure, suffix) for _, figure in plots for suffix in ("svg", "png"))]
+
+
+@pytest.mark.parametrize(
+    "name", ["度量/距离.py:我的", "m$x_$.py:d", "tab\tname.py:a"]
+)  # warnings are errors in our tests
+def test_any_name_can_be_drawn(name: str) -> None:
+    assert all(drawings(name))
+
+
+def test_figures_are_drawn_from_defaults_whatever_was_set() -> None:
+    expected = drawings("sort")
+    ugly: Any = {
+        "font.size": 40,
+        "axes.grid": True,
+        "svg.fonttype": "path",
+        "savefig.bbox": "tight",
+        "text.usetex": True,
+    }
+    with matplotlib.style.context("dark_background"), mpl.rc_context(ugly):
+        assert drawings("sort") == expected
+        assert mpl.rcParams["font.size"] == 40

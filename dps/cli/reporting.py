@@ -50,7 +50,7 @@ def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None
     """  # noqa: D301 - \b keeps the lines below as they are
     import shutil
 
-    from dps.report import export, findings, pass_fractions, run_comparison, strata, tables, terminal
+    from dps.report import export, findings, pass_fractions, run_comparison, strata, summary, tables
     from dps.report.results import read
 
     by, figures, html = (options[key] for key in ("by", "figures", "html"))
@@ -73,10 +73,12 @@ def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None
         counted = strata.count(document["cases"], document["drawn"], names[0], by)
         shown = [pass_fractions.table(counted, title=f"{names[0]} by {by}")]
         lines = tables.as_text(shown[0], width)
+    elif names:
+        shown = [pass_fractions.table(counts)]
+        lines = tables.as_text(shown[0], width)
     else:
-        shown = [pass_fractions.published_table(counts)] if counts.variants else []
-        shown += [] if names else findings.further_tables(document)
-        lines = tables.as_text(shown[0], width) if names else terminal.as_text(document, counts, width)
+        shown = findings.as_tables(document, counts)
+        lines = summary.as_text(document, counts, width)
     if options["csv"] is not None:
         rows = [row for row in document["cases"] if row["probe"] in counts.probes]
         _write(options["csv"], export.as_csv(rows, document["drawn"], by))

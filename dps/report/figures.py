@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from dps.report import severity, strata
+from dps.report import strata
 from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, blank, defaults, plain
 from dps.report.pass_fractions import Count, PassCounts
-from dps.report.severity import Points
+from dps.report.strata import Points
 from dps.rows import Row, VariantKey, finite, variant_key
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def draw_outcome(document: Row, counts: PassCounts, probe: str) -> "Figure | Non
 
 
 @defaults()
-def draw_severity(document: Row, _: PassCounts, probe: str) -> "Figure | None":
+def draw_severity(document: Row, _counts: PassCounts, probe: str) -> "Figure | None":
     """Draw relative distances by severity: a panel for each network and normalization.
 
     Each case is a dot; each line goes through the medians of cases of about the same severity. Below 1 a case passes.
@@ -90,9 +90,10 @@ def draw_severity(document: Row, _: PassCounts, probe: str) -> "Figure | None":
     """
     from matplotlib.ticker import LogLocator
 
-    curves, declared = severity.curves(document, probe), severity.declaration(document, probe)
-    if declared is None or len({value for points in curves.values() for value, _ in points}) < 2:
+    curves, declaration = strata.curves(document, probe), strata.severity(document, probe)
+    if declaration is None or len({value for points in curves.values() for value, _ in points}) < 2:
         return None
+    declared, _ = declaration
     with_network = [variant for variant in curves if variant.network] or list(curves)
     networks = list(dict.fromkeys(variant.network for variant in with_network))
     normalizations = list(dict.fromkeys(variant.normalization for variant in with_network))

@@ -1,14 +1,20 @@
-"""What a run found, for all reports: sentences, the tables after that of pass fractions, and notes."""
+"""What a run found, for all reports: sentences, tables and notes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from dps.report import pass_fractions, published, scores_table, throughput_table
+from dps.report import pass_fractions, scores_table, tables
 from dps.report.pass_fractions import PassCounts
-from dps.report.tables import Table
-from dps.rows import Row, variant_key
+from dps.report.tables import Cell, Table
+from dps.rows import Row, VariantKey, variant_key
+from dps.throughput import ALL
+
+THROUGHPUT_NOTE = (
+    "Medians over rounds in which the forward pass and all variants take turns on the same images, with quartiles of "
+    "the ratio; forward is the fastest forward pass that dps has."
+)
 
 
-def of_run(document: Row, counts: PassCounts) -> list[str]:
+def in_words(document: Row, counts: PassCounts) -> list[str]:
     """Say what to notice in a run.
 
     Args:
@@ -17,40 +23,77 @@ def of_run(document: Row, counts: PassCounts) -> list[str]:
     """
     return [
         *pass_fractions.in_words(counts),
-        *throughput_table.in_words(document["throughput"]),
-        *of_invariants(document["invariants"]),
+        *_cost_in_words(document["throughput"]),
+        *_invariants_in_words(document["invariants"]),
     ]
 
 
-def of_invariants(rows: Iterable[Row]) -> list[str]:
-    """Say how many invariants hold, which do not and why, which do not apply, and what could not be measured."""
-    groups: dict[tuple[str, bool | None, str, str], list[str]] = {}
-    for row in rows:
-        holds, error, reason = row["holds"], row.get("error") or "", row["reason"] or ""
-        group = ("", None, error, "") if error else (row["invariant"] if holds is not True else "", holds, "", reason)
-        groups.setdefault(group, []).append(variant_key(row).label)
-    lines = []
-    for (invariant, holds, error, reason), labels in groups.items():
-        if error:
-            lines.append(f"invariants could not be measured of {_some(labels)}: {error}.")
-        elif holds is not True:
-            verb = "does not apply to" if holds is None else "does not hold for"
-            lines.append(f"{invariant} {verb} {_some(labels)}: {reason}.")
-    held = sum(len(labels) for (_, holds, *_), labels in groups.items() if holds)
-    return [*([f"{held} invariants hold."] if groups else []), *lines]
+def as_tables(document: Row, counts: PassCounts) -> list[Table]:
+    """Return the tables of a run, of what was measured, in the order in which they are shown.
 
-
-def further_tables(document: Row) -> list[Table]:
-    """Return the tables of scores and throughput, where they were measured."""
+    Args:
+        document: results.json.
+        counts: of its cases.
+    """
     scores = document["scores"]
-    shown = [scores_table.table(scores, published.table2(), document["run"]["dataset"])] if scores else []
-    return [*shown, *throughput_table.as_tables(document["throughput"])]
+    return [
+        *([pass_fractions.table(counts)] if counts.variants else []),
+        *([scores_table.table(scores, document["run"]["dataset"])] if scores else []),
+        *throughput_tables(document["throughput"]),
+    ]
 
 
 def notes(document: Row) -> list[str]:
     """Return what a reader has to know of the weights."""
     remarks = {network["remark"] for network in document["run"].get("networks", {}).values()}
     return [f"{remark}." for remark in sorted(remarks) if remark]
+
+
+def throughput_tables(rows: Iterable[Row]) -> list[Table]:
+    """Return a table for each image size and batch size: images per second, and the ratio to the forward pass."""
+    loads: dict[tuple[int, int], dict[tuple[VariantKey, str], Cell]] = {}
+    for row in rows:
+        variant, speed, ratio = variant_key(row), row["images_per_second"], row["relative_to_forward"]
+        cells = loads.setdefault((row["image_size"], row["batch_size"]), {})
+        cells[variant, "images per second"] = Cell(f"{speed:.1f}", value=speed)
+        cells[variant, "times the forward pass"] = Cell()
+        if ratio is not None:
+            quartiles = f"{row['relative_to_forward_low']:.2f}-{row['relative_to_forward_high']:.2f}"
+            cells[variant, "times the forward pass"] = Cell(f"{ratio:.2f}", quartiles, ratio)
+    return [
+        tables.build(
+            f"Throughput: {size} pixels, {batch} images",
+            tables.in_order(variant for variant, _ in cells),
+            list(dict.fromkeys(head for _, head in cells)),
+            lambda *key, cells=cells: cells[key],
+            note=THROUGHPUT_NOTE,
+        )
+        for (size, batch), cells in sorted(loads.items())
+    ]
+
+
+def _cost_in_words(rows: Iterable[Row]) -> list[str]:
+    """Say what measuring all variants of a network at once costs, in a sentence for each network and load."""
+    return [
+        f"{row['network']}: measuring all variants at once takes {row['relative_to_forward']:.2f} times the "
+        f"forward pass ({row['image_size']} pixels, {row['batch_size']} images)."
+        for row in rows
+        if row["metric"] == ALL and row["relative_to_forward"] is not None
+    ]
+
+
+def _invariants_in_words(rows: Sequence[Row]) -> list[str]:
+    """Say how many invariants hold, which do not and why, which do not apply, and what could not be measured."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.get("error"):
+            labels.setdefault(("invariants could not be measured of", row["error"]), []).append(variant_key(row).label)
+        elif row["holds"] is not True:
+            verb = "does not apply to" if row["holds"] is None else "does not hold for"
+            start = f"{row['invariant']} {verb}"
+            labels.setdefault((start, row["reason"] or ""), []).append(variant_key(row).label)
+    held = [f"{sum(row['holds'] is True for row in rows)} invariants hold."] if rows else []
+    return held + [f"{start} {_some(variants)}: {reason}." for (start, reason), variants in labels.items()]
 
 
 def _some(labels: Iterable[str]) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 from dps import agreement, baseline, significance
 from dps.baseline import Standing
 from dps.errors import UsageError
-from dps.report import pass_fractions, scores_table, severity, tables
+from dps.report import pass_fractions, scores_table, tables
 from dps.report.results import Gathered
+from dps.report.strata import by_severity
 from dps.rows import Row, case_name, describe, variant_key, was_measured
 from dps.session.configuration import RunConfiguration
 from dps.significance import Conclusion
@@ -233,7 +234,7 @@ def _judge_floors(configuration: RunConfiguration, document: Row) -> GateOutcome
     for floor in configuration.floors:
         probe, _, stratum = floor.name.partition("/")
         rows = [row for row in document["cases"] if row["probe"] == probe]
-        strata = severity.pass_counts(document, probe)
+        strata = by_severity(document, probe)
         counts = strata or pass_fractions.count(rows)
         if stratum and rows and stratum not in counts.probes:
             lines.append(

@@ -8,18 +8,7 @@ from importlib import resources
 from typing import Any
 
 from dps.errors import one_line
-from dps.report import (
-    album,
-    figure_style,
-    figures,
-    findings,
-    pass_fractions,
-    published,
-    results,
-    scores_table,
-    tables,
-    throughput_table,
-)
+from dps.report import album, figure_style, figures, findings, pass_fractions, results, tables
 from dps.report.album import Album
 from dps.report.pass_fractions import PassCounts
 from dps.rows import Row, case_name
@@ -32,32 +21,21 @@ def render(document: Row, images: Album) -> Iterator[str]:
         document: results.json.
         images: of its cases; those that it lacks are shown by their numbers alone.
     """
-    run = document["run"]
     counts = pass_fractions.count(document["cases"])
-    grids = {}
-    if counts.variants:
-        title = "Cases passed by each variant, by probe; higher is better"
-        grids["table-1"] = pass_fractions.table(counts, published.table1(), title)
-    if document["scores"]:
-        grids["table-2"] = scores_table.table(document["scores"], published.table2(), run["dataset"])
-    speeds = {
-        f"table-throughput-{n}": grid for n, grid in enumerate(throughput_table.as_tables(document["throughput"]))
-    }
+    grids = {f"table-{n}": table for n, table in enumerate(findings.as_tables(document, counts), start=1)}
     data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
+    asks = document["run"]["probes"]
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
-        run=run,
+        run=document["run"],
         counts=counts,
         cases=len({case_name(row) for row in document["cases"]}),
-        words=pass_fractions.in_words(counts),
-        grids=grids | speeds,
-        speeds=speeds,
+        words=findings.in_words(document, counts),
+        grids=grids,
         probes=[
-            {"name": probe, "asks": run["probes"].get(probe, ""), "figures": list(_figures(document, counts, probe))}
+            {"name": probe, "asks": asks.get(probe, ""), "figures": list(_figures(document, counts, probe))}
             for probe in counts.probes
         ],
-        costs=throughput_table.in_words(document["throughput"]),
-        invariants=findings.of_invariants(document["invariants"]),
-        data=_as_script({"tables": {name: _as_texts(grid) for name, grid in (grids | speeds).items()}, **data}),
+        data=_as_script({"tables": {name: _as_texts(grid) for name, grid in grids.items()}, **data}),
         css=asset("page.css"),
         js=asset("page.js"),
     )  # fmt: skip

@@ -8,7 +8,6 @@ from operator import itemgetter
 from dps import verdicts
 from dps.errors import UsageError, unknown
 from dps.report import published, tables
-from dps.report.published import Published
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, variant_key, was_measured
 
@@ -98,26 +97,21 @@ def count(
     return PassCounts(tables.in_order(variant for variant, _ in counts), tuple(names), counts)
 
 
-def table(counts: PassCounts, paper: Published | None = None, title: str = "Pass fractions") -> Table:
-    """Return the typed table, with the paper's numbers right of ours where it has any."""
+def table(counts: PassCounts, title: str = "Pass fractions") -> Table:
+    """Return the typed table, with the numbers of the paper's Table 1 right of ours where it has any."""
 
     def published_cell(variant: VariantKey, probe: str) -> str:
-        return paper.get(variant, probe) if paper and (variant, probe) in counts.counts else ""
+        return published.cell(variant, probe) if (variant, probe) in counts.counts else ""
 
     note = f"{CELLS}; higher is better. A metric fails a probe of which it passes fewer than half."
     if any(count.unmeasured for count in counts.counts.values()):
         note += " What could not be measured counts nowhere else."
-    if paper and any(published_cell(*key) for key in counts.counts):
-        note += f" paper: measured by {paper.source} on its own hand-made images, not on these."
+    if any(published_cell(*key) for key in counts.counts):
+        note += f" paper: measured by {published.source()} on its own hand-made images, not on these."
     cells = {key: count.cell() for key, count in counts.counts.items()}
     return tables.build(
         title, counts.variants, counts.probes, lambda *key: cells.get(key, Cell()), published_cell, note
     )
-
-
-def published_table(counts: PassCounts) -> Table:
-    """Return the typed table with the numbers of the paper's Table 1."""
-    return table(counts, published.table1())
 
 
 def passed_in_full(counts: PassCounts) -> list[str]:

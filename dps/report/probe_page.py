@@ -10,7 +10,7 @@ import PIL.Image
 from dps import files
 from dps.errors import UsageError
 from dps.probes import Case, Probe
-from dps.report import pass_fractions, severity, sheets
+from dps.report import pass_fractions, sheets, strata
 from dps.report.page import environment
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import escape_markdown
@@ -64,7 +64,7 @@ def page(document: Row, probes: Sequence[Probe], command: str) -> str:
         heading=heading,
         ranges=ranges,
         results={probe.name: _results(counts, probe.name) for probe in probes},
-        sentences={probe.name: severity.in_words(document, probe.name) for probe in probes},
+        sentences={probe.name: strata.in_words(document, probe.name) for probe in probes},
     )  # fmt: skip
     return text
 

@@ -10,7 +10,7 @@ import torch
 
 from dps import files, notes
 from dps.errors import one_line
-from dps.report import gate, markdown, page, pass_fractions, results, terminal
+from dps.report import gate, page, pass_fractions, results, summary
 from dps.report.results import Gathered
 from dps.report.tables import wrapped
 from dps.session.configuration import RunConfiguration
@@ -52,13 +52,13 @@ def finish(
     outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
     about["gate_outcome"] = outcome.row
     width = shutil.get_terminal_size().columns
-    lines = terminal.as_text(document, counts, width, verbose=verbose)
+    lines = summary.as_text(document, counts, width, verbose=verbose)
     lines += [line for note in [*outcome.notes, *notes.lines()] for line in wrapped(f"note: {note}", width)]
     lines += how_to_go_on(configuration) if interrupted else []
     written, faults = _write(
         {
             configuration.report_dir / "results.json": lambda: results.as_json(document),
-            configuration.report_dir / "report.md": lambda: [markdown.as_markdown(document, counts)],
+            configuration.report_dir / "report.md": lambda: [summary.as_markdown(document, counts)],
             configuration.report_dir / "report.html": lambda: page.render(document, gathered.album),
         }
     )
@@ -67,12 +67,12 @@ def finish(
     lines += faults
     if gathered.album.fault:
         lines.append(f"report.html lacks images: {gathered.album.fault}.")
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(markdown.as_summary(document, counts))
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(summary.as_github_summary(document, counts))
         except OSError as error:
-            lines.append(f"the summary was not written to {summary}: {error.strerror or error}.")
+            lines.append(f"the summary was not written to {path}: {error.strerror or error}.")
     return Finished(lines, outcome.holds is False or bool(faults))
 
 

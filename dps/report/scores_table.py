@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from dps import agreement
-from dps.report import tables
-from dps.report.published import DATASET, Published
+from dps.report import published, tables
+from dps.report.published import DATASET
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, finite, variant_key
 
@@ -28,12 +28,11 @@ ORDER = (
 AGGREGATES = ("2afc/all", "jnd/pooled")
 
 
-def table(rows: Sequence[Row], paper: Published, dataset: Mapping[str, str]) -> Table:
+def table(rows: Sequence[Row], dataset: Mapping[str, str]) -> Table:
     """Return the typed table, with the paper's numbers right of ours where people were asked, and nowhere else.
 
     Args:
         rows: of scores in results.json.
-        paper: its Table 2.
         dataset: ``name`` and ``about``, as in ``run`` of results.json.
     """
     scores = {(variant_key(row), score_name(row).removeprefix("2afc/")): row for row in rows}
@@ -43,7 +42,7 @@ def table(rows: Sequence[Row], paper: Published, dataset: Mapping[str, str]) -> 
 
     def published_cell(variant: VariantKey, head: str) -> str:
         row = scores.get((variant, head))
-        return paper.get(variant, score_name(row)) if people and row else ""
+        return published.cell(variant, score_name(row)) if people and row else ""
 
     return tables.build(
         "Agreement with people, on BAPPS"
@@ -53,7 +52,7 @@ def table(rows: Sequence[Row], paper: Published, dataset: Mapping[str, str]) -> 
         [name.removeprefix("2afc/") for name in names],
         lambda *key: _cell(scores.get(key)),
         published_cell,
-        _note(rows, paper, dataset),
+        _note(rows, dataset),
     )
 
 
@@ -87,7 +86,7 @@ FLIPS = (
 )
 
 
-def _note(rows: Iterable[Row], paper: Published, about: Mapping[str, str]) -> str:
+def _note(rows: Iterable[Row], about: Mapping[str, str]) -> str:
     text = "percent ± standard error; higher is better. "
     text += FLIPS if any(row["kind"] == agreement.RANK_FLIPS for row in rows) else ""
     text += "2AFC: "
@@ -99,5 +98,5 @@ def _note(rows: Iterable[Row], paper: Published, about: Mapping[str, str]) -> st
     return text + (
         "how many people chose the image that the metric finds closer; distortions, real, all: unweighted means over "
         "subsets; jnd: average precision; human: how often two people agree, computed from the judgments. paper: "
-        f"published in {paper.source}, not measured here."
+        f"published in {published.source()}, not measured here."
     )

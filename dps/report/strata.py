@@ -1,15 +1,18 @@
-"""Pass fractions by what cases were drawn with: at which angle, or on what content, a metric fails."""
+"""Pass fractions by what cases were drawn with, such as content; and by severity: how far images are distorted."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dps.errors import UsageError, unknown
-from dps.report import pass_fractions
+from dps.report import pass_fractions, tables
 from dps.report.pass_fractions import PassCounts
-from dps.rows import Row, case_name
+from dps.rows import Row, VariantKey, case_name, variant_key, was_measured
+
+Points: TypeAlias = list[tuple[float, float]]
+"""Of each case: its severity, and the distorted image's distance divided by the nearest reference's."""
 
 MOST_VALUES = 8
 """Numbers of more different values than this are put into ranges."""
@@ -78,3 +81,70 @@ def _labels(values: Sequence[Any]) -> dict[Any, str]:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return {value: label(group) for group in grouped(values) for value in group}
     return {value: str(value) for value in sorted(set(values), key=str)}
+
+
+# ------------------------------------------------------------------------------------------- severity
+
+
+def severity(document: Row, probe: str) -> tuple[Row, dict[str, float]] | None:
+    """Return what a probe declares as its severity, and how far each of its cases is distorted.
+
+    Args:
+        document: results.json.
+        probe: its name.
+
+    Returns:
+        ``by``, the value that cases were drawn with, its ``unit``, and the ``detection_threshold`` of people, which
+        may be None, with its ``source``; and by ``probe/case`` that value without its sign. None where the probe
+        declares none, or no case was drawn with it.
+    """
+    declared: Row = document["run"].get("severity", {}).get(probe, {})
+    severities = {
+        case: abs(values[declared["by"]])
+        for case, values in document["drawn"].items()
+        if declared and case.startswith(f"{probe}/") and isinstance(values.get(declared["by"]), int | float)
+    }
+    return (declared, severities) if severities else None
+
+
+def curves(document: Row, probe: str) -> dict[VariantKey, Points]:
+    """Return the severity of each case with its relative distance, by variant, in the order of the tables.
+
+    The distance of the distorted image is divided by that of the nearest reference; below 1 is a pass. Cases that could
+    not be measured are left out.
+    """
+    _, severities = severity(document, probe) or ({}, {})
+    points: dict[VariantKey, Points] = {}
+    for row in document["cases"]:
+        if case_name(row) in severities and was_measured(row) and row["nearest_reference_distance"]:
+            ratio = row["distance"] / row["nearest_reference_distance"]
+            points.setdefault(variant_key(row), []).append((severities[case_name(row)], ratio))
+    return {variant: sorted(points[variant]) for variant in tables.in_order(points)}
+
+
+def by_severity(document: Row, probe: str) -> PassCounts | None:
+    """Count passed cases by severity: a column for each value, or range of values; None where there is none."""
+    if (declared := severity(document, probe)) is None:
+        return None
+    severities = {case: {"severity": value} for case, value in declared[1].items()}
+    return count(document["cases"], severities, probe, "severity")
+
+
+def in_words(document: Row, probe: str) -> list[str]:
+    """Say at which severity each metric fails, where it does not fail at all of them."""
+    counts, declared = by_severity(document, probe), severity(document, probe)
+    if counts is None or declared is None:
+        return []
+    networks: dict[tuple[str, str | None, str], list[str]] = {}
+    for variant in counts.variants:
+        measured = [stratum for stratum in counts.probes if counts.of(variant, stratum).cases]
+        failed = [stratum for stratum in measured if counts.of(variant, stratum).fails]
+        if 0 < len(failed) < len(measured):
+            alike = variant.metric, variant.normalization, " and ".join(failed)
+            networks.setdefault(alike, []).append(str(variant.network))
+    return [
+        f"{metric}{f' ({normalization})' if normalization else ''}{on} passes fewer than half of {probe} at {places} "
+        f"{declared[0]['unit']}."
+        for (metric, normalization, places), names in networks.items()
+        for on in [f" on {' and '.join(names)}" if normalization else ""]
+    ]
