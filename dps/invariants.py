@@ -7,7 +7,7 @@ for the smallest pair that breaks one.
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -159,38 +159,9 @@ Check: TypeAlias = Callable[[Subject, ImagePair], None]
 """An invariant, of one pair: raises AssertionError where it is broken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """The result of one invariant for one variant.
-
-    Attributes:
-        row: of results.json. ``holds`` is None where the invariant does not concern the variant, or where it could not
-            be measured, as ``error`` then says.
-        pair: the smallest pair that breaks the invariant, or one that could not be measured.
-    """
-
-    row: Row
-    pair: ImagePair | None = None
-
-    def explain(self, folder: Path) -> str:
-        """Return what went wrong in a few lines, and write the images of the pair to a folder as PNG."""
-        name, label, error = self.row["invariant"], variant_key(self.row).label, self.row["error"]
-        fault = f"{label} could not be measured: {error}" if error else f"{name} does not hold for {label}: "
-        lines = [f"{fault}{self.row['reason']}."]
-        if self.pair is not None:
-            stem = folder / files.safe_name(f"{name}-{label}")
-            lines.append(f"  {'pair' if error else 'smallest pair'}: {self.pair.text}")
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                images.write(Path(f"{stem}-original.png"), self.pair.original)
-                images.write(Path(f"{stem}-other.png"), self.pair.other)
-                lines.append(f"  {stem}-{{original,other}}.png")
-            except OSError as problem:
-                lines.append(f"  not written to {folder}: {problem.strerror or problem}")
-        return "\n".join(lines)
-
-
-def examine(check: Check, subject: Subject, *, examples: int | None = None, derandomize: bool = True) -> Finding:
+def examine(
+    check: Check, subject: Subject, *, examples: int | None = None, derandomize: bool = True
+) -> tuple[Row, ImagePair | None]:
     """Check an invariant on pairs of images, and shrink a pair that breaks it.
 
     Args:
@@ -198,25 +169,19 @@ def examine(check: Check, subject: Subject, *, examples: int | None = None, dera
         subject: the variant under test.
         examples: number of pairs; None for that of Hypothesis's current profile.
         derandomize: draw the same pairs in each run, whatever Hypothesis's seed.
+
+    Returns:
+        The row of results.json, whose ``holds`` is None where the invariant does not concern the variant, or where it
+        could not be measured, as ``error`` then says; and the smallest pair that breaks the invariant, or one that
+        could not be measured.
     """
     import hypothesis
 
-    outcomes: list[tuple[str, str, ImagePair]] = []
+    outcomes: list[tuple[bool | None, str, str, ImagePair]] = []
 
     def breaks(pair: ImagePair) -> bool:
-        outcome, text = "holds", ""
-        try:
-            check(subject, pair)
-        except AssertionError as error:
-            outcome, text = "broken", str(error).partition("\n")[0]
-        except NotFiniteError:
-            outcome = "not finite"
-        except NotApplicableError as error:
-            outcome, text = "not applicable", str(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
-            outcome, text = "error", str(error).removesuffix(".") if isinstance(error, DpsError) else one_line(error)
-        outcomes.append((outcome, text, pair))
-        return outcome == "broken"
+        outcomes.append((*_outcome(check, subject, pair), pair))
+        return outcomes[-1][0] is False
 
     settings = hypothesis.settings(
         max_examples=examples or hypothesis.settings().max_examples,
@@ -233,27 +198,56 @@ def examine(check: Check, subject: Subject, *, examples: int | None = None, dera
     ):
         hypothesis.find(image_pairs(subject.smallest), breaks, settings=settings)
 
-    last = {outcome: (text, pair) for outcome, text, pair in outcomes}  # the smallest broken one is tried last
-    holds: bool | None = True
-    reason, error, pair = "", "", None
-    if "broken" in last:
-        holds, (reason, pair) = False, last["broken"]
-    elif "error" in last:
-        holds, (error, pair) = None, last["error"]
-    elif "not applicable" in last:
-        holds, (reason, _) = None, last["not applicable"]
-    elif "holds" not in last:
-        holds, error = None, "no pair of images has a finite distance"
+    # a broken invariant counts first, then an error, then why it does not apply; the smallest broken pair is tried last
+    holds, reason, error, pair = min(
+        reversed(outcomes), key=lambda o: (o[0] is not False, not o[2], not o[1], not o[0])
+    )
+    tell_pair = holds is False or bool(error)
+    if holds is None and not reason and not error:
+        error = "no pair of images has a finite distance"
     row = {
         "invariant": check.__name__.removeprefix("test_"),
         **subject.variant.key._asdict(),
         "holds": holds,
         "reason": reason,
         "error": error,
-        "pair": pair and pair.text,
+        "pair": pair.text if tell_pair else None,
         "examples": len(outcomes),
     }
-    return Finding(row=row, pair=pair)
+    return row, pair if tell_pair else None
+
+
+def _outcome(check: Check, subject: Subject, pair: ImagePair) -> tuple[bool | None, str, str]:
+    """Return ``holds``, ``reason`` and ``error`` of one pair; neither of the three where no distance is finite."""
+    try:
+        check(subject, pair)
+    except AssertionError as error:
+        return False, str(error).partition("\n")[0], ""
+    except NotFiniteError:
+        return None, "", ""
+    except NotApplicableError as error:
+        return None, str(error), ""
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
+        return None, "", str(error).removesuffix(".") if isinstance(error, DpsError) else one_line(error)
+    return True, "", ""
+
+
+def explain(row: Row, pair: ImagePair | None, folder: Path) -> str:
+    """Return what went wrong in a few lines, and write the images of the pair to a folder as PNG."""
+    name, label, error = row["invariant"], variant_key(row).label, row["error"]
+    fault = f"{label} could not be measured: {error}" if error else f"{name} does not hold for {label}: "
+    lines = [f"{fault}{row['reason']}."]
+    if pair is not None:
+        stem = folder / files.safe_name(f"{name}-{label}")
+        lines.append(f"  {'pair' if error else 'smallest pair'}: {pair.text}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            images.write(Path(f"{stem}-original.png"), pair.original)
+            images.write(Path(f"{stem}-other.png"), pair.other)
+            lines.append(f"  {stem}-{{original,other}}.png")
+        except OSError as problem:
+            lines.append(f"  not written to {folder}: {problem.strerror or problem}")
+    return "\n".join(lines)
 
 
 def for_image_pairs(check: Check) -> Callable[[Variant, Callable[[Check, Variant], None]], None]:

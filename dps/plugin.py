@@ -17,7 +17,7 @@ from dps.options import pytest_addoption
 
 if TYPE_CHECKING:
     from dps.agreement import Subset
-    from dps.invariants import Check, Finding
+    from dps.invariants import Check
     from dps.metrics import Variant
     from dps.probes import Case
     from dps.session.configuration import RunConfiguration
@@ -202,14 +202,14 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
 
 
 @pytest.fixture(scope="session")
-def recorded() -> set[str]:
-    """Return the names of cases and digests of images that this process has recorded."""
+def reported() -> set[Any]:
+    """Return what this process has reported: names of cases, digests of images, variants that were not measured."""
     return set()
 
 
 @pytest.fixture
 def judged(
-    request: pytest.FixtureRequest, measurements: "Session", record: Record, recorded: set[str]
+    request: pytest.FixtureRequest, measurements: "Session", record: Record, reported: set[Any]
 ) -> "Callable[[Case, Variant], None]":
     """Look a case up, record it, and fail where that counts as failing: see ``--gate``."""
     from dps.images import Triple
@@ -225,12 +225,12 @@ def judged(
             pytest.fail(f"{case.name}-{variant}: {stop}", pytrace=False)
         row, reason, fails = gate.judge_case(configuration, row)
         record("case", row)
-        triple = measurements.triple(case) if case.name not in recorded else None
+        triple = measurements.triple(case) if case.name not in reported else None
         if isinstance(triple, Triple):
-            recorded.add(case.name)
+            reported.add(case.name)
             record("drawn", (case.name, triple.drawn))
-            entry = album.entry(case.name, triple, recorded)
-            recorded.update(entry["images"])
+            entry = album.entry(case.name, triple, reported)
+            reported.update(entry["images"])
             record("images", entry)
         if fails:
             pytest.fail(reason, pytrace=False)
@@ -271,50 +271,28 @@ def scored(
     return look_up
 
 
-@pytest.fixture(scope="session")
-def examine(pytestconfig: pytest.Config, measurements: "Session") -> "Callable[[Check, Variant], Finding]":
-    """Check invariants on the networks that are loaded already; what one measured, the next ones use."""
-    from dps.invariants import Subject, examine
-
-    option = pytestconfig.option
-    profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
-    examples = option.examples or (None if profile else options.EXAMPLES)
-    variants = pytestconfig.stash[CONFIGURATION].variants
-    cache: dict[object, Any] = {}
-
-    def examine_variant(check: "Check", variant: "Variant") -> "Finding":
-        subject = Subject(variant, variants, measurements.engine(variant.network), cache)
-        return examine(check, subject, examples=examples, derandomize=seed is None)
-
-    return examine_variant
-
-
-@pytest.fixture(scope="session")
-def unmeasured() -> "set[Variant]":
-    """Return the variants whose invariants could not be measured, as this process has said already."""
-    return set()
-
-
 @pytest.fixture
 def hold(
-    request: pytest.FixtureRequest,
-    examine: "Callable[[Check, Variant], Finding]",
-    unmeasured: "set[Variant]",
-    record: Record,
+    request: pytest.FixtureRequest, measurements: "Session", record: Record, reported: set[Any]
 ) -> "Callable[[Check, Variant], None]":
     """Check an invariant of a variant; fail where it is broken, unless the gate is off."""
-    configuration = request.config.stash[CONFIGURATION]
+    from dps import invariants
+
+    configuration, option = request.config.stash[CONFIGURATION], request.config.option
+    profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
+    examples = option.examples or (None if profile else options.EXAMPLES)
 
     def check_variant(check: "Check", variant: "Variant") -> None:
-        finding = examine(check, variant)
-        record("invariant", finding.row)
-        if finding.row["holds"]:
+        subject = measurements.subject(variant)
+        row, pair = invariants.examine(check, subject, examples=examples, derandomize=seed is None)
+        record("invariant", row)
+        if row["holds"]:
             return
-        if finding.row["holds"] is None and (variant in unmeasured or not finding.row["error"]):
-            pytest.skip(finding.row["error"] or finding.row["reason"])
-        text = finding.explain(configuration.report_dir / "invariants")
-        if finding.row["error"]:
-            unmeasured.add(variant)
+        if row["holds"] is None and (variant in reported or not row["error"]):
+            pytest.skip(row["error"] or row["reason"])
+        text = invariants.explain(row, pair, configuration.report_dir / "invariants")
+        if row["error"]:
+            reported.add(variant)
         elif not configuration.gates(variant):
             pytest.xfail(text)
         pytest.fail(text, pytrace=False)

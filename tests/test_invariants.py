@@ -18,10 +18,11 @@ from torch import Tensor
 from dps import images, metrics, networks
 from dps.comparisons import COMPARISONS
 from dps.image_pairs import flat, image_pair, noise, square
-from dps.invariants import Check, Finding, Subject, examine
+from dps.invariants import Check, Subject, examine
 from dps.measurement import Engine
 from dps.metrics import FeatureMetric, Metric, Term, Variant
 from dps.networks import Extractor
+from dps.rows import Row
 from suites import test_invariants as invariants
 from tests.running import SUITES, Run, Suite, suite  # noqa: F401 - a fixture
 
@@ -75,20 +76,20 @@ def image_metric(distance: Callable[[Tensor, Tensor], Tensor], **declared: objec
     return Variant(metric=metric, network=None, normalization=None)
 
 
-def check(variant: Variant, *names: str, extractor: Extractor | None = None, examples: int = 30) -> dict[str, Finding]:
+def check(variant: Variant, *names: str, extractor: Extractor | None = None, examples: int = 30) -> dict[str, Row]:
     subject = Subject(variant, [variant], Engine(extractor), {})
-    findings: dict[str, Finding] = {}
+    findings: dict[str, Row] = {}
 
     def hold(check: Check, _variant: Variant) -> None:
-        findings[check.__name__.removeprefix("test_")] = examine(check, subject, examples=examples)
+        findings[check.__name__.removeprefix("test_")] = examine(check, subject, examples=examples)[0]
 
     for name in names or INVARIANTS:
         getattr(invariants, f"test_{name}")(variant, hold)
     return findings
 
 
-def broken(findings: dict[str, Finding]) -> list[str]:
-    return [name for name, finding in findings.items() if finding.row["holds"] is False]
+def broken(findings: dict[str, Row]) -> list[str]:
+    return [name for name, finding in findings.items() if finding["holds"] is False]
 
 
 @pytest.mark.parametrize("invariant", INVARIANTS)
@@ -111,8 +112,8 @@ def test_the_smallest_pair_is_reported_with_numbers(
     distance: Callable[[Tensor, Tensor], Tensor], invariant: str, reason: str, pair: str
 ) -> None:
     (finding,) = check(image_metric(distance, smallest=8), invariant, examples=300).values()
-    assert finding.row["reason"] == reason
-    assert finding.row["pair"] == f"8 x 8 pixels, flat #000000 against {pair}"
+    assert finding["reason"] == reason
+    assert finding["pair"] == f"8 x 8 pixels, flat #000000 against {pair}"
 
 
 def test_a_metric_that_raises_breaks_no_invariant_and_could_not_be_measured() -> None:
@@ -120,10 +121,8 @@ def test_a_metric_that_raises_breaks_no_invariant_and_could_not_be_measured() ->
         raise RuntimeError("no such thing\nreally")
 
     findings = check(image_metric(throws))
-    assert {finding.row["holds"] for finding in findings.values()} == {None}
-    assert {finding.row["error"] for finding in findings.values()} == {
-        "metric 'mine': RuntimeError: no such thing really"
-    }
+    assert {finding["holds"] for finding in findings.values()} == {None}
+    assert {finding["error"] for finding in findings.values()} == {"metric 'mine': RuntimeError: no such thing really"}
 
 
 def test_nan_everywhere_is_reported_by_finiteness_alone() -> None:
@@ -132,15 +131,15 @@ def test_nan_everywhere_is_reported_by_finiteness_alone() -> None:
 
     findings = check(image_metric(always_nan))
     assert broken(findings) == ["finiteness"]
-    assert findings["finiteness"].row["reason"] == "the distance is nan"
-    held = [name for name, finding in findings.items() if finding.row["holds"]]
+    assert findings["finiteness"]["reason"] == "the distance is nan"
+    held = [name for name, finding in findings.items() if finding["holds"]]
     assert held == ["unchanged_input"]
-    assert findings["symmetry"].row["error"] == "no pair of images has a finite distance"
+    assert findings["symmetry"]["error"] == "no pair of images has a finite distance"
 
 
 def test_a_metric_declared_not_symmetric_skips_symmetry() -> None:
     (finding,) = check(image_metric(one_way, symmetric=False), "symmetry").values()
-    assert (finding.row["holds"], finding.row["reason"]) == (None, "declared not to be symmetric")
+    assert (finding["holds"], finding["reason"]) == (None, "declared not to be symmetric")
 
 
 def in_numpy(a: Tensor, b: Tensor) -> Tensor:
@@ -162,8 +161,8 @@ def test_a_metric_without_gradients_skips_them_and_the_reason_is_named(
     distance: Callable[[Tensor, Tensor], Tensor], reason: str
 ) -> None:
     (finding,) = check(image_metric(distance), "finite_gradients").values()
-    assert (finding.row["holds"], finding.row["error"]) == (None, "")
-    assert finding.row["reason"].startswith(f"not differentiable: {reason}")
+    assert (finding["holds"], finding["error"]) == (None, "")
+    assert finding["reason"].startswith(f"not differentiable: {reason}")
 
 
 def test_a_fault_of_another_kind_is_not_taken_for_a_missing_gradient() -> None:
@@ -171,7 +170,7 @@ def test_a_fault_of_another_kind_is_not_taken_for_a_missing_gradient() -> None:
         return a.new_tensor(vars()["weights"]) if a.requires_grad else l1(a, b)
 
     (finding,) = check(image_metric(looks_up), "finite_gradients").values()
-    assert (finding.row["holds"], finding.row["error"]) == (None, "KeyError: 'weights'")
+    assert (finding["holds"], finding["error"]) == (None, "KeyError: 'weights'")
 
 
 def loads_at_its_first_call(a: Tensor, b: Tensor) -> Tensor:
@@ -208,7 +207,7 @@ def at_least(size: int) -> Callable[[Tensor, Tensor], Tensor]:
 )
 def test_every_invariant_holds(distance: Callable[[Tensor, Tensor], Tensor], declared: dict[str, object]) -> None:
     findings = check(image_metric(distance, **declared))
-    assert {name: finding.row["holds"] for name, finding in findings.items()} == dict.fromkeys(INVARIANTS, True)
+    assert {name: finding["holds"] for name, finding in findings.items()} == dict.fromkeys(INVARIANTS, True)
 
 
 # --------------------------------------------------------------------------------------------- on a network
@@ -239,7 +238,7 @@ def test_a_comparison_with_a_flaw_breaks_one_invariant(
     variant = Variant(metric=metric, network="alexnet", normalization="none")
     findings = check(variant, extractor=alexnet, examples=8)
     assert broken(findings) == [invariant]
-    assert findings[invariant].row["reason"].startswith(reason)
+    assert findings[invariant]["reason"].startswith(reason)
 
 
 @pytest.mark.parametrize(("comparison", "invariant", "reason"), FLAWED)
@@ -253,7 +252,7 @@ def test_a_comparison_that_is_in_the_table_alone_is_checked_as_well(
     monkeypatch.setitem(COMPARISONS, "mine", comparison)
     (variant,) = metrics.variants([metrics.named("mine")], ["alexnet"], ["none"])
     (finding,) = check(variant, invariant, extractor=alexnet, examples=8).values()
-    assert finding.row["reason"].startswith(reason)
+    assert finding["reason"].startswith(reason)
 
 
 # ------------------------------------------------------------- invariants of the built-in comparisons alone

@@ -1,8 +1,9 @@
 """One run in progress: a unit of work is measured when one of its results is first looked up."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from dps import agreement, rows, verdicts
 from dps.agreement import Subset
 from dps.errors import DpsError, StoreError
 from dps.images import Triple
+from dps.invariants import Subject
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant
 from dps.probes import Case
@@ -68,6 +70,7 @@ class Session:
         self._triples: dict[str, Triple | DpsError] = {}
         self._rows: dict[tuple[str, Variant], Row] = {}
         self.engine: Callable[[str | None], Engine] = functools.cache(configuration.engine)
+        self._checked: dict[object, Mapping[Variant, Any]] = {}
         self._distances = configuration.distances(scored, self.engine) if configuration.dataset else None
 
     def row(self, case: Case, variant: Variant) -> Row:
@@ -105,6 +108,10 @@ class Session:
                 except DpsError as error:
                     self._triples[name] = error
         return self._triples[case.name]
+
+    def subject(self, variant: Variant) -> Subject:
+        """Return a variant as a subject of invariants; what one measures, the next ones use."""
+        return Subject(variant, self._configuration.variants, self.engine(variant.network), self._checked)
 
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
         """Return a variant's score; the first look-up measures all variants of its network.
