@@ -124,21 +124,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item for each case and variant, in the order in which they are measured."""
     if (configuration := metafunc.config.stash.get(CONFIGURATION, None)) is None:
         return
-    names = set(metafunc.fixturenames)
-    if "variants" in names:
+    if not metafunc.definition.path.is_relative_to(SUITES):
+        return
+    names = metafunc.fixturenames
+    if "case" in names:
+        items = [pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in configuration.items()]
+        metafunc.parametrize(("case", "variant"), items)
+    elif "subset" in names:
+        items = [pytest.param(subset, variant, id=f"{subset}-{variant}") for subset, variant in configuration.scores()]
+        metafunc.parametrize(("subset", "variant"), items)
+    elif "variant" in names:
+        metafunc.parametrize("variant", configuration.variants, ids=str)
+    elif "variants" in names:
         networks = dict.fromkeys(variant.network for variant in configuration.variants)
         groups = [[each for each in configuration.variants if each.network == network] for network in networks]
         metafunc.parametrize("variants", groups, ids=[network or "no-network" for network in networks])
-    if {"case", "variant"} <= names:
-        values = [
-            pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in configuration.items()
-        ]
-        metafunc.parametrize(("case", "variant"), values)
-    if {"hold", "variant"} <= names:
-        metafunc.parametrize("variant", configuration.variants, ids=str)
-    if {"subset", "variant"} <= names:
-        values = [pytest.param(subset, variant, id=f"{subset}-{variant}") for subset, variant in configuration.scores()]
-        metafunc.parametrize(("subset", "variant"), values)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -2,15 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dps.metrics import IMAGE_METRICS, Metric, Variant
+from dps.metrics import Metric, Variant
 from dps.session.configuration import Unit
 
 MAX_DEATHS = 2
 """Processes that may end while they call one metric of images, until it is not called any more."""
+
+REASON = "metric {!r} ended the process that called it (a crash, or os._exit); not called again"
 
 
 class CrashLog:
@@ -27,27 +29,19 @@ class CrashLog:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def divide(self, unit: Unit, variants: Sequence[Variant]) -> tuple[list[Variant], list[Variant]]:
-        """Return the variants that must not be measured, and the others."""
-        excluded = [
-            variant
-            for variant in variants
-            if not _is_built_in(variant)
-            and self._deaths(unit, variant) >= (MAX_DEATHS if isinstance(variant.metric, Metric) else 1)
-        ]
-        return excluded, [variant for variant in variants if variant not in excluded]
-
-    def reason(self, variant: Variant) -> str:
-        """Return why an excluded variant has no result."""
-        return (
-            f"metric {variant.metric.name!r} ended the process that called it (a crash, or os._exit); not called again"
-        )
+    def excludes(self, unit: Unit, variant: Variant) -> bool:
+        """Return whether a variant must not be measured any more."""
+        if self._folder is None or variant.metric.built_in:
+            return False
+        notes = self._folder.glob(f"{_name(unit, variant)}.*")
+        deaths = sum(not _is_alive(int(path.suffix[1:])) for path in notes)
+        return deaths >= (MAX_DEATHS if isinstance(variant.metric, Metric) else 1)
 
     @contextmanager
-    def noting(self, unit: Unit, variants: Sequence[Variant]) -> Iterator[None]:
+    def noting(self, unit: Unit, variants: Iterable[Variant]) -> Iterator[None]:
         """Keep a note while variants that are not built in are measured."""
-        notes = {self._note(unit, variant) for variant in variants if self._folder and not _is_built_in(variant)}
-        paths = [note.with_suffix(f".{os.getpid()}") for note in notes]
+        names = {_name(unit, variant) for variant in variants if not variant.metric.built_in}
+        paths = [self._folder / f"{name}.{os.getpid()}" for name in names] if self._folder else []
         for path in paths:
             path.touch()
         try:
@@ -56,28 +50,14 @@ class CrashLog:
             for path in paths:
                 path.unlink(missing_ok=True)
 
-    def _deaths(self, unit: Unit, variant: Variant) -> int:
-        if self._folder is None:
-            return 0
-        note = self._note(unit, variant)
-        return sum(not _is_alive(int(path.suffix[1:])) for path in self._folder.glob(f"{note.name}.*"))
 
-    def _note(self, unit: Unit, variant: Variant) -> Path:
-        assert self._folder is not None
-        name = variant.metric.name if isinstance(variant.metric, Metric) else f"{unit[0]}-{unit[1]}"
-        return self._folder / re.sub(r"\W", "_", name)
-
-
-def _is_built_in(variant: Variant) -> bool:
-    metric = variant.metric
-    return metric.name in IMAGE_METRICS if isinstance(metric, Metric) else all(term.built_in for term in metric.terms)
+def _name(unit: Unit, variant: Variant) -> str:
+    return re.sub(r"\W", "_", variant.metric.name if isinstance(variant.metric, Metric) else f"{unit[0]}-{unit[1]}")
 
 
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
     return True

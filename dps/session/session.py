@@ -18,7 +18,7 @@ from dps.probes import Case
 from dps.rows import Row
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration, Unit
-from dps.session.crashes import CrashLog
+from dps.session.crashes import REASON, CrashLog
 from dps.verdicts import Verdict
 
 
@@ -128,10 +128,8 @@ class Session:
             return ScoreResult(estimate=None, error=str(error))
         invalid = distances[~(np.isfinite(distances) & (distances >= 0))]
         if invalid.size:
-            return ScoreResult(
-                estimate=None,
-                error=f"{invalid.size} of {distances.size} distances are not valid, the first is {invalid[0]}",
-            )
+            reason = f"{invalid.size} of {distances.size} distances are not valid, the first is {invalid[0]}"
+            return ScoreResult(estimate=None, error=reason)
         triplets = agreement.triplet_scores(subset.kind, judgments, distances)
         return ScoreResult(
             estimate=agreement.score(subset, judgments, distances),
@@ -141,7 +139,8 @@ class Session:
 
     def _measure(self, unit: Unit, cases: Sequence[Case], variants: Sequence[Variant]) -> None:
         """Measure some of a unit, and keep the rows."""
-        excluded, rest = self._crashes.divide(unit, variants)
+        excluded = [variant for variant in variants if self._crashes.excludes(unit, variant)]
+        rest = [variant for variant in variants if variant not in excluded]
         triples: list[tuple[Case, Triple]] = []
         for case in cases:
             triple = self.triple(case)
@@ -151,7 +150,8 @@ class Session:
                 if not isinstance(triple, Triple):
                     self._keep(case, variant, verdicts.not_measured(str(triple)))
                 elif variant in excluded:
-                    self._keep(case, variant, verdicts.not_measured(self._crashes.reason(variant)), triple.digest)
+                    reason = REASON.format(variant.metric.name)
+                    self._keep(case, variant, verdicts.not_measured(reason), triple.digest)
         if not triples or not rest:
             return
         with self._crashes.noting(unit, rest):
@@ -159,10 +159,9 @@ class Session:
         for (case, triple), by_variant in zip(triples, outcomes, strict=True):
             digest = triple.digest
             for variant, outcome in by_variant.items():
-                if isinstance(outcome, DpsError):
-                    verdict = verdicts.not_measured(str(outcome))
-                else:
-                    verdict = verdicts.judge(outcome)
+                verdict = (
+                    verdicts.not_measured(str(outcome)) if isinstance(outcome, DpsError) else verdicts.judge(outcome)
+                )
                 self._keep(case, variant, verdict, digest)
 
     def _keep(self, case: Case, variant: Variant, verdict: Verdict, images_sha256: str | None = None) -> None:
