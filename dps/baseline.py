@@ -139,25 +139,33 @@ def check(baseline: Baseline, networks: Mapping[str, str], reduction: str) -> No
     Raises:
         UsageError: a network has other weights than in the baseline, or the reduction is another one.
     """
-    recorded = baseline.measured["networks"]
-    differences = [("--reduction", baseline.measured["reduction"], reduction)] + [
-        (f"weights of {name} of SHA-256", recorded[name], networks[name]) for name in sorted(networks.keys() & recorded)
-    ]
-    for name, then, now in differences:
-        if then != now:
-            raise UsageError(
-                f"{baseline.where}: recorded with {name} {_short(then)}, but this run has {_short(now)}, which gives "
-                "other margins. Use --gate off or --gate strict, or record this run and compare with that: "
-                f"{update_command('FILE')}, then --baseline FILE."
-            )
+    for name, then, now in _differences(baseline, {"reduction": reduction}, networks):
+        raise UsageError(
+            f"{baseline.where}: recorded with {name} {then}, but this run has {now}, which gives other margins. Use "
+            "--gate off or --gate strict, or record this run and compare with that: "
+            f"{update_command('FILE')}, then --baseline FILE."
+        )
 
 
 def notes(baseline: Baseline, about: Row) -> list[str]:
-    """Return a line for each version, machine or device that differs between the baseline and a run."""
+    """Return a line for each version, machine, device or weights that differ between the baseline and a run."""
+    networks = {name: network["sha256"] for name, network in about.get("networks", {}).items()}
     return [
-        f"the baseline was recorded with {name} {recorded}; this is {about[name]}"
-        for name, recorded in baseline.measured.items()
-        if name != "networks" and about.get(name, recorded) != recorded
+        f"the baseline was recorded with {name} {then}; this is {now}"
+        for name, then, now in _differences(baseline, about, networks)
+    ]
+
+
+def _differences(baseline: Baseline, about: Row, networks: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return what differs between a baseline and a run: its name, and what it was then and is now."""
+    weights = baseline.measured.get("networks", {})
+    texts = {name: name for name in baseline.measured if name in about} | {"reduction": "--reduction"}
+    texts |= {name: f"weights of {name} of SHA-256" for name in sorted(weights)}
+    then, now = ({**measured, **sha256} for measured, sha256 in ((baseline.measured, weights), (about, networks)))
+    return [
+        (text, _short(then[name]), _short(now[name]))
+        for name, text in texts.items()
+        if name != "networks" and name in now and name in then and now[name] != then[name]
     ]
 
 

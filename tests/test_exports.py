@@ -21,7 +21,7 @@ from tests.test_report import rows
 ABOUT = {
     "command": "pytest suites/", "dps": "0.1.0", "python": "3", "torch": "2", "torchvision": "0", "numpy": "2",
     "machine": "x", "device": "cpu", "threads": 2, "reduction": "sum", "cases": None, "gate": "off",
-    "gate_outcome": {"holds": None, "missed": 0, "summary": [], "lines": []},
+    "gate_outcome": {"holds": None, "failed": 0, "summary": [], "lines": []},
     "probes": {"invert": "Is it?"}, "probes_sha256": "0" * 64, "metrics": {},
     "networks": {"alexnet": {"weights": "pypi", "sha256": "a" * 64, "remark": ""}},
     "dataset": {"name": "synthetic", "about": "drawn"},
@@ -30,7 +30,8 @@ ABOUT = {
 
 def run_of(*cases: list[Row], **about: Any) -> Row:
     """A made-up results.json."""
-    found = [{"margin": 0.25 if row["passed"] else -0.5, **row} for each in cases for row in each]
+    margins = {"margin": 0.25, "images_sha256": "a" * 64}, {"margin": -0.5, "images_sha256": "a" * 64}
+    found = [{**margins[not row["passed"]], **row} for each in cases for row in each]
     score: Row = {"dataset": "synthetic", "kind": "2afc", "subset": "blur", "metric": "sort", "network": "alexnet"}
     score |= {"normalization": "unit", "score": 0.75, "standard_error": 0.0625, "count": 48}
     return {"schema": 2, "run": {**ABOUT, **about}, "cases": found, "scores": [score], "throughput": [], "drawn": {}}
@@ -224,31 +225,29 @@ def test_the_page_is_written_again_with_the_images_that_are_the_same(tmp_path: P
 def test_two_runs_by_hand(tmp_path: Path) -> None:
     first = saved(run_of(rows("invert", "++--"), rows("rotate", "++")), tmp_path / "a.json")
     other = {"alexnet": {"weights": "torchvision", "sha256": "b" * 64, "remark": ""}}
-    second = saved(
-        run_of(rows("invert", "+-+-"), rows("rotate", "++"), rows("rotate", "+", "pixel", None, None),
-               networks=other, probes_sha256="1" * 64),
-        tmp_path / "b.json",
-    )  # fmt: skip
+    pixel = rows("rotate", "+", "pixel", None, None)
+    second = saved(run_of(rows("invert", "+-+-"), rows("rotate", "+?"), pixel, networks=other), tmp_path / "b.json")
     done = dps(first, second)
     assert done.exit_code == 0
     assert done.output.splitlines() == [
-        "A: pytest suites/",
+        "A, the baseline: pytest suites/",
         "B: pytest suites/",
-        "the probe files are not the same",
-        "alexnet: other weights, SHA-256 aaaaaaaa... in A, bbbbbbbb... in B",
-        "only in B: 1 of 7 results",
+        "the baseline was recorded with weights of alexnet of SHA-256 aaaaaaaaaaaa..;",
+        "  this is bbbbbbbbbbbb..",
+        "could not be measured in B: 1 of 7 results",
         "",
-        "2 verdicts differ.",
-        "invert, alexnet-none-sort: 1 better, 1 worse in B",
-        "",
-        "invert/case-1, alexnet-none-sort: failed in B (+25.0 % -> -50.0 %)",
-        "invert/case-2, alexnet-none-sort: passed in B (-50.0 % -> +25.0 %)",
+        "against the baseline: 1 regressed, 1 improved, 3 unchanged",
+        "  invert/case-1-alexnet-none-sort: passed (margin +25.0%) in the baseline, now",
+        "    distorted at 1, but reference 'gray' at 0.5 (margin -50.0%)",
+        "1 improved: in B",
+        "  invert/case-2-alexnet-none-sort: failed (margin -50.0%) in the baseline, now",
+        "    distorted at 1, and reference 'gray' at 1.25 (margin +25.0%)",
         "",
         "Pass fractions",
         "",
-        "                   invert    rotate",
-        "pixel                      - -> 1/1",
-        "alexnet-none-sort     2/4       2/2",
+        "                   invert      rotate",
+        "pixel                        - -> 1/1",
+        "alexnet-none-sort     2/4  2/2 -> 1/1",
         "",
         "passed/cases; A -> B where they differ.",
     ]
@@ -256,16 +255,14 @@ def test_two_runs_by_hand(tmp_path: Path) -> None:
 
 def test_a_run_compared_with_itself_has_not_changed() -> None:
     document = run_of(rows("invert", "+-"))
-    assert run_comparison.changes(document, document) == []
-    assert run_comparison.differences(document, document) == []
-    assert "0 verdicts differ." in run_comparison.as_text(document, document, 80)
+    assert run_comparison.as_text(document, document, 80)[2:5] == ["", "against the baseline: 2 unchanged", ""]
 
 
 def test_many_changes_fit_the_terminal() -> None:
     first, second = (run_of(rows("invert", sign * 40, "a/long/path/to/my_own_metric.py:distance")) for sign in "+-")
     lines = run_comparison.as_text(first, second, 80)
     assert max(map(len, lines)) <= 80
-    assert "... and 20 more" in lines
+    assert "... and 11 more" in lines
 
 
 # ------------------------------------------------------------------------------------------- throughput

@@ -314,7 +314,9 @@ def judged(
 def test_a_case_that_a_full_run_lacks_is_missing(strict: RunConfiguration) -> None:
     cases = [case.id for case in strict.probes[0].cases]
     known = {(f"tiny/{case}", VariantKey(None, None, "pixel")): 0.5 for case in (*cases, "gone")}
-    whole = dataclasses.replace(strict, gate="baseline", baseline=Baseline(margins=known), narrowed=False)
+    whole = dataclasses.replace(
+        strict, gate="baseline", baseline=Baseline(where="mine.json", margins=known), narrowed=False
+    )
     outcome = judged(whole, [row(case) for case in cases])
     assert outcome.holds is False
     assert outcome.summary == [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dps import agreement, baseline, significance
-from dps.baseline import Standing
+from dps.baseline import Baseline, Standing
 from dps.errors import UsageError
 from dps.report import pass_fractions, scores_table, tables
 from dps.report.results import Gathered
@@ -22,11 +22,6 @@ SUMMARY_LINES = 20
 
 LISTED = 6
 """How many probes, comparisons or missing cases a summary lists."""
-
-HOW_TO_GATE = (
-    "{} not in the baseline, measured and not gated; to gate what is new: --gate strict, --baseline FILE or "
-    "--against METRIC"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,19 +63,15 @@ def judge_case(configuration: RunConfiguration, row: Row) -> tuple[Row, str, boo
         empty if it passed; and whether it fails the run.
     """
     standing = baseline.compare(configuration.baseline, row)
-    fails = _fails(configuration, row, standing)
+    gated = configuration.gate != "off" and row["metric"] != configuration.against
+    fails = not was_measured(row) or (gated and _fails(standing, requested=configuration.gating_requested))
     text = baseline.in_words(configuration.baseline, row, standing) if fails or not row["passed"] else ""
     return {**row, "standing": standing.value} if configuration.gate == "baseline" else row, text, fails
 
 
-def _fails(configuration: RunConfiguration, row: Row, standing: Standing) -> bool:
-    if standing is Standing.NOT_MEASURED:
-        return True
-    if configuration.gate == "off" or row["metric"] == configuration.against:
-        return False
-    if standing is Standing.NEW_FAILED:
-        return configuration.gating_requested
-    return standing in (Standing.REGRESSED, Standing.OTHER_IMAGES)
+def _fails(standing: Standing, *, requested: bool) -> bool:
+    """Return whether a verdict fails the run: what the baseline does not know, only where that was requested."""
+    return standing in (Standing.REGRESSED, Standing.OTHER_IMAGES) or (standing is Standing.NEW_FAILED and requested)
 
 
 def judge(configuration: RunConfiguration, gathered: Gathered, document: Row, *, interrupted: bool) -> GateOutcome:
@@ -94,7 +85,15 @@ def judge(configuration: RunConfiguration, gathered: Gathered, document: Row, *,
     """
     cases = document["cases"]
     measured = _judge_measured(document)
-    repeated, verdicts = _repeated(gathered.cases), _judge_verdicts(configuration, cases)
+    repeated = _repeated(gathered.cases)
+    gated_rows = [row for row in cases if configuration.gate != "off" and row["metric"] != configuration.against]
+    command = baseline.update_command(configuration.baseline.where)
+    verdicts = judge_verdicts(
+        configuration.baseline,
+        gated_rows,
+        requested=configuration.gating_requested,
+        improved=f"to record that: {command}",
+    )
     checks = [
         _failure("not measured at all:", [f"{name}: {reason}" for name, reason in configuration.excluded.items()]),
         measured,
@@ -107,7 +106,7 @@ def judge(configuration: RunConfiguration, gathered: Gathered, document: Row, *,
         checks.append(_record(configuration, document, whole=whole, repeated=bool(repeated)))
         missing = baseline.missing(configuration.baseline, cases) if whole and configuration.gate == "baseline" else []
         checks.append(_failure(f"{len(missing)} missing, though the baseline has them:", missing))
-    checks.append(verdicts)
+    checks += [verdicts, _how_to_gate(configuration, gated_rows)]
     gated = {check.holds for check in checks} - {None}
     compared = configuration.gate == "baseline" and verdicts.holds is not None
     return GateOutcome(
@@ -163,37 +162,51 @@ def _repeated(rows: Sequence[Row]) -> list[str]:
     return [name for name, values in results.items() if len(values) > 1]
 
 
-def _judge_verdicts(configuration: RunConfiguration, rows: Sequence[Row]) -> GateOutcome:
-    """Hold all verdicts against the baseline, or against none, where every one must pass."""
-    known, requested = configuration.baseline, configuration.gating_requested
-    compared = [
-        (row, baseline.compare(known, row))
-        for row in rows
-        if configuration.gate != "off" and was_measured(row) and row["metric"] != configuration.against
-    ]
-    new = sum(standing.is_new for _, standing in compared)
-    hint = [HOW_TO_GATE.format("1 verdict is" if new == 1 else f"{new} verdicts are")] if new and not requested else []
-    if not compared or (new == len(compared) and not requested):
-        return GateOutcome(summary=hint)
-    failing = [each for each in compared if _fails(configuration, *each)]
+def judge_verdicts(known: Baseline, rows: Iterable[Row], *, requested: bool, improved: str) -> GateOutcome:
+    """Hold verdicts against a baseline, or against an empty one, where every one must pass.
+
+    Args:
+        known: the baseline.
+        rows: of ``cases`` in results.json; those that could not be measured are left out.
+        requested: what the baseline does not know must pass, too, and is counted.
+        improved: what to say of verdicts that improved.
+    """
+    standings = [(row, baseline.compare(known, row)) for row in rows if was_measured(row)]
+    compared = [(row, standing) for row, standing in standings if requested or not standing.is_new]
+    if not compared:
+        return GateOutcome()
+    failing = [each for each in compared if _fails(each[1], requested=requested)]
     failing.sort(key=lambda each: -math.inf if each[0].get("margin") is None else each[0]["margin"])
     texts = list(dict.fromkeys(baseline.in_words(known, *each) for each in failing))
-    counts = Counter(standing for _, standing in compared if requested or not standing.is_new)
+    counts = Counter(standing for _, standing in compared)
     title = f"against the baseline: {', '.join(f'{counts[each]} {each}' for each in Standing if counts[each])}"
-    if configuration.gate == "strict":
+    if not known.where:
         title = f"strict: {len(failing)} of {len(compared)} verdict{'s' if len(compared) > 1 else ''} failed"
-    shares = _by_probe([row for row, _ in compared], [row for row, _ in failing])
+    shares = _by_probe([row for row, _ in standings], [row for row, _ in failing])
     summary = [title, *_first(shares, LISTED), *(f"  worst: {_cut(text)}" for text in texts[:3])]
     lines = [title, *_indented(texts)]
     remarks = {
-        Standing.IMPROVED: f"to record that: {baseline.update_command(known.where)}",
+        Standing.IMPROVED: improved,
         Standing.INCONCLUSIVE: f"the margin moved by at most {baseline.MARGIN_TOLERANCE:g}; not failed",
     }
     for standing, remark in remarks.items():
         if changed := [baseline.in_words(known, row, each) for row, each in compared if each is standing]:
             summary.append(f"{len(changed)} {standing}: {remark}")
             lines += [summary[-1], *_indented(changed)]
-    return GateOutcome(holds=not failing, failed=len(failing), summary=summary + hint, lines=lines + hint)
+    return GateOutcome(holds=not failing, failed=len(failing), summary=summary, lines=lines)
+
+
+def _how_to_gate(configuration: RunConfiguration, rows: Iterable[Row]) -> GateOutcome:
+    """Say how to gate what the baseline does not know, where that was not requested."""
+    new = sum(was_measured(row) and baseline.compare(configuration.baseline, row).is_new for row in rows)
+    if not new or configuration.gating_requested:
+        return GateOutcome()
+    return GateOutcome(
+        summary=[
+            f"{new} verdict{' is' if new == 1 else 's are'} not in the baseline, measured and not gated; to gate what "
+            "is new: --gate strict, --baseline FILE or --against METRIC"
+        ]
+    )
 
 
 def _by_probe(compared: Iterable[Row], failing: Iterable[Row]) -> list[str]:
