@@ -83,14 +83,3 @@ def test_a_full_disk_costs_images_and_nothing_else(tmp_path: Path, monkeypatch: 
     assert images.fault == "images of cases cannot be kept on the disk (No space left on device)"
     assert np.array_equal(pixels(images, triple(0).original), triple(0).original.pixels)
     assert images.cases.keys() == {"probe/0"}
-
-
-def test_no_folder_for_temporary_files_costs_images_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_file(**_options: object) -> None:
-        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
-
-    monkeypatch.setattr("tempfile.TemporaryFile", no_file)
-    images = Album()
-    images.add("probe/0", triple(0))
-    assert images.fault.endswith("(No usable temporary directory found in ['/tmp'])")
-    assert not images.cases

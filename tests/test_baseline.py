@@ -15,8 +15,9 @@ from dps import baseline
 from dps.baseline import Baseline, Standing, compare, in_words, read, write
 from dps.errors import UsageError
 from dps.rows import case_name, variant_key
+from tests.rows import IMAGES, PIXEL, row
 
-IMAGES, OTHER_IMAGES = "1ade" * 16, "e2ad" * 16
+OTHER_IMAGES = "e2ad" * 16
 WEIGHTS, OTHER_WEIGHTS = "443c" * 16, "2ecb" * 16
 ABOUT = {
     "dps": "0.1.0",
@@ -36,25 +37,6 @@ ABOUT = {
 }
 
 
-def row(margin: float | None = 0.5, /, **changed: Any) -> dict[str, Any]:
-    """A row of distance 2 that passes if its margin is positive."""
-    made: dict[str, Any] = {
-        "probe": "rotate",
-        "case": "rings-045",
-        "metric": "sort",
-        "network": "alexnet",
-        "normalization": "none",
-        "passed": margin is not None and margin > 0,
-        "distance": 2.0,
-        "nearest_reference": "gray",
-        "nearest_reference_distance": None if margin is None else 2 * (1 + margin),
-        "margin": margin,
-        "images_sha256": IMAGES,
-    }
-    return made | changed
-
-
-PIXEL = {"metric": "pixel", "network": None, "normalization": None}
 BROKEN = row(None, distance=None, nearest_reference=None, error="metric 'sort': ValueError: no")
 NOT_DRAWN = BROKEN | {"images_sha256": None, "error": "rotate.yaml:6: case 'rings-045': empty"}
 ZERO_PASSED = row(None, passed=True, distance=0.0, nearest_reference_distance=2.0)
@@ -177,41 +159,30 @@ def test_rounding_changes_no_sign(margin: float) -> None:
 @pytest.mark.parametrize(
     ("then", "now", "expected"),
     [
-        (0.5, 0.4, Standing.UNCHANGED),
-        (0.001, 0.5, Standing.UNCHANGED),
-        (-0.5, -0.4, Standing.UNCHANGED),
-        (-0.5, 0.0, Standing.UNCHANGED),  # from a failure to a tie, which is one
-        (0.5, -0.5, Standing.REGRESSED),
-        (-0.5, 0.5, Standing.IMPROVED),
-        (0.0075, -0.0025, Standing.INCONCLUSIVE),  # by 0.01 exactly
-        (-0.0025, 0.0075, Standing.INCONCLUSIVE),
-        (0.0075, -0.002501, Standing.REGRESSED),
-        (-0.0025, 0.007501, Standing.IMPROVED),
-        (1e-9, -1e-9, Standing.INCONCLUSIVE),
-        (0.001, 0.0, Standing.REGRESSED),  # a tie now
-        (0.0, 0.001, Standing.IMPROVED),  # a tie then
-    ],
-)
-def test_standings_by_hand(then: float, now: float, expected: Standing) -> None:
-    assert standing(row(then), row(now)) is expected
-
-
-@pytest.mark.parametrize(
-    ("then", "now", "expected"),
-    [
-        *(
-            (row(0.001), now, Standing.REGRESSED)
-            for now in (ZERO_FAILED, TIE, row(-0.001, distance=0.0), row(0.001, error="negative"))
-        ),
+        *((row(then), row(now), expected) for then, now, expected in [
+            (0.5, 0.4, Standing.UNCHANGED),
+            (0.001, 0.5, Standing.UNCHANGED),
+            (-0.5, -0.4, Standing.UNCHANGED),
+            (-0.5, 0.0, Standing.UNCHANGED),  # from a failure to a tie, which is one
+            (0.5, -0.5, Standing.REGRESSED),
+            (-0.5, 0.5, Standing.IMPROVED),
+            (0.0075, -0.0025, Standing.INCONCLUSIVE),  # by 0.01 exactly
+            (-0.0025, 0.0075, Standing.INCONCLUSIVE),
+            (0.0075, -0.002501, Standing.REGRESSED),
+            (-0.0025, 0.007501, Standing.IMPROVED),
+            (1e-9, -1e-9, Standing.INCONCLUSIVE),
+            (0.001, 0.0, Standing.REGRESSED),  # a tie now
+            (0.0, 0.001, Standing.IMPROVED),  # a tie then
+        ]),
+        *((row(0.001), now, Standing.REGRESSED)  # without a margin nothing is inconclusive
+          for now in (ZERO_FAILED, TIE, row(-0.001, distance=0.0), row(0.001, error="negative"))),
         (row(0.001), row(-0.001, nearest_reference_distance=2.0), Standing.REGRESSED),  # equal distances are a tie
         (row(-0.001), ZERO_FAILED, Standing.UNCHANGED),
         (ZERO_PASSED, row(-0.001), Standing.REGRESSED),
         (ZERO_FAILED, row(0.001), Standing.IMPROVED),
     ],
-)
-def test_what_has_no_margin_is_never_inconclusive(
-    then: dict[str, Any], now: dict[str, Any], expected: Standing
-) -> None:
+)  # fmt: skip
+def test_standings_by_hand(then: dict[str, Any], now: dict[str, Any], expected: Standing) -> None:
     assert standing(then, now) is expected
 
 

@@ -207,11 +207,6 @@ def test_a_long_label_has_a_line_of_its_own() -> None:
     assert lines[2:6] == ["    invert", "vgg16-unit-a_rather_long_name.py:of_mine", "  1/2 9-91", ""]
 
 
-def test_without_the_papers_numbers_nothing_is_said_of_it() -> None:
-    table = table_of(rows("mine", "+-"), rows("invert", "+", normalization="unit"))
-    assert "paper" not in "\n".join(tables.as_text(table, 80))
-
-
 def shown(*cases: Iterable[Row], width: int = 80, **about: Any) -> list[str]:
     """What a terminal shows of a made-up run."""
     document = results.document(about, Gathered(cases=[row for each in cases for row in each]), {})
@@ -520,22 +515,6 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_the_rest(
         f"{configuration.report_dir / 'report.html'} was not written, which is a fault of dps: ZeroDivisionError: by 0",
     ]
     assert sorted(path.name for path in configuration.report_dir.iterdir()) == ["report.md", "results.json"]
-
-
-def test_a_full_disk_leaves_the_last_report_and_fails_the_run(
-    configuration: RunConfiguration, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    report.finish(configuration, Gathered(cases=rows("invert", "++")), "first")
-    before = {path.name: path.read_bytes() for path in configuration.report_dir.iterdir()}
-
-    def full(_handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    finished = report.finish(configuration, Gathered(cases=rows("invert", "--")), "second")
-    assert finished.failed
-    assert finished.lines[-1] == f"{configuration.report_dir / 'report.html'} was not written: No space left on device."
-    assert {path.name: path.read_bytes() for path in configuration.report_dir.iterdir()} == before
 
 
 # -------------------------------------------------------------------------------------------------- paper

@@ -45,24 +45,19 @@ def test_few_values_have_a_column_each_in_order() -> None:
     }
 
 
-def test_names_stand_in_alphabetical_order() -> None:
-    found = strata.count(
-        rows({"a": True, "b": True}), drawn("content", {"a": "face", "b": "bird"}), "rotate", "content"
-    )
-    assert found.probes == ("bird", "face")
-
-
-def test_many_numbers_are_put_into_four_ranges_of_as_many_cases() -> None:
-    values = {f"case-{number}": number / 10 for number in range(20)}
-    found = strata.count(rows(dict.fromkeys(values, True)), drawn("side", values), "rotate", "side")
-    assert found.probes == ("0..0.4", "0.5..0.9", "1..1.4", "1.5..1.9")
-    assert [found.counts[SORT, label] for label in found.probes] == [Count(5, 5)] * 4
-
-
-def test_cases_that_were_drawn_without_it_are_left_out() -> None:
-    values = {"a": 1, "b": 2, "c": None}
-    found = strata.count(rows(dict.fromkeys("abcd", True)), drawn("strokes", values), "rotate", "strokes")
-    assert found.counts == {(SORT, "1"): Count(1, 1), (SORT, "2"): Count(1, 1)}
+@pytest.mark.parametrize(
+    ("values", "columns"),
+    [
+        ({"a": "face", "b": "bird"}, {"bird": Count(1, 1), "face": Count(1, 1)}),
+        ({f"case-{number}": number / 10 for number in range(20)},
+         dict.fromkeys(["0..0.4", "0.5..0.9", "1..1.4", "1.5..1.9"], Count(5, 5))),
+        ({"a": 1, "b": 2, "c": None}, {"1": Count(1, 1), "2": Count(1, 1)}),
+    ],
+)  # fmt: skip
+def test_columns_are_names_or_numbers_or_four_ranges(values: dict[str, Any], columns: dict[str, Count]) -> None:
+    found = strata.count(rows(dict.fromkeys(values, True)), drawn("value", values), "rotate", "value")
+    assert found.probes == tuple(columns)
+    assert {column: found.counts[SORT, column] for column in found.probes} == columns
 
 
 def test_unknown_names_are_refused_in_one_line() -> None:
