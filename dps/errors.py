@@ -64,12 +64,19 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     >>> unknown("comparison", "srot", ["spatial", "sort", "mean"])
     "unknown comparison 'srot'. Did you mean 'sort'? Known: mean, sort, spatial."
     """
-    names, typed = list(dict.fromkeys(known)), str(name).casefold()
+    names = list(dict.fromkeys(known))
+    close = closest(name, names)
+    meant = f" Did you mean {close!r}?" if close else ""
+    return f"unknown {kind} {name!r}.{meant} Known: {', '.join(sorted(names))}."
+
+
+def closest(name: object, known: Iterable[str]) -> str:
+    """Return the known name that a person may have meant; empty if none is similar."""
+    names, typed = list(known), str(name).casefold()
     by_folded = {known_name.casefold(): known_name for known_name in reversed(names)}
     parts = [known_name for known_name in names if typed in known_name.casefold().split(":")]
     close = parts or [by_folded[match] for match in difflib.get_close_matches(typed, by_folded, n=1)]
-    meant = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {kind} {name!r}.{meant} Known: {', '.join(sorted(names))}."
+    return close[0] if close else ""
 
 
 def one_line(error: BaseException) -> str:

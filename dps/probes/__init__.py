@@ -2,9 +2,9 @@
 
 yaml_files.py    YAML as plain data with line numbers
 ranges.py        values that are drawn for each case
-declarations.py  what a file may say, and what is wrong with it
-recipes.py       how one image of a case is made
-cases.py         probes and their cases
+declarations.py  the keys of a file
+cases.py         probes, their cases, and how each image is made
+recipes.py       from declared images to recipes
 loading.py       from files to probes
 """
 

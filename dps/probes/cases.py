@@ -1,12 +1,143 @@
-"""Probes and their cases, before they are drawn."""
+"""Probes and their cases before they are drawn, and how each image of a case is made.
 
-from dataclasses import dataclass, field
+An image is a file, a scene, a standard reference, or the original distorted.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
+
+from dps import images
+from dps.distortions import PIXEL_DISTORTIONS, SCENE_DISTORTIONS
 from dps.errors import DrawError
-from dps.images import Triple
+from dps.images import Image, Pixels, Triple
 from dps.probes.declarations import Severity
-from dps.probes.recipes import Recipe, parameters_of
+from dps.scenes.color import REFERENCE_COLORS
+from dps.scenes.composition import SCENES
+from dps.scenes.plane import Scene, render
+from dps.scenes.rng import Rng
+
+Drawing: TypeAlias = Scene | Pixels
+"""A scene as long as it is one, so that it can still be moved; else pixels."""
+
+STANDARD_REFERENCES = (*REFERENCE_COLORS, "random")
+"""The paper's seven references (arXiv:2207.02512, Section 4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A scene or a distortion by name, with its parameters."""
+
+    name: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The way to make one image: one of `file`, `scene`, `reference` and `steps`.
+
+    Attributes:
+        label: the image's name among references.
+        place: in the case: ``original``, ``distorted`` or, of the first reference, ``references.0``.
+        file: an image file.
+        scene: a scene to draw.
+        reference: one of the standard references.
+        steps: distortions of the original, one after the other.
+        entropy: what its random choices depend on.
+    """
+
+    label: str
+    place: str
+    file: Path | None = None
+    scene: Step | None = None
+    reference: str = ""
+    steps: tuple[Step, ...] = ()
+    entropy: tuple[int | str, ...] = field(default=(), repr=False)
+
+    @property
+    def standard(self) -> bool:
+        """True of the seven references that most cases have in common."""
+        return bool(self.reference)
+
+    def _placed(self) -> list[tuple[str, Step]]:
+        return [(self.place, self.scene)] if self.scene else [(f"{self.place}.{s.name}", s) for s in self.steps]
+
+    def values(self) -> dict[str, Any]:
+        """Return its parameters by place in the case, such as ``distorted.rotate.degrees``."""
+        return {f"{place}.{name}": value for place, step in self._placed() for name, value in step.parameters.items()}
+
+    def with_values(self, values: Mapping[str, Any], seed: int, number: int) -> "Recipe":
+        """Return the recipe of one scene of a range, with parameters by place, as `values` has them."""
+        steps = tuple(
+            Step(name=step.name, parameters={name: values[f"{place}.{name}"] for name in step.parameters})
+            for place, step in self._placed()
+        )
+        changed = {"scene": steps[0]} if self.scene else {"steps": steps}
+        return replace(self, entropy=(seed, number, self.place), **changed) if steps else self
+
+    def draw(self, original: Drawing | None, shape: tuple[int, int]) -> Drawing:
+        """Draw the image.
+
+        Args:
+            original: what steps start from.
+            shape: height and width in pixels.
+
+        Raises:
+            DrawError: it cannot be drawn.
+        """
+        if self.file is not None:
+            return images.read(self.file)
+        if self.reference:
+            return standard_reference(self.reference, *shape).pixels
+        if self.scene is not None:
+            return _scene(self.scene.name, tuple(self.scene.parameters.items()), self.entropy)
+        assert original is not None
+        drawing = original
+        for index, step in enumerate(self.steps):
+            rng = Rng(*self.entropy, index, step.name)
+            if step.name in PIXEL_DISTORTIONS:
+                drawing = PIXEL_DISTORTIONS[step.name](_pixels(drawing, shape), rng, **step.parameters)
+            else:
+                drawing = SCENE_DISTORTIONS[step.name](drawing, rng, **step.parameters)
+        return drawing
+
+    def image(self, drawing: Drawing, shape: tuple[int, int]) -> Image:
+        """Return the image of what `draw` returned."""
+        if self.reference:
+            return standard_reference(self.reference, *shape)
+        return images.make_image(_pixels(drawing, shape))
+
+
+@functools.lru_cache(maxsize=16)
+def _scene(name: str, parameters: tuple[tuple[str, Any], ...], entropy: tuple[int | str, ...]) -> Scene:
+    """Draw a scene; the last few are cached, since many cases may begin with one."""
+    return SCENES[name](Rng(*entropy), **dict(parameters))
+
+
+def _pixels(drawing: Drawing, shape: tuple[int, int]) -> Pixels:
+    """Return the pixels of a scene, or of what is pixels already."""
+    if not isinstance(drawing, Scene):
+        return drawing
+    height, width = shape
+    if height != width:
+        raise DrawError(f"a scene is square, but the case's images are {width} x {height} pixels")
+    return render(drawing, height)
+
+
+@functools.lru_cache(maxsize=16)
+def standard_reference(name: str, height: int, width: int) -> Image:
+    """Return a plain color, or uniform random pixels from a fixed seed."""
+    if name == "random":
+        pixels = Rng(7, "random reference").integers(0, 255, height, width, 3).astype(np.uint8)
+    else:
+        color = np.round(np.array(REFERENCE_COLORS[name]) * 255).astype(np.uint8)
+        pixels = np.broadcast_to(color, (height, width, 3))
+    return images.make_image(pixels, shared=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +166,19 @@ class Case:
         """Probe and id: ``rotate/rings-045``."""
         return f"{self.probe}/{self.id}"
 
+    def recipes(self) -> list[Recipe]:
+        """Return how its images are made, the original first."""
+        return [self.original, self.distorted, *self.references.values()]
+
+    def values(self) -> dict[str, Any]:
+        """Return all parameters by place, such as ``distorted.rotate.degrees``."""
+        return {place: value for recipe in self.recipes() for place, value in recipe.values().items()}
+
+    def compared(self) -> dict[str, Recipe]:
+        """Return how the images that are compared with the original are made, by what messages call them."""
+        references = {f"reference {name!r}": recipe for name, recipe in self.references.items()}
+        return {"the distorted image": self.distorted, **references}
+
     def draw(self) -> Triple:
         """Draw its images; the same ones every time.
 
@@ -42,27 +186,44 @@ class Case:
             DrawError: a scene cannot be drawn, or an image equals the original; the message names the declaration.
             ImageError: an image file that could be read before no longer can.
         """
-        recipes = [self.original, self.distorted, *self.references.values()]
+        compared = self.compared()
         try:
             original = self.original.draw(None, self.shape)
-            drawings = [original, *(recipe.draw(original, self.shape) for recipe in recipes[1:])]
-            images = [recipe.image(drawing, self.shape) for recipe, drawing in zip(recipes, drawings, strict=True)]
-            for what, image in zip(compared_names(self.references), images[1:], strict=True):
-                if image.digest == images[0].digest:
+            first = self.original.image(original, self.shape)
+            drawings = [recipe.draw(original, self.shape) for recipe in compared.values()]
+            others = [
+                recipe.image(drawing, self.shape) for recipe, drawing in zip(compared.values(), drawings, strict=True)
+            ]
+            for what, image in zip(compared, others, strict=True):
+                if image.digest == first.digest:
                     raise DrawError(equals_original(what))
         except DrawError as error:
             raise DrawError(f"{self.where}: case {self.id!r}: {error}") from None
         return Triple(
-            original=images[0],
-            distorted=images[1],
-            references=dict(zip(self.references, images[2:], strict=True)),
-            drawn=parameters_of(drawings, self.original, self.distorted, recipes[2:]),
+            original=first,
+            distorted=others[0],
+            references=dict(zip(self.references, others[1:], strict=True)),
+            drawn=self._parameters([original, *drawings]),
         )
 
+    def _parameters(self, drawings: Sequence[Drawing]) -> dict[str, object]:
+        """Return what it was drawn with: its scenes, its distortions and its own references.
 
-def compared_names(references: dict[str, Recipe]) -> list[str]:
-    """Return what messages call the images that are compared with the original."""
-    return ["the distorted image", *(f"reference {name!r}" for name in references)]
+        A parameter that the scene or two distortions have by the same name is noted as ``recolor_degrees``.
+        """
+        drawn: dict[str, object] = {}
+        for scene in drawings:
+            if isinstance(scene, Scene):
+                drawn = {**scene.drawn, **drawn}
+        steps = self.distorted.steps
+        shared = Counter(key for step in (self.original.scene, *steps) if step for key in step.parameters)
+        for step in steps:
+            for key, value in step.parameters.items():
+                drawn[f"{step.name}_{key}" if shared[key] > 1 else key] = value
+        for reference in self.references.values():
+            for step in reference.steps:
+                drawn.update({f"reference_{key}": value for key, value in step.parameters.items()})
+        return drawn
 
 
 def equals_original(what: str, notes: str = "") -> str:

@@ -30,21 +30,22 @@ def check(value: Value) -> None:
     """Raise a UsageError if a value is not well formed; the message says what would be right."""
     if not isinstance(value, Mapping):
         return
-    if not is_drawn(value):
-        if len(value) != 1:
-            raise UsageError(f"a value that is drawn is a mapping of one key, {', '.join(WAYS)}; found {value!r:.60}")
-        raise UsageError(unknown("way to draw a value", next(iter(value)), WAYS).removesuffix("."))
+    if len(value) != 1:
+        raise UsageError(f"a value that is drawn is a mapping of one key, {', '.join(WAYS)}; found {value!r:.60}")
     ((way, options),) = value.items()
+    if way not in WAYS:
+        raise UsageError(unknown("way to draw a value", way, WAYS).removesuffix("."))
     if not isinstance(options, list) or not options:
         raise UsageError(f"{way} takes a list that is not empty, found {options!r}")
     if way == "between":
-        if len(options) != 2 or not all(_is_number(x) for x in options) or not options[0] < options[1]:
+        numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in options)
+        if len(options) != 2 or not numbers or not options[0] < options[1]:
             raise UsageError(f"between takes two numbers, the lower one first, found {options!r}")
-    else:
-        for option in options:
-            check(option)
-            if isinstance(option, Mapping) and "each" in option:
-                raise UsageError("each cannot stand inside another list of values")
+        return
+    for option in options:
+        check(option)
+        if isinstance(option, Mapping) and "each" in option:
+            raise UsageError("each cannot stand inside another list of values")
 
 
 def possible(value: Value) -> Iterator[Value]:
@@ -84,19 +85,15 @@ def expand(values: Mapping[str, Value], seed: int, number: int) -> Iterator[dict
 
 def draw(value: Value, seed: int, number: int, place: str) -> Value:
     """Draw one value for one scene; a plain one stays as it is."""
-    if not is_drawn(value):
-        return value
-    ((way, options),) = value.items()
-    if way == "between":
-        low, high = options
-        rng = Rng(seed, number, place)
-        both = isinstance(low, int) and isinstance(high, int)
-        return rng.integer(low, high) if both else rng.uniform(low, high)
-    lap, position = divmod(number, len(options))
-    if way == "deal":
-        options = Rng(seed, "deal", lap, place).shuffled(options)
-    return draw(options[position], seed, number, place + "." + way)
-
-
-def _is_number(value: Value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    match value:
+        case {"between": [int(low), int(high)]}:
+            return Rng(seed, number, place).integer(low, high)
+        case {"between": [low, high]}:
+            return Rng(seed, number, place).uniform(low, high)
+        case {"cycle": options}:
+            return draw(options[number % len(options)], seed, number, f"{place}.cycle")
+        case {"deal": options}:
+            lap, position = divmod(number, len(options))
+            shuffled = Rng(seed, "deal", lap, place).shuffled(options)
+            return draw(shuffled[position], seed, number, f"{place}.deal")
+    return value

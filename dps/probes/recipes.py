@@ -1,166 +1,201 @@
-"""Recipes: an image of a case is a file, a scene, a standard reference, or the original distorted."""
+"""From declared images to recipes. Every mistake is noted in the document with its line; nothing is drawn here."""
 
-import functools
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-
-from dps import images
-from dps.distortions import PIXEL_DISTORTIONS, SCENE_DISTORTIONS
-from dps.errors import DrawError
-from dps.images import Image, Pixels
-from dps.scenes.color import REFERENCE_COLORS
+from dps import files, images, notes
+from dps.distortions import DISTORTIONS, PIXEL_DISTORTIONS, SCENE_DISTORTIONS
+from dps.errors import ImageError, UsageError, unknown
+from dps.probes import ranges
+from dps.probes.cases import STANDARD_REFERENCES, Case, Recipe, Step, equals_original, standard_reference
+from dps.probes.yaml_files import Document, Loc
 from dps.scenes.composition import SCENES
-from dps.scenes.plane import Scene, render
-from dps.scenes.rng import Rng
+from dps.scenes.parameters import parameters
 
-Drawing: TypeAlias = Scene | Pixels
-"""A scene as long as it is one, so that it can still be moved; else pixels."""
+_STANDARD = ", ".join(STANDARD_REFERENCES)
+_RIGHT = {
+    "original": "original: {image: FILE} or {scene: NAME, ...}",
+    "distorted": "distorted: {image: FILE} or a distortion, such as {invert: {}}",
+    "reference": f"a reference: {{image: FILE}}, a distortion, a scene, or one of {_STANDARD}",
+}
 
-Entropy: TypeAlias = tuple[int | str, ...]
+
+class _WrongImageError(Exception):
+    """One image is wrong; the others are still checked."""
+
+    def __init__(self, loc: Loc, message: str) -> None:
+        self.loc, self.message = loc, message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A scene or a distortion by name, with its parameters."""
+class Checker:
+    """Turns the declared images of one document into recipes, whose values may still have to be drawn."""
 
-    name: str
-    parameters: dict[str, Any]
+    document: Document
+    files: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
+    """Shape and digest of each image file; its pixels are not kept."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """The way to make one image: one of `file`, `scene`, `reference` and `steps`.
-
-    Attributes:
-        label: the image's name among references.
-        file: an image file.
-        scene: a scene to draw.
-        reference: one of the standard references.
-        steps: distortions of the original, one after the other.
-        entropy: what its random choices depend on.
-    """
-
-    label: str
-    file: Path | None = None
-    scene: Step | None = None
-    reference: str = ""
-    steps: tuple[Step, ...] = ()
-    entropy: Entropy = field(default=(), repr=False)
-
-    @property
-    def standard(self) -> bool:
-        """True of the seven references that most cases have in common."""
-        return bool(self.reference)
-
-    @property
-    def needs_scene(self) -> bool:
-        """True where it changes the original's scene, which an image file does not have."""
-        return bool(self.steps) and self.steps[0].name in SCENE_DISTORTIONS
-
-    def values(self, key: str) -> dict[str, Any]:
-        """Return its parameters by place in the case, such as ``distorted.rotate.degrees``."""
-        placed = self._placed(key)
-        return {f"{place}.{name}": value for place, step in placed for name, value in step.parameters.items()}
-
-    def with_values(self, key: str, values: Mapping[str, Any], entropy: Entropy) -> "Recipe":
-        """Return the recipe with parameters by place, as `values` has them, and what its random choices depend on."""
-        steps = tuple(
-            Step(name=step.name, parameters={name: values[f"{place}.{name}"] for name in step.parameters})
-            for place, step in self._placed(key)
+    def case(self, entry: Mapping[str, Any], loc: Loc, size: int) -> Case | None:
+        """Return what an entry declares, with ranges as values; None where one of its images is wrong."""
+        document, before = self.document, len(self.document.faults)
+        recipes = self._recipes(entry, loc)
+        if len(document.faults) > before or not {"id", "original", "distorted"} <= entry.keys():
+            return None
+        original, distorted, *references = recipes.values()
+        case = Case(
+            probe=document.data.get("probe", ""),
+            id=entry["id"],
+            where=f"{document.path}:{document.line(loc)}",
+            shape=(size, size) if original.file is None else self.files[original.file][0],
+            original=original,
+            distorted=distorted,
+            references=_named(references),
         )
-        if self.scene is not None:
-            return replace(self, scene=steps[0], entropy=entropy)
-        return replace(self, steps=steps, entropy=entropy) if steps else self
+        height, width = case.shape
+        for key, recipe in recipes.items():
+            if recipe.file is not None and (measured := self.files[recipe.file][0]) != case.shape:
+                document.fault(
+                    (*loc, *key, "image"),
+                    f"{recipe.file} measures {measured[1]} x {measured[0]} pixels{_notes(recipe)}, but its case "
+                    f"{width} x {height}{_notes(original)}; the images of a case must have one size.",
+                )
+            if original.scene is None and recipe.steps and (name := recipe.steps[0].name) in SCENE_DISTORTIONS:
+                message = f"{name} changes a scene, but the original is a file; give this image as a file, too."
+                document.fault((*loc, *key), message)
+        for what, recipe in case.compared().items() if original.file else ():
+            if self._digest(recipe, case.shape) == self._digest(original, case.shape):
+                message = equals_original(what + _notes(recipe), _notes(original))
+                document.fault(loc, f"case {case.id!r}: {message}")
+        return case
 
-    def _placed(self, key: str) -> list[tuple[str, Step]]:
-        return [(key, self.scene)] if self.scene else [(f"{key}.{step.name}", step) for step in self.steps]
+    def _digest(self, recipe: Recipe, shape: tuple[int, int]) -> str:
+        """Return the digest of an image that need not be drawn; empty for others."""
+        if recipe.reference:
+            return standard_reference(recipe.reference, *shape).digest
+        return self.files[recipe.file][1] if recipe.file else ""
 
-    def draw(self, original: Drawing | None, shape: tuple[int, int]) -> Drawing:
-        """Draw the image.
+    def _recipes(self, entry: Mapping[str, Any], loc: Loc) -> dict[Loc, Recipe]:
+        """Check an entry's images, with every value that can be drawn; return the right ones by place in it."""
+        specs: dict[Loc, Any] = {(key,): entry[key] for key in ("original", "distorted") if key in entry}
+        references = entry.get("references", "standard")
+        listed = list(STANDARD_REFERENCES) if references == "standard" else references
+        if isinstance(listed, list) and listed:
+            specs |= {("references", index): reference for index, reference in enumerate(listed)}
+        else:
+            self.document.fault(
+                (*loc, "references"),
+                "references: 'standard', or a list that is not empty of images, distortions and "
+                f"{_STANDARD}; found {references!r:.60}.",
+            )
+        recipes = {}
+        for key, spec in specs.items():
+            try:
+                recipes[key] = self._recipe(spec, (*loc, *key), ".".join(map(str, key)))
+            except _WrongImageError as fault:
+                self.document.fault(fault.loc, fault.message)
+        return recipes
 
-        Args:
-            original: what steps start from.
-            shape: height and width in pixels.
+    def _recipe(self, spec: object, loc: Loc, place: str) -> Recipe:
+        role = place.partition("s.")[0]
+        if isinstance(spec, str):
+            return self._text(spec, loc, role, place)
+        if not isinstance(spec, dict) or not spec:
+            raise _WrongImageError(loc, f"{_RIGHT[role]}; found {spec!r:.60}.")
+        if "image" in spec:
+            return Recipe(label=str(spec["image"]), place=place, file=self._file(spec, loc))
+        if "scene" in spec:
+            if role == "distorted":
+                raise _WrongImageError(loc, "distorted: a scene cannot stand here; name a distortion of the original.")
+            name, values = spec["scene"], {key: value for key, value in spec.items() if key != "scene"}
+            if not isinstance(name, str):
+                raise _WrongImageError((*loc, "scene"), f"scene: a name, found {name!r:.60}.")
+            return Recipe(label=name, place=place, scene=self._step("scene", name, values, SCENES, loc))
+        if role == "original":
+            raise _WrongImageError(loc, f"{_RIGHT[role]}; keys found: {_listed(spec)}")
+        steps = tuple(
+            self._step("distortion", name, {} if values is None else values, DISTORTIONS, (*loc, name))
+            for name, values in spec.items()
+        )
+        order = [step.name in PIXEL_DISTORTIONS for step in steps]
+        if order != sorted(order):
+            raise _WrongImageError(loc, f"distortions of scenes come before those of pixels: {_listed(spec)}")
+        return Recipe(label=steps[0].name, place=place, steps=steps)
 
-        Raises:
-            DrawError: it cannot be drawn.
-        """
-        if self.file is not None:
-            return images.read(self.file)
-        if self.reference:
-            return standard_reference(self.reference, *shape).pixels
-        if self.scene is not None:
-            return _scene(self.scene.name, tuple(self.scene.parameters.items()), self.entropy)
-        assert original is not None
-        drawing = original
-        for index, step in enumerate(self.steps):
-            rng = Rng(*self.entropy, index, step.name)
-            if step.name in PIXEL_DISTORTIONS:
-                drawing = PIXEL_DISTORTIONS[step.name](_pixels(drawing, shape), rng, **step.parameters)
-            else:
-                drawing = SCENE_DISTORTIONS[step.name](drawing, rng, **step.parameters)
-        return drawing
+    def _text(self, spec: str, loc: Loc, role: str, place: str) -> Recipe:
+        """Return a standard reference; any other text is a mistake."""
+        name = "random" if spec == "noise" else spec
+        if role == "reference" and name in STANDARD_REFERENCES:
+            return Recipe(label=name, place=place, reference=name)
+        if re.search(r"\.\w{3,4}$", spec):
+            raise _WrongImageError(loc, f"{role}: an image file is written {{image: {spec}}}; found {spec!r}.")
+        if role != "original" and spec in DISTORTIONS:
+            takes = ", ".join(f"{key}: ..." for key in parameters(DISTORTIONS[spec]))
+            raise _WrongImageError(loc, f"{role}: a distortion is written {{{spec}: {{{takes}}}}}; found {spec!r}.")
+        if role == "reference":
+            raise _WrongImageError(loc, unknown("reference", spec, [*STANDARD_REFERENCES, "noise"]))
+        raise _WrongImageError(loc, f"{_RIGHT[role]}; found {spec!r:.60}.")
 
-    def image(self, drawing: Drawing, shape: tuple[int, int]) -> Image:
-        """Return the image of what `draw` returned."""
-        if self.reference:
-            return standard_reference(self.reference, *shape)
-        return images.make_image(_pixels(drawing, shape))
+    def _file(self, spec: dict[str, Any], loc: Loc) -> Path:
+        for key in spec.keys() - {"image"}:
+            self.document.fault((*loc, key), f"unknown key {key!r}; an image file takes no more than its path.")
+        name = spec["image"]
+        if not isinstance(name, str) or not name:
+            raise _WrongImageError((*loc, "image"), f"image: a path, found {name!r}.")
+        path = files.existing(self.document.path.parent / name)
+        try:
+            if path not in self.files:
+                image = images.make_image(images.read(path))
+                self.files[path] = image.pixels.shape[:2], image.digest
+        except ImageError as error:
+            raise _WrongImageError((*loc, "image"), str(error)) from None
+        return path
 
-
-@functools.lru_cache(maxsize=16)
-def _scene(name: str, parameters: tuple[tuple[str, Any], ...], entropy: Entropy) -> Scene:
-    """Draw a scene; the last few are cached, since many cases may begin with one."""
-    return SCENES[name](Rng(*entropy), **dict(parameters))
-
-
-def _pixels(drawing: Drawing, shape: tuple[int, int]) -> Pixels:
-    """Return the pixels of a scene, or of what is pixels already."""
-    if not isinstance(drawing, Scene):
-        return drawing
-    height, width = shape
-    if height != width:
-        raise DrawError(f"a scene is square, but the case's images are {width} x {height} pixels")
-    return render(drawing, height)
-
-
-def parameters_of(
-    drawings: Sequence[Drawing], original: Recipe, distorted: Recipe, references: Iterable[Recipe]
-) -> dict[str, object]:
-    """Return what a case was drawn with: its scenes, its distortions and its own references.
-
-    A parameter that the scene or two distortions have by the same name is noted as ``recolor_degrees``.
-    """
-    drawn: dict[str, object] = {}
-    for scene in drawings:
-        if isinstance(scene, Scene):
-            drawn = {**scene.drawn, **drawn}
-    steps = [original.scene, *distorted.steps] if original.scene else distorted.steps
-    shared = Counter(key for step in steps for key in step.parameters)
-    for step in distorted.steps:
-        for key, value in step.parameters.items():
-            drawn[f"{step.name}_{key}" if shared[key] > 1 else key] = value
-    for reference in references:
-        for step in reference.steps:
-            drawn.update({f"reference_{key}": value for key, value in step.parameters.items()})
-    return drawn
+    def _step(
+        self, kind: str, name: str, values: object, functions: Mapping[str, Callable[..., Any]], loc: Loc
+    ) -> Step:
+        """Check a function's name and parameters, and every value that can be drawn for each."""
+        if not isinstance(values, dict):
+            raise _WrongImageError(loc, f"{name} takes a mapping of parameters, found {values!r:.60}.")
+        if name not in functions:
+            raise _WrongImageError(loc, unknown(kind, name, functions))
+        accepted = parameters(functions[name])
+        takes = ", ".join(accepted) or "no parameters"
+        for key, value in values.items():
+            if key not in accepted:
+                self.document.fault((*loc, key), f"unknown key {key!r}; {name} takes {takes}.")
+                continue
+            try:
+                ranges.check(value)
+            except UsageError as error:
+                self.document.fault((*loc, key), f"{key}: {error}.")
+                continue
+            faults = (accepted[key].fault(option) for option in ranges.possible(value))
+            if fault := next(filter(None, faults), ""):
+                self.document.fault((*loc, key), f"{key}: {fault}")
+        if values.keys() <= accepted.keys():
+            for key, parameter in accepted.items():
+                if parameter.required and key not in values:
+                    self.document.fault(loc, f"{name} needs {key!r}; it takes {takes}.")
+        return Step(name=name, parameters=values)
 
 
-STANDARD_REFERENCES = (*REFERENCE_COLORS, "random")
-"""The paper's seven references (arXiv:2207.02512, Section 4)."""
+def _listed(spec: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, spec)) + "."
 
 
-@functools.lru_cache(maxsize=16)
-def standard_reference(name: str, height: int, width: int) -> Image:
-    """Return a plain color, or uniform random pixels from a fixed seed."""
-    if name == "random":
-        pixels = Rng(7, "random reference").integers(0, 255, height, width, 3).astype(np.uint8)
-    else:
-        color = np.round(np.array(REFERENCE_COLORS[name]) * 255).astype(np.uint8)
-        pixels = np.broadcast_to(color, (height, width, 3))
-    return images.make_image(pixels, shared=True)
+def _notes(recipe: Recipe) -> str:
+    return "" if recipe.file is None else notes.about(recipe.file)
+
+
+def _named(references: list[Recipe]) -> dict[str, Recipe]:
+    """Return references by a short name each; a second one of a name is numbered."""
+    named: dict[str, Recipe] = {}
+    for recipe in references:
+        name, count = recipe.label, 2
+        while name in named:
+            name, count = f"{recipe.label}-{count}", count + 1
+        named[name] = recipe
+    return named

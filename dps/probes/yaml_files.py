@@ -1,6 +1,6 @@
 """YAML files as plain data with line numbers. Nothing in a file is executed, and nothing is expanded."""
 
-import codecs
+import json
 import sys
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -30,21 +30,21 @@ class Document:
 
     Attributes:
         path: the file.
-        data: mappings, lists, texts, numbers, booleans and None.
+        data: mappings, lists, texts, numbers, booleans, dates and None.
         lines: the line, from 1, of everything in it.
         sources: the text in the file of each value that YAML does not take for text.
-        faults: the mistakes so far: whether to tell it last, its line, and the message.
+        faults: the line and message of each mistake so far.
     """
 
     path: Path
     data: Any
     lines: dict[Loc, int] = field(repr=False)
     sources: dict[Loc, str] = field(repr=False, default_factory=dict)
-    faults: list[tuple[bool, int, str]] = field(default_factory=list)
+    faults: list[tuple[int, str]] = field(default_factory=list)
 
-    def fault(self, loc: Loc, message: str, *, last: bool = False) -> None:
-        """Note a mistake at a place; those that follow from others are told last."""
-        self.faults.append((last, self.line(loc), message))
+    def fault(self, loc: Loc, message: str) -> None:
+        """Note a mistake at a place."""
+        self.faults.append((self.line(loc), message))
 
     def line(self, loc: Loc) -> int:
         """Return the line of a place, or of what it is in."""
@@ -55,7 +55,7 @@ class Document:
     def check(self) -> None:
         """Raise a ProbeError of all mistakes, one a line, if there are any."""
         if self.faults:
-            lines = [f"{self.path}:{line}: {message}" for _, line, message in sorted(dict.fromkeys(self.faults))]
+            lines = [f"{self.path}:{line}: {message}" for line, message in sorted(dict.fromkeys(self.faults))]
             more = [f"{self.path}: {len(lines) - MAX_FAULTS} more mistakes."] if len(lines) > MAX_FAULTS else []
             raise ProbeError("\n".join([*lines[:MAX_FAULTS], *more]))
 
@@ -70,19 +70,15 @@ def read(path: Path) -> Document:
         if path.stat().st_size > MAX_BYTES:
             raise ProbeError(f"{path}: more than {MAX_BYTES:,} bytes; a probe file is a short declaration.")
         data = path.read_bytes()
-        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = data.decode("utf-16" if wide else "utf-8-sig")
+        reader = _Reader(path, data.decode(json.detect_encoding(data)))
+        node = reader.get_single_node()
+        if node is None:
+            raise ProbeError(f"{path}:1: the file is empty; it should declare a probe.")
+        return Document(path=path, data=reader.plain(node, ()), lines=reader.lines, sources=reader.sources)
     except OSError as error:
         raise ProbeError(f"{path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError as error:
         raise ProbeError(f"{path}: not UTF-8 text (byte {error.start}).") from None
-    try:
-        _refuse_bombs(text, path)
-        reader = _Reader(path, text)
-        node = reader.loader.get_single_node()
-        if node is None:
-            raise ProbeError(f"{path}:1: the file is empty; it should declare a probe.")
-        return Document(path=path, data=reader.plain(node, ()), lines=reader.lines, sources=reader.sources)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}" if mark else ""
@@ -91,91 +87,61 @@ def read(path: Path) -> Document:
         raise ProbeError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
 
 
-_OPENS = (
-    yaml.BlockMappingStartToken,
-    yaml.BlockSequenceStartToken,
-    yaml.FlowMappingStartToken,
-    yaml.FlowSequenceStartToken,
-)
-_CLOSES = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")}
 
 
-def _refuse_bombs(text: str, path: Path) -> None:
-    """Aliases can make a short text enormous, nesting can make it slow, and nothing here needs either."""
-    depth = 0
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        at = f"{path}:{token.start_mark.line + 1}"
-        if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-            raise ProbeError(f"{at}: anchors and aliases (& and *) are not allowed; write the value out.")
-        depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
-        if depth > MAX_DEPTH:
-            raise ProbeError(f"{at}: nested more than {MAX_DEPTH} deep, which is too deep for a declaration.")
-
-
-_INDICATORS = {  # plain scalars that YAML 1.1 reserves, by tag
-    "tag:yaml.org,2002:merge": "'<<' merges mappings in YAML, which is not supported here; write the keys out, or put "
-    "it in quotes if it is text.",
-    "tag:yaml.org,2002:value": "'=' marks a default value in YAML, which is not supported here; put it in quotes.",
-}
-
-
-class _Reader:
+class _Reader(yaml.SafeLoader):
     """Turns the nodes of one file into plain data, and keeps their lines."""
 
     def __init__(self, path: Path, text: str) -> None:
-        self.path, self.loader = path, yaml.SafeLoader(text)
+        super().__init__(text)
+        self.path, self.depth = path, 0
         self.lines: dict[Loc, int] = {}
         self.sources: dict[Loc, str] = {}
 
-    def error(self, node: yaml.Node, message: str) -> ProbeError:
-        return ProbeError(f"{self.path}:{node.start_mark.line + 1}: {message}")
+    def error(self, place: Any, message: str) -> ProbeError:  # a node or an event
+        return ProbeError(f"{self.path}:{place.start_mark.line + 1}: {message}")
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse aliases, which can make a short text enormous, and deep nesting, which can make it slow."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if event.anchor is not None:
+            raise self.error(event, "anchors and aliases (& and *) are not allowed; write the value out.")
+        if self.depth > MAX_DEPTH:
+            raise self.error(event, f"nested more than {MAX_DEPTH} deep, which is too deep for a declaration.")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def plain(self, node: yaml.Node, loc: Loc) -> object:
-        """Return a node's value; only the tags of plain YAML are known to the loader."""
+        """Return a node's value."""
         self.lines[loc] = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+        if node.tag not in _PLAIN:
+            raise self.error(node, f"tag {node.tag!r} is not allowed; write plain mappings, lists and values.")
+        if isinstance(node, yaml.MappingNode):
             mapping: dict[Hashable, object] = {}
             for key_node, value_node in node.value:
-                key = self.key(key_node)
+                key = self.plain(key_node, ()) if isinstance(key_node, yaml.ScalarNode) else None
+                if not isinstance(key, str):
+                    what = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
+                    raise self.error(key_node, f"keys must be text, found {what}; put it in quotes.")
                 if key in mapping:
                     raise self.error(key_node, f"key {key!r} stands twice in one mapping.")
                 mapping[key] = self.plain(value_node, (*loc, key))
                 self.lines[*loc, key] = key_node.start_mark.line + 1
             return mapping
-        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+        if isinstance(node, yaml.SequenceNode):
             return [self.plain(child, (*loc, i)) for i, child in enumerate(node.value)]
-        if not isinstance(node, yaml.ScalarNode):
-            raise self.error(node, f"tag {node.tag!r} is not allowed; write plain mappings, lists and values.")
-        value = self.scalar(node)
-        if not isinstance(value, str):
-            self.sources[loc] = node.value
-        return value
-
-    def key(self, node: yaml.Node) -> str:
-        """Return a mapping's key, which must be text."""
-        key = self.scalar(node) if isinstance(node, yaml.ScalarNode) else node.value
-        if not isinstance(key, str):
-            what = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-            raise self.error(node, f"keys must be text, found {what}; put it in quotes.")
-        return key
-
-    def scalar(self, node: yaml.ScalarNode) -> object:
-        """Return a text, number, boolean, date or None."""
-        if node.tag in _INDICATORS:
-            raise self.error(node, _INDICATORS[node.tag])
         try:
-            value = self.loader.construct_object(node)
+            value = self.construct_object(node)
+            if isinstance(value, str):  # JSON writes a character beyond U+FFFF as two halves
+                return value.encode("utf-16", "surrogatepass").decode("utf-16")
         except (ValueError, LookupError, AttributeError):  # such as 2001-99-99: PyYAML takes it for a date
             kind = node.tag.rpartition(":")[2]
             raise self.error(node, f"{node.value!r:.60} is not a valid {kind}; put text in quotes.") from None
-        if isinstance(value, int) and value.bit_length() > 64:  # Python does not even print numbers of 5000 digits
-            raise self.error(node, f"{node.value:.20}... is too large a number.")
-        if not isinstance(value, str):
-            return value
-        try:  # JSON writes a character beyond U+FFFF as two halves
-            return value.encode("utf-16", "surrogatepass").decode("utf-16")
-        except UnicodeDecodeError:
-            raise self.error(node, f"{value!r:.60} has half of a surrogate pair; write the character itself.") from None
+        self.sources[loc] = node.value
+        return value
 
 
 def written(data: Any, *, flow: bool = False) -> str:
