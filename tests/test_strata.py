@@ -206,10 +206,11 @@ def drawings(metric: str) -> list[str | bytes]:
     results = document()
     for row in results["cases"]:
         row["metric"] = metric if row["metric"] == "sort" else row["metric"]
-    plots = list(figures.of_probe(results, pass_fractions.count(results["cases"]), "turn"))
-    assert len(plots) == 2
-    svgs = [figure_style.as_svg(figure) for _, figure in plots]
-    return [*svgs, *(figure_style.as_file(figure, suffix) for _, figure in plots for suffix in ("svg", "png"))]
+    plots: list[Any] = [
+        plot(results, pass_fractions.count(results["cases"]), "turn") for plot in figures.PLOTS.values()
+    ]
+    svgs = [figure_style.as_svg(figure) for figure in plots]
+    return [*svgs, *(figure_style.as_file(figure, suffix) for figure in plots for suffix in ("svg", "png"))]
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,12 @@ def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None
     """  # noqa: D301 - \b keeps the lines below as they are
     import shutil
 
-    from dps.report import export, findings, pass_fractions, run_comparison, strata, summary, tables
-    from dps.report.results import read
+    from dps.report import figures, findings, pass_fractions, run_comparison, strata, summary, tables
+    from dps.report.results import as_csv, read
 
-    by, figures, html = (options[key] for key in ("by", "figures", "html"))
+    by, folder, html = (options[key] for key in ("by", "figures", "html"))
     names = [name.strip() for value in options["names"] for name in value.split(",")]
-    if len(results) > 2 or (len(results) == 2 and any([by, names, options["csv"], figures, html])):
+    if len(results) > 2 or (len(results) == 2 and any([by, names, options["csv"], folder, html])):
         raise Refused("give one RESULTS.json; or two, with --markdown and --latex only, to compare them.")
     if by is not None and len(names) != 1:
         raise Refused("--by needs one --probe, as in --probe rotate --by degrees.")
@@ -81,12 +81,12 @@ def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None
         lines = summary.as_text(document, counts, width)
     if options["csv"] is not None:
         rows = [row for row in document["cases"] if row["probe"] in counts.probes]
-        _write(options["csv"], export.as_csv(rows, document["drawn"], by))
+        _write(options["csv"], as_csv(rows, document["drawn"], by))
     if options["markdown"] is not None:
         _write(options["markdown"], "\n".join(line for table in shown for line in (*tables.as_section(table), "")))
     if options["latex"] is not None:
         _write(options["latex"], "\n".join(tables.as_latex(table, transposed=options["transpose"]) for table in shown))
-    for path in export.draw_figures(document, counts, figures) if figures else ():
+    for path in figures.write(document, counts, folder) if folder else ():
         click.echo(path)
     if html is not None:
         _write_page(document, html, probes, cases)

@@ -1,7 +1,7 @@
 """What a run found: as data, as tables, in words.
 
 run_report.py        the end of a run: all reports are written
-results.py           results.json: rows at full precision, written atomically
+results.py           results.json: rows at full precision; and its cases as CSV
 gate.py              the run against its baseline, another metric, and required floors
 findings.py          what to notice in sentences, and the tables, for all reports
 summary.py           both as text: on a terminal, as report.md, and for GitHub
@@ -14,7 +14,6 @@ published.py         the paper's published tables, beside which ours are shown
 run_comparison.py    two runs side by side
 figure_style.py      the look of figures, whatever else uses Matplotlib
 figures.py           figures of each probe
-export.py            tables and figures as files for a paper
 album.py             the images of a run's cases, and the gallery of the page
 explain_page.py      one explained case: words and page; its figures are explain_figures.py
 sheets.py            contact sheets of cases

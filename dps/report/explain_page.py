@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ import torch
 import dps
 from dps import files
 from dps.errors import UsageError
-from dps.explain import Explanation, LayerView, fewest, layer_name, percent
+from dps.explain import Explanation, fewest, layer_name, percent
 from dps.report import explain_figures, figure_style
 from dps.report.page import asset, environment
 
@@ -23,8 +22,7 @@ LAYERS_SHOWN = 2
 """How many layers are shown where none are named: those that give most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
+class Panel(NamedTuple):
     """A figure with the name of its file (without the suffix), its section of the page, and what it shows."""
 
     name: str
@@ -50,35 +48,46 @@ def write(explanation: Explanation, layers: Sequence[int], command: str, weights
         UsageError: the network has no such layer.
         OSError: a file cannot be written.
     """
-    panels = list(_panels(explanation, choose(explanation, layers)))
-    html = _render(explanation, panels, command, weights)
+    panels = list(_panels(explanation, _choose(explanation, layers)))
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for panel in panels:
+        sections.setdefault(panel.section, []).append((panel.about, figure_style.as_svg(panel.figure)))
+    by_layer = enumerate(zip(*explanation.layers, strict=True), start=1)
+    rows = [(layer_name(explanation.variant.network, layer), parts) for layer, parts in by_layer]
+    html = environment().get_template("explain.html.j2").render(
+        explanation=explanation,
+        words=in_words(explanation),
+        sections=sections,
+        rows=[*rows, ("all", explanation.distances)],
+        percent=percent,
+        command=command,
+        weights=weights,
+        versions=f"dps {dps.__version__}, PyTorch {torch.__version__}",
+        css=asset("page.css"),
+    )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "explain.html", *(folder / f"{panel.name}.png" for panel in panels)]
-    for path, panel in zip(paths[1:], panels, strict=True):
-        files.write(path, figure_style.as_file(panel.figure, "png"))
-    files.write(paths[0], html.encode())
-    return paths
+    contents = {folder / f"{panel.name}.png": figure_style.as_file(panel.figure, "png") for panel in panels}
+    for path, content in contents.items():
+        files.write(path, content)
+    files.write(page := folder / "explain.html", html.encode())
+    return [page, *contents]
 
 
-def choose(explanation: Explanation, layers: Sequence[int]) -> list[int]:
-    """Return the layers to show: those that are named, or those that give most of the distances.
-
-    Raises:
-        UsageError: one is not a layer of the network.
-    """
+def _choose(explanation: Explanation, layers: Sequence[int]) -> list[int]:
+    """Return the layers to show: those that are named, or those that give most of the distances."""
     variant, count = explanation.variant, len(explanation.layers[0])
+    if layers and not count:
+        raise UsageError(f"{variant} has no layers; leave --layers out.")
     for layer in layers:
-        if not count:
-            raise UsageError(f"{variant} has no layers; leave --layers out.")
         if not 1 <= layer <= count:
             raise UsageError(f"--layers {layer}: {variant.network} has layers 1 to {count}.")
     if layers or not count:
         return sorted(set(layers)) or [0]
-    shares = {
-        layer: sum(part / total for part, total in zip(parts, explanation.distances, strict=True) if total)
-        for layer, parts in enumerate(zip(*explanation.layers, strict=True), start=1)
-    }
-    return sorted(sorted(shares, key=lambda layer: -shares[layer])[:LAYERS_SHOWN])
+    shares = [
+        sum(part / total for part, total in zip(parts, explanation.distances, strict=True) if total)
+        for parts in zip(*explanation.layers, strict=True)
+    ]
+    return sorted(sorted(range(1, count + 1), key=lambda layer: -shares[layer - 1])[:LAYERS_SHOWN])
 
 
 def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
@@ -92,44 +101,21 @@ def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
         about += ", the terms side by side." if len(explanation.by_term) > 1 else "."
         yield Panel("layers", "Layer by layer", about, explain_figures.layers(explanation))
     for view in explanation.views:
-        if view.layer in layers:
-            yield from _view_panels(explanation, view)
-
-
-def _view_panels(explanation: Explanation, view: LayerView) -> Iterator[Panel]:
-    section = layer_name(explanation.variant.network, view.layer).capitalize() if view.layer else "Colors"
-    term = re.sub(r"\W+", "-", view.term).strip("-")[-50:]  # no name of a file is too long
-    name = f"layer-{view.layer}-{term}" if view.layer else "colors"
-    shares = "above each, its share of the layer's distance to the distorted image"
-    shares += " | to the reference." if len(view.distances) > 1 else "."
-    if (figure := explain_figures.features(explanation, view)) is not None:
-        about = f"{view.term}: the channels that give most; {shares}"
-        if view.placed and explanation.variant.normalization == "unit":
-            about += " Their maps after unit normalization."
-        yield Panel(name, section, about, figure)
-    if (figure := explain_figures.curves(explanation, view)) is not None:
-        about = f"{view.term}: the values that are subtracted, by channel; the difference is squared; {shares}"
-        yield Panel(f"{name}-values", section, about, figure)
-
-
-def _render(explanation: Explanation, panels: Sequence[Panel], command: str, weights: str) -> str:
-    sections: dict[str, list[tuple[str, str]]] = {}
-    for panel in panels:
-        sections.setdefault(panel.section, []).append((panel.about, figure_style.as_svg(panel.figure)))
-    layers = enumerate(zip(*explanation.layers, strict=True), start=1)
-    rows = [(layer_name(explanation.variant.network, layer), parts) for layer, parts in layers]
-    html: str = environment().get_template("explain.html.j2").render(
-        explanation=explanation,
-        words=in_words(explanation),
-        sections=sections,
-        rows=[*rows, ("all", explanation.distances)],
-        percent=percent,
-        command=command,
-        weights=weights,
-        versions=f"dps {dps.__version__}, PyTorch {torch.__version__}",
-        css=asset("page.css"),
-    )  # fmt: skip
-    return html
+        if view.layer not in layers:
+            continue
+        section = layer_name(explanation.variant.network, view.layer).capitalize() if view.layer else "Colors"
+        term = re.sub(r"\W+", "-", view.term).strip("-")[-50:]  # no name of a file is too long
+        name = f"layer-{view.layer}-{term}" if view.layer else "colors"
+        shares = "above each, its share of the layer's distance to the distorted image"
+        shares += " | to the reference." if len(view.distances) > 1 else "."
+        if (figure := explain_figures.features(explanation, view)) is not None:
+            about = f"{view.term}: the channels that give most; {shares}"
+            if view.placed and explanation.variant.normalization == "unit":
+                about += " Their maps after unit normalization."
+            yield Panel(name, section, about, figure)
+        if (figure := explain_figures.curves(explanation, view)) is not None:
+            about = f"{view.term}: the values that are subtracted, by channel; the difference is squared; {shares}"
+            yield Panel(f"{name}-values", section, about, figure)
 
 
 # ------------------------------------------------------------------------------------------- in words
@@ -153,17 +139,17 @@ def _layers(explanation: Explanation) -> Iterator[str]:
         yield _shares(
             explanation, {term: np.sum([view.distances for view in views], axis=0) for term, views in by_term.items()}
         )
-    by_layer = dict(enumerate(zip(*explanation.layers, strict=True), start=1))
+    by_layer = {f"layer {n}": parts for n, parts in enumerate(zip(*explanation.layers, strict=True), start=1)}
     if len(by_layer) < 2:
         return
     largest = sorted(by_layer, key=lambda layer: -by_layer[layer][0])[:2]
-    yield _shares(explanation, {f"layer {layer}": by_layer[layer] for layer in largest})
+    yield _shares(explanation, {layer: by_layer[layer] for layer in largest})
     if len(explanation.names) > 1:
-        closer: list[list[int]] = [[], []]
+        closer: list[list[str]] = [[], []]
         for layer, (distorted, reference) in by_layer.items():
             closer[distorted >= reference].append(layer)
         yield ", ".join(
-            f"at {'every layer' if len(layers) == len(by_layer) else _numbered(layers)} {name} is closer"
+            f"at {'every layer' if len(layers) == len(by_layer) else ' and '.join(layers)} {name} is closer"
             for name, layers in zip(explanation.names, closer, strict=True)
             if layers
         )
@@ -220,9 +206,3 @@ def _shares(explanation: Explanation, parts: Mapping[str, Sequence[float]]) -> s
     for name, of_reference in zip(explanation.names[1:], shares[1:], strict=True):
         text += f"; to {name}, {' and '.join(of_reference)}"
     return text
-
-
-def _numbered(layers: Sequence[int]) -> str:
-    """Return ``layer 2``, ``layers 1, 2 and 4``."""
-    *first, last = map(str, layers)
-    return f"layers {', '.join(first)} and {last}" if first else f"layer {last}"

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from dps import files
 from dps.report import strata
-from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, blank, defaults, plain
+from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, as_file, blank, defaults, plain
 from dps.report.pass_fractions import Count, PassCounts
 from dps.report.strata import Points
-from dps.rows import Row, VariantKey, finite, variant_key
+from dps.rows import Document, VariantKey, finite, variant_key
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -48,12 +50,12 @@ LOOKS = (
 )
 """Color, marker and line of each metric in turn; the colors are Okabe and Ito's, safe for color-blind readers."""
 
-Plot: TypeAlias = "Callable[[Row, PassCounts, str], Figure | None]"
+Plot: TypeAlias = "Callable[[Document, PassCounts, str], Figure | None]"
 """Of results.json, its pass counts and a probe's name, a figure; None where there is nothing to draw."""
 
 
 @defaults()
-def draw_outcome(document: Row, counts: PassCounts, probe: str) -> "Figure | None":
+def draw_outcome(document: Document, counts: PassCounts, probe: str) -> "Figure | None":
     """Draw each variant's pass fraction with its 95 % interval, and right of it the ratios of distances.
 
     The right part shows how many times farther the nearest reference is than the distorted image: the range over all
@@ -81,7 +83,7 @@ def draw_outcome(document: Row, counts: PassCounts, probe: str) -> "Figure | Non
 
 
 @defaults()
-def draw_severity(document: Row, _counts: PassCounts, probe: str) -> "Figure | None":
+def draw_severity(document: Document, _counts: PassCounts, probe: str) -> "Figure | None":
     """Draw relative distances by severity: a panel for each network and normalization.
 
     Each case is a dot; each line goes through the medians of cases of about the same severity. Below 1 a case passes.
@@ -133,11 +135,28 @@ PLOTS: dict[str, Plot] = {"outcome": draw_outcome, "severity": draw_severity}
 """What is drawn of each probe, by name, in this order: on the page, and into files."""
 
 
-def of_probe(document: Row, counts: PassCounts, probe: str) -> Iterator[tuple[str, "Figure"]]:
-    """Yield all figures of a probe with their names."""
-    for name, plot in PLOTS.items():
-        if (figure := plot(document, counts, probe)) is not None:
-            yield name, figure
+def write(document: Document, counts: PassCounts, folder: Path) -> Iterator[Path]:
+    """Write every figure of each probe as ``PROBE-FIGURE.svg`` and ``.png``.
+
+    Args:
+        counts: of the cases of the probes that are drawn.
+        folder: is made if it is not there.
+
+    Yields:
+        The files, as they are written.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for probe in counts.probes:
+        for name, plot in PLOTS.items():
+            if (figure := plot(document, counts, probe)) is None:
+                continue
+            for suffix in ("svg", "png"):
+                path = folder / f"{files.safe_name(probe)}-{name}.{suffix}"
+                files.write(path, as_file(figure, suffix))
+                yield path
 
 
 def _draw_fractions(axes: "Axes", counts: Sequence[Count]) -> None:
@@ -172,7 +191,7 @@ def _draw_ratios(axes: "Axes", ratios: Mapping[VariantKey, list[float]], variant
     axes.set_xticks([math.log10(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
 
 
-def _ratios(document: Row, probe: str) -> dict[VariantKey, list[float]]:
+def _ratios(document: Document, probe: str) -> dict[VariantKey, list[float]]:
     """Return log10 of reference over distorted of all cases that have a margin, by variant, within `LARGEST_RATIO`."""
     ratios: dict[VariantKey, list[float]] = {}
     for row in document["cases"]:

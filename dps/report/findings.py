@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dps.report import pass_fractions, scores_table, tables
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import Cell, Table
-from dps.rows import Row, VariantKey, variant_key
+from dps.rows import Document, Row, VariantKey, variant_key
 from dps.throughput import ALL
 
 THROUGHPUT_NOTE = (
@@ -14,13 +14,8 @@ THROUGHPUT_NOTE = (
 )
 
 
-def in_words(document: Row, counts: PassCounts) -> list[str]:
-    """Say what to notice in a run.
-
-    Args:
-        document: results.json.
-        counts: of its cases.
-    """
+def in_words(document: Document, counts: PassCounts) -> list[str]:
+    """Say what to notice in a run."""
     return [
         *pass_fractions.in_words(counts),
         *_cost_in_words(document["throughput"]),
@@ -28,13 +23,8 @@ def in_words(document: Row, counts: PassCounts) -> list[str]:
     ]
 
 
-def as_tables(document: Row, counts: PassCounts) -> list[Table]:
-    """Return the tables of a run, of what was measured, in the order in which they are shown.
-
-    Args:
-        document: results.json.
-        counts: of its cases.
-    """
+def as_tables(document: Document, counts: PassCounts) -> list[Table]:
+    """Return the tables of a run, of what was measured, in the order in which they are shown."""
     scores = document["scores"]
     return [
         *([pass_fractions.table(counts)] if counts.variants else []),
@@ -43,7 +33,7 @@ def as_tables(document: Row, counts: PassCounts) -> list[Table]:
     ]
 
 
-def notes(document: Row) -> list[str]:
+def notes(document: Document) -> list[str]:
     """Return what a reader has to know of the weights."""
     remarks = {network["remark"] for network in document["run"].get("networks", {}).values()}
     return [f"{remark}." for remark in sorted(remarks) if remark]

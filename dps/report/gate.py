@@ -13,7 +13,7 @@ from dps.errors import UsageError
 from dps.report import pass_fractions, scores_table, tables
 from dps.report.results import Gathered
 from dps.report.strata import by_severity
-from dps.rows import Row, case_name, describe, variant_key, was_measured
+from dps.rows import Document, Row, case_name, describe, variant_key, was_measured
 from dps.session.configuration import RunConfiguration
 from dps.significance import Conclusion
 
@@ -74,7 +74,7 @@ def _fails(standing: Standing, *, requested: bool) -> bool:
     return standing in (Standing.REGRESSED, Standing.OTHER_IMAGES) or (standing is Standing.NEW_FAILED and requested)
 
 
-def judge(configuration: RunConfiguration, gathered: Gathered, document: Row, *, interrupted: bool) -> GateOutcome:
+def judge(configuration: RunConfiguration, gathered: Gathered, document: Document, *, interrupted: bool) -> GateOutcome:
     """Hold a run against all that was asked for.
 
     Args:
@@ -127,7 +127,7 @@ def as_text(outcome: Row, width: int, *, verbose: bool) -> list[str]:
     return [*lines[: SUMMARY_LINES - 1], f"... {len(lines) - SUMMARY_LINES + 1} more lines with -v and in report.html"]
 
 
-def _judge_measured(document: Row) -> GateOutcome:
+def _judge_measured(document: Document) -> GateOutcome:
     """Name what could not be measured, which fails under every gate; in short, once for each variant and error."""
     errors = [
         *(
@@ -241,7 +241,7 @@ def _judge_against(configuration: RunConfiguration, gathered: Gathered, cases: S
     )
 
 
-def _judge_floors(configuration: RunConfiguration, document: Row) -> GateOutcome:
+def _judge_floors(configuration: RunConfiguration, document: Document) -> GateOutcome:
     """Check the limits of ``--require``; a variant with a case that could not be measured keeps none."""
     lines = []
     for floor in configuration.floors:
@@ -266,7 +266,7 @@ def _judge_floors(configuration: RunConfiguration, document: Row) -> GateOutcome
     return GateOutcome(holds=not lines if configuration.floors else None, summary=lines)
 
 
-def _record(configuration: RunConfiguration, document: Row, *, whole: bool, repeated: bool) -> GateOutcome:
+def _record(configuration: RunConfiguration, document: Document, *, whole: bool, repeated: bool) -> GateOutcome:
     """Write the run as a baseline; what a narrowed run did not measure stays in it."""
     path = configuration.update
     if path is None:

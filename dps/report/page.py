@@ -11,14 +11,13 @@ from dps.errors import one_line
 from dps.report import album, figure_style, figures, findings, pass_fractions, results, tables
 from dps.report.album import Album
 from dps.report.pass_fractions import PassCounts
-from dps.rows import Row, case_name
+from dps.rows import Document, Row, case_name
 
 
-def render(document: Row, images: Album) -> Iterator[str]:
+def render(document: Document, images: Album) -> Iterator[str]:
     """Return the page piece by piece; the same for the same input.
 
     Args:
-        document: results.json.
         images: of its cases; those that it lacks are shown by their numbers alone.
     """
     counts = pass_fractions.count(document["cases"])
@@ -74,13 +73,13 @@ def _as_texts(table: tables.Table) -> Row:
     """Return the forms in which a table is copied."""
     text = io.StringIO()
     write = csv.writer(text).writerow
-    write([*tables.KEYS, *(column.head for column in table.columns)])
+    write([*tables.KEYS, *table.heads])
     for variant, cells in zip(table.rows, table.cells, strict=True):
         write([*(name or "" for name in variant), *map(str, cells)])
     return {"markdown": "\n".join(tables.as_markdown(table)), "csv": text.getvalue(), "latex": tables.as_latex(table)}
 
 
-def _figures(document: Row, counts: PassCounts, probe: str) -> Iterator[Row]:
+def _figures(document: Document, counts: PassCounts, probe: str) -> Iterator[Row]:
     """Yield each figure as SVG; where one cannot be drawn, why: a report is not lost to a figure."""
     for name, plot in figures.PLOTS.items():
         try:

@@ -14,13 +14,13 @@ from dps.report import pass_fractions, sheets, strata
 from dps.report.page import environment
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import escape_markdown
-from dps.rows import Row, VariantKey
+from dps.rows import Document, VariantKey
 
 SHEET_IMAGES, SHEET_BYTES, SHEET_COLORS = 16, 60_000, 128
 """Limits of a sheet on the page."""
 
 
-def write(document: Row, probes: Sequence[Probe], path: Path, command: str) -> Iterator[Path]:
+def write(document: Document, probes: Sequence[Probe], path: Path, command: str) -> Iterator[Path]:
     """Write the page, and a sheet of each probe into the folder ``sheets/`` next to it.
 
     Args:
@@ -53,7 +53,7 @@ def write(document: Row, probes: Sequence[Probe], path: Path, command: str) -> I
     yield path
 
 
-def page(document: Row, probes: Sequence[Probe], command: str) -> str:
+def page(document: Document, probes: Sequence[Probe], command: str) -> str:
     """Return the page's text."""
     counts = pass_fractions.count(document["cases"])
     text: str = environment().get_template("probe_page.md.j2").render(

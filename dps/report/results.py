@@ -1,6 +1,8 @@
 """results.json: what a run measured, at full precision, in strict JSON with sorted rows."""
 
+import csv
 import functools
+import io
 import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ from dps.metrics import Metric, Variant
 from dps.networks import NETWORKS
 from dps.probes.declarations import Severity
 from dps.report.album import Album
-from dps.rows import Row, VariantKey, finite, variant_key, was_measured
+from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
 from dps.session.session import ScoreResult
@@ -269,3 +271,29 @@ def strict(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [strict(item) for item in value]
     return finite(value) if isinstance(value, float) else value
+
+
+NO_KEY = "-"
+"""What stands in a key column of CSV that a row has nothing for, so that grouping by it loses no row."""
+
+NUMBERS = ("distance", "nearest_reference", "nearest_reference_distance", "margin", "images_sha256", "error")
+
+
+def as_csv(rows: Iterable[Row], drawn: Mapping[str, Row], by: str | None = None) -> str:
+    """Return case rows as a tidy table: one row for each case and variant, with a line of heads.
+
+    Args:
+        rows: of ``cases``.
+        drawn: what each case was drawn with, by ``probe/case``.
+        by: a value of these that has a column of its own, such as ``degrees``.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    drawn_by = [] if by is None else [by]
+    writer.writerow(["probe", "case", *drawn_by, *VariantKey._fields, "measured", "passed", *NUMBERS])
+    for row in rows:
+        values = drawn.get(case_name(row), {})
+        keys = [row["probe"], row["case"], *(values.get(name) for name in drawn_by), *variant_key(row)]
+        shown = [NO_KEY if key in (None, "") else key for key in keys]
+        writer.writerow([*shown, was_measured(row), row["passed"], *(row.get(name) for name in NUMBERS)])
+    return text.getvalue()

@@ -5,13 +5,13 @@ from dps.errors import UsageError
 from dps.report import gate, pass_fractions, tables
 from dps.report.pass_fractions import Count
 from dps.report.tables import Cell, Table, wrapped
-from dps.rows import Row, was_measured
+from dps.rows import Document, was_measured
 
 MOST_CHANGES = 30
 """How many lines of changes are shown."""
 
 
-def as_text(first: Row, second: Row, width: int) -> list[str]:
+def as_text(first: Document, second: Document, width: int) -> list[str]:
     """Show both runs on a terminal: what they differ in, which verdicts changed, and the table.
 
     Args:
@@ -37,7 +37,7 @@ def as_text(first: Row, second: Row, width: int) -> list[str]:
     return [*shown, "", *tables.as_text(table(first, second), width)]
 
 
-def table(first: Row, second: Row) -> Table:
+def table(first: Document, second: Document) -> Table:
     """Return the pass fractions of both runs in one table."""
     a, b = (pass_fractions.count(run["cases"]) for run in (first, second))
     variants = tables.in_order([*a.variants, *b.variants])

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,19 +15,6 @@ from dps.report.tables import wrapped
 from dps.session.configuration import RunConfiguration
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The end of a run.
-
-    Attributes:
-        lines: for the terminal.
-        failed: the gate does not hold, or the report could not be written.
-    """
-
-    lines: list[str]
-    failed: bool
-
-
 def finish(
     configuration: RunConfiguration,
     gathered: Gathered,
@@ -36,7 +22,7 @@ def finish(
     *,
     interrupted: bool = False,
     verbose: bool = False,
-) -> Finished:
+) -> tuple[list[str], bool]:
     """Write the report, and say in a few lines what was found.
 
     Args:
@@ -45,6 +31,9 @@ def finish(
         command: as it was typed.
         interrupted: the run ended early; what was measured is reported all the same.
         verbose: name each case that the gate names, not only counts.
+
+    Returns:
+        The lines for the terminal; and whether the run failed: the gate does not hold, or the report was not written.
     """
     about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
     document = results.document(about, gathered, configuration.dataset.groups if configuration.dataset else {})
@@ -73,7 +62,7 @@ def finish(
                 file.write(summary.as_github_summary(document, counts))
         except OSError as error:
             lines.append(f"the summary was not written to {path}: {error.strerror or error}.")
-    return Finished(lines, outcome.holds is False or bool(faults))
+    return lines, outcome.holds is False or bool(faults)
 
 
 def how_to_go_on(configuration: RunConfiguration) -> list[str]:

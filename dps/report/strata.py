@@ -9,7 +9,7 @@ import numpy as np
 from dps.errors import UsageError, unknown
 from dps.report import pass_fractions, tables
 from dps.report.pass_fractions import PassCounts
-from dps.rows import Row, VariantKey, case_name, variant_key, was_measured
+from dps.rows import Document, Row, VariantKey, case_name, variant_key, was_measured
 
 Points: TypeAlias = list[tuple[float, float]]
 """Of each case: its severity, and the distorted image's distance divided by the nearest reference's."""
@@ -86,11 +86,10 @@ def _labels(values: Sequence[Any]) -> dict[Any, str]:
 # ------------------------------------------------------------------------------------------- severity
 
 
-def severity(document: Row, probe: str) -> tuple[Row, dict[str, float]] | None:
+def severity(document: Document, probe: str) -> tuple[Row, dict[str, float]] | None:
     """Return what a probe declares as its severity, and how far each of its cases is distorted.
 
     Args:
-        document: results.json.
         probe: its name.
 
     Returns:
@@ -107,7 +106,7 @@ def severity(document: Row, probe: str) -> tuple[Row, dict[str, float]] | None:
     return (declared, severities) if severities else None
 
 
-def curves(document: Row, probe: str) -> dict[VariantKey, Points]:
+def curves(document: Document, probe: str) -> dict[VariantKey, Points]:
     """Return the severity of each case with its relative distance, by variant, in the order of the tables.
 
     The distance of the distorted image is divided by that of the nearest reference; below 1 is a pass. Cases that could
@@ -122,7 +121,7 @@ def curves(document: Row, probe: str) -> dict[VariantKey, Points]:
     return {variant: sorted(points[variant]) for variant in tables.in_order(points)}
 
 
-def by_severity(document: Row, probe: str) -> PassCounts | None:
+def by_severity(document: Document, probe: str) -> PassCounts | None:
     """Count passed cases by severity: a column for each value, or range of values; None where there is none."""
     if (declared := severity(document, probe)) is None:
         return None
@@ -130,7 +129,7 @@ def by_severity(document: Row, probe: str) -> PassCounts | None:
     return count(document["cases"], severities, probe, "severity")
 
 
-def in_words(document: Row, probe: str) -> list[str]:
+def in_words(document: Document, probe: str) -> list[str]:
     """Say at which severity each metric fails, where it does not fail at all of them."""
     counts, declared = by_severity(document, probe), severity(document, probe)
     if counts is None or declared is None:

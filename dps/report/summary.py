@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dps.report import findings, gate, pass_fractions, tables
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import escape_markdown, wrapped
-from dps.rows import Row
+from dps.rows import Document
 
 MOST_LINES = 30
 """Of the table of pass fractions on a terminal; a longer one shows only the paper's probes."""
@@ -13,12 +13,10 @@ MOST_LINES = 30
 WITHOUT_PEOPLE = "agreement with people was not measured: dps bapps fetch DIR, then --bapps DIR"
 
 
-def as_text(document: Row, counts: PassCounts, width: int, *, verbose: bool = False) -> list[str]:
+def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool = False) -> list[str]:
     """Return the lines for a terminal or a log file: the findings in words, then the tables.
 
     Args:
-        document: results.json.
-        counts: of its cases.
         width: of the terminal, in characters.
         verbose: with each case that the gate names.
     """
@@ -43,7 +41,7 @@ def as_text(document: Row, counts: PassCounts, width: int, *, verbose: bool = Fa
     return [line for block in blocks if block for line in ("", *block)][1:]
 
 
-def _as_text(document: Row, counts: PassCounts, probes: list[str], width: int) -> list[list[str]]:
+def _as_text(document: Document, counts: PassCounts, probes: list[str], width: int) -> list[list[str]]:
     """Lay out the tables, with the pass fractions of some probes; of many, of the paper's."""
     shown = [
         tables.as_text(table, width) for table in findings.as_tables(document, pass_fractions.selected(counts, probes))
@@ -56,13 +54,8 @@ def _as_text(document: Row, counts: PassCounts, probes: list[str], width: int) -
     return shown
 
 
-def as_markdown(document: Row, counts: PassCounts) -> str:
-    """Return report.md: what was found, the tables, and where the numbers come from.
-
-    Args:
-        document: results.json.
-        counts: of its cases.
-    """
+def as_markdown(document: Document, counts: PassCounts) -> str:
+    """Return report.md: what was found, the tables, and where the numbers come from."""
     run = document["run"]
     parts = ["# dps: which known flaws does the metric have?"]
     if run.get("interrupted"):
@@ -86,16 +79,16 @@ def as_markdown(document: Row, counts: PassCounts) -> str:
     return "\n".join([*parts, *_bullets(findings.notes(document))]) + "\n"
 
 
-def as_github_summary(document: Row, counts: PassCounts) -> str:
+def as_github_summary(document: Document, counts: PassCounts) -> str:
     """Return what GitHub shows of a job: what could not be measured or regressed, and the tables."""
     return "\n".join(["## dps", *_gate(document), *_tables(document, counts)]) + "\n"
 
 
-def _tables(document: Row, counts: PassCounts) -> list[str]:
+def _tables(document: Document, counts: PassCounts) -> list[str]:
     return [line for table in findings.as_tables(document, counts) for line in ("", *tables.as_section(table))]
 
 
-def _gate(document: Row) -> list[str]:
+def _gate(document: Document) -> list[str]:
     """Return the gate's lines as a list; what is indented belongs to the line above."""
     lines = document["run"]["gate_outcome"]["summary"]
     items = [f"{'  - ' if line.startswith(' ') else '- '}{escape_markdown(line.strip())}" for line in lines]

@@ -46,17 +46,6 @@ class Cell:
         return f"{self.text} {self.detail}".strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """The head of a column; a published one stands right of the measured one that it belongs to."""
-
-    head: str
-    published: bool = False
-
-
-PUBLISHED = Column("paper", published=True)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One row for each variant.
@@ -64,14 +53,14 @@ class Table:
     Attributes:
         title: in a few words.
         rows: the variants, in order.
-        columns: right of the variant's names.
+        heads: of the columns right of the variant's names; what is published stands right of what was measured.
         cells: for each row one for each column.
         note: what the cells are, in sentences; plain text.
     """
 
     title: str
     rows: tuple[VariantKey, ...]
-    columns: tuple[Column, ...]
+    heads: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
@@ -90,17 +79,14 @@ def build(
     note: str = "",
 ) -> Table:
     """Build a table from the cell of each variant and head, with the paper's texts right of ours where it has any."""
-    columns: list[Column] = []
-    by_column: list[list[Cell]] = []
+    columns: list[tuple[str, list[Cell]]] = []
     for head in heads:
-        columns.append(Column(head))
-        by_column.append([cell(variant, head) for variant in variants])
+        columns.append((head, [cell(variant, head) for variant in variants]))
         published = [Cell(paper(variant, head), published=True) for variant in variants]
         if any(map(str, published)):
-            columns.append(PUBLISHED)
-            by_column.append(published)
-    cells = tuple(zip(*by_column, strict=True))
-    return Table(title=title, rows=tuple(variants), columns=tuple(columns), cells=cells, note=note)
+            columns.append(("paper", published))
+    cells = tuple(zip(*(column for _, column in columns), strict=True))
+    return Table(title=title, rows=tuple(variants), heads=tuple(head for head, _ in columns), cells=cells, note=note)
 
 
 def position(name: str, order: Sequence[str]) -> int:
@@ -149,16 +135,15 @@ def wrapped(sentence: str, width: int) -> list[str]:
 def _aligned(table: Table, width: int) -> list[list[str]]:
     """Each measured column with the published one that belongs to it: head and rows, of one width, at most `width`."""
     columns: list[list[str]] = []
-    for number, column in enumerate(table.columns):
-        cells = [row[number] for row in table.cells]
+    for name, *cells in zip(table.heads, *table.cells, strict=True):
         texts = [str(cell) for cell in cells]
         if max(map(len, texts), default=0) > width:
             texts = [cell.text for cell in cells]
-        head = column.head if len(column.head) <= width else "…" + column.head[1 - width :]
+        head = name if len(name) <= width else "…" + name[1 - width :]
         size = max(map(len, [head, *texts]))
         aligned = [text.rjust(size) for text in (head, *texts)]
         joined = [f"{left} {right}" for left, right in zip(columns[-1], aligned, strict=True)] if columns else []
-        if column.published and joined and len(joined[0]) <= width:
+        if cells[0].published and len(joined[0]) <= width:
             columns[-1] = joined
         else:
             columns.append(aligned)
@@ -182,8 +167,8 @@ def _blocks(columns: Sequence[list[str]], width: int) -> Iterator[list[list[str]
 
 def as_markdown(table: Table) -> list[str]:
     """Return a table for a pull request, what is published in italics, and its note."""
-    heads = [*KEYS, *(escape_markdown(column.head) for column in table.columns)]
-    lines = [_pipes(heads), "|" + " --- |" * len(KEYS) + " ---: |" * len(table.columns)]
+    heads = [*KEYS, *map(escape_markdown, table.heads)]
+    lines = [_pipes(heads), "|" + " --- |" * len(KEYS) + " ---: |" * len(table.heads)]
     for row, cells in zip(table.rows, table.cells, strict=True):
         texts = (escape_markdown(str(cell)) for cell in cells)
         shown = (f"*{text}*" if cell.published and text else text for cell, text in zip(cells, texts, strict=True))
@@ -220,23 +205,19 @@ _LATEX = {
 def as_latex(table: Table, *, transposed: bool = False) -> str:
     """Return a tabular that needs the package booktabs, what is published in italics; the note as a comment.
 
-    Args:
-        table: whose rows are named by what tells them apart; the rest is said in the comment.
-        transposed: a column for each variant.
+    With a column for each variant if it is transposed.
     """
-    labels, common = _short_labels(table.rows)
-    grid = [["", *(escape_latex(column.head) for column in table.columns)]]
-    for label, cells in zip(labels, table.cells, strict=True):
+    grid = [["", *map(escape_latex, table.heads)]]
+    for row, cells in zip(table.rows, table.cells, strict=True):
         texts = [escape_latex(str(cell)) for cell in cells]
         shown = [
             rf"\textit{{{text}}}" if cell.published and text else text for cell, text in zip(cells, texts, strict=True)
         ]
-        grid.append([escape_latex(label), *shown])
+        grid.append([escape_latex(row.label), *shown])
     if transposed:
         grid = [list(column) for column in zip(*grid, strict=True)]
     head, *rows = (" & ".join(line) + r" \\" for line in grid)
-    note = f"{table.title}. {f'{common} in all rows. ' if common else ''}{table.note}".strip()
-    lines = [f"% {line.strip()}" for line in wrapped(note, 100)]
+    lines = [f"% {line.strip()}" for line in wrapped(f"{table.title}. {table.note}", 100)]
     lines += [rf"\begin{{tabular}}{{l{'r' * (len(grid[0]) - 1)}}}", r"\toprule", head, r"\midrule", *rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
@@ -244,12 +225,3 @@ def as_latex(table: Table, *, transposed: bool = False) -> str:
 def escape_latex(text: str) -> str:
     """Return a text that LaTeX prints as it is."""
     return "".join(_LATEX.get(sign, sign) for sign in text)
-
-
-def _short_labels(rows: Sequence[VariantKey]) -> tuple[list[str], str]:
-    """Return labels without the names that all rows share, and these; a single row keeps its metric."""
-    common = {place for place in range(len(KEYS)) if len({row[place] for row in rows}) == 1}
-    if len(common) == len(KEYS):
-        common.remove(KEYS.index("metric"))
-    labels = ["-".join(name for place, name in enumerate(row) if name and place not in common) for row in rows]
-    return labels, ", ".join(rows[0][place] or "" for place in sorted(common) if rows[0][place])
