@@ -122,7 +122,6 @@ class DatasetDistances:
     A variant without a key is not kept, and neither is one whose key is another one after it has measured.
 
     Args:
-        dataset: what is measured.
         variants: by which; the first look-up of one measures all of its network.
         engine: returns what measures on a network, or without one; called only where something has to be measured.
         folder: the store; None to keep nothing.
@@ -135,7 +134,6 @@ class DatasetDistances:
 
     def __init__(
         self,
-        dataset: Dataset,
         variants: Sequence[Variant],
         engine: Callable[[str | None], Engine],
         folder: Path | None = None,
@@ -144,7 +142,6 @@ class DatasetDistances:
         shown: bool = True,
     ) -> None:
         self.not_kept: dict[str, str] = {}
-        self._dataset = dataset
         self._engine = engine
         self._variants = variants
         self._key_of = key_of
@@ -195,7 +192,7 @@ class DatasetDistances:
         images = sum(shard.count * (1 + KINDS[shard.kind]) for shard in missing)
         title = f"{title} on {network}" if network else title
         with progress(title, images, "images", shown=self._shown and bool(missing)) as advance:
-            for shard, content in _read(self._dataset, list(missing)):
+            for shard, content in _read(list(missing)):
                 self._measure(shard, content, missing[shard])
                 advance(shard.count * (1 + KINDS[shard.kind]))
         return len(missing)
@@ -272,28 +269,11 @@ def _rehearse(metric: AnyMetric) -> None:
         raise NoFingerprintError("it draws random numbers")
 
 
-class _Reading:
-    """Shards as a `torch.utils.data.DataLoader` reads them; an error of one stands in its place."""
-
-    def __init__(self, dataset: Dataset, shards: Sequence[Shard]) -> None:
-        self.numbers = [dataset.shards.index(shard) for shard in shards]
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, place: int) -> Content | BappsError:
-        try:
-            return self.dataset[self.numbers[place]]
-        except BappsError as error:
-            return error
-
-
 READERS = max(1, min(4, (os.cpu_count() or 1) // 2))
 """Processes that read and resize images beside the network, where there is more than one shard to read."""
 
 
-def _read(dataset: Dataset, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Content | BappsError]]:
+def _read(shards: Sequence[Shard]) -> Iterator[tuple[Shard, Content | BappsError]]:
     """Read shards, the next ones while one is measured."""
     from torch.utils.data import DataLoader
 
@@ -301,11 +281,11 @@ def _read(dataset: Dataset, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Co
         return
     workers = READERS if len(shards) > 1 else 0
     loader: DataLoader[object] = DataLoader(
-        _Reading(dataset, shards),  # type: ignore[arg-type]  # has all that a map-style data set needs
+        shards,  # type: ignore[arg-type]  # a sequence is all that it needs
         batch_size=None,
         num_workers=workers,
         prefetch_factor=1 if workers else None,
-        collate_fn=_as_it_is,
+        collate_fn=_content,
         worker_init_fn=_end_with_its_run,
     )
     with warnings.catch_warnings():
@@ -326,5 +306,10 @@ def _end_with_its_run(_reader: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _as_it_is(content: object) -> object:
-    return content
+def _content(shard: Any) -> Content | BappsError:
+    """Read a shard, in a process of its own; an error stands in its place."""
+    try:
+        content: Content = shard.read()
+        return content
+    except BappsError as error:
+        return error

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from dps import agreement, metrics, notes, store
 from dps.agreement import DatasetDistances, Subset, subsets_of
-from dps.bapps import folders, layout, synthetic
+from dps.bapps import folders, synthetic
 from dps.bapps.dataset import Dataset
-from dps.bapps.rank_flips import PERTURBATIONS, Perturbation, with_perturbations
+from dps.bapps.rank_flips import PERTURBATIONS, rotate, shift, with_perturbations
 from dps.comparisons import NORMALIZATIONS
 from dps.errors import BappsError, DpsError, MetricError, UsageError
 from dps.images import Triple, make_image
@@ -62,7 +62,7 @@ def options(**changed: Any) -> Options:
 
 def test_a_shift_by_hand_repeats_the_outermost_pixels() -> None:
     images = np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1)
-    by_number = [Perturbation(pixels=1)(images, number)[0, :, :, 0].tolist() for number in range(5)]
+    by_number = [shift(images, number, pixels=1)[0, :, :, 0].tolist() for number in range(5)]
     assert by_number == [
         [[0, 0, 1], [3, 3, 4], [6, 6, 7]],  # right
         [[0, 1, 2], [0, 1, 2], [3, 4, 5]],  # down
@@ -73,8 +73,8 @@ def test_a_shift_by_hand_repeats_the_outermost_pixels() -> None:
 
 
 def test_a_rotation_is_small_and_in_both_directions_in_turn(small: Dataset) -> None:
-    images = small[0].images[0, 1:]
-    one, other = (Perturbation(degrees=2.0)(images, number) for number in (0, 1))
+    images = small.shards[0].read().images[0, 1:]
+    one, other = (rotate(images, number, degrees=2) for number in (0, 1))
     assert one.shape == images.shape
     assert one.dtype == np.uint8
     assert (one != other).any()
@@ -89,7 +89,7 @@ def test_perturbed_triplets_are_added_and_change_no_other_score(small: Dataset) 
     assert added == [f"rank_flips/{name}" for name in PERTURBATIONS]
     perturbed = next(shard for shard in more.shards if shard.perturbation == "1px")
     assert str(perturbed) == "2afc/noise/000 (1px)"
-    before, after = small[0], perturbed.read()
+    before, after = small.shards[0].read(), perturbed.read()
     assert (after.images[:, 0] == before.images[:, 0]).all()
     assert (after.images[:, 1:] != before.images[:, 1:]).any()
     assert after.labels.judgments.tolist() == before.labels.judgments.tolist()
@@ -146,7 +146,7 @@ def test_scores_are_made_only_where_a_data_set_is_named(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small: Dataset, reduction: str) -> None:
-    images = small[0].images
+    images = small.shards[0].read().images
     engine = Engine(alexnet, reduction)
     found = engine.measure_stack(images, ALL_TEN)
     triples = [
@@ -163,15 +163,15 @@ def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small:
 
 
 def test_a_stack_by_pixels_is_the_mean_squared_difference(small: Dataset) -> None:
-    images = small[0].images
+    images = small.shards[0].read().images
     found = Engine().measure_stack(images, [PIXEL])[PIXEL]
     expected = np.square((images[:, 1:] / 255.0) - (images[:, :1] / 255.0)).mean(axis=(2, 3, 4))
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_distances_do_not_depend_on_what_is_measured_beside(alexnet: Extractor, small: Dataset) -> None:
-    alone = Engine(alexnet).measure_stack(small[0].images, ALL_TEN[:1])[ALL_TEN[0]]
-    beside = Engine(alexnet).measure_stack(small[0].images, ALL_TEN)[ALL_TEN[0]]
+    alone = Engine(alexnet).measure_stack(small.shards[0].read().images, ALL_TEN[:1])[ALL_TEN[0]]
+    beside = Engine(alexnet).measure_stack(small.shards[0].read().images, ALL_TEN)[ALL_TEN[0]]
     assert not isinstance(alone, DpsError)
     assert alone.tobytes() == beside.tobytes()  # type: ignore[union-attr]
 
@@ -185,7 +185,7 @@ def test_a_metric_that_breaks_takes_no_other_with_it(alexnet: Extractor, small: 
     broken = Variant(
         metric=metrics.FeatureMetric(name="throws", terms=(term,)), network="alexnet", normalization="none"
     )
-    found = Engine(alexnet).measure_stack(small[0].images, [broken, ALL_TEN[0]])
+    found = Engine(alexnet).measure_stack(small.shards[0].read().images, [broken, ALL_TEN[0]])
     assert isinstance(found[broken], MetricError)
     assert "no such layer" in str(found[broken])
     assert isinstance(found[ALL_TEN[0]], np.ndarray)
@@ -207,7 +207,7 @@ def kept_in(
 ) -> DatasetDistances:
     """Distances with a store."""
     key_of = functools.partial(store.key_of, weights_sha256=None, reduction="sum", preprocessing="none", device="cpu")
-    return DatasetDistances(dataset, chosen, engine or counting([]), store.prepare(folder), key_of)
+    return DatasetDistances(chosen, engine or counting([]), store.prepare(folder), key_of)
 
 
 def test_what_is_kept_is_not_measured_again(written: Path, tmp_path: Path) -> None:
@@ -367,7 +367,7 @@ def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp
     dataset = folders.read(folder)
     image = next((folder / "2afc" / "val" / "blur" / "p1").iterdir())
     image.write_bytes(image.read_bytes()[:100])
-    distances = DatasetDistances(dataset, [PIXEL], counting([]))
+    distances = DatasetDistances([PIXEL], counting([]))
     by_name = {str(subset): subset for subset in subsets_of(dataset)}
     with pytest.raises(BappsError, match=image.name):
         distances.of(by_name["2afc/blur"], PIXEL)
@@ -382,7 +382,7 @@ def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp
 def test_pairs_are_scored_by_subset_and_pooled(small: Dataset) -> None:
     names = ["2afc/noise", "2afc/blur", "2afc/shift", "2afc/contrast", "jnd/noise", "jnd/blur", "jnd/pooled"]
     assert [str(subset) for subset in subsets_of(small)] == names
-    distances = DatasetDistances(small, [PIXEL], counting([]))
+    distances = DatasetDistances([PIXEL], counting([]))
     by_name = {str(subset): distances.of(subset, PIXEL) for subset in subsets_of(small)}
     pooled = np.concatenate([by_name["jnd/noise"][1], by_name["jnd/blur"][1]])
     assert by_name["jnd/pooled"][1].tolist() == pooled.tolist()
@@ -418,10 +418,10 @@ def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> 
 
 def bapps_rows() -> list[Row]:
     """Scores as a run on BAPPS has them; their values are made up."""
-    dataset = Dataset(name="bapps", about="people", shards=(), groups=layout.GROUPS, judges="human")
+    dataset = Dataset(name="bapps", about="people", shards=(), groups=folders.GROUPS, judges="human")
     variant = variants([named("spatial")], ["alexnet"], ["unit"])[0]
     rows = []
-    for number, subset in enumerate(layout.TRIPLETS):
+    for number, subset in enumerate(folders.TRIPLETS):
         score = ScoreResult(
             estimate=Estimate(value=0.6 + number / 100, standard_error=0.006, count=10),
             judges=Estimate(value=0.8, standard_error=0.003, count=10),
@@ -429,7 +429,7 @@ def bapps_rows() -> list[Row]:
         rows += results.score_rows(dataset, agreement.Subset(kind="2afc", name=subset, shards=()), variant, score)
     pooled = ScoreResult(estimate=Estimate(value=0.5, standard_error=0.01, count=20))
     rows += results.score_rows(dataset, agreement.Subset(kind="jnd", name="pooled", shards=()), variant, pooled)
-    return results.with_means(rows, layout.GROUPS)
+    return results.with_means(rows, folders.GROUPS)
 
 
 def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
@@ -462,7 +462,7 @@ def test_the_means_over_subsets_by_hand() -> None:
     assert means["real"] == pytest.approx((0.62 + 0.63 + 0.64 + 0.65) / 4)
     assert means["all"] == pytest.approx((0.60 + 0.61 + 0.62 + 0.63 + 0.64 + 0.65) / 6)
     partial = [row for row in bapps_rows() if row["subset"] == "cnn"]
-    assert results.with_means(partial, layout.GROUPS) == partial
+    assert results.with_means(partial, folders.GROUPS) == partial
 
 
 # ----------------------------------------------------------------------------------------------- workers

@@ -21,8 +21,8 @@ import PIL.Image
 import pytest
 import requests
 
-from dps.bapps import dataset, fetching, folders, layout, synthetic
-from dps.bapps.dataset import Dataset, Digest, spans
+from dps.bapps import fetching, folders, shard_files, synthetic
+from dps.bapps.dataset import KINDS, Dataset, add_part, new_digest
 from dps.errors import BappsError
 from dps.images import digest
 from dps.scenes.rng import Rng
@@ -80,8 +80,8 @@ def test_the_stand_in_has_four_families_and_pairs() -> None:
 
 def test_a_shard_is_what_it_says(small: Dataset) -> None:
     assert [str(shard) for shard in small.shards[:2]] == ["2afc/noise/000", "2afc/blur/000"]
-    for number, shard in enumerate(small.shards):
-        content = small[number]
+    for shard in small.shards:
+        content = shard.read()
         compared = {"2afc": 2, "jnd": 1}[shard.kind]
         assert content.images.shape == (shard.count, 1 + compared, 64, 64, 3)
         assert content.images.dtype == np.uint8
@@ -91,7 +91,7 @@ def test_a_shard_is_what_it_says(small: Dataset) -> None:
 
 @pytest.mark.parametrize("family", synthetic.FAMILIES)
 def test_every_level_of_a_distortion_differs_and_none_is_none(family: str) -> None:
-    original = synthetic.synthesize(triplets=1)[0].images[0, 0]
+    original = synthetic.synthesize(triplets=1).shards[0].read().images[0, 0]
     distort = synthetic.FAMILIES[family]
     images = [distort(original, level / 16, Rng(1)) for level in range(1, 17)]
     assert len({digest([image]) for image in [original, *images]}) == 17
@@ -102,7 +102,7 @@ def test_every_level_of_a_distortion_differs_and_none_is_none(family: str) -> No
 @pytest.mark.parametrize("family", ["noise", "blur", "contrast"])
 def test_a_milder_distortion_changes_less(family: str) -> None:
     """Except for the shift, where a pattern may meet itself again."""
-    original = synthetic.synthesize(triplets=1)[0].images[0, 0]
+    original = synthetic.synthesize(triplets=1).shards[0].read().images[0, 0]
     levels = [synthetic.FAMILIES[family](original, level / 16, Rng(1)) for level in range(1, 17)]
     changed = [float(np.square(image.astype(float) - original).mean()) for image in levels]
     assert changed == sorted(changed)
@@ -134,8 +134,8 @@ def test_judges_prefer_the_milder_one_and_err_near_the_threshold() -> None:
 
 def test_a_triplet_depends_on_its_number_alone(small: Dataset) -> None:
     more = synthetic.synthesize(triplets=TRIPLETS + 1, pairs=PAIRS)
-    assert (more[0].images[:TRIPLETS] == small[0].images).all()
-    assert (more[0].labels.judgments[:TRIPLETS] == small[0].labels.judgments).all()
+    assert (more.shards[0].read().images[:TRIPLETS] == small.shards[0].read().images).all()
+    assert (more.shards[0].read().labels.judgments[:TRIPLETS] == small.shards[0].read().labels.judgments).all()
     assert synthetic.synthesize(TRIPLETS, PAIRS, seed=1).shards[0].look() != small.shards[0].look()
 
 
@@ -154,8 +154,8 @@ def test_the_stand_in_is_the_same_everywhere(small: Dataset) -> None:
 def test_only_pairs_may_be_equal() -> None:
     """Some pairs are equal, so that a metric's zero distances tie; no two images of a triplet are."""
     made = synthetic.synthesize(triplets=16, pairs=64)
-    for number, shard in enumerate(made.shards):
-        images = made[number].images.reshape(shard.count, -1, 64 * 64 * 3)
+    for shard in made.shards:
+        images = shard.read().images.reshape(shard.count, -1, 64 * 64 * 3)
         equal = (images[:, :1] == images[:, 1:]).all(axis=2).sum()
         assert (equal > 0) == (shard.kind == "jnd")
         if shard.kind == "2afc":
@@ -163,27 +163,24 @@ def test_only_pairs_may_be_equal() -> None:
 
 
 def test_shards_hold_256_and_the_last_one_the_rest() -> None:
-    assert [len(span) for span in spans(600)] == [256, 256, 88]
-    assert spans(0) == []
-    made = synthetic.synthesize(triplets=300, pairs=1)
-    assert [(s.number, s.count) for s in made.subsets("2afc")["blur"]] == [(0, 256), (1, 44)]
+    made = synthetic.synthesize(triplets=600, pairs=1)
+    assert [(s.number, s.count) for s in made.subsets("2afc")["blur"]] == [(0, 256), (1, 256), (2, 88)]
 
 
 def test_a_data_set_can_be_sent_to_a_worker_process(small: Dataset, written: Path) -> None:
     for sent in (small, folders.read(written)):
         received = pickle.loads(pickle.dumps(sent))
-        assert (received[0].images == sent[0].images).all()
+        assert (received.shards[0].read().images == sent.shards[0].read().images).all()
 
 
 def test_parts_of_a_digest_are_told_apart() -> None:
-    found = set()
+    found = {new_digest("jnd").hexdigest(), new_digest("2afc").hexdigest()}
     for parts in ([b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"abc", b""]):
-        total = Digest("2afc")
+        digest = new_digest("2afc")
         for part in parts:
-            total.add(part)
-        found.add(total.hexadecimal())
-    assert len(found) == 4
-    assert Digest("2afc").hexadecimal() != Digest("jnd").hexadecimal()
+            add_part(digest, part)
+        found.add(digest.hexdigest())
+    assert len(found) == 6
 
 
 # ------------------------------------------------------------------------------------------- folders
@@ -227,11 +224,11 @@ def test_images_are_resized_with_pillows_bilinear_filter(copy: Path) -> None:
     large = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     image = PIL.Image.fromarray(large)
     image.save(copy / "2afc/val/noise/p1/000000.png")
-    found = folders.read(copy)[0].images[0, 2]
+    found = folders.read(copy).shards[0].read().images[0, 2]
     assert (found == np.asarray(image.resize((64, 64), PIL.Image.Resampling.BILINEAR))).all()
     # halved and halved again this filter is a weighted mean, so a constant stays a constant
     PIL.Image.new("RGB", (256, 256), (10, 20, 30)).save(copy / "2afc/val/noise/p1/000000.png")
-    assert (folders.read(copy)[0].images[0, 2] == (10, 20, 30)).all()
+    assert (folders.read(copy).shards[0].read().images[0, 2] == (10, 20, 30)).all()
 
 
 def test_a_judgment_that_python_2_wrote_is_read(copy: Path) -> None:
@@ -239,12 +236,12 @@ def test_a_judgment_that_python_2_wrote_is_read(copy: Path) -> None:
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1L,), }"
     header = header.ljust(117) + b"\n"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + np.float64(0.4).tobytes())
-    assert folders.read(copy)[0].labels.judgments[0] == 0.4
+    assert folders.read(copy).shards[0].read().labels.judgments[0] == 0.4
 
 
 def test_a_folder_that_is_not_bapps(tmp_path: Path) -> None:
     assert_refused(tmp_path / "none", "none: no such folder. Get BAPPS with: dps bapps fetch")
-    assert folders.verify(tmp_path / "none").faults == (f"{tmp_path / 'none'}: no such folder.",)
+    assert folders.verify(tmp_path / "none").faults == [f"{tmp_path / 'none'}: no such folder."]
     assert_refused(
         tmp_path,
         f"{tmp_path}: not a BAPPS folder, there is no 2afc/val or jnd/val in it. Get BAPPS with: dps bapps fetch",
@@ -272,7 +269,7 @@ DAMAGED_SUBSETS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda blur: blur.with_name("sharpen").mkdir(),
         "2afc/val/sharpen: not a subset of synthetic, which has noise, blur, shift, contrast.",
     ),
-    "ref but no p1": (lambda blur: shutil.rmtree(blur / "p1"), "2afc/val/blur: has ref, p0, judge, but no p1."),
+    "ref but no p1": (lambda blur: shutil.rmtree(blur / "p1"), "2afc/val/blur/p1: is missing."),
     "unequal counts": (
         lambda blur: (blur / "p1/000001.png").unlink(),
         "blur/p1: 2 files, but 3 names in its neighbors; missing: 000001.png.",
@@ -381,11 +378,6 @@ def test_a_file_that_goes_away_after_the_folder_was_read(copy: Path) -> None:
 # ------------------------------------------------------------------------------------- verify, write
 
 
-def test_verifying_a_good_folder(written: Path, small: Dataset) -> None:
-    found = folders.verify(written)
-    assert found == folders.Findings(name="synthetic", counts=small.counts, faults=(), remarks=())
-
-
 def test_verifying_names_every_wrong_file(copy: Path) -> None:
     (copy / "2afc/val/noise/p0/000000.png").write_bytes(b"")
     PIL.Image.new("RGB", (9, 8)).save(copy / "2afc/val/shift/ref/000002.png")
@@ -405,12 +397,11 @@ def test_verifying_names_every_wrong_file(copy: Path) -> None:
 
 def test_verifying_bapps_remarks_on_an_odd_number_of_pairs(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = {"2afc": dict.fromkeys(synthetic.FAMILIES, TRIPLETS), "jnd": dict.fromkeys(synthetic.PAIRED, 0)}
-    described = layout.BAPPS.model_copy(update={"counts": counts})
-    for module in (folders, layout):
-        monkeypatch.setattr(module, "BAPPS", described)
+    described = folders.BAPPS.model_copy(update={"counts": counts})
+    monkeypatch.setattr(folders, "BAPPS", described)
     (copy / "dps-dataset.json").unlink()
     found = folders.verify(copy)
-    assert (found.name, found.faults) == ("bapps", ())
+    assert (found.description.name, found.faults) == ("bapps", [])
     assert found.remarks[1] == (
         f"{copy}/jnd/val/blur: 2 pairs, where 4500 to 5000 are expected; the exact number is not known here."
     )
@@ -419,8 +410,8 @@ def test_verifying_bapps_remarks_on_an_odd_number_of_pairs(copy: Path, monkeypat
 
 def test_what_bapps_holds() -> None:
     """NUMERICS: 36,344 triplets in all; the two groups are disjoint and make up the third."""
-    assert sum(layout.TRIPLETS.values()) == 36344
-    assert {*layout.GROUPS["distortions"], *layout.GROUPS["real"]} == {*layout.GROUPS["all"]} == {*layout.TRIPLETS}
+    assert sum(folders.TRIPLETS.values()) == 36344
+    assert {*folders.GROUPS["distortions"], *folders.GROUPS["real"]} == {*folders.GROUPS["all"]} == {*folders.TRIPLETS}
 
 
 def test_writing_takes_a_new_folder_or_an_empty_one(small: Dataset, tmp_path: Path) -> None:
@@ -458,7 +449,6 @@ class Server:
         mishaps: what goes wrong with the next requests, in order: ``cut`` closes the connection after half of
             what was asked for, ``503`` is busy, ``ok`` is well.
         ranges: whether a part of a file can be asked for.
-        tag: the files' ETag.
         content_type: of files.
         redirects: from path to address.
         asked: each request's path and ``Range``.
@@ -467,7 +457,6 @@ class Server:
     files: dict[str, bytes] = field(default_factory=dict)
     mishaps: list[str] = field(default_factory=list)
     ranges: bool = True
-    tag: str = '"1"'
     content_type: str = "application/x-gzip"
     redirects: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
@@ -502,9 +491,9 @@ def server(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 self.send_file(state.files[self.path], asked, half=mishap == "cut")
 
         def send_file(self, data: bytes, asked: str | None, *, half: bool) -> None:
-            headers = {"ETag": state.tag, "Content-Type": state.content_type}
+            headers = {"Content-Type": state.content_type, "Content-Encoding": "gzip"}  # as odd servers have it
             status, body = 200, data
-            if asked and state.ranges and self.headers["If-Range"] == state.tag:
+            if asked and state.ranges:
                 first = int(asked.removeprefix("bytes=").removesuffix("-"))
                 if first >= len(data):
                     self.answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
@@ -549,7 +538,10 @@ def place(written: Path, tmp_path: Path) -> Path:
 
 
 def fetch(server: Server, place: Path) -> dict[str, str]:
-    return fetching.fetch(place, base=server.base, pause=0)
+    """Fetch, and find nothing wrong."""
+    fetched = fetching.fetch(place, base=server.base, pause=0)
+    assert folders.verify(place).faults == []
+    return fetched
 
 
 def assert_not_fetched(server: Server, place: Path, *parts: str) -> None:
@@ -568,7 +560,7 @@ def assert_not_fetched(server: Server, place: Path, *parts: str) -> None:
 def test_fetching(server: Server, place: Path, small: Dataset) -> None:
     digests = {name[1:]: hashlib.sha256(data).hexdigest() for name, data in server.files.items()}
     assert fetch(server, place) == digests
-    assert folders.verify(place) == folders.Findings(name="synthetic", counts=small.counts, faults=(), remarks=())
+    assert folders.read(place).counts == small.counts
     assert sorted(path.name for path in place.iterdir()) == ["2afc", "SHA256SUMS", "dps-dataset.json", "jnd"]
     recorded = (place / "SHA256SUMS").read_text()
     assert recorded == "".join(f"{digest}  {name}\n" for name, digest in digests.items())  # as sha256sum has it
@@ -588,24 +580,27 @@ def test_an_archive_with_another_digest_than_the_recorded_one(server: Server, pl
     assert_not_fetched(server, place, "SHA-256 ", f".. but {'0' * 12}.. stands in {place}/SHA256SUMS.")
 
 
+def whole_chunks(size: int) -> int:
+    return size // fetching.CHUNK * fetching.CHUNK
+
+
 def test_a_download_that_is_cut_is_resumed(server: Server, place: Path) -> None:
     server.mishaps = ["cut", "503", "cut"]
     fetch(server, place)
     whole = len(server.files["/twoafc_val.tar.gz"])
-    half = whole // 2
-    three_quarters = half + (whole - half) // 2
+    half = whole_chunks(whole // 2)
+    three_quarters = half + whole_chunks((whole - half) // 2)
     assert [asked for path, asked in server.asked if path == "/twoafc_val.tar.gz"] == [
         None,
         f"bytes={half}-",
         f"bytes={half}-",
         f"bytes={three_quarters}-",
     ]
-    assert folders.verify(place).faults == ()
 
 
 def test_a_download_is_resumed_in_the_next_run(server: Server, place: Path) -> None:
     server.mishaps = ["cut", *["503"] * fetching.TRIES]
-    half = len(server.files["/twoafc_val.tar.gz"]) // 2
+    half = whole_chunks(len(server.files["/twoafc_val.tar.gz"]) // 2)
     assert_not_fetched(
         server,
         place,
@@ -615,26 +610,23 @@ def test_a_download_is_resumed_in_the_next_run(server: Server, place: Path) -> N
     server.asked.clear()
     fetch(server, place)
     assert server.asked[0] == ("/twoafc_val.tar.gz", f"bytes={half}-")
-    assert folders.verify(place).faults == ()
 
 
-def test_a_download_that_was_killed_at_its_end_is_used(server: Server, place: Path) -> None:
+def test_a_download_that_was_killed_at_its_end_begins_again(server: Server, place: Path) -> None:
     (place / ".dps-fetch").mkdir()
-    part = place / ".dps-fetch/twoafc_val.tar.gz.part"
-    part_size = part.write_bytes(server.files["/twoafc_val.tar.gz"])
-    part.with_name(part.name + ".same").write_text('"1"')
+    size = (place / ".dps-fetch/twoafc_val.tar.gz.part").write_bytes(server.files["/twoafc_val.tar.gz"])
     fetch(server, place)
-    assert server.asked == [("/twoafc_val.tar.gz", f"bytes={part_size}-"), ("/jnd.tar.gz", None)]
-    assert folders.verify(place).faults == ()
+    assert server.asked[:2] == [("/twoafc_val.tar.gz", f"bytes={size}-"), ("/twoafc_val.tar.gz", None)]
 
 
-def test_a_file_that_changed_in_the_meantime_is_fetched_anew(server: Server, place: Path) -> None:
+def test_a_file_that_changed_in_the_meantime_is_removed_and_fetched_by_the_next_run(
+    server: Server, place: Path
+) -> None:
     server.mishaps = ["cut", *["503"] * fetching.TRIES]
     assert_not_fetched(server, place)
-    server.tag = '"2"'  # and gzip wrote other bytes
     server.files["/twoafc_val.tar.gz"] = gzip.compress(gzip.decompress(server.files["/twoafc_val.tar.gz"]), 9)
+    assert_not_fetched(server, place, "not what it should be, so it was removed: a damaged archive (")
     fetch(server, place)
-    assert folders.verify(place).faults == ()
 
 
 def test_a_server_that_only_ever_sends_half_is_given_up(server: Server, place: Path) -> None:
@@ -662,30 +654,25 @@ def test_a_redirect_is_followed(server: Server, place: Path) -> None:
     server.files["/moved.tar.gz"] = server.files.pop("/twoafc_val.tar.gz")
     server.redirects = {"/twoafc_val.tar.gz": "/moved.tar.gz"}
     fetch(server, place)
-    assert folders.verify(place).faults == ()
 
 
-def test_a_redirect_to_itself_is_not_followed_for_ever(server: Server, place: Path) -> None:
-    server.redirects = {"/twoafc_val.tar.gz": "/twoafc_val.tar.gz"}
-    assert_not_fetched(
-        server, place, "/twoafc_val.tar.gz: a redirect that is not followed (TooManyRedirects: Exceeded 5 redirects.)."
-    )
-
-
-def test_a_redirect_away_from_http_is_not_followed(server: Server, place: Path) -> None:
-    server.redirects = {"/twoafc_val.tar.gz": "file:///etc/passwd"}
-    assert_not_fetched(server, place, "/twoafc_val.tar.gz: a redirect that is not followed (InvalidSchema: ")
+@pytest.mark.parametrize(
+    ("address", "reason"), [("/twoafc_val.tar.gz", "TooManyRedirects: "), ("file:///etc/passwd", "InvalidSchema: ")]
+)
+def test_a_redirect_that_is_not_followed(server: Server, place: Path, address: str, reason: str) -> None:
+    server.redirects = {"/twoafc_val.tar.gz": address}
+    assert_not_fetched(server, place, f"/twoafc_val.tar.gz: a redirect that is not followed ({reason}")
 
 
 def test_a_redirect_away_from_https_is_not_followed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def redirected(_session: Any, url: str, **_: Any) -> requests.Response:
-        assert url.startswith("https://")
+    def redirected(_adapter: object, request: requests.PreparedRequest, **_: Any) -> requests.Response:
         response = requests.Response()
-        response.status_code, response.url, response.raw = 200, "http://example.org/x", io.BytesIO()
+        response.status_code, response.request, response.raw = 302, request, io.BytesIO()
+        response.headers["Location"] = "http://example.org/x"
         return response
 
-    monkeypatch.setattr(requests.Session, "get", redirected)
-    with pytest.raises(BappsError, match=r"redirects to http://example\.org/x, which is not encrypted; not followed"):
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", redirected)
+    with pytest.raises(BappsError, match=r"not followed \(InvalidSchema: .*'http://example\.org/x'\)\.$"):
         fetching.fetch(place, pause=0)
 
 
@@ -722,24 +709,23 @@ def of_type(kind: bytes) -> Callable[[tarfile.TarInfo], None]:
 
 
 EVIL = {
-    "above, from within": (named("val/../../evil"), "a member leads out of the folder (OutsideDestinationError"),
-    "symbolic link": (of_type(tarfile.SYMTYPE), "member 'val/noise/ref/odd' is a link or device"),
-    "hard link": (of_type(tarfile.LNKTYPE), "member 'val/noise/ref/odd' is a link or device"),
-    "device": (of_type(tarfile.CHRTYPE), "member 'val/noise/ref/odd' is a link or device"),
-    "pipe": (of_type(tarfile.FIFOTYPE), "member 'val/noise/ref/odd' is a link or device"),
+    "above": named("../../evil"),
+    "above, from within": named("val/../../../evil"),
+    "symbolic link": of_type(tarfile.SYMTYPE),
+    "hard link": of_type(tarfile.LNKTYPE),
+    "device": of_type(tarfile.CHRTYPE),
+    "pipe": of_type(tarfile.FIFOTYPE),
 }
 
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_an_archive_that_wants_out_is_refused(server: Server, place: Path, written: Path, evil: str) -> None:
-    change, says = EVIL[evil]
-
     def fill(tar: tarfile.TarFile) -> None:
         tar.add(written / "2afc/val", "val")
-        with_member(change)(tar)
+        with_member(EVIL[evil])(tar)
 
     server.files["/twoafc_val.tar.gz"] = packed(fill)
-    assert_not_fetched(server, place, "/twoafc_val.tar.gz: not what it should be, so it was removed: ", says)
+    assert_not_fetched(server, place, "not what it should be, so it was removed: a member that must not be unpacked (")
     assert sorted(path.name for path in place.iterdir()) == [".dps-fetch", "dps-dataset.json"]
     assert sorted(path.name for path in (place / ".dps-fetch").iterdir()) == ["lock"]
     assert not list(place.parent.glob("*evil*"))
@@ -747,7 +733,7 @@ def test_an_archive_that_wants_out_is_refused(server: Server, place: Path, writt
 
 def test_members_beside_the_wanted_ones_are_left_out(server: Server, place: Path, written: Path) -> None:
     def fill(tar: tarfile.TarFile) -> None:
-        for name in ("README", "../evil", "/dps-evil"):
+        for name in ("README", "/dps-evil"):
             with_member(named(name))(tar)
         with_member(named("train/noise/ref/0.png"))(tar)
         tar.add(written / "2afc/val", "./val")
@@ -755,13 +741,7 @@ def test_members_beside_the_wanted_ones_are_left_out(server: Server, place: Path
     server.files["/twoafc_val.tar.gz"] = packed(fill)
     fetch(server, place)
     assert sorted(path.name for path in (place / "2afc").iterdir()) == ["val"]
-    assert not list(place.parent.glob("*evil*"))
     assert not Path("/dps-evil").exists()
-
-
-def test_an_archive_that_unpacks_to_too_much(server: Server, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "UNPACKED_LIMIT", 1000)
-    assert_not_fetched(server, place, "holds more than 1,000 bytes; not unpacked")
 
 
 def flipped(data: bytes) -> bytes:
@@ -778,7 +758,6 @@ def test_a_damaged_archive_is_removed_and_fetched_anew(
     assert_not_fetched(server, place, "not what it should be, so it was removed: a damaged archive (")
     server.files["/twoafc_val.tar.gz"] = good
     fetch(server, place)
-    assert folders.verify(place).faults == ()
 
 
 def test_an_archive_that_lacks_something(server: Server, place: Path, copy: Path) -> None:
@@ -816,10 +795,9 @@ def test_a_full_disk_while_downloading(server: Server, place: Path, monkeypatch:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device", "archive")
 
-    monkeypatch.setattr(fetching, "_save", full)
+    monkeypatch.setattr(requests.Response, "iter_content", full)
     assert_not_fetched(server, place, "archive: cannot be written (No space left on device)")
 
 
 def test_every_kind_has_a_layout() -> None:
-    assert {kind: len(roles) - 1 for kind, roles in layout.IMAGES.items()} == dict(dataset.KINDS)
-    assert layout.JUDGMENTS.keys() == dataset.KINDS.keys()
+    assert {kind: len(roles) - 2 for kind, roles in shard_files.ROLES.items()} == KINDS

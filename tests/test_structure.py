@@ -96,7 +96,7 @@ DOORS = {
         "dps.scenes.parameters",
         "dps.scenes.composition",
         "dps.distortions",
-        "dps.bapps.layout",
+        "dps.bapps.folders",
     },
     "torchvision": {"dps.networks", "dps.weights"},
     "jinja2": {"dps.report.page"},

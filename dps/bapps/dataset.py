@@ -1,11 +1,11 @@
 """Triplets and pairs with judgments, in shards that are read when they are needed.
 
-Nothing here knows where they come from. A data set can be handed to a `torch.utils.data.DataLoader` as it is
-(``batch_size=None``): all of it can be pickled, and worker processes then read and resize the images.
+Nothing here knows where they come from.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,13 +96,6 @@ class Dataset:
     groups: Mapping[str, tuple[str, ...]]
     judges: str = "judges"
 
-    def __len__(self) -> int:
-        return len(self.shards)
-
-    def __getitem__(self, number: int) -> Content:
-        """Read one shard."""
-        return self.shards[number].read()
-
     def subsets(self, kind: str) -> dict[str, tuple[Shard, ...]]:
         """Return the shards of each subset of one kind, in order, without perturbed ones."""
         subsets: dict[str, tuple[Shard, ...]] = {}
@@ -120,22 +113,34 @@ class Dataset:
         }
 
 
-def spans(count: int) -> list[range]:
-    """Split the numbers from 0 to `count` into shards; all but the last are full."""
-    return [range(first, min(first + SHARD_SIZE, count)) for first in range(0, count, SHARD_SIZE)]
+def shards_of(
+    kind: str, subset: str, count: int, look: Callable[[range], Labels], read: Callable[[range], Content]
+) -> Iterator[Shard]:
+    """Split a subset into shards; all but the last are full.
+
+    Args:
+        kind, subset: of the shards.
+        count: the number of triplets or pairs.
+        look, read: return what a `Shard` does, from the numbers of its triplets or pairs.
+    """
+    for number, first in enumerate(range(0, count, SHARD_SIZE)):
+        span = range(first, min(first + SHARD_SIZE, count))
+        yield Shard(
+            kind=kind,
+            subset=subset,
+            number=number,
+            count=len(span),
+            look=functools.partial(look, span),
+            read=functools.partial(read, span),
+        )
 
 
-class Digest:
-    """SHA-256 over parts, each with its length, so that no two lists of parts have the same digest."""
+def new_digest(kind: str) -> "hashlib._Hash":
+    """Begin the digest of a shard's content, SHA-256."""
+    return hashlib.sha256(f"dps shard 1 {kind}".encode())
 
-    def __init__(self, kind: str) -> None:
-        self._total = hashlib.sha256(f"dps shard 1 {kind}".encode())
 
-    def add(self, part: bytes) -> None:
-        """Add one more part."""
-        self._total.update(len(part).to_bytes(8, "little"))
-        self._total.update(part)
-
-    def hexadecimal(self) -> str:
-        """Return the digest of all parts so far."""
-        return self._total.hexdigest()
+def add_part(digest: "hashlib._Hash", part: bytes) -> None:
+    """Add a part with its length, so that no two lists of parts have the same digest."""
+    digest.update(len(part).to_bytes(8, "little"))
+    digest.update(part)

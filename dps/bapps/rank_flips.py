@@ -5,7 +5,7 @@ A metric whose answer changes flips the rank of the two images (Ghildyal and Liu
 
 import functools
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,45 +16,34 @@ DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Right, down, left, up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Perturbation:
-    """A shift or a rotation of the compared images; the other of the two is 0.
+def shift(images: NDArray[np.uint8], number: int, *, pixels: int) -> NDArray[np.uint8]:
+    """Shift one triplet's compared images; what enters at an edge repeats the outermost pixel.
 
-    Attributes:
-        pixels: the length of the shift; its direction changes from triplet to triplet, see `DIRECTIONS`.
-        degrees: the angle of the rotation, clockwise and counter-clockwise in turn.
+    Args:
+        images: ``(compared, height, width, 3)``.
+        number: the triplet's place in its shard; the direction changes from one to the next, see `DIRECTIONS`.
+        pixels: the length of the shift.
     """
+    right, down = DIRECTIONS[number % 4]
+    rows, columns = (
+        np.clip(np.arange(length) - pixels * steps, 0, length - 1)
+        for length, steps in zip(images.shape[1:3], (down, right), strict=True)
+    )
+    return images[:, rows[:, None], columns]
 
-    pixels: int = 0
-    degrees: float = 0.0
 
-    def __str__(self) -> str:
-        return f"{self.pixels}px" if self.pixels else f"{self.degrees:g}deg"
+def rotate(images: NDArray[np.uint8], number: int, *, degrees: float) -> NDArray[np.uint8]:
+    """Rotate images as `shift` shifts them, clockwise and counter-clockwise in turn."""
+    from scipy import ndimage
 
-    def __call__(self, images: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
-        """Shift or rotate one triplet's images; what enters at an edge repeats the outermost pixel.
-
-        Args:
-            images: ``(compared, height, width, 3)``.
-            number: the triplet's place in its shard.
-        """
-        if self.pixels:
-            right, down = DIRECTIONS[number % 4]
-            rows, columns = (
-                np.clip(np.arange(length) - self.pixels * steps, 0, length - 1)
-                for length, steps in zip(images.shape[1:3], (down, right), strict=True)
-            )
-            return images[:, rows[:, None], columns]
-        from scipy import ndimage
-
-        angle = self.degrees if number % 2 else -self.degrees
-        rotated: NDArray[np.uint8] = ndimage.rotate(images, angle, axes=(1, 2), reshape=False, order=1, mode="nearest")
-        return rotated
+    angle = degrees if number % 2 else -degrees
+    rotated: NDArray[np.uint8] = ndimage.rotate(images, angle, axes=(1, 2), reshape=False, order=1, mode="nearest")
+    return rotated
 
 
 PERTURBATIONS = {
-    str(perturbation): perturbation
-    for perturbation in (*(Perturbation(pixels=n) for n in (1, 2, 3)), *(Perturbation(degrees=n) for n in (1, 2, 3)))
+    **{f"{n}px": functools.partial(shift, pixels=n) for n in (1, 2, 3)},
+    **{f"{n}deg": functools.partial(rotate, degrees=n) for n in (1, 2, 3)},
 }
 """Those of ST-LPIPS, by name."""
 

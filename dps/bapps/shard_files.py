@@ -3,7 +3,7 @@
 import functools
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,55 +11,61 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from dps.bapps.dataset import KINDS, SIZE, Content, Digest, Labels
-from dps.bapps.layout import roles_of
+from dps.bapps.dataset import KINDS, SIZE, Content, Labels, add_part, new_digest
 from dps.errors import BappsError, one_line
+
+ROLES: Mapping[str, Mapping[str, str]] = {
+    "2afc": {"ref": ".png", "p0": ".png", "p1": ".png", "judge": ".npy"},
+    "jnd": {"p0": ".png", "p1": ".png", "same": ".npy"},
+}
+"""The folders of each kind of task, with the ending of their files' names: original, compared images, judgments."""
 
 PREPROCESSING = f"RGB, Pillow {PIL.__version__} bilinear to {SIZE} x {SIZE}"
 """What is done to each image file, so that distances depend on it."""
 
 
-def look(root: Path, kind: str, names: Sequence[str]) -> Labels:
+def look(root: Path, kind: str, names: Sequence[str], span: range) -> Labels:
     """Return judgments and digest of some triplets or pairs; no image is decoded.
 
     Args:
         root: the folder of their subset.
         kind: one of `dataset.KINDS`.
-        names: of their files, without suffix.
+        names: of the subset's files, without suffix.
+        span: the places of these triplets or pairs among the names.
 
     Raises:
         BappsError: a file cannot be read, or a judgment is not one number in [0, 1].
     """
-    digest, judgments = Digest(kind), []
-    with _strict_decoders():
-        for files in _files(root, kind, names):
-            for _, data in files:
-                digest.add(data)
-            path, data = files[-1]
-            judgments.append(_judgment(data, path))
-    return Labels(judgments=np.array(judgments), digest=digest.hexadecimal())
+    return _read(root, kind, names, span, None)
 
 
-def read(root: Path, kind: str, names: Sequence[str]) -> Content:
+def read(root: Path, kind: str, names: Sequence[str], span: range) -> Content:
     """Return images, judgments and digest of some triplets or pairs, from the same bytes.
 
     Args:
-        root, kind, names: as for `look`.
+        root, kind, names, span: as for `look`.
 
     Raises:
         BappsError: as for `look`; or an image cannot be decoded, or is not square.
     """
-    digest, judgments = Digest(kind), []
-    images = np.empty((len(names), 1 + KINDS[kind], SIZE, SIZE, 3), dtype=np.uint8)
+    images = np.empty((len(span), 1 + KINDS[kind], SIZE, SIZE, 3), dtype=np.uint8)
+    return Content(images=images, labels=_read(root, kind, names, span, images))
+
+
+def _read(root: Path, kind: str, names: Sequence[str], span: range, images: NDArray[np.uint8] | None) -> Labels:
+    """Read files, and decode images into an array if there is one."""
+    digest, judgments = new_digest(kind), []
     with _strict_decoders():
-        for row, files in zip(images, _files(root, kind, names), strict=True):
-            for _, data in files:
-                digest.add(data)
-            *image_files, (path, data) = files
-            judgments.append(_judgment(data, path))
-            for place, (image_path, image) in zip(row, image_files, strict=True):
-                place[:] = _image(image, image_path)
-    return Content(images=images, labels=Labels(judgments=np.array(judgments), digest=digest.hexadecimal()))
+        for row, name in enumerate(names[span.start : span.stop]):
+            for place, (role, suffix) in enumerate(ROLES[kind].items()):
+                path = root / role / (name + suffix)
+                data = _bytes_of(path)
+                add_part(digest, data)
+                if suffix == ".npy":
+                    judgments.append(_judgment(data, path))
+                elif images is not None:
+                    images[row, place] = _image(data, path)
+    return Labels(judgments=np.array(judgments), digest=digest.hexdigest())
 
 
 def check(path: Path) -> None:
@@ -70,14 +76,6 @@ def check(path: Path) -> None:
     """
     with _strict_decoders():
         (_image if path.suffix == ".png" else _judgment)(_bytes_of(path), path)
-
-
-def _files(root: Path, kind: str, names: Sequence[str]) -> Iterator[list[tuple[Path, bytes]]]:
-    """Yield each triplet's or pair's files with their bytes; the judgment is the last."""
-    folders = [(root / role, suffix) for role, suffix in roles_of(kind).items()]
-    for name in names:
-        paths = [folder / (name + suffix) for folder, suffix in folders]
-        yield [(path, _bytes_of(path)) for path in paths]
 
 
 def _bytes_of(path: Path) -> bytes:

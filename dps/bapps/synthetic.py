@@ -14,7 +14,7 @@ import PIL.Image
 import PIL.ImageFilter
 from numpy.typing import NDArray
 
-from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Digest, Labels, Shard, spans
+from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Labels, Shard, add_part, new_digest, shards_of
 from dps.images import Pixels
 from dps.scenes.composition import patch
 from dps.scenes.contents import CONTENTS
@@ -92,19 +92,10 @@ def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
         logistic in the strength less `NOTICEABLE`.
     """
     subsets = [("2afc", family, triplets) for family in FAMILIES] + [("jnd", family, pairs) for family in PAIRED]
-    shards = []
+    shards: list[Shard] = []
     for kind, family, count in subsets:
-        for number, span in enumerate(spans(count)):
-            shards.append(
-                Shard(
-                    kind=kind,
-                    subset=family,
-                    number=number,
-                    count=len(span),
-                    look=functools.partial(_look, kind, family, span, seed),
-                    read=functools.partial(_draw, kind, family, span, seed),
-                )
-            )
+        what = seed, kind, family
+        shards += shards_of(kind, family, count, functools.partial(_look, *what), functools.partial(_draw, *what))
     return Dataset(name=NAME, about=ABOUT, shards=tuple(shards), groups={"all": tuple(FAMILIES)})
 
 
@@ -129,15 +120,15 @@ def judged(kind: str, compared: tuple[float, ...], rng: Rng) -> float:
     return sum(rng.bernoulli(likely) for _ in range(JUDGES[kind])) / JUDGES[kind]
 
 
-def _look(kind: str, family: str, span: range, seed: int) -> Labels:
-    return _draw(kind, family, span, seed).labels
+def _look(seed: int, kind: str, family: str, span: range) -> Labels:
+    return _draw(seed, kind, family, span).labels
 
 
 @functools.lru_cache(maxsize=8)
-def _draw(kind: str, family: str, span: range, seed: int) -> Content:
+def _draw(seed: int, kind: str, family: str, span: range) -> Content:
     """Draw one shard; the last few are kept, since they are first looked at and then read."""
     images = np.empty((len(span), 1 + KINDS[kind], SIZE, SIZE, 3), dtype=np.uint8)
-    judgments, digest = np.empty(len(span)), Digest(kind)
+    judgments, digest = np.empty(len(span)), new_digest(kind)
     for row, number in enumerate(span):
         compared = strengths(kind, family, number, seed)
         images[row, 0] = original = _original(number, seed)
@@ -145,11 +136,11 @@ def _draw(kind: str, family: str, span: range, seed: int) -> Content:
             how = Rng(seed, NAME, kind, family, number, "how")
             images[row, place] = FAMILIES[family](original, strength, how) if strength else original
         judgments[row] = judged(kind, compared, Rng(seed, NAME, kind, family, number, "judges"))
-        digest.add(images[row].tobytes())
-        digest.add(judgments[row].tobytes())
+        add_part(digest, images[row].tobytes())
+        add_part(digest, judgments[row].tobytes())
     for array in (images, judgments):
         array.setflags(write=False)
-    return Content(images=images, labels=Labels(judgments=judgments, digest=digest.hexadecimal()))
+    return Content(images=images, labels=Labels(judgments=judgments, digest=digest.hexdigest()))
 
 
 @functools.lru_cache(maxsize=512)

@@ -39,16 +39,15 @@ def verify(folder: Path) -> None:
     """Count triplets and pairs, open every image, check every judgment, and name each file that is wrong."""
     from dps.bapps import folders
 
-    findings = folders.verify(folder)
-    if any(findings.counts.values()):
-        click.echo(f"{folder}: {findings.name}")
-    for kind, subsets in findings.counts.items():
-        for subset, count in subsets.items():
-            click.echo(f"  {kind}/{subset}: {count}")
-    for line in (*findings.remarks, *findings.faults):
+    index = folders.verify(folder)
+    if index.subsets:
+        click.echo(f"{folder}: {index.description.name}")
+    for subset, count in index.counts.items():
+        click.echo(f"  {subset}: {count}")
+    for line in (*index.remarks, *index.faults):
         click.echo(line)
-    if findings.faults:
-        raise Refused(f"{folder}: {len(findings.faults)} fault{'s' if len(findings.faults) > 1 else ''}.")
+    if index.faults:
+        raise Refused(f"{folder}: {len(index.faults)} fault{'s' if len(index.faults) > 1 else ''}.")
 
 
 @bapps.command()

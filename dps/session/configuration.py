@@ -158,7 +158,7 @@ class RunConfiguration:
     ) -> DatasetDistances:
         """Return the distances of the data set by some of the variants; see `agreement.DatasetDistances`."""
         assert self.dataset is not None
-        return DatasetDistances(self.dataset, variants, engine, self.store, self.key_of, shown=shown)
+        return DatasetDistances(variants, engine, self.store, self.key_of, shown=shown)
 
     def key_of(self, variant: Variant) -> str:
         """Return the key of a variant's distances, see `store.key_of`."""

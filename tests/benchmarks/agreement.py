@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -31,8 +31,8 @@ import torch
 from numpy.typing import NDArray
 
 from dps import agreement, metrics, networks, store
-from dps.bapps import folders, layout, synthetic
-from dps.bapps.dataset import Content, Dataset, Digest, Labels, Shard, spans
+from dps.bapps import folders, synthetic
+from dps.bapps.dataset import Content, Dataset, Labels, Shard, shards_of
 from dps.images import as_batch
 from dps.measurement import Engine
 from dps.metrics import Variant
@@ -144,9 +144,8 @@ def reading(network: str, engine: Engine, rounds: int, *, brief: bool) -> None:
                 engine.measure_stack(content.images, chosen)
 
         def both() -> None:
-            agreement.DatasetDistances(dataset, chosen, lambda _: engine, shown=False).measure(
-                dataset.shards, network, ""
-            )
+            distances = agreement.DatasetDistances(chosen, lambda _: engine, shown=False)
+            distances.measure(dataset.shards, network, "")
 
         alone = take_turns(rounds, read, measure, both)
     images = 3 * sum(shard.count for shard in dataset.shards)
@@ -205,11 +204,11 @@ def lpips(rounds: int, *, brief: bool) -> None:
 
 def resume(_rounds: int, *, brief: bool) -> None:
     """Scores of all of BAPPS's triplets, by ten variants, out of a store."""
-    counts = {subset: 300 if brief else count for subset, count in layout.TRIPLETS.items()}
+    counts = {subset: 300 if brief else count for subset, count in folders.TRIPLETS.items()}
     dataset = Dataset(
         name="stand-in",
         about="numbers alone",
-        shards=tuple(labels_alone(subset, span, i) for subset, n in counts.items() for i, span in enumerate(spans(n))),
+        shards=tuple(shard for subset, n in counts.items() for shard in labels_alone(subset, n)),
         groups={},
     )
     chosen = deep_variants("alexnet")
@@ -221,7 +220,7 @@ def resume(_rounds: int, *, brief: bool) -> None:
             for variant in chosen:
                 store.keep(folder, keys[variant], shard.look().digest, generator.random((shard.count, 2)))
         start = time.process_time()
-        distances = agreement.DatasetDistances(dataset, chosen, no_network, folder, key_of)
+        distances = agreement.DatasetDistances(chosen, no_network, folder, key_of)
         for subset in agreement.subsets_of(dataset):
             for variant in chosen:
                 agreement.score(subset, *distances.of(subset, variant))
@@ -243,12 +242,11 @@ def resume(_rounds: int, *, brief: bool) -> None:
     click.echo(f"  reading and hashing files of 64 x 64: {1000 * each:.2f} ms a triplet, {each * total:.0f} s for all")
 
 
-def labels_alone(subset: str, span: range, number: int) -> Shard:
-    """A shard without images."""
-    digest = Digest("2afc")
-    digest.add(f"{subset} {span}".encode())
-    labels = Labels(judgments=judgments(span), digest=digest.hexadecimal())
-    return Shard(kind="2afc", subset=subset, number=number, count=len(span), look=lambda: labels, read=nothing)
+def labels_alone(subset: str, count: int) -> Iterator[Shard]:
+    """Shards without images."""
+    return shards_of(
+        "2afc", subset, count, lambda span: Labels(judgments=judgments(span), digest=f"{subset} {span}"), nothing
+    )
 
 
 def key_of(variant: Variant) -> str:
@@ -261,7 +259,7 @@ def no_network(name: str | None) -> Engine:
     raise AssertionError(f"{name} was loaded")
 
 
-def nothing() -> Content:
+def nothing(_span: range) -> Content:
     """Whatever reads images here is wrong."""
     raise AssertionError("images were read")
 
@@ -297,23 +295,8 @@ def peak_of(count: int) -> int:
 
 def copies(count: int) -> Dataset:
     """So many triplets with images of few, and judgments of their own, so that no two shards are one."""
-    shards = tuple(
-        Shard(
-            kind="2afc",
-            subset="copies",
-            number=number,
-            count=len(span),
-            look=nothing_to_look_at,
-            read=functools.partial(copied, span),
-        )
-        for number, span in enumerate(spans(count))
-    )
+    shards = tuple(shards_of("2afc", "copies", count, lambda span: copied(span).labels, copied))
     return Dataset(name="copies", about="drawn, repeated", shards=shards, groups={"all": ("copies",)})
-
-
-def nothing_to_look_at() -> Labels:
-    """Only what was written is looked at."""
-    raise AssertionError("not written yet")
 
 
 def copied(span: range) -> Content:
