@@ -158,20 +158,21 @@ class DatasetDistances:
             DpsError: a metric broke, images cannot be read, or the store cannot be written.
         """
         self.measure(subset.shards, variant.network, str(subset))
-        distances = []
-        for shard in subset.shards:
-            if isinstance(known := self._known[shard, variant], DpsError):
-                raise known
-            distances.append(known)
+        distances = [self._known_distances(shard, variant) for shard in subset.shards]
         judgments = [self._labels[shard].judgments for shard in subset.shards]
         return np.concatenate(judgments), np.concatenate(distances)
+
+    def _known_distances(self, shard: Shard, variant: Variant) -> Array:
+        if isinstance(known := self._known[shard, variant], DpsError):
+            raise known
+        return known
 
     def check(self, shards: Sequence[Shard], network: str | None) -> None:
         """Raise the first error that stands for distances of a network's variants, if there is one."""
         for shard in shards:
             for variant in self._variants:
-                if variant.network == network and isinstance(known := self._known[shard, variant], DpsError):
-                    raise known
+                if variant.network == network:
+                    self._known_distances(shard, variant)
 
     def measure(self, shards: Sequence[Shard], network: str | None, title: str) -> int:
         """Measure what is not known yet, all variants of one network at once.
@@ -221,38 +222,31 @@ class DatasetDistances:
         self._labels[shard] = content.labels
         for variant, distances in self._engine(variants[0].network).measure_stack(content.images, variants).items():
             self._known[shard, variant] = distances
-            if self._folder is not None and not isinstance(distances, DpsError) and self._is_keyed(variant):
-                store.keep(self._folder, self._keys[variant] or "", content.labels.digest, distances)
+            if self._folder is None or isinstance(distances, DpsError):
+                continue
+            if (key := self._key(variant, measured=True)) is not None:
+                store.keep(self._folder, key, content.labels.digest, distances)
 
-    def _key(self, variant: Variant) -> str | None:
-        """Return a variant's key after a first call, at which many metrics load what they need; None without one."""
-        if variant not in self._keys:
-            try:
-                if not store.is_fixed(variant.metric):
-                    _rehearse(variant.metric)
-                assert self._key_of is not None
-                self._keys[variant] = self._key_of(variant)
-            except NoFingerprintError as error:
-                self._forget(variant, str(error))
-        return self._keys[variant]
+    def _key(self, variant: Variant, *, measured: bool = False) -> str | None:
+        """Return a variant's key; None where it cannot be kept.
 
-    def _is_keyed(self, variant: Variant) -> bool:
-        """Return whether a variant has a key, and that after measuring still the same one."""
-        if self._keys.get(variant) is None or store.is_fixed(variant.metric):
-            return self._keys.get(variant) is not None
+        A metric is called once before, since many load what they need at their first call; once it has measured, it
+        must have the same key again.
+        """
+        assert self._key_of is not None
+        fixed = store.is_fixed(variant.metric)
         try:
-            assert self._key_of is not None
-            if self._key_of(variant) == self._keys[variant]:
-                return True
-            self._forget(variant, "its state changes while it measures")
+            if variant not in self._keys:
+                if not fixed:
+                    _rehearse(variant.metric)
+                self._keys[variant] = self._key_of(variant)
+            elif measured and not fixed and (key := self._keys[variant]) and key != self._key_of(variant):
+                raise NoFingerprintError("its state changes while it measures")
         except NoFingerprintError as error:
-            self._forget(variant, str(error))
-        return False
-
-    def _forget(self, variant: Variant, reason: str) -> None:
-        self._keys[variant] = None
-        self.not_kept.setdefault(variant.metric.name, reason)
-        notes.add_text(store.not_kept(variant.metric.name, reason))
+            self._keys[variant] = None
+            self.not_kept.setdefault(variant.metric.name, str(error))
+            notes.add_text(store.not_kept(variant.metric.name, str(error)))
+        return self._keys[variant]
 
 
 def _rehearse(metric: AnyMetric) -> None:
