@@ -397,8 +397,8 @@ def test_a_text_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
             "{",
             "not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); is it cut short?",
         ),
-        ('{"schema": 7}', "not a results.json of schema 2."),
-        ('{"schema": 1}', "of schema 1, which an older dps wrote; run again to get schema 2."),
+        ('{"schema": 1}', "not a results.json of schema 2; if an older dps wrote it, run again."),
+        ("[]", "not a results.json of schema 2; if an older dps wrote it, run again."),
     ],
 )
 def test_what_is_not_a_results_json_is_refused(tmp_path: Path, text: str | None, message: str) -> None:

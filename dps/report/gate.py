@@ -129,27 +129,17 @@ def as_text(outcome: Row, width: int, *, verbose: bool) -> list[str]:
 
 def _judge_measured(document: Document) -> GateOutcome:
     """Name what could not be measured, which fails under every gate; in short, once for each variant and error."""
-    errors = [
-        *(
-            (case_name(row), variant_key(row).label, describe(row))
-            for row in document["cases"]
-            if not was_measured(row)
-        ),
-        *(
-            (scores_table.score_name(row), variant_key(row).label, row["error"])
-            for row in document["scores"]
-            if row.get("error")
-        ),
-    ]
+    errors = [(case_name(row), row, describe(row)) for row in document["cases"] if not was_measured(row)]
+    errors += [(scores_table.score_name(row), row, row["error"]) for row in document["scores"] if row.get("error")]
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for name, label, error in errors:
-        groups[label, error].append(name)
+    for name, row, error in errors:
+        groups[variant_key(row).label, error].append(f"{name}-{variant_key(row).label}")
     texts = [
-        f"{names[0]}-{label}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {error}"
-        for (label, error), names in groups.items()
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {error}"
+        for (_, error), names in groups.items()
     ]
+    every = [f"{name}: {error}" for (_, error), names in groups.items() for name in names]
     check = _failure(f"{len(errors)} could not be measured:", texts)
-    every = [f"{name}-{label}: {error}" for name, label, error in errors]
     return replace(check, not_measured=len(errors), lines=[*check.summary[:1], *_indented(every)])
 
 

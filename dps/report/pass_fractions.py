@@ -114,12 +114,6 @@ def table(counts: PassCounts, title: str = "Pass fractions") -> Table:
     )
 
 
-def passed_in_full(counts: PassCounts) -> list[str]:
-    """Return the probes of which every variant passes all cases that it has, with none that could not be measured."""
-    short = {probe for (_, probe), count in counts.counts.items() if count.passed < count.cases + count.unmeasured}
-    return [probe for probe in counts.probes if probe not in short]
-
-
 def selected(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
     """Return the counts of some probes only.
 
@@ -141,23 +135,16 @@ def in_words(counts: PassCounts) -> list[str]:
     for variant in counts.variants:
         groups.setdefault((variant.metric, variant.normalization), []).append(variant)
     for (metric, normalization), variants in groups.items():
-        name = metric if normalization is None else f"{metric} ({normalization})"
-        measured = [probe for probe in counts.probes if any(counts.of(key, probe).cases for key in variants)]
-        failed = {probe: [key.network for key in variants if counts.of(key, probe).fails] for probe in measured}
-        parts = [_on(probe, networks, len(variants)) for probe, networks in failed.items() if networks]
+        parts = []
+        for probe in counts.probes:
+            failed = [str(key.network) for key in variants if counts.of(key, probe).fails]
+            place = "every network" if len(failed) == len(variants) > 1 else " and ".join(failed)
+            parts += [f"{probe} on {place}" if variants[0].network else probe] if failed else []
+        name = f"{metric} ({normalization})" if normalization else metric
+        of_metric = [counts.of(key, probe) for key in variants for probe in counts.probes]
         if parts:
             sentences.append(f"{name} fails {'; '.join(parts)}.")
-        elif measured:
-            whole = not any(counts.of(key, probe).unmeasured for key in variants for probe in counts.probes)
-            sentences.append(
-                f"{name} passes at least half of every probe{'' if whole else ' as far as it could be measured'}."
-            )
+        elif any(count.cases for count in of_metric):
+            broken = " as far as it could be measured" if any(count.unmeasured for count in of_metric) else ""
+            sentences.append(f"{name} passes at least half of every probe{broken}.")
     return sentences
-
-
-def _on(probe: str, networks: Sequence[str | None], variants: int) -> str:
-    if networks == [None]:
-        return probe
-    if len(networks) == variants > 1:
-        return f"{probe} on every network"
-    return f"{probe} on {' and '.join(str(network) for network in networks)}"

@@ -79,9 +79,7 @@ class Gathered:
 def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
     """Return the row of a variant's score, and that of those who judged the same.
 
-    Its columns are ``dataset``, ``kind`` (``2afc``, ``jnd``, ``rank_flips``), ``subset``, ``network``,
-    ``normalization``, ``metric``, ``score`` in [0, 1], ``standard_error`` and ``count`` of triplets or pairs; and
-    ``error`` where it could not be measured, with a score of null. Higher is better, of ``rank_flips`` lower.
+    Where it could not be measured, its score is null, and it has an ``error``.
     """
     names = {"dataset": dataset.name, "kind": subset.kind, "subset": subset.name}
     row = {**names, **variant.key._asdict(), **_estimate_columns(score.estimate)}
@@ -123,15 +121,7 @@ def _estimate_columns(estimate: Estimate | None) -> Row:
 
 
 def about_run(configuration: RunConfiguration, command: str, threads: int, *, interrupted: bool = False) -> Row:
-    """Return ``run`` of results.json: what the run was.
-
-    Its keys are versions (``dps``, ``python``, ``torch``, ``torchvision``, ``numpy``), ``machine``, ``device``,
-    ``threads``, ``seed``, ``command``, the options ``reduction``, ``gate``, ``baseline``, ``against`` and ``cases``
-    (null as declared); by probe its question (``probes``) and what grows its severity (``severity``), the digest of
-    the probe files (``probes_sha256``); ``dataset`` with ``name`` and ``about``, null where none was named; by network
-    its ``weights``, ``sha256`` and ``remark`` (``networks``); by name what a metric consists of, where a name does not
-    say it (``metrics``); ``interrupted``, only if it ended early; and ``gate_outcome``, see `gate`.
-    """
+    """Return ``run`` of results.json: what the run was, but for ``gate_outcome``; its keys are in docs/results.md."""
     dataset = configuration.dataset
     about: Row = {
         "dps": dps.__version__,
@@ -256,11 +246,8 @@ def read(path: Path) -> Row:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:
         raise UsageError(f"{path}: not JSON ({error}); is it cut short?") from None
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if schema == 1:
-        raise UsageError(f"{path}: of schema 1, which an older dps wrote; run again to get schema {SCHEMA}.")
-    if schema != SCHEMA:
-        raise UsageError(f"{path}: not a results.json of schema {SCHEMA}.")
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise UsageError(f"{path}: not a results.json of schema {SCHEMA}; if an older dps wrote it, run again.")
     return {"run": {}, "cases": [], "scores": [], "throughput": [], "invariants": [], "drawn": {}, **data}
 
 

@@ -22,9 +22,11 @@ def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool
     """
     outcome = document["run"].get("gate_outcome")
     sentences = findings.in_words(document, counts)
+    short = {probe for (_, probe), count in counts.counts.items() if count.passed < count.cases + count.unmeasured}
     whole = {
         probe: max(counts.of(variant, probe).cases for variant in counts.variants)
-        for probe in pass_fractions.passed_in_full(counts)
+        for probe in counts.probes
+        if probe not in short
     }
     if whole:
         probes = ", ".join(f"{probe} ({cases})" for probe, cases in whole.items())
