@@ -23,7 +23,6 @@ import codecs
 import json
 import shlex
 import sys
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -34,13 +33,10 @@ import pydantic
 
 from dps import files
 from dps.errors import UsageError
-from dps.rows import VariantKey, case_name, describe, finite, variant_key, was_measured
+from dps.rows import Row, VariantKey, case_name, describe, finite, variant_key, was_measured
 
 MARGIN_TOLERANCE = 0.01
 """A verdict that flips while its margin moves by no more than this is inconclusive: another machine may do as much."""
-
-Row: TypeAlias = Mapping[str, Any]
-"""A row of ``cases`` in results.json, or its ``run``."""
 
 Margin: TypeAlias = float | bool
 """The margin of a case, or whether it passed where the margin cannot say so."""
@@ -170,19 +166,10 @@ def _differences(baseline: Baseline, about: Row, networks: Mapping[str, str]) ->
 
 
 def missing(baseline: Baseline, rows: Iterable[Row]) -> list[str]:
-    """Return a line for each case, and each variant, of the baseline that a full run lacks in whole or in part."""
-    keys = {(case_name(row), variant_key(row)) for row in rows}
-    cases, variants = {case for case, _ in keys}, {variant for _, variant in keys}
-    lacking: dict[str, list[str]] = defaultdict(list)
-    for case, variant in sorted(baseline.margins.keys() - keys, key=lambda key: (key[0], key[1].label)):
-        if case in cases and variant in variants:
-            lacking[case].append(variant.label)
-        else:
-            lacking[variant.label if case in cases else case] = []
-    return [
-        f"{name}: in the baseline, but not measured{' with ' if labels else ''}{', '.join(labels)}"
-        for name, labels in lacking.items()
-    ]
+    """Return a line for each case and variant of the baseline that a full run lacks."""
+    lacking = baseline.margins.keys() - {(case_name(row), variant_key(row)) for row in rows}
+    names = sorted(f"{case}-{variant.label}" for case, variant in lacking)
+    return [f"{name}: in the baseline, but not measured" for name in names]
 
 
 def without_probes(baseline: Baseline, names: Iterable[str]) -> Baseline:

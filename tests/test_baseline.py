@@ -303,16 +303,13 @@ def grid(
     return [row(case=c, network=n, metric=m) for c in cases for n in networks for m in metrics]
 
 
-def test_what_is_missing_in_few_lines() -> None:
+def test_what_is_missing_by_name() -> None:
     pixel = row(case="a", **PIXEL)
     known = recorded(*grid(), pixel)
-    measured = [each for each in grid(cases="ab") if (each["network"], each["metric"]) != ("vgg16", "sort")]
-    assert baseline.missing(known, [*grid(), pixel]) == []
-    assert baseline.missing(known, measured[1:]) == [
-        "rotate/a: in the baseline, but not measured with alexnet-none-mean",
-        "pixel: in the baseline, but not measured",
-        "vgg16-none-sort: in the baseline, but not measured",
-        "rotate/c: in the baseline, but not measured",
+    assert baseline.missing(known, [*grid(), pixel, row(case="new")]) == []
+    assert baseline.missing(known, grid()[:-1]) == [
+        "rotate/a-pixel: in the baseline, but not measured",
+        "rotate/c-vgg16-none-sort: in the baseline, but not measured",
     ]
 
 

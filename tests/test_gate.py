@@ -252,7 +252,7 @@ def test_a_case_that_a_full_run_lacks_is_missing(strict: RunConfiguration) -> No
     assert outcome.holds is False
     assert outcome.summary == [
         "1 missing, though the baseline has them:",
-        "  tiny/gone: in the baseline, but not measured",
+        "  tiny/gone-pixel: in the baseline, but not measured",
         "against the baseline: 3 unchanged",
     ]
     for asked_for_less, broken_off in ((True, False), (False, True)):

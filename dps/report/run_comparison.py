@@ -29,8 +29,8 @@ def as_text(first: Document, second: Document, width: int) -> list[str]:
     for name, run in (("A", first), ("B", second)):
         if unmeasured := sum(not was_measured(row) for row in run["cases"]):
             lines.append(f"could not be measured in {name}: {unmeasured} of {len(run['cases'])} results")
-    changes = [*baseline.missing(known, second["cases"])]
-    changes += gate.judge_verdicts(known, second["cases"], requested=False, improved="in B").lines
+    changes = [*gate.judge_verdicts(known, second["cases"], requested=False, improved="in B").lines]
+    changes += baseline.missing(known, second["cases"])
     lines += ["", *changes[:MOST_CHANGES]]
     lines += [f"... and {len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
     shown = [part for line in lines for part in wrapped(line, width) or [""]]
