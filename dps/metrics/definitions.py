@@ -187,12 +187,11 @@ def metric_error(name: str, error: BaseException) -> MetricError:
     return kind(f"metric {name!r}: {error if isinstance(error, MetricError) else one_line(error)}")
 
 
-def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizations: Iterable[str]) -> list[Variant]:
+def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizations: Sequence[str]) -> list[Variant]:
     """Return every metric on every network with every normalization, network by network.
 
     Metrics without a network stand once, last.
     """
-    normalizations = list(normalizations)
     on_features = [
         Variant(metric=metric, network=network, normalization=normalization)
         for network in networks
