@@ -202,7 +202,7 @@ def examine(
     holds, reason, error, pair = min(
         reversed(outcomes), key=lambda o: (o[0] is not False, not o[2], not o[1], not o[0])
     )
-    tell_pair = holds is False or bool(error)
+    shown = holds is False or bool(error)
     if holds is None and not reason and not error:
         error = "no pair of images has a finite distance"
     row = {
@@ -211,10 +211,10 @@ def examine(
         "holds": holds,
         "reason": reason,
         "error": error,
-        "pair": pair.text if tell_pair else None,
+        "pair": pair.text if shown else None,
         "examples": len(outcomes),
     }
-    return row, pair if tell_pair else None
+    return row, pair if shown else None
 
 
 def _outcome(check: Check, subject: Subject, pair: ImagePair) -> tuple[bool | None, str, str]:

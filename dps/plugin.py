@@ -41,9 +41,6 @@ MOST_FAILURES = 3
 SUITES = locations.data("suites")
 
 
-# ----------------------------------------------------------------------------------------------- configuration
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Check everything that options, files and weights can tell, before anything is measured."""
     if not _suites_selected(config):
@@ -252,16 +249,13 @@ def scored(
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def look_up(subset: "Subset", variant: "Variant") -> "ScoreResult":
-        unwritable = ""
-        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-            try:
+        try:
+            with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
                 score = measurements.score(subset, variant)
-            except StoreError as error:
-                unwritable = str(error)
-        if unwritable:
+        except StoreError as error:
             record("broken_off", True)
-            request.session.shouldfail = unwritable  # not pytest.exit, which xdist takes for a crash of the worker
-            pytest.fail(unwritable, pytrace=False)
+            request.session.shouldfail = str(error)  # not pytest.exit, which xdist takes for a crash of the worker
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         assert configuration.dataset is not None
         record("scores", score_rows(configuration.dataset, subset, variant, score))
         if configuration.against is not None and score.triplets:

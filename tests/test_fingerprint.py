@@ -210,12 +210,10 @@ def test_a_metric_that_reads_its_weights_when_it_is_made_has_a_fingerprint(
 REFUSED = {
     "open": (body("float(open('x').read())"), "distance uses open"),
     "numpy.load": (body("float(np.load('x.npy'))"), "distance uses load"),
-    "torch.load": (body("torch.load('x.pth')"), "distance uses load"),
     "a function under another name": ("from torch import load as fetch" + body("fetch('x')"), "fetch uses torch.seria"),
     "a path": ("HERE = Path('.')" + body("len(HERE.name)"), "HERE is a pathlib.PosixPath, whose state cannot be seen"),
     "a file's text": (body("float(Path('x').read_text())"), "distance uses read_text"),
     "an open file": ("file = sys.__stderr__" + body("file.errors"), "file is a _io.TextIOWrapper"),
-    "JSON": (body("json.loads('1')"), "distance uses loads"),
     "the environment": (body("float(os.environ['X'])"), "distance uses environ"),
     "the environment by another name": ("from os import environ as E" + body("E['X']"), "E uses os"),
     "the working directory": ("from os import getcwd as where" + body("len(where())"), "where uses posix.getcwd"),
@@ -227,7 +225,6 @@ REFUSED = {
     "a state of random numbers": ("state = torch.Generator()" + body("state.device"), "state is a torch._C.Generator"),
     "a counter": ("count = itertools.count()" + body("next(count)"), "count is a itertools.count"),
     "a generator": ("steps = (i for i in range(9))" + body("next(steps)"), "steps is a builtins.generator"),
-    "an iterator": ("steps = iter([1, 2])" + body("next(steps)"), "steps is a builtins.list_iterator"),
     "a global that is assigned": (
         "calls = 0\ndef distance(a, b):\n    global calls\n    calls += 1\n    return (a - b).mean((1, 2, 3))\n",
         "distance assigns the global calls",

@@ -88,21 +88,14 @@ def test_dists_is_that_of_its_authors(monkeypatch: pytest.MonkeyPatch) -> None:
         assert image_metric("piq:dists")(a, b).tolist() == pytest.approx(model(a, b).tolist(), rel=1e-3)
 
 
-def test_a_similarity_is_taken_from_one() -> None:
+def test_a_similarity_is_taken_from_one_and_vif_is_asked_how_much_of_the_original_is_left() -> None:
     import piq
 
     a, b = pairs(64)
-    theirs = piq.ssim(a, b, data_range=1.0, reduction="none")
-    assert image_metric("piq:ssim")(a, b).tolist() == pytest.approx((1 - theirs.double()).tolist(), rel=1e-6)
-
-
-def test_vif_is_asked_how_much_of_the_original_is_left() -> None:
-    import piq
-
-    a, b = pairs(64)
-    theirs = piq.vif_p(b, a, data_range=1.0, reduction="none")  # (distorted, original)
-    assert image_metric("piq:vif")(a, b).tolist() == pytest.approx((1 - theirs.double()).tolist(), rel=1e-6)
-    assert image_metric("piq:vif")(b, a).tolist() != pytest.approx((1 - theirs.double()).tolist(), rel=1e-3)
+    for name, function in (("piq:ssim", piq.ssim), ("piq:vif", piq.vif_p)):
+        theirs = (1 - function(b, a, data_range=1.0, reduction="none").double()).tolist()  # (distorted, original)
+        assert image_metric(name)(a, b).tolist() == pytest.approx(theirs, rel=1e-6)
+    assert image_metric("piq:vif")(b, a).tolist() != pytest.approx(theirs, rel=1e-3)
 
 
 def test_shift_tolerant_lpips_is_that_of_its_package() -> None:

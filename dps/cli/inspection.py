@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, INTERRUPTED, PROBES, configured, load, main, select, variant
+from dps.cli.shared import CASES, INTERRUPTED, PATH, PROBES, configured, load, main, select, variant
 
 
 @main.command()
-@click.argument("original", type=click.Path(path_type=Path))
-@click.argument("others", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("original", type=PATH)
+@click.argument("others", type=PATH, nargs=-1, required=True)
 @variant
 @click.option("--per-layer", is_flag=True, help="Show each layer's contribution, too, and its share in percent.")
 def distance(original: Path, others: tuple[Path, ...], per_layer: bool, **options: str) -> None:
@@ -54,9 +54,7 @@ def _layer_numbers(text: str | None) -> list[int]:
 @click.option("--layers", metavar="L", help="The layers whose channels are shown, as in 2,4. Default: the largest two.")
 @PROBES
 @CASES
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder for explain.html and PNGs."
-)
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder for explain.html and PNGs.")
 def explain_(
     what: tuple[str, ...], layers: str | None, probes: tuple[str, ...], cases: int | None, out: Path, **options: str
 ) -> None:
@@ -97,12 +95,7 @@ def explain_(
 @click.option("--tries", type=click.IntRange(min=1), default=300, show_default=True, help="Cases measured at most.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The seed of the search.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("falsified"),
-    show_default=True,
-    metavar="DIR",
-    help="The folder for a PNG of the case.",
+    "--out", type=PATH, default="falsified", show_default=True, metavar="DIR", help="The folder for a PNG of the case."
 )
 def falsify(name: str, probes: tuple[str, ...], tries: int, seed: int, out: Path, **options: str) -> None:
     """Search PROBE's ranges for the mildest distortion that the metric still fails on.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+PATH = click.Path(path_type=Path)
+
 WRONG_QUESTION, INTERRUPTED = 4, 2
 """Exit codes, the same as pytest's and the suites'."""
 

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
@@ -39,36 +38,19 @@ wrong, 5 nothing was selected
 def test_(arguments: tuple[str, ...]) -> None:
     """Run the suites on a metric; dps test --help shows the options."""
     if {"-h", "--help"} & set(arguments):
-        click.echo(_help(), nl=False)
+        usage, layout = "dps test [SUITE | PROBE]... [OPTION]...", argparse.RawDescriptionHelpFormatter
+        parser = argparse.ArgumentParser("dps test", usage, ABOUT, EXAMPLES, formatter_class=layout, add_help=False)
+        options.add_to(parser.add_argument_group("options"))
+        click.echo(parser.format_help(), nl=False)
         return
-    _run(arguments)
-
-
-def _help() -> str:
-    parser = argparse.ArgumentParser(
-        "dps test",
-        "dps test [SUITE | PROBE]... [OPTION]...",
-        ABOUT,
-        EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,
-    )
-    options.add_to(parser.add_argument_group("options"))
-    return parser.format_help()
-
-
-def _run(arguments: tuple[str, ...]) -> NoReturn:
-    """Run pytest with the package's own configuration; nothing of the project in the working directory changes it."""
     import pytest
 
+    # with the configuration of the package: nothing of the project in the working directory changes the run
     first = next((place for place, text in enumerate(arguments) if text.startswith("-")), len(arguments))
-    suites = {path.stem.removeprefix("test_"): path for path in locations.data("suites").glob("test_*.py")}
-    names = arguments[:first]
-    probes = [name for name in names if name not in suites]
-    paths = [suites[name] for name in names if name in suites]
-    if probes and suites["probes"] not in paths:
-        paths.append(suites["probes"])
     here, there = Path.cwd(), locations.data("suites")
+    suites = {path.stem.removeprefix("test_"): path for path in sorted(there.glob("test_*.py"))}
+    probes = [name for name in arguments[:first] if name not in suites]
+    paths = [path for name, path in suites.items() if name in arguments[:first] or (name == "probes" and probes)]
     for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(variable, None)
     command = ["-c", str(CONFIGURATION_FILE), f"--rootdir={here}", f"--confcutdir={there}"]
