@@ -64,7 +64,7 @@ def test_a_wrong_question_is_one_line_and_exit_code_4_and_nothing_is_written(
     assert result.exit_code == 4
     *usage, line = result.output.splitlines()
     assert message in line
-    assert not usage or usage[0].startswith("Usage: dps ")
+    assert not usage or usage[0].startswith("Usage: ")
     assert not (here / "o").exists()
     assert not (here / "sheets").exists()
 
