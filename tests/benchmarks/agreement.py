@@ -58,7 +58,6 @@ Stacks = NDArray[np.uint8]
 
 
 def deep_variants(network: str) -> list[Variant]:
-    """The ten of one network."""
     found = metrics.variants(
         [metrics.named(name) for name in metrics.DEFAULT_METRICS if name != "pixel"], [network], ["none", "unit"]
     )
@@ -75,17 +74,14 @@ def triplets(count: int) -> Stacks:
 
 
 def judgments(numbers: Sequence[int]) -> NDArray[np.float64]:
-    """Of five judges, by the triplets' numbers."""
     return np.array([np.random.default_rng(number).integers(0, 6) / 5 for number in numbers])
 
 
 def over_rounds(numbers: Sequence[float]) -> str:
-    """The median, and how far the rounds are apart."""
     return f"{statistics.median(numbers):.2f} ({min(numbers):.2f} to {max(numbers):.2f})"
 
 
 def say(what: str, found: str, wanted: str, *, reached: bool) -> None:
-    """One figure in one line."""
     click.echo(f"{what}: {found}; {wanted}: {'yes' if reached else 'NO'}")
 
 
@@ -114,7 +110,6 @@ def batches_of(images: Stacks) -> list[torch.Tensor]:
 
 
 def forward(engine: Engine, batches: Sequence[torch.Tensor]) -> None:
-    """The network alone."""
     assert engine.extractor is not None
     with torch.inference_mode():
         for batch in batches:
@@ -143,11 +138,11 @@ def reading(network: str, engine: Engine, rounds: int, *, brief: bool) -> None:
             for content in contents:
                 engine.measure_stack(content.images, chosen)
 
-        def both() -> None:
+        def read_and_measure() -> None:
             distances = agreement.DatasetDistances(chosen, lambda _: engine, shown=False)
             distances.measure(dataset.shards, network, "")
 
-        alone = take_turns(rounds, read, measure, both)
+        alone = take_turns(rounds, read, measure, read_and_measure)
     images = 3 * sum(shard.count for shard in dataset.shards)
     read_ms, measured_ms, both_ms = (1000 * statistics.median(each) / images for each in alone)
     click.echo(
@@ -177,12 +172,12 @@ def lpips(rounds: int, *, brief: bool) -> None:
         return np.concatenate([each for each in found if isinstance(each, np.ndarray)])
 
     def theirs(precision: torch.dtype = torch.float32) -> NDArray[np.float64]:
+        rows = []
         with torch.inference_mode():
-            return np.concatenate([scored(part, precision) for part in parts])
-
-    def scored(part: Stacks, precision: torch.dtype) -> NDArray[np.float64]:
-        original, *compared = (as_batch(part[:, place]).to(precision) * 2 - 1 for place in range(3))
-        return np.stack([model(original, each).flatten().double().numpy() for each in compared], axis=1)
+            for part in parts:
+                original, *compared = (as_batch(part[:, place]).to(precision) * 2 - 1 for place in range(3))
+                rows.append(np.stack([model(original, each).flatten().double().numpy() for each in compared], axis=1))
+        return np.concatenate(rows)
 
     apart = np.abs(ours() / theirs() - 1)
     mine, others = take_turns(rounds, ours, theirs)
@@ -212,13 +207,13 @@ def resume(_rounds: int, *, brief: bool) -> None:
         groups={},
     )
     chosen = deep_variants("alexnet")
-    keys = {variant: key_of(variant) for variant in chosen}
+    key_of = functools.partial(store.key_of, weights_sha256="", reduction="sum", preprocessing="", device="cpu")
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as temporary:
         folder = store.prepare(Path(temporary) / "store")
         for shard in dataset.shards:
             for variant in chosen:
-                store.keep(folder, keys[variant], shard.look().digest, generator.random((shard.count, 2)))
+                store.keep(folder, key_of(variant), shard.look().digest, generator.random((shard.count, 2)))
         start = time.process_time()
         distances = agreement.DatasetDistances(chosen, no_network, folder, key_of)
         for subset in agreement.subsets_of(dataset):
@@ -243,24 +238,17 @@ def resume(_rounds: int, *, brief: bool) -> None:
 
 
 def labels_alone(subset: str, count: int) -> Iterator[Shard]:
-    """Shards without images."""
-    return shards_of(
-        "2afc", subset, count, lambda span: Labels(judgments=judgments(span), digest=f"{subset} {span}"), nothing
-    )
+    def look(span: range) -> Labels:
+        return Labels(judgments=judgments(span), digest=f"{subset} {span}")
 
-
-def key_of(variant: Variant) -> str:
-    """What distances of a folder by AlexNet depend on."""
-    return store.key_of(variant, weights_sha256="", reduction="sum", preprocessing="", device="cpu")
+    return shards_of("2afc", subset, count, look, nothing)
 
 
 def no_network(name: str | None) -> Engine:
-    """Whatever asks for a network here is wrong."""
     raise AssertionError(f"{name} was loaded")
 
 
 def nothing(_span: range) -> Content:
-    """Whatever reads images here is wrong."""
     raise AssertionError("images were read")
 
 
@@ -300,13 +288,12 @@ def copies(count: int) -> Dataset:
 
 
 def copied(span: range) -> Content:
-    """One shard."""
     return Content(images=triplets(len(span)), labels=Labels(judgments=judgments(span), digest=""))
 
 
 # ----------------------------------------------------------------------------------------------- command
 
-FIGURES = {"variants": variants, "lpips": lpips, "resume": resume, "memory": memory}
+FIGURES = {figure.__name__: figure for figure in (variants, lpips, resume, memory)}
 
 
 @click.command(help=__doc__.partition("\n")[0] if __doc__ else "")
@@ -315,7 +302,6 @@ FIGURES = {"variants": variants, "lpips": lpips, "resume": resume, "memory": mem
 @click.option("--threads", type=click.IntRange(min=1), help="PyTorch's; default: its own choice.")
 @click.option("--brief", is_flag=True, help="Small sizes and two rounds: whether it works.")
 def main(figures: tuple[str, ...], rounds: int, threads: int | None, brief: bool) -> None:
-    """Measure and say what came out."""
     if threads is not None:
         torch.set_num_threads(threads)
     busy = os.getloadavg()[0]

@@ -6,7 +6,6 @@
 Nothing else should run beside it. Memory and CPU time are what the operating system says of each process.
 """
 
-import argparse
 import os
 import platform
 import statistics
@@ -19,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import torch
 
 from dps import metrics, networks, probes, throughput
@@ -174,16 +174,6 @@ def memory() -> Iterator[str]:
         yield f"  alexnet, {cases} cases a probe {peak - bare:.2f}; as many empty items, without PyTorch, {empty:.2f}"
 
 
-def harness() -> Iterator[str]:
-    """What hooks, fixtures and records add to as many empty items: a run whose measuring is nothing."""
-    items = 31 * sum(len(probe.cases) for probe in probes.load([probes.BUILT_IN]))
-    imports, empty = python(IMPORTS).cpu, _empty_items(items).cpu
-    run = suite("suites/test_probes.py", "-p", "tests.benchmarks.nothing_measured").cpu
-    yield f"{items} items, nothing drawn or measured; CPU seconds"
-    each, own = (1000 * seconds / items for seconds in (run - imports, empty))
-    yield f"  {run:.1f}; imports {imports:.1f}, empty items {empty:.1f}: {each:.2f} ms an item, pytest's {own:.2f}"
-
-
 def workers() -> Iterator[str]:
     """Two processes against two threads of one, on VGG-16 with 200 cases: wall seconds."""
     asked = ("suites/test_probes.py", "--network=vgg16", "--cases=10", "--metric=" + ",".join(DEEP))
@@ -194,28 +184,17 @@ def workers() -> Iterator[str]:
 
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    "ratios": ratios,
-    "whole": whole,
-    "small": small,
-    "memory": memory,
-    "harness": harness,
-    "workers": workers,
+    part.__name__: part for part in (ratios, whole, small, memory, workers)
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
-    chosen = parser.parse_args().parts or list(PARTS)
-    for name in chosen:
-        if name not in PARTS:
-            parser.error(f"no part {name!r}; there are {', '.join(PARTS)}")
-    print(
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
-    )
-    for name in chosen:
+@click.command(help=(__doc__ or "").partition("\n")[0])
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+def main(parts: tuple[str, ...]) -> None:
+    click.echo(f"{platform.machine()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
+    for name in parts or PARTS:
         for line in PARTS[name]():
-            print(line, flush=True)
+            click.echo(line)
 
 
 if __name__ == "__main__":
