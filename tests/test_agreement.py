@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,10 @@ from dps.verdicts import CaseDistances as Of
 
 PIXEL = Variant(metric=named("pixel"), network=None, normalization=None)
 ALL_TEN = variants([named(name) for name in metrics.DEFAULT_METRICS[1:]], ["alexnet"], NORMALIZATIONS)
+
+
+def image_variant(distance: Callable[[Tensor, Tensor], Tensor], name: str = "mine") -> Variant:
+    return Variant(metric=Metric(name=name, distance=distance), network=None, normalization=None)
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +119,7 @@ def test_the_share_of_rank_flips_by_hand(small: Dataset) -> None:
 
 def test_a_metric_of_the_mean_color_flips_few_ranks_under_shifts(small: Dataset) -> None:
     """Of objects that stay inside the frame on a plain ground, nothing but the place changes."""
-    mean = Variant(
-        metric=Metric(name="mean", distance=lambda a, b: (a.mean((2, 3)) - b.mean((2, 3))).square().sum(1)),
-        network=None,
-        normalization=None,
-    )
+    mean = image_variant(lambda a, b: (a.mean((2, 3)) - b.mean((2, 3))).square().sum(1), "mean")
     more = with_perturbations(small)
     configuration = dataclasses.replace(configure_measurement(options()), dataset=more)
     measured = Session(configuration, [], [PIXEL, mean])
@@ -203,24 +204,28 @@ def counting(calls: list[str | None]) -> Callable[[str | None], Engine]:
 
 
 def kept_in(
-    folder: Path, dataset: Dataset, chosen: list[Variant], engine: Callable[[str | None], Engine] | None = None
+    folder: Path, chosen: list[Variant], engine: Callable[[str | None], Engine] = lambda _: Engine()
 ) -> DatasetDistances:
     """Distances with a store."""
     key_of = functools.partial(store.key_of, weights_sha256=None, reduction="sum", preprocessing="none", device="cpu")
-    return DatasetDistances(chosen, engine or counting([]), store.prepare(folder), key_of)
+    return DatasetDistances(chosen, engine, store.prepare(folder), key_of)
 
 
-def test_what_is_kept_is_not_measured_again(written: Path, tmp_path: Path) -> None:
+def test_only_what_is_not_kept_or_is_damaged_is_measured(
+    written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     dataset = folders.read(written)
     calls: list[str | None] = []
-    first = kept_in(tmp_path / "store", dataset, [PIXEL], counting(calls))
-    assert first.measure(dataset.shards, None, "first") == 6
-    assert len(calls) == 6
-    never = functools.partial(pytest.fail, "measured again")
-    second = kept_in(tmp_path / "store", folders.read(written), [PIXEL], never)
-    for subset in subsets_of(dataset):
+    first = kept_in(tmp_path / "store", [PIXEL], counting(calls))
+    assert first.measure(dataset.shards, None, "first") == len(calls) == 6
+    second = kept_in(tmp_path / "store", [PIXEL], functools.partial(pytest.fail, "measured again"))
+    for subset in subsets_of(folders.read(written)):
         for mine, theirs in zip(first.of(subset, PIXEL), second.of(subset, PIXEL), strict=True):
             assert mine.tobytes() == theirs.tobytes()
+    file = next((tmp_path / "store").glob("??/*.npy"))
+    file.write_bytes(file.read_bytes()[:-3])
+    assert kept_in(tmp_path / "store", [PIXEL]).measure(dataset.shards, None, "third") == 1
+    assert "damaged" in caplog.text
 
 
 def test_a_run_that_is_interrupted_keeps_what_it_has_and_the_next_one_continues(written: Path, tmp_path: Path) -> None:
@@ -233,22 +238,18 @@ def test_a_run_that_is_interrupted_keeps_what_it_has_and_the_next_one_continues(
 
     dataset = folders.read(written)
     with pytest.raises(KeyboardInterrupt):
-        kept_in(tmp_path / "store", dataset, [PIXEL], interrupted).measure(dataset.shards, None, "first")
-    assert kept_in(tmp_path / "store", dataset, [PIXEL]).measure(dataset.shards, None, "rest") == 3
+        kept_in(tmp_path / "store", [PIXEL], interrupted).measure(dataset.shards, None, "first")
+    assert kept_in(tmp_path / "store", [PIXEL]).measure(dataset.shards, None, "rest") == 3
 
 
 def blue(a: Tensor, b: Tensor) -> Tensor:
     return (a - b)[:, 2].abs().mean((1, 2))
 
 
-def image_variant(distance: Callable[[Tensor, Tensor], Tensor], name: str = "mine") -> Variant:
-    return Variant(metric=Metric(name=name, distance=distance), network=None, normalization=None)
-
-
 def test_a_second_metric_measures_only_itself(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second = image_variant(blue, "blue")
     dataset = folders.read(written)
-    kept_in(tmp_path / "store", dataset, [PIXEL]).measure(dataset.shards, None, "one")
+    kept_in(tmp_path / "store", [PIXEL]).measure(dataset.shards, None, "one")
     measured: list[list[str]] = []
     real = Engine.measure_stack
 
@@ -257,17 +258,8 @@ def test_a_second_metric_measures_only_itself(written: Path, tmp_path: Path, mon
         return real(self, images, chosen)
 
     monkeypatch.setattr(Engine, "measure_stack", watched)
-    assert kept_in(tmp_path / "store", dataset, [PIXEL, second]).measure(dataset.shards, None, "two") == 6
+    assert kept_in(tmp_path / "store", [PIXEL, second]).measure(dataset.shards, None, "two") == 6
     assert measured == [["blue"]] * 6
-
-
-def test_a_damaged_file_is_measured_again(written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    dataset = folders.read(written)
-    kept_in(tmp_path / "store", dataset, [PIXEL]).measure(dataset.shards, None, "one")
-    file = next((tmp_path / "store").glob("??/*.npy"))
-    file.write_bytes(file.read_bytes()[:-3])
-    assert kept_in(tmp_path / "store", dataset, [PIXEL]).measure(dataset.shards, None, "two") == 1
-    assert "damaged" in caplog.text
 
 
 @pytest.fixture
@@ -280,19 +272,17 @@ def no_notes() -> Iterator[None]:
 class Loading:
     """A metric that loads what it needs at its first call."""
 
-    def __init__(self) -> None:
-        self.scale: float | None = None
+    scale: float | None = None
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        if self.scale is None:
-            self.scale = 2.0
+        self.scale = self.scale or 2.0
         return self.scale * (a - b).abs().mean((1, 2, 3))
 
 
 def test_what_a_metric_loads_at_its_first_call_is_part_of_its_key(written: Path, tmp_path: Path) -> None:
     dataset = folders.read(written)
     for expected in (6, 0):  # a second run loads it again
-        distances = kept_in(tmp_path / "store", dataset, [image_variant(Loading())])
+        distances = kept_in(tmp_path / "store", [image_variant(Loading())])
         assert distances.measure(dataset.shards, None, "run") == expected
         assert distances.not_kept == {}
 
@@ -300,8 +290,7 @@ def test_what_a_metric_loads_at_its_first_call_is_part_of_its_key(written: Path,
 class Counting:
     """A metric whose answer depends on how often it was called."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    calls = 0
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         self.calls += 1
@@ -323,7 +312,7 @@ def test_what_shows_only_in_a_call_is_not_kept_and_the_run_says_so(
 ) -> None:
     dataset = folders.read(written)
     for _ in range(2):
-        distances = kept_in(tmp_path / "store", dataset, [image_variant(distance), PIXEL])
+        distances = kept_in(tmp_path / "store", [image_variant(distance), PIXEL])
         distances.measure(dataset.shards, None, "run")
         assert distances.not_kept == {"mine": reason}
         assert store.size(tmp_path / "store")[0] == 6  # of pixel
@@ -360,14 +349,11 @@ def test_a_metric_that_cannot_be_kept_is_measured_in_each_run(written: Path, tmp
 
 
 def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp_path: Path) -> None:
-    import shutil
-
-    folder = tmp_path / "copy"
-    shutil.copytree(written, folder)
+    folder = Path(shutil.copytree(written, tmp_path / "copy"))
     dataset = folders.read(folder)
     image = next((folder / "2afc" / "val" / "blur" / "p1").iterdir())
     image.write_bytes(image.read_bytes()[:100])
-    distances = DatasetDistances([PIXEL], counting([]))
+    distances = DatasetDistances([PIXEL], lambda _: Engine())
     by_name = {str(subset): subset for subset in subsets_of(dataset)}
     with pytest.raises(BappsError, match=image.name):
         distances.of(by_name["2afc/blur"], PIXEL)
@@ -382,7 +368,7 @@ def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp
 def test_pairs_are_scored_by_subset_and_pooled(small: Dataset) -> None:
     names = ["2afc/noise", "2afc/blur", "2afc/shift", "2afc/contrast", "jnd/noise", "jnd/blur", "jnd/pooled"]
     assert [str(subset) for subset in subsets_of(small)] == names
-    distances = DatasetDistances([PIXEL], counting([]))
+    distances = DatasetDistances([PIXEL], lambda _: Engine())
     by_name = {str(subset): distances.of(subset, PIXEL) for subset in subsets_of(small)}
     pooled = np.concatenate([by_name["jnd/noise"][1], by_name["jnd/blur"][1]])
     assert by_name["jnd/pooled"][1].tolist() == pooled.tolist()
@@ -404,9 +390,7 @@ def test_scores_by_hand() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
 def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> None:
-    bad = Variant(
-        metric=Metric(name="bad", distance=lambda a, _b: torch.full((len(a),), value)), network=None, normalization=None
-    )
+    bad = image_variant(lambda a, _b: torch.full((len(a),), value))
     configuration = dataclasses.replace(configure_measurement(options()), dataset=small, variants=(bad,))
     score = Session(configuration, [], [bad]).score(subsets_of(small)[0], bad)
     assert score.estimate is None
