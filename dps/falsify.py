@@ -5,7 +5,8 @@ strongest. Where a case fails, milder ones are searched on all scenes, until non
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,7 +16,6 @@ from dps.errors import DpsError, DrawError, MetricError, UsageError
 from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.probes import Case, Probe, ranges, yaml_files
-from dps.probes.yaml_files import Loc
 from dps.scenes.parameters import parameters
 from dps.verdicts import Verdict, judge
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 Scale: TypeAlias = tuple[float, ...]
 """A parameter's values from the mildest to the strongest: all of them if they are integers, or else both ends."""
-
-Candidate: TypeAlias = tuple[int, dict[str, Any]]
-"""A severity, and a case as plain data."""
 
 SEVERITIES = 100
 """Number of steps in which a distortion goes from its mildest to its strongest."""
@@ -113,12 +110,10 @@ def search(
     entries = [entry for entry in data["cases"] if "image" not in entry["distorted"]]
     if not entries:
         raise UsageError(f"{probe.path}: nothing to search; all distorted images are files.")
-    parameters = [
-        (name, *item) for entry in entries for name, own in entry["distorted"].items() for item in own.items()
-    ]
-    state = Search(graded=any(_scales(*parameter) for parameter in parameters))
+    steps = [(name, values or {}) for entry in entries for name, values in entry["distorted"].items()]
+    state = Search(graded=any(_scales(name, *item) for name, values in steps for item in values.items()))
 
-    def attempt(candidate: Candidate) -> None:
+    def attempt(candidate: tuple[int, dict[str, Any]]) -> None:
         severity, declared = candidate
         if state.measured + state.not_drawn >= tries:
             raise _NoTriesLeft
@@ -169,29 +164,33 @@ def search(
     return state
 
 
-def _candidates(entries: list[dict[str, Any]], below: int) -> "SearchStrategy[Candidate]":
-    """Return all cases whose severity is below a limit; Hypothesis simplifies first what is drawn first."""
+def _candidates(entries: list[dict[str, Any]], below: int) -> "SearchStrategy[tuple[int, dict[str, Any]]]":
+    """Return all severities below a limit, each with a case; Hypothesis simplifies first what is drawn first."""
     from hypothesis import strategies as st
 
     @st.composite
-    def candidates(draw: "DrawFn") -> Candidate:
+    def candidates(draw: "DrawFn") -> tuple[int, dict[str, Any]]:
         severity = draw(st.integers(0, below - 1))
         entry = draw(st.sampled_from(entries))
 
-        def fill(data: Any, place: Loc) -> Any:
-            if len(place) == 3 and place[0] == "distorted" and (scales := _scales(*place[1:], data)):
-                return _value(draw(st.sampled_from(scales)), severity)
-            if isinstance(data, dict) and not ranges.is_drawn(data):
-                return {key: fill(value, (*place, key)) for key, value in data.items()}
+        def fill(data: Any) -> Any:
             if isinstance(data, list):
-                return [fill(value, (*place, number)) for number, value in enumerate(data)]
+                return [fill(value) for value in data]
+            if isinstance(data, dict) and not ranges.is_drawn(data):
+                return {key: fill(value) for key, value in data.items()}
             return draw(_any(data))
 
-        distorted = fill(entry["distorted"], ("distorted",))
-        original, references = (fill(entry[key], (key,)) for key in ("original", "references"))
+        def graded(name: str, key: str, value: Any) -> Any:
+            scales = _scales(name, key, value)
+            return _value(draw(st.sampled_from(scales)), severity) if scales else fill(value)
+
+        distorted = {
+            name: {key: graded(name, key, value) for key, value in (values or {}).items()}
+            for name, values in entry["distorted"].items()
+        }
+        original, references = fill(entry["original"]), fill(entry["references"])
         declared = {"id": "", "seed": draw(st.integers(0, MOST_SEEDS))}
-        declared |= {"original": original, "distorted": distorted, "references": references}
-        return severity, declared
+        return severity, {**declared, "original": original, "distorted": distorted, "references": references}
 
     return candidates()
 
@@ -200,18 +199,18 @@ def _any(value: Any) -> "SearchStrategy[Any]":
     """Return all that a drawn value may be; a plain value is itself."""
     from hypothesis import strategies as st
 
-    if not ranges.is_drawn(value):
-        return st.just(value)
-    ((way, options),) = value.items()
-    if way != "between":
-        return st.one_of([_any(option) for option in options])
-    low, high = options
-    if isinstance(low, int) and isinstance(high, int):
-        return st.integers(low, high)
-    return st.integers(0, STEPS).map(lambda step: round(float(low + (high - low) * step / STEPS), 4))
+    def between(interval: tuple[Any, Any]) -> "SearchStrategy[Any]":
+        low, high = interval
+        if low == high:
+            return st.just(low)
+        if isinstance(low, int) and isinstance(high, int):
+            return st.integers(low, high)
+        return st.integers(0, STEPS).map(lambda step: round(float(low + (high - low) * step / STEPS), 4))
+
+    return st.sampled_from(_intervals(value)).flatmap(between)
 
 
-def _scales(distortion: Any, parameter: Any, value: Any) -> list[Scale]:
+def _scales(distortion: str, parameter: str, value: Any) -> list[Scale]:
     """Return how a distortion's parameter goes from mild to strong, a scale for each range; empty if it does not.
 
     Listed fractions stand for the range that they span: what lies between two angles is an equally clear case.
@@ -219,31 +218,20 @@ def _scales(distortion: Any, parameter: Any, value: Any) -> list[Scale]:
     identity = parameters(DISTORTIONS[distortion])[parameter].identity
     if identity is None or not ranges.is_drawn(value):
         return []
-
-    def strength(value: float) -> float:
-        return abs(value - identity)
-
-    ((way, options),) = value.items()
-    if way != "between" and all(isinstance(option, float) for option in options):
-        value = {"between": [min(options), max(options)]}
-    all_ends = list(dict.fromkeys(_ends(value)))
-    if all(isinstance(end, int) for ends in all_ends for end in ends):
-        integers = {integer for low, high in all_ends for integer in range(int(low), int(high) + 1)}
-        return [tuple(sorted(integers, key=strength))]
-    return [tuple(sorted(ends, key=strength)) for ends in all_ends]
+    intervals: list[Any] = list(dict.fromkeys(_intervals(value)))
+    if all(isinstance(end, int) for interval in intervals for end in interval):
+        intervals = [{integer for low, high in intervals for integer in range(low, high + 1)}]
+    elif all(low == high for low, high in intervals):
+        intervals = [(min(intervals)[0], max(intervals)[0])]
+    return [tuple(sorted(values, key=lambda value: abs(value - identity))) for values in intervals]
 
 
-def _ends(value: Any) -> Iterator[tuple[float, float]]:
-    """Yield the lowest and the highest value of every range that a drawn value may come from."""
+def _intervals(value: Any) -> list[tuple[Any, Any]]:
+    """Return both ends of every range that a drawn value may come from; a plain value is both."""
     if not ranges.is_drawn(value):
-        yield value, value
-        return
+        return [(value, value)]
     ((way, options),) = value.items()
-    if way == "between":
-        yield options[0], options[1]
-    else:
-        for option in options:
-            yield from _ends(option)
+    return [tuple(options)] if way == "between" else [ends for option in options for ends in _intervals(option)]
 
 
 def _value(scale: Scale, severity: int) -> float:
@@ -261,5 +249,4 @@ def in_words(failure: Failure) -> str:
 
 def as_yaml(failure: Failure) -> str:
     """Return the case as it stands under ``cases:`` in a probe file."""
-    lines = yaml_files.written([failure.declared]).splitlines()
-    return "".join(f"  {line}\n" for line in lines)
+    return textwrap.indent(yaml_files.written([failure.declared]), "  ")
