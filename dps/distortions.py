@@ -4,7 +4,6 @@ Those of images are of 8-bit RGB, ``(height, width, 3)``. Sums are of integers w
 on every machine.
 """
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -217,27 +216,21 @@ def flip(pixels: Pixels, _rng: Rng) -> Pixels:
 
 
 def blur(pixels: Pixels, _rng: Rng, *, sigma: Annotated[float, Field(gt=0, le=32), Identity(0)]) -> Pixels:
-    """Blur with a Gaussian of this standard deviation in pixels; edges are replicated."""
+    """Blur with a Gaussian of this standard deviation in pixels, up to four of them; edges are replicated."""
     from scipy import ndimage  # here, since importing it takes longer than drawing most scenes
 
+    at = np.arange(-math.ceil(4 * sigma), math.ceil(4 * sigma) + 1)
+    bell = np.exp(-0.5 * (at / sigma) ** 2)
+    taps = np.rint(_ONE * bell / bell.sum())
+    taps[len(taps) // 2] += _ONE - taps.sum()
     blurred = pixels.astype(np.float64)
     for axis in (0, 1):
-        blurred = ndimage.correlate1d(blurred, _gaussian(sigma), axis, mode="nearest")
+        blurred = ndimage.correlate1d(blurred, taps, axis, mode="nearest")
     return _rounded(blurred / _ONE**2)
 
 
 _ONE = 2**16
-"""Sum of the weights of a blur: integers add up to the same in any order."""
-
-
-@functools.lru_cache(maxsize=64)
-def _gaussian(sigma: float) -> NDArray[np.int64]:
-    """Return weights up to four standard deviations, as integers that add up to `_ONE`."""
-    at = np.arange(-math.ceil(4 * sigma), math.ceil(4 * sigma) + 1)
-    bell = np.exp(-0.5 * (at / sigma) ** 2)
-    taps: NDArray[np.int64] = np.rint(_ONE * bell / bell.sum()).astype(np.int64)
-    taps[len(taps) // 2] += _ONE - taps.sum()
-    return taps
+"""Sum of the weights of a blur, which are integers: these add up to the same in any order."""
 
 
 def noise(pixels: Pixels, rng: Rng, *, deviation: Annotated[float, Field(gt=0, le=1), Identity(0)]) -> Pixels:

@@ -30,35 +30,31 @@ GRID = 32
 # --------------------------------------------------------------------------------------------- grounds
 
 
-def _white_or_not(rng: Rng) -> Array:
-    return np.array(REFERENCE_COLORS[rng.choice([name for name in REFERENCE_COLORS if name != "white"])])
-
-
-def _other(rng: Rng) -> Array:
-    return rng.rejection_sample(color.any_color, lambda c: _from_references(c) >= 25, "a color unlike the references")
-
-
-def _strong(rng: Rng) -> Array:
-    return rng.rejection_sample(_other, lambda c: float(color.difference(c, (1, 1, 1))) >= 60, "a color unlike white")
-
-
 def _fixed(rgb: tuple[float, float, float]) -> Callable[[Rng], Array]:
     return lambda _rng: np.array(rgb)
 
 
+def _other(rng: Rng) -> Array:
+    plain = np.array(list(REFERENCE_COLORS.values()))
+    return rng.rejection_sample(
+        color.any_color, lambda rgb: bool(color.difference(rgb, plain).min() >= 25), "a color unlike the references"
+    )
+
+
 GROUNDS: Mapping[str, Callable[[Rng], Array]] = {
     **{name: _fixed(rgb) for name, rgb in REFERENCE_COLORS.items()},
-    "reference": _white_or_not,  # the color of one of the plain references, but not white
-    "other": _other,  # at least 25 CIELAB from every reference color
-    "strong": _strong,  # the same, and at least 60 from white
+    # the color of one of the plain references, but not white
+    "reference": lambda rng: np.array(rng.choice([rgb for name, rgb in REFERENCE_COLORS.items() if name != "white"])),
+    # at least 25 CIELAB from every reference color
+    "other": _other,
+    # the same, and at least 60 from white
+    "strong": lambda rng: rng.rejection_sample(
+        _other, lambda rgb: bool(color.difference(rgb, (1, 1, 1)) >= 60), "a color unlike white"
+    ),
 }
 
 
 # ---------------------------------------------------------------------------------------------- places
-
-
-def _center(_rng: Rng, side: float) -> tuple[float, float]:
-    return (1 - side) / 2, (1 - side) / 2
 
 
 def _orbit(rng: Rng, side: float) -> tuple[float, float]:
@@ -68,10 +64,6 @@ def _orbit(rng: Rng, side: float) -> tuple[float, float]:
         raise DrawError(f"an object of side {side:.2f} cannot be turned about the middle inside the frame")
     distance, angle = room * rng.uniform(0.8, 1), rng.uniform(0, 2 * math.pi)
     return 0.5 + distance * math.cos(angle) - side / 2, 0.5 + distance * math.sin(angle) - side / 2
-
-
-def _corner(rng: Rng, side: float) -> tuple[float, float]:
-    return rng.choice([0, 1]) * (1 - side), rng.choice([0, 1]) * (1 - side)
 
 
 def _anywhere(rng: Rng, side: float) -> tuple[float, float]:
@@ -92,9 +84,9 @@ def _room_to_move(rng: Rng, side: float) -> tuple[float, float]:
 
 
 PLACES: Mapping[str, Callable[[Rng, float], tuple[float, float]]] = {
-    "center": _center,
+    "center": lambda _rng, side: ((1 - side) / 2, (1 - side) / 2),
     "orbit": _orbit,
-    "corner": _corner,
+    "corner": lambda rng, side: (rng.choice([0, 1]) * (1 - side), rng.choice([0, 1]) * (1 - side)),
     "anywhere": _anywhere,
     "room_to_move": _room_to_move,
 }
@@ -207,11 +199,6 @@ def coverage(paint: Paint) -> float:
 def hexadecimal(rgb: Array) -> str:
     """Return a color as ``#rrggbb``."""
     return "#" + np.round(255 * rgb).astype(np.uint8).tobytes().hex()
-
-
-def _from_references(rgb: Array) -> float:
-    """Return the CIELAB distance of a color to the nearest plain reference."""
-    return float(min(color.difference(rgb, reference) for reference in REFERENCE_COLORS.values()))
 
 
 def _steps(length: float) -> int:

@@ -44,21 +44,17 @@ class Affine:
 
     def after(self, first: "Affine") -> "Affine":
         """Return the map that applies ``first``, and this one to its result."""
-        matrix = np.array(self.matrix) @ np.array(first.matrix)
-        offset = np.array(self.matrix) @ np.array(first.offset) + np.array(self.offset)
-        return _affine(matrix, offset)
+        (a, b), (c, d) = self.matrix
+        (p, q), (r, s) = first.matrix
+        (x, y), (e, f) = first.offset, self.offset
+        matrix = (a * p + b * r, a * q + b * s), (c * p + d * r, c * q + d * s)
+        return Affine(matrix, (a * x + b * y + e, c * x + d * y + f))
 
     def inverse(self) -> "Affine":
         """Return the inverse map."""
         (a, b), (c, d) = self.matrix
-        matrix = np.array([[d, -b], [-c, a]]) / (a * d - b * c)
-        return _affine(matrix, -matrix @ np.array(self.offset))
-
-
-def _affine(matrix: Array, offset: Array) -> Affine:
-    (a, b), (c, d) = matrix.tolist()
-    e, f = offset.tolist()
-    return Affine(((a, b), (c, d)), (e, f))
+        (e, f), area = self.offset, a * d - b * c
+        return Affine(((d / area, -b / area), (-c / area, a / area)), ((b * f - d * e) / area, (c * e - a * f) / area))
 
 
 def shift(right: float, down: float) -> Affine:
