@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pytest_addoption"]
 
-CONFIGURATION: pytest.StashKey["RunConfiguration"] = pytest.StashKey()
-SESSION: pytest.StashKey["Session"] = pytest.StashKey()
-CRASH_FOLDER = pytest.StashKey[Path]()
-
 RECORD = "dps"
 """The user property of a test report that carries plain data to where reports are gathered."""
 
@@ -39,6 +35,8 @@ MOST_FAILURES = 3
 """Failed cases that pytest shows one by one; of more the report shows counts and the three worst."""
 
 SUITES = locations.data("suites")
+
+Record: TypeAlias = Callable[[str, Any], None]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,21 +51,18 @@ def pytest_configure(config: pytest.Config) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             excluded = getattr(config, "workerinput", {}).get("dps_excluded")
-            config.stash[CONFIGURATION] = configuration.configure(options.from_namespace(config.option), excluded)
+            configured = configuration.configure(options.from_namespace(config.option), excluded)
     except DpsError as error:
         raise pytest.UsageError(str(error)) from None
-    if config.stash[CONFIGURATION].dataset is None and any("test_bapps" in argument for argument in config.args):
+    if configured.dataset is None and any("test_bapps" in argument for argument in config.args):
         raise pytest.UsageError(
             "test_bapps.py: needs people's judgments; pass --bapps DIR (get it with: dps bapps fetch DIR), or "
             "--bapps synthetic for a drawn stand-in."
         )
-    if hasattr(config, "workerinput"):
-        import torch
-
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workerinput["workercount"]))
-        config.stash[CRASH_FOLDER] = Path(config.workerinput["dps_crash_folder"])
-    else:
-        config.pluginmanager.register(Recorder(config), "dps-recorder")
+    suites = Suites(config, configured)
+    config.pluginmanager.register(suites, "dps-suites")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(suites), "dps-recorder")
 
 
 def _suites_selected(config: pytest.Config) -> bool:
@@ -95,222 +90,199 @@ def _paths(config: pytest.Config) -> list[Path]:
     return [(config.invocation_params.dir / argument).resolve() for argument in arguments]
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Give all workers of pytest-xdist one folder in which they note what they measure."""
-    recorder = node.config.pluginmanager.getplugin("dps-recorder")
-    node.workerinput["dps_crash_folder"] = recorder.crash_folder.name if recorder else ""
-    node.workerinput["dps_excluded"] = dict(node.config.stash[CONFIGURATION].excluded) if recorder else {}
+class Suites:
+    """The hooks and fixtures of a run of the suites, on each of its processes."""
 
+    def __init__(self, config: pytest.Config, configuration: "RunConfiguration") -> None:
+        self.config, self.configuration = config, configuration
+        self.session: Session | None = None
+        self.reported: set[Any] = set()
+        """Names of cases, digests of images, and variants that were not measured, which this process has reported."""
+        self.crash_folder: Path | None = None
+        if workerinput := getattr(config, "workerinput", None):
+            import torch
 
-# ----------------------------------------------------------------------------------------------------- collection
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // workerinput["workercount"]))
+            self.crash_folder = Path(workerinput["dps_crash_folder"])
 
+    # ------------------------------------------------------------------------------------------- collection
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out scores where no data set is named, and throughput where it is not named itself."""
-    if (configuration := config.stash.get(CONFIGURATION, None)) is None:
-        return None
-    wanted = {
-        SUITES / "test_bapps.py": configuration.dataset is not None,
-        SUITES / "test_throughput.py": any("test_throughput" in argument for argument in config.args),
-    }
-    return None if wanted.get(collection_path, True) else True
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Leave out scores where no data set is named, and throughput where it is not named itself."""
+        wanted = {
+            SUITES / "test_bapps.py": self.configuration.dataset is not None,
+            SUITES / "test_throughput.py": any("test_throughput" in argument for argument in self.config.args),
+        }
+        return None if wanted.get(collection_path, True) else True
 
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make one item for each case and variant, in the order in which they are measured."""
+        names, configuration = metafunc.fixturenames, self.configuration
+        if "judged" in names:
+            items = [pytest.param(case, one, id=f"{case.name}-{one}") for _, case, one in configuration.items()]
+            metafunc.parametrize(("case", "variant"), items)
+        elif "scored" in names:
+            items = [pytest.param(subset, one, id=f"{subset}-{one}") for subset, one in configuration.scores()]
+            metafunc.parametrize(("subset", "variant"), items)
+        elif "hold" in names:
+            metafunc.parametrize("variant", configuration.variants, ids=str)
+        elif "variants" in names:
+            networks = dict.fromkeys(variant.network for variant in configuration.variants)
+            groups = [[each for each in configuration.variants if each.network == network] for network in networks]
+            metafunc.parametrize("variants", groups, ids=[network or "no-network" for network in networks])
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one item for each case and variant, in the order in which they are measured."""
-    if (configuration := metafunc.config.stash.get(CONFIGURATION, None)) is None:
-        return
-    if not metafunc.definition.path.is_relative_to(SUITES):
-        return
-    names = metafunc.fixturenames
-    if "case" in names:
-        items = [pytest.param(case, variant, id=f"{case.name}-{variant}") for _, case, variant in configuration.items()]
-        metafunc.parametrize(("case", "variant"), items)
-    elif "subset" in names:
-        items = [pytest.param(subset, variant, id=f"{subset}-{variant}") for subset, variant in configuration.scores()]
-        metafunc.parametrize(("subset", "variant"), items)
-    elif "variant" in names:
-        metafunc.parametrize("variant", configuration.variants, ids=str)
-    elif "variants" in names:
-        networks = dict.fromkeys(variant.network for variant in configuration.variants)
-        groups = [[each for each in configuration.variants if each.network == network] for network in networks]
-        metafunc.parametrize("variants", groups, ids=[network or "no-network" for network in networks])
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Start the session: only what is selected is drawn and measured."""
+        from dps.session.crashes import CrashLog
+        from dps.session.session import Session
 
+        plugins = self.config.pluginmanager
+        suites_alone = all(path.is_relative_to(SUITES) for path in _paths(self.config))  # other tests may want logs
+        if suites_alone and plugins.has_plugin("logging-plugin"):  # with PyTorch's many loggers it takes 1 ms an item
+            logging: Any = plugins.unregister(name="logging-plugin")
+            self.config.add_cleanup(logging.pytest_unconfigure)
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the session: only what is selected is drawn and measured."""
-    if (configuration := session.config.stash.get(CONFIGURATION, None)) is None:
-        return
-    from dps.session.crashes import CrashLog
-    from dps.session.session import Session
+        parameters = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
+        selected = [(values["case"], values["variant"]) for values in parameters if "case" in values]
+        scored = list(dict.fromkeys(values["variant"] for values in parameters if "subset" in values))
+        self.session = Session(self.configuration, selected, scored, CrashLog(self.crash_folder))
 
-    plugins = session.config.pluginmanager
-    suites_alone = all(path.is_relative_to(SUITES) for path in _paths(session.config))  # other tests may want logs
-    if suites_alone and plugins.has_plugin("logging-plugin"):  # with PyTorch's many loggers it takes 1 ms an item
-        logging: Any = plugins.unregister(name="logging-plugin")
-        session.config.add_cleanup(logging.pytest_unconfigure)
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Keep the items of one unit of work on one worker."""
+        if config.getvalue("dist") != "load":
+            return None
+        from xdist.scheduler import LoadScopeScheduling
 
-    parameters = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
-    selected = [(values["case"], values["variant"]) for values in parameters if "case" in values]
-    scored = list(dict.fromkeys(values["variant"] for values in parameters if "subset" in values))
-    crashes = CrashLog(session.config.stash.get(CRASH_FOLDER, None))
-    session.config.stash[SESSION] = Session(configuration, selected, scored, crashes)
+        configuration = self.configuration
+        units = {f"{case.name}-{variant}": str(unit) for unit, case, variant in configuration.items()}
+        for subset, variant in configuration.scores():
+            units[f"{subset}-{variant}"] = str((subset.measured_with, variant.network))
+        units |= {str(variant): str(("invariants", variant.network)) for variant in configuration.variants}
 
+        class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
+            def _split_scope(self, nodeid: str) -> str:
+                return units.get(nodeid.partition("[")[2].removesuffix("]"), nodeid)
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the items of one unit of work on one worker."""
-    if CONFIGURATION not in config.stash or config.getvalue("dist") != "load":
-        return None
-    from xdist.scheduler import LoadScopeScheduling
+        return UnitScheduling(config, log)
 
-    configuration = config.stash[CONFIGURATION]
-    units = {f"{case.name}-{variant}": str(unit) for unit, case, variant in configuration.items()}
-    for subset, variant in configuration.scores():
-        units[f"{subset}-{variant}"] = str((subset.measured_with, variant.network))
-    units |= {str(variant): str(("invariants", variant.network)) for variant in configuration.variants}
+    # --------------------------------------------------------------------------------------------- fixtures
 
-    class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
-        def _split_scope(self, nodeid: str) -> str:
-            return units.get(nodeid.partition("[")[2].removesuffix("]"), nodeid)
+    @pytest.fixture
+    def measurements(self) -> "Session":
+        """Return the results of this run; the first look-up of a unit measures it."""
+        assert self.session is not None
+        return self.session
 
-    return UnitScheduling(config, log)
+    @pytest.fixture
+    def record(self, request: pytest.FixtureRequest) -> Iterator[Record]:
+        """Put plain data into the report of a test's call, with which it travels to where reports are gathered."""
+        data: dict[str, Any] = {}
+        request.node.user_properties.append((RECORD, data))
+        yield data.__setitem__
+        request.node.user_properties.remove((RECORD, data))  # the item stays to the end, and need not keep it
 
+    @pytest.fixture
+    def judged(self, measurements: "Session", record: Record) -> "Callable[[Case, Variant], None]":
+        """Look a case up, record it, and fail where that counts as failing: see ``--gate``."""
+        from dps.images import Triple
+        from dps.report import album, gate
 
-# ------------------------------------------------------------------------------------------------------- fixtures
+        def judge(case: "Case", variant: "Variant") -> None:
+            try:
+                row = measurements.row(case, variant)
+            except pytest.fail.Exception as stop:  # another plugin's, such as a timeout
+                record("case", measurements.row(case, variant))
+                pytest.fail(f"{case.name}-{variant}: {stop}", pytrace=False)
+            row, reason, fails = gate.judge_case(self.configuration, row)
+            record("case", row)
+            triple = measurements.triple(case) if case.name not in self.reported else None
+            if isinstance(triple, Triple):
+                self.reported.add(case.name)
+                record("drawn", (case.name, triple.drawn))
+                entry = album.entry(case.name, triple, self.reported)
+                self.reported.update(entry["images"])
+                record("images", entry)
+            if fails:
+                pytest.fail(reason, pytrace=False)
+            if reason:
+                raise pytest.xfail.Exception(reason, pytrace=False)  # a traceback that nobody sees takes 1 ms
 
-Record: TypeAlias = Callable[[str, Any], None]
+        return judge
 
+    @pytest.fixture
+    def scored(
+        self, request: pytest.FixtureRequest, measurements: "Session", record: Record
+    ) -> "Callable[[Subset, Variant], ScoreResult]":
+        """Look a score up, with progress on the terminal, and record it."""
+        from dps.errors import StoreError
+        from dps.report.results import score_rows
 
-@pytest.fixture(scope="session")
-def measurements(pytestconfig: pytest.Config) -> "Session":
-    """Return the results of this run; the first look-up of a unit measures it."""
-    return pytestconfig.stash[SESSION]
+        capture = self.config.pluginmanager.getplugin("capturemanager")
 
+        def look_up(subset: "Subset", variant: "Variant") -> "ScoreResult":
+            try:
+                with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+                    score = measurements.score(subset, variant)
+            except StoreError as error:
+                record("broken_off", True)
+                request.session.shouldfail = str(error)  # not pytest.exit, which xdist takes for a crash of the worker
+                raise pytest.fail.Exception(str(error), pytrace=False) from None
+            assert self.configuration.dataset is not None
+            record("scores", score_rows(self.configuration.dataset, subset, variant, score))
+            if self.configuration.against is not None and score.triplets:
+                record("triplets", (str(subset), variant.key, score.triplets))
+            return score
 
-@pytest.fixture
-def record(request: pytest.FixtureRequest) -> Iterator[Record]:
-    """Put plain data into the report of a test's call, with which it travels to where reports are gathered."""
-    data: dict[str, Any] = {}
-    request.node.user_properties.append((RECORD, data))
-    yield data.__setitem__
-    request.node.user_properties.remove((RECORD, data))  # the item stays to the end, and need not keep it
+        return look_up
 
+    @pytest.fixture
+    def hold(self, measurements: "Session", record: Record) -> "Callable[[Check, Variant], None]":
+        """Check an invariant of a variant; fail where it is broken, unless the gate is off."""
+        from dps import invariants
 
-@pytest.fixture(scope="session")
-def reported() -> set[Any]:
-    """Return what this process has reported: names of cases, digests of images, variants that were not measured."""
-    return set()
+        option = self.config.option
+        profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
+        examples = option.examples or (None if profile else options.EXAMPLES)
 
+        def check_variant(check: "Check", variant: "Variant") -> None:
+            subject = measurements.subject(variant)
+            row, pair = invariants.examine(check, subject, examples=examples, derandomize=seed is None)
+            record("invariant", row)
+            if row["holds"]:
+                return
+            if row["holds"] is None and (variant in self.reported or not row["error"]):
+                pytest.skip(row["error"] or row["reason"])
+            text = invariants.explain(row, pair, self.configuration.report_dir / "invariants")
+            if row["error"]:
+                self.reported.add(variant)
+            elif not self.configuration.gates(variant):
+                pytest.xfail(text)
+            pytest.fail(text, pytrace=False)
 
-@pytest.fixture
-def judged(
-    request: pytest.FixtureRequest, measurements: "Session", record: Record, reported: set[Any]
-) -> "Callable[[Case, Variant], None]":
-    """Look a case up, record it, and fail where that counts as failing: see ``--gate``."""
-    from dps.images import Triple
-    from dps.report import album, gate
-
-    configuration = request.config.stash[CONFIGURATION]
-
-    def judge(case: "Case", variant: "Variant") -> None:
-        try:
-            row = measurements.row(case, variant)
-        except pytest.fail.Exception as stop:  # another plugin's, such as a timeout
-            record("case", measurements.row(case, variant))
-            pytest.fail(f"{case.name}-{variant}: {stop}", pytrace=False)
-        row, reason, fails = gate.judge_case(configuration, row)
-        record("case", row)
-        triple = measurements.triple(case) if case.name not in reported else None
-        if isinstance(triple, Triple):
-            reported.add(case.name)
-            record("drawn", (case.name, triple.drawn))
-            entry = album.entry(case.name, triple, reported)
-            reported.update(entry["images"])
-            record("images", entry)
-        if fails:
-            pytest.fail(reason, pytrace=False)
-        if reason:
-            raise pytest.xfail.Exception(reason, pytrace=False)  # a traceback that nobody sees takes 1 ms
-
-    return judge
-
-
-@pytest.fixture
-def scored(
-    request: pytest.FixtureRequest, measurements: "Session", record: Record
-) -> "Callable[[Subset, Variant], ScoreResult]":
-    """Look a score up, with progress on the terminal, and record it."""
-    from dps.errors import StoreError
-    from dps.report.results import score_rows
-
-    configuration = request.config.stash[CONFIGURATION]
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def look_up(subset: "Subset", variant: "Variant") -> "ScoreResult":
-        try:
-            with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-                score = measurements.score(subset, variant)
-        except StoreError as error:
-            record("broken_off", True)
-            request.session.shouldfail = str(error)  # not pytest.exit, which xdist takes for a crash of the worker
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
-        assert configuration.dataset is not None
-        record("scores", score_rows(configuration.dataset, subset, variant, score))
-        if configuration.against is not None and score.triplets:
-            record("triplets", (str(subset), variant.key, score.triplets))
-        return score
-
-    return look_up
-
-
-@pytest.fixture
-def hold(
-    request: pytest.FixtureRequest, measurements: "Session", record: Record, reported: set[Any]
-) -> "Callable[[Check, Variant], None]":
-    """Check an invariant of a variant; fail where it is broken, unless the gate is off."""
-    from dps import invariants
-
-    configuration, option = request.config.stash[CONFIGURATION], request.config.option
-    profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
-    examples = option.examples or (None if profile else options.EXAMPLES)
-
-    def check_variant(check: "Check", variant: "Variant") -> None:
-        subject = measurements.subject(variant)
-        row, pair = invariants.examine(check, subject, examples=examples, derandomize=seed is None)
-        record("invariant", row)
-        if row["holds"]:
-            return
-        if row["holds"] is None and (variant in reported or not row["error"]):
-            pytest.skip(row["error"] or row["reason"])
-        text = invariants.explain(row, pair, configuration.report_dir / "invariants")
-        if row["error"]:
-            reported.add(variant)
-        elif not configuration.gates(variant):
-            pytest.xfail(text)
-        pytest.fail(text, pytrace=False)
-
-    return check_variant
-
-
-# --------------------------------------------------------------------------------------------------------- report
+        return check_variant
 
 
 class Recorder:
     """Gathers the rows of a run as its tests end, and writes and shows the report."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, suites: Suites) -> None:
         from dps.report.results import Gathered
 
-        self.config = config
+        self.suites, self.config, self.configuration = suites, suites.config, suites.configuration
         self.gathered = Gathered()
         self.crash_folder = tempfile.TemporaryDirectory(prefix="dps-", ignore_cleanup_errors=True)
         self.crashed: set[str] = set()
         self.failed_cases: set[str] = set()
-        self.shown, self.step = 0, -(-sum(1 for _ in config.stash[CONFIGURATION].items()) // MOST_SIGNS) or 1
+        self.shown, self.step = 0, -(-sum(1 for _ in self.configuration.items()) // MOST_SIGNS) or 1
         self.broken_off = False
         self.lines: list[str] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give all workers of pytest-xdist one folder in which they note what they measure."""
+        node.workerinput["dps_crash_folder"] = self.crash_folder.name
+        node.workerinput["dps_excluded"] = dict(self.configuration.excluded)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -344,7 +316,7 @@ class Recorder:
         from dps.rows import case_name, case_row, variant_key
 
         measured = {f"{case_name(row)}-{variant_key(row).label}" for row in self.gathered.cases}
-        for _, case, variant in self.config.stash[CONFIGURATION].items() if self.crashed - measured else ():
+        for _, case, variant in self.configuration.items() if self.crashed - measured else ():
             if f"{case.name}-{variant}" in self.crashed - measured:
                 verdict = verdicts.not_measured("the worker process ended while this case was measured")
                 self.gathered.add({"case": case_row(case.probe, case.id, variant.key, asdict(verdict), None)})
@@ -354,9 +326,7 @@ class Recorder:
         """Write the report; what is measured is kept when the run was interrupted, too."""
         from dps import report
 
-        configuration = self.config.stash[CONFIGURATION]
-        if SESSION in self.config.stash:
-            del self.config.stash[SESSION]  # its networks and cached features: the report can use the memory
+        self.suites.session = None  # its networks and cached features: the report can use the memory
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
         self._add_crashed()
         if self.gathered:
@@ -365,14 +335,16 @@ class Recorder:
             command = shlex.join(words)
             verbose = self.config.option.verbose > 0
             self.lines, failed = report.finish(
-                configuration, self.gathered, command, interrupted=interrupted, verbose=verbose
+                self.configuration, self.gathered, command, interrupted=interrupted, verbose=verbose
             )
             if failed and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         elif interrupted:
-            self.lines = report.how_to_go_on(configuration)
+            self.lines = report.how_to_go_on(self.configuration)
         without_result = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        if self.broken_off or (configuration.excluded and without_result):  # xdist calls the former an interruption
+        if self.broken_off or (
+            self.configuration.excluded and without_result
+        ):  # xdist calls the former an interruption
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self.crash_folder.cleanup()
         return (yield)
@@ -395,11 +367,10 @@ class Recorder:
                 terminalreporter.line(line)
 
     def _nothing_selected(self) -> str:
-        configuration = self.config.stash[CONFIGURATION]
         axes = {
-            "probes": [probe.name for probe in configuration.probes],
-            "metrics": [variant.metric.name for variant in configuration.variants],
-            "networks": list(configuration.weights),
+            "probes": [probe.name for probe in self.configuration.probes],
+            "metrics": [variant.metric.name for variant in self.configuration.variants],
+            "networks": list(self.configuration.weights),
         }
         names = "; ".join(f"{axis}: {', '.join(dict.fromkeys(values))}" for axis, values in axes.items() if values)
         return f"-k {self.config.option.keyword!r} selects nothing. It matches parts of test ids, with the {names}."

@@ -400,7 +400,7 @@ def test_a_path_may_have_any_characters(folder: str, tmp_path: Path, monkeypatch
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "m+1.py").write_text(ONE.format(1) + "def c(features):\n    return features.flatten(2)\n")
     monkeypatch.chdir(tmp_path)
-    assert metrics.split_names(f"sort,{folder}/m+1.py:d,0.5*mean") == ["sort", f"{folder}/m+1.py:d", "0.5*mean"]
+    assert names_of(f"sort,{folder}/m+1.py:d,0.5*mean") == ["sort", "m+1.py:d", "0.5*mean"]
     assert names_of(f"pixel,{folder}/m+1.py:d") == ["pixel", "m+1.py:d"]
     assert names_of(f"spatial+0.5*{folder}/m+1.py:c,sort") == ["spatial+0.5*m+1.py:c", "sort"]
 

@@ -18,7 +18,7 @@ from dps.metrics.definitions import (
     pixel_distance,
     variants,
 )
-from dps.metrics.names import DEFAULT_METRICS, listed, named, resolve, split_names
+from dps.metrics.names import DEFAULT_METRICS, listed, named, resolve
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -34,6 +34,5 @@ __all__ = [
     "named",
     "pixel_distance",
     "resolve",
-    "split_names",
     "variants",
 ]

@@ -27,11 +27,6 @@ def named(text: str, *, weights: str = "pypi", device: str = "cpu") -> AnyMetric
     return metrics[0]
 
 
-def split_names(text: str) -> list[str]:
-    """Split a list of metrics at its commas; those in the path of an existing file do not separate."""
-    return [value.text for value in _read(text)]
-
-
 def resolve(
     texts: Sequence[str], *, against: str | None = None, weights: str = "pypi", device: str = "cpu"
 ) -> tuple[list[AnyMetric], AnyMetric | None]:
