@@ -30,11 +30,16 @@ ABOUT = {
 
 def run_of(*cases: list[Row], **about: Any) -> Row:
     """A made-up results.json."""
-    margins = {"margin": 0.25, "images_sha256": "a" * 64}, {"margin": -0.5, "images_sha256": "a" * 64}
-    found = [{**margins[not row["passed"]], **row} for each in cases for row in each]
     score: Row = {"dataset": "synthetic", "kind": "2afc", "subset": "blur", "metric": "sort", "network": "alexnet"}
     score |= {"normalization": "unit", "score": 0.75, "standard_error": 0.0625, "count": 48}
-    return {"schema": 2, "run": {**ABOUT, **about}, "cases": found, "scores": [score], "throughput": [], "drawn": {}}
+    return {
+        "schema": 2,
+        "run": {**ABOUT, **about},
+        "cases": [row for each in cases for row in each],
+        "scores": [score],
+        "throughput": [],
+        "drawn": {},
+    }
 
 
 def saved(document: Row, path: Path) -> Path:
@@ -117,9 +122,9 @@ def test_cases_are_a_tidy_table(tmp_path: Path) -> None:
     frame = list(csv.DictReader(io.StringIO(done.output)))
     keys = ["case", "degrees", "network", "normalization", "metric", "measured", "passed", "distance", "error"]
     assert [[row[key] for key in keys] for row in frame] == [
-        ["case-0", "22.5", "alexnet", "none", "sort", "True", "True", "1.0", ""],
-        ["case-1", "-", "alexnet", "none", "sort", "False", "False", "", "boom"],
-        ["case-0", "22.5", "-", "-", "pixel", "True", "False", "1.0", ""],
+        ["case-0", "22.5", "alexnet", "none", "sort", "True", "True", "2.0", ""],
+        ["case-1", "-", "alexnet", "none", "sort", "False", "False", "", "it broke"],
+        ["case-0", "22.5", "-", "-", "pixel", "True", "False", "2.0", ""],
     ]
     assert dps(path, "--csv", tmp_path / "cases.csv").output == f"{tmp_path / 'cases.csv'}\n"
     assert len((tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4
@@ -216,7 +221,7 @@ def test_the_page_is_written_again_with_the_images_that_are_the_same(tmp_path: P
 
 
 def test_two_runs_by_hand(tmp_path: Path) -> None:
-    first = saved(run_of(rows("invert", "++--"), rows("rotate", "++")), tmp_path / "a.json")
+    first = saved(run_of(rows("invert", "++--"), rows("rotate", "+++")), tmp_path / "a.json")
     other = {"alexnet": {"weights": "torchvision", "sha256": "b" * 64, "remark": ""}}
     pixel = rows("rotate", "+", "pixel", None, None)
     second = saved(run_of(rows("invert", "+-+-"), rows("rotate", "+?"), pixel, networks=other), tmp_path / "b.json")
@@ -231,16 +236,17 @@ def test_two_runs_by_hand(tmp_path: Path) -> None:
         "",
         "against the baseline: 1 regressed, 1 improved, 3 unchanged",
         "  invert/case-1-alexnet-none-sort: passed (margin +25.0%) in the baseline, now",
-        "    distorted at 1, but reference 'gray' at 0.5 (margin -50.0%)",
+        "    distorted at 2, but reference 'gray' at 1 (margin -50.0%)",
         "1 improved: in B",
         "  invert/case-2-alexnet-none-sort: failed (margin -50.0%) in the baseline, now",
-        "    distorted at 1, and reference 'gray' at 1.25 (margin +25.0%)",
+        "    distorted at 2, and reference 'gray' at 2.5 (margin +25.0%)",
+        "rotate/case-2-alexnet-none-sort: in the baseline, but not measured",
         "",
         "Pass fractions",
         "",
         "                   invert      rotate",
         "pixel                        - -> 1/1",
-        "alexnet-none-sort     2/4  2/2 -> 1/1",
+        "alexnet-none-sort     2/4  3/3 -> 1/1",
         "",
         "passed/cases; A -> B where they differ.",
     ]

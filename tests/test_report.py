@@ -1,5 +1,6 @@
 """Reports: counts by hand, tables that fit a terminal, Markdown, words, strict JSON, and the paper's own numbers."""
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, case_name, case_row, variant_key
 from dps.session.configuration import RunConfiguration, configure
 from dps.verdicts import not_measured
+from tests.rows import UNMEASURED, row
 
 BUILT_IN = {"invert": 24, "rotate": 60, "translate": 24, "color_stain": 48}
 
@@ -33,19 +35,10 @@ def rows(
     normalization: str | None = "none",
 ) -> list[Row]:
     """Made-up rows, one for each sign: ``+`` is passed, ``-`` failed, ``?`` could not be measured."""
+    names = {"probe": probe, "metric": metric, "network": network, "normalization": normalization}
+    margins = {"+": 0.25, "-": -0.5, "?": None}
     return [
-        {
-            "probe": probe,
-            "case": f"case-{number}",
-            "metric": metric,
-            "network": network,
-            "normalization": normalization,
-            "passed": sign == "+",
-            "distance": None if sign == "?" else 1.0,
-            "nearest_reference": "gray",
-            "nearest_reference_distance": None if sign == "?" else 1.25 if sign == "+" else 0.5,
-            **({"error": "boom"} if sign == "?" else {}),
-        }
+        row(margins[sign], **names, case=f"case-{number}", **(UNMEASURED if sign == "?" else {}))
         for number, sign in enumerate(outcomes)
     ]
 
@@ -55,12 +48,10 @@ def every_row(probes: dict[str, int], metrics: Iterable[str] = ("pixel", "spatia
     found = []
     for probe, cases in probes.items():
         for metric in metrics:
-            if metric == "pixel" or ":" in metric:
-                found += rows(probe, "+" * cases, metric, None, None)
-            else:
-                for network in NETWORKS:
-                    for normalization in ("none", "unit"):
-                        found += rows(probe, "+" * cases, metric, network, normalization)
+            of_images = metric == "pixel" or ":" in metric
+            places = [(None, None)] if of_images else itertools.product(NETWORKS, ("none", "unit"))
+            for network, normalization in places:
+                found += rows(probe, "+" * cases, metric, network, normalization)
     return found
 
 
@@ -333,7 +324,7 @@ def test_rows_are_sorted_whatever_came_first() -> None:
 def test_a_case_that_was_measured_twice_counts_once_with_its_worst_result(twice: str) -> None:
     cases = [{**rows("a", sign)[0], "case": "x"} for sign in twice]
     (row,) = results.document({}, Gathered(cases=cases), {})["cases"]
-    assert row["error"] == "boom"
+    assert row["error"] == "it broke"
     measured = [row for row in cases if not row.get("error")]
     (row,) = results.document({}, Gathered(cases=measured), {})["cases"]
     assert row["passed"] is False
