@@ -100,9 +100,7 @@ DOORS = {
     },
     "torchvision": {"dps.networks", "dps.weights"},
     "jinja2": {"dps.report.page"},
-    "matplotlib": {
-        f"dps.report.{name}" for name in ("figure_style", "figures", "severity", "explain_page", "explain_figures")
-    },
+    "matplotlib": {f"dps.report.{name}" for name in ("figure_style", "figures", "explain_page", "explain_figures")},
     "PIL": {
         "dps.images",
         "dps.report.sheets",

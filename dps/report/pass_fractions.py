@@ -131,16 +131,15 @@ def selected(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
 def in_words(counts: PassCounts) -> list[str]:
     """Say on which probes each metric passes fewer than half of the cases."""
     sentences = []
-    groups: dict[tuple[str, str | None], list[VariantKey]] = {}
+    groups: dict[str, list[VariantKey]] = {}
     for variant in counts.variants:
-        groups.setdefault((variant.metric, variant.normalization), []).append(variant)
-    for (metric, normalization), variants in groups.items():
+        groups.setdefault(metric_name(variant), []).append(variant)
+    for name, variants in groups.items():
         parts = []
         for probe in counts.probes:
             failed = [str(key.network) for key in variants if counts.of(key, probe).fails]
             place = "every network" if len(failed) == len(variants) > 1 else " and ".join(failed)
             parts += [f"{probe} on {place}" if variants[0].network else probe] if failed else []
-        name = f"{metric} ({normalization})" if normalization else metric
         of_metric = [counts.of(key, probe) for key in variants for probe in counts.probes]
         if parts:
             sentences.append(f"{name} fails {'; '.join(parts)}.")
@@ -148,3 +147,8 @@ def in_words(counts: PassCounts) -> list[str]:
             broken = " as far as it could be measured" if any(count.unmeasured for count in of_metric) else ""
             sentences.append(f"{name} passes at least half of every probe{broken}.")
     return sentences
+
+
+def metric_name(variant: VariantKey) -> str:
+    """Return a metric with its normalization, as sentences name it: ``sort (none)``."""
+    return f"{variant.metric} ({variant.normalization})" if variant.normalization else variant.metric

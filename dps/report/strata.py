@@ -134,16 +134,15 @@ def in_words(document: Document, probe: str) -> list[str]:
     counts, declared = by_severity(document, probe), severity(document, probe)
     if counts is None or declared is None:
         return []
-    networks: dict[tuple[str, str | None, str], list[str]] = {}
+    networks: dict[tuple[str, str], list[str | None]] = {}
     for variant in counts.variants:
         measured = [stratum for stratum in counts.probes if counts.of(variant, stratum).cases]
         failed = [stratum for stratum in measured if counts.of(variant, stratum).fails]
         if 0 < len(failed) < len(measured):
-            alike = variant.metric, variant.normalization, " and ".join(failed)
-            networks.setdefault(alike, []).append(str(variant.network))
+            name = pass_fractions.metric_name(variant)
+            networks.setdefault((name, " and ".join(failed)), []).append(variant.network)
     return [
-        f"{metric}{f' ({normalization})' if normalization else ''}{on} passes fewer than half of {probe} at {places} "
-        f"{declared[0]['unit']}."
-        for (metric, normalization, places), names in networks.items()
-        for on in [f" on {' and '.join(names)}" if normalization else ""]
+        f"{name}{' on ' if names[0] else ''}{' and '.join(filter(None, names))} passes fewer than half of {probe} at "
+        f"{places} {declared[0]['unit']}."
+        for (name, places), names in networks.items()
     ]
