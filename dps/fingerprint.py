@@ -311,7 +311,7 @@ class _Walk:
         if key in self.seen:
             return
         self.seen[key] = len(self.seen), cls
-        origin = _origin_of_class(cls)
+        origin = _origin(cls.__module__)
         self.emit("class", origin, cls.__qualname__)
         if origin != "user":
             self._allow(cls.__module__, cls.__name__ if constructed else "", constructed=constructed)
@@ -324,7 +324,7 @@ class _Walk:
             self._class(base, constructed=constructed)
         if not {"__getattr__", "__getattribute__"}.isdisjoint(vars(cls)):
             raise self.refused(f"has class {cls.__name__}, which finds attributes by a rule of its own")
-        packages = [base.__module__ for base in cls.__mro__ if _origin_of_class(base) == "package"]
+        packages = [base.__module__ for base in cls.__mro__ if _origin(base.__module__) == "package"]
         overrides = not all(module.startswith("torch.nn.modules") for module in packages)  # whose names are not known
         visited: dict[str, None] = {}
         for name, member in vars(cls).items():
@@ -346,7 +346,6 @@ class _Walk:
         self.emit(module, name, own_source() if top == "dps" else _release(top))
 
     def _source(self, file: str | None) -> None:
-        """Emit a source file, where there is one."""
         if file and Path(file).is_file():
             self.emit("source", Path(file).read_bytes())
 
@@ -354,7 +353,7 @@ class _Walk:
 # ------------------------------------------------------------------------------------ where things are from
 
 
-def _origin(module: str | None, file: str | None) -> str:
+def _origin(module: str | None, file: str | None = None) -> str:
     """Return ``user``, ``package``, ``standard`` or ``dps``."""
     top = (module or "").partition(".")[0]
     if file is None and top in sys.modules:
@@ -365,10 +364,6 @@ def _origin(module: str | None, file: str | None) -> str:
         return "standard"
     installed = file is not None and not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
     return "package" if installed and _release(top) else "user"
-
-
-def _origin_of_class(cls: type) -> str:
-    return _origin(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None))
 
 
 def _is_importable(function: Any, module: str | None) -> bool:
