@@ -66,17 +66,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _suites_selected(config: pytest.Config) -> bool:
-    """Return whether a run's arguments name one of the suites, or a folder that holds them.
-
-    Raises:
-        pytest.UsageError: they name the suites of another copy of dps.
-    """
+    """Return whether a run's arguments name one of the suites, or a folder of them; refuse those of another copy."""
     if config.option.help or config.option.version:
         return False
     paths = _paths(config)
     for folder in (folder for path in paths for folder in (path, path.parent, path / "suites")):
-        copy = folder.name == "suites" and (folder.parent / "dps" / "plugin.py").is_file()
-        if copy and folder != SUITES.resolve():
+        is_copy = folder.name == "suites" and (folder.parent / "dps" / "plugin.py").is_file()
+        if is_copy and folder != SUITES.resolve():
             raise pytest.UsageError(
                 f"{folder} belongs to another copy of dps than the one that is imported, {locations.PACKAGE}. "
                 "Install that copy, or run: dps test"

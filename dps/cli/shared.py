@@ -122,11 +122,7 @@ def load(paths: tuple[str, ...], cases: int | None) -> "list[Probe]":
 
 
 def select(name: str, paths: tuple[str, ...], cases: int | None = None) -> "Probe":
-    """Return one of these probes by its name.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """Return one of these probes by its name."""
     from dps.errors import UsageError, unknown
 
     known = {probe.name: probe for probe in load(paths, cases)}

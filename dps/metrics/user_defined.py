@@ -20,11 +20,7 @@ REMEDY = (
 
 
 def load(typed: TypedName, name: str) -> Comparison | Metric:
-    """Load a user's comparison or metric, constructed if it is a class or factory.
-
-    Args:
-        typed: for which `loading.is_user_defined` holds.
-        name: the metric's.
+    """Load a user's comparison or metric, constructed if it is a class or factory; see `loading.load`.
 
     Raises:
         UsageError: it is not there, cannot be loaded, or is neither a comparison nor a metric.
@@ -45,11 +41,7 @@ def load(typed: TypedName, name: str) -> Comparison | Metric:
 
 
 def _required_arguments(value: object, name: str) -> int:
-    """Return the number of positional arguments that a callable requires.
-
-    Raises:
-        UsageError: that is not one number, or it requires what nothing passes.
-    """
+    """Return the number of positional arguments that a callable requires; refuse one that may be called in two ways."""
     if not callable(value):
         raise UsageError(f"metric {name!r}: {type(value).__name__} is not callable; {RULE}.")
     try:
