@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib.figure  # noqa: F401 - see torchvision
 import pytest
 import torchvision  # noqa: F401 - pytester forgets what a run imports first, and PyTorch's parts load only once
 
