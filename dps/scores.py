@@ -48,8 +48,7 @@ def two_afc(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> A
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 3.
     """
-    first, second, chosen = _rows(distance_0, distance_1, judge)
-    _check_shares("judge", chosen)
+    first, second, chosen = _rows(distance_0, distance_1, judge=judge)
     agrees = np.where(first < second, 1 - chosen, np.where(first > second, chosen, 0.5))
     return np.where(np.isfinite(first) & np.isfinite(second), agrees, 0.0)
 
@@ -69,8 +68,7 @@ def human_two_afc(judge: ArrayLike) -> Array:
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 5, "human" in the tables.
     """
-    (chosen,) = _rows(judge)
-    _check_shares("judge", chosen)
+    (chosen,) = _rows(judge=judge)
     return chosen * chosen + (1 - chosen) * (1 - chosen)
 
 
@@ -105,14 +103,13 @@ def mean_score(scores: ArrayLike) -> Estimate:
     Raises:
         ValueError: there is none.
     """
-    (rows,) = _rows(scores)
-    if not len(rows):
+    rows = np.asarray(scores, dtype=np.float64)
+    count = len(rows)
+    if not count:
         raise ValueError("a mean needs at least one score, got none")
-    mean = math.fsum(rows) / len(rows)
-    if len(rows) == 1:
-        return Estimate(value=mean, standard_error=math.nan, count=1)
-    squares = math.fsum((rows - mean) ** 2)
-    return Estimate(value=mean, standard_error=math.sqrt(squares / (len(rows) - 1) / len(rows)), count=len(rows))
+    mean = math.fsum(rows) / count
+    error = math.sqrt(math.fsum((rows - mean) ** 2) / (count - 1) / count) if count > 1 else math.nan
+    return Estimate(value=mean, standard_error=error, count=count)
 
 
 def mean_of_subsets(estimates: Sequence[Estimate]) -> Estimate:
@@ -168,19 +165,17 @@ def jnd_average_precision(distance: ArrayLike, same: ArrayLike) -> Estimate:
         Zhang et al. 2018, arXiv:1801.03924, Section 3; Everingham et al. 2010, "The Pascal Visual Object
         Classes (VOC) Challenge", for the curve.
     """
-    distances, sames = _rows(distance, same)
-    _check_shares("same", sames)
+    distances, sames = _rows(distance, same=same)
     if not len(distances):
         raise ValueError("an average precision needs at least one pair, got none")
     distances = np.where(np.isfinite(distances), distances, np.inf)
     order = np.lexsort((sames, distances))
     distances, sames = distances[order], sames[order]
     steps = np.flatnonzero(np.append(distances[1:] != distances[:-1], True) & np.isfinite(distances))
-    value = float(_average_precision(sames, np.ones((1, len(sames))), steps)[0])
-    if len(sames) == 1:
-        return Estimate(value=value, standard_error=math.nan, count=1)
+    (value,) = _average_precision(sames, np.ones((1, len(sames))), steps)
     resampled = _average_precision(sames, _resampled_counts(len(sames)), steps)
-    return Estimate(value=value, standard_error=float(resampled.std(ddof=1)), count=len(sames))
+    error = float(resampled.std(ddof=1)) if len(sames) > 1 else math.nan
+    return Estimate(value=float(value), standard_error=error, count=len(sames))
 
 
 def _average_precision(same: Array, counts: NDArray[np.floating], steps: NDArray[np.int64]) -> Array:
@@ -217,16 +212,12 @@ def _resampled_counts(pairs: int) -> NDArray[np.float32]:
     return counts
 
 
-def _rows(*values: ArrayLike) -> list[Array]:
-    """Return each as a row of numbers; ValueError where lengths differ or one is not a row."""
-    rows = [np.asarray(value, dtype=np.float64) for value in values]
-    shapes = [row.shape for row in rows]
-    if rows[0].ndim != 1 or any(shape != shapes[0] for shape in shapes):
-        raise ValueError(f"rows of one length are needed, got shapes {', '.join(map(str, shapes))}")
+def _rows(*distances: ArrayLike, **judgments: ArrayLike) -> list[Array]:
+    """Return each as a row; ValueError where lengths differ, one is not a row, or a judgment is outside [0, 1]."""
+    rows = [np.asarray(values, dtype=np.float64) for values in (*distances, *judgments.values())]
+    if rows[0].ndim != 1 or any(row.shape != rows[0].shape for row in rows):
+        raise ValueError(f"rows of one length are needed, got shapes {', '.join(str(row.shape) for row in rows)}")
+    for name, shares in zip(judgments, rows[len(distances) :], strict=True):
+        if (wrong := ~((shares >= 0) & (shares <= 1))).any():
+            raise ValueError(f"{name} must be within [0, 1], got {shares[wrong][0]}")
     return rows
-
-
-def _check_shares(name: str, shares: Array) -> None:
-    wrong = ~((shares >= 0) & (shares <= 1))
-    if wrong.any():
-        raise ValueError(f"{name} must be within [0, 1], got {shares[wrong][0]}")

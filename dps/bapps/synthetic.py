@@ -91,11 +91,11 @@ def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
         is drawn, none included, so that some pairs are equal; each judge says "same" with a probability that is
         logistic in the strength less `NOTICEABLE`.
     """
-    subsets = [("2afc", family, triplets) for family in FAMILIES] + [("jnd", family, pairs) for family in PAIRED]
     shards: list[Shard] = []
-    for kind, family, count in subsets:
-        what = seed, kind, family
-        shards += shards_of(kind, family, count, functools.partial(_look, *what), functools.partial(_draw, *what))
+    for kind, families, count in (("2afc", FAMILIES, triplets), ("jnd", PAIRED, pairs)):
+        for family in families:
+            what = seed, kind, family
+            shards += shards_of(kind, family, count, functools.partial(_look, *what), functools.partial(_draw, *what))
     return Dataset(name=NAME, about=ABOUT, shards=tuple(shards), groups={"all": tuple(FAMILIES)})
 
 
