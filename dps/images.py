@@ -183,14 +183,6 @@ def as_png(pixels: Pixels, most: int) -> bytes:
     return file.getvalue()
 
 
-def as_webp(png: bytes) -> bytes:
-    """Return a PNG file as a WebP file of about a quarter of its size, which is lossy."""
-    file = io.BytesIO()
-    with PIL.Image.open(io.BytesIO(png)) as image:
-        image.save(file, "WEBP", quality=80, method=2)
-    return file.getvalue()
-
-
 def as_batch(images: Iterable[Pixels]) -> Tensor:
     """Return images of one size as RGB in [0, 1], float32, ``(batch, 3, height, width)``, channels last in memory."""
     stacked = torch.from_numpy(np.stack(list(images)))

@@ -9,11 +9,10 @@ import pickle
 import shutil
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -442,7 +441,6 @@ class Server:
         mishaps: what goes wrong with the next requests, in order: ``cut`` closes the connection after half of
             what was asked for, ``503`` is busy, ``ok`` is well.
         ranges: whether a part of a file can be asked for.
-        content_type: of files.
         redirects: from path to address.
         asked: each request's path and ``Range``.
     """
@@ -450,7 +448,6 @@ class Server:
     files: dict[str, bytes] = field(default_factory=dict)
     mishaps: list[str] = field(default_factory=list)
     ranges: bool = True
-    content_type: str = "application/x-gzip"
     redirects: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     base: str = ""
@@ -474,35 +471,25 @@ def server(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             asked = self.headers["Range"]
             state.asked.append((self.path, asked))
             mishap = state.mishaps.pop(0) if state.mishaps else "ok"
+            file = state.files.get(self.path, b"")
+            first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.ranges else 0
             if self.path in state.redirects:
-                self.answer(302, b"", {"Location": state.redirects[self.path]})
+                status = 302
             elif mishap == "503":
-                self.answer(503, b"busy")
+                status = 503
             elif self.path not in state.files:
-                self.answer(404, b"gone")
+                status = 404
+            elif first >= len(file):
+                status = 416
             else:
-                self.send_file(state.files[self.path], asked, half=mishap == "cut")
-
-        def send_file(self, data: bytes, asked: str | None, *, half: bool) -> None:
-            headers = {"Content-Type": state.content_type, "Content-Encoding": "gzip"}  # as odd servers have it
-            status, body = 200, data
-            if asked and state.ranges:
-                first = int(asked.removeprefix("bytes=").removesuffix("-"))
-                if first >= len(data):
-                    self.answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
-                    return
-                status, body = 206, data[first:]
-                headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
-            self.answer(status, body, headers, sent=len(body) // 2 if half else len(body))
-
-        def answer(
-            self, status: int, body: bytes, headers: Mapping[str, str] = MappingProxyType({}), sent: int | None = None
-        ) -> None:
+                status = 206 if first else 200
+            body = file[first:] if status in (200, 206) else b""
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Encoding", "gzip")  # as odd servers have it
+            self.send_header("Location", state.redirects.get(self.path, ""))
             self.end_headers()
-            self.wfile.write(body[:sent])
+            self.wfile.write(body[: len(body) // 2] if mishap == "cut" else body)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
@@ -565,11 +552,10 @@ def test_fetching(server: Server, place: Path, small: Dataset) -> None:
     assert sorted(path.name for path in place.iterdir()) == ["2afc", "SHA256SUMS", "dps-dataset.json", "jnd"]
     recorded = (place / "SHA256SUMS").read_text()
     assert recorded == "".join(f"{digest}  {name}\n" for name, digest in digests.items())  # as sha256sum has it
-    assert server.asked == [("/twoafc_val.tar.gz", None), ("/jnd.tar.gz", None)]
-    assert fetch(server, place) == {}
-    assert len(server.asked) == 2  # everything is there, so nothing is requested
+    assert fetch(server, place) == {}  # everything is there, so nothing is requested
     shutil.rmtree(place / "jnd")
     assert list(fetch(server, place)) == ["jnd.tar.gz"]
+    assert server.asked == [("/twoafc_val.tar.gz", None), ("/jnd.tar.gz", None), ("/jnd.tar.gz", None)]
 
 
 def test_an_archive_with_another_digest_than_the_recorded_one(server: Server, place: Path) -> None:
@@ -638,10 +624,8 @@ def test_a_missing_archive(server: Server, place: Path) -> None:
     assert_not_fetched(server, place, "/twoafc_val.tar.gz: the server answers 404 Not Found. BAPPS may have moved")
 
 
-@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/x-gzip"])
-def test_a_page_in_place_of_an_archive(server: Server, place: Path, content_type: str) -> None:
+def test_a_page_in_place_of_an_archive(server: Server, place: Path) -> None:
     server.files["/twoafc_val.tar.gz"] = b"<!DOCTYPE html><html>Log in first</html>"
-    server.content_type = content_type
     says = "not a gzip file (is a proxy in between?), it begins with b'<!DOCTYPE html><html>Log'"
     assert_not_fetched(server, place, says)
     assert not list((place / ".dps-fetch").glob("*.part"))  # it would be in the way of the next try
