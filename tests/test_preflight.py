@@ -23,6 +23,8 @@ from tests.running import Suite, suite
 
 __all__ = ["suite"]
 
+pytest_plugins = ["pytester"]
+
 SHAPE = (32, 32)
 
 
