@@ -38,11 +38,12 @@ __version__ = "0.1.0"
 
 _PUBLIC = {  # name: module. Imported when asked for, since most need PyTorch and the options must not
     "COMPARISONS": "dps.comparisons",
-    "NETWORKS": "dps.networks",
+    "BUILT_IN": "dps.networks",
     "DpsError": "dps.errors",
     "Extractor": "dps.networks",
     "Engine": "dps.measurement",
     "Metric": "dps.metrics",
+    "Network": "dps.networks",
     "judge": "dps.verdicts",
 }
 

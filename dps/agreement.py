@@ -1,6 +1,6 @@
 """Agreement with people: a data set's distances, measured once and kept, and the scores that they give.
 
-Distances are measured shard by shard, all variants of a network at once, while the next shard's images are read.
+Distances are measured shard by shard, all variants of a backbone at once, while the next shard's images are read.
 """
 
 import contextlib
@@ -122,7 +122,7 @@ class DatasetDistances:
     A variant without a key is not kept, and neither is one whose key is another one after it has measured.
 
     Args:
-        variants: by which; the first look-up of one measures all of its network.
+        variants: by which; the first look-up of one measures all of its backbone.
         engine: returns what measures on a network, or without one; called only where something has to be measured.
         folder: the store; None to keep nothing.
         key_of: returns a variant's key, see `store.key_of`; not needed without a store.
@@ -157,7 +157,7 @@ class DatasetDistances:
         Raises:
             DpsError: a metric broke, images cannot be read, or the store cannot be written.
         """
-        self.measure(subset.shards, variant.network, str(subset))
+        self.measure(subset.shards, variant.backbone, str(subset))
         distances = [self._known_distances(shard, variant) for shard in subset.shards]
         judgments = [self._labels[shard].judgments for shard in subset.shards]
         return np.concatenate(judgments), np.concatenate(distances)
@@ -167,19 +167,19 @@ class DatasetDistances:
             raise known
         return known
 
-    def check(self, shards: Sequence[Shard], network: str | None) -> None:
-        """Raise the first error that stands for distances of a network's variants, if there is one."""
+    def check(self, shards: Sequence[Shard], backbone: str | None) -> None:
+        """Raise the first error that stands for distances of a backbone's variants, if there is one."""
         for shard in shards:
             for variant in self._variants:
-                if variant.network == network:
+                if variant.backbone == backbone:
                     self._known_distances(shard, variant)
 
-    def measure(self, shards: Sequence[Shard], network: str | None, title: str) -> int:
-        """Measure what is not known yet, all variants of one network at once.
+    def measure(self, shards: Sequence[Shard], backbone: str | None, title: str) -> int:
+        """Measure what is not known yet, all variants of one backbone at once.
 
         Args:
             shards: a part of the data set.
-            network: whose variants; None for those without one.
+            backbone: whose variants; None for those without one.
             title: of the progress.
 
         Returns:
@@ -188,10 +188,10 @@ class DatasetDistances:
         Raises:
             StoreError: the store cannot be written. What was measured before is kept.
         """
-        variants = [variant for variant in self._variants if variant.network == network]
+        variants = [variant for variant in self._variants if variant.backbone == backbone]
         missing = {shard: unknown for shard in shards if (unknown := self._unknown(shard, variants))}
         images = sum(shard.count * (1 + KINDS[shard.kind]) for shard in missing)
-        title = f"{title} on {network}" if network else title
+        title = f"{title} on {backbone}" if backbone else title
         with progress(title, images, "images", shown=self._shown and bool(missing)) as advance:
             for shard, content in _read(list(missing)):
                 self._measure(shard, content, missing[shard])
@@ -220,7 +220,7 @@ class DatasetDistances:
             self._known |= dict.fromkeys([(shard, variant) for variant in variants], content)
             return
         self._labels[shard] = content.labels
-        for variant, distances in self._engine(variants[0].network).measure_stack(content.images, variants).items():
+        for variant, distances in self._engine(variants[0].backbone).measure_stack(content.images, variants).items():
             self._known[shard, variant] = distances
             if self._folder is None or isinstance(distances, DpsError):
                 continue

@@ -5,12 +5,11 @@ comparisons then share the normalization and the distance below (NUMERICS: the s
 channels, averaged over positions, without a root). Each is defined once, for measuring and for gradients.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dps import kernels
@@ -20,7 +19,7 @@ Comparison: TypeAlias = Callable[[Tensor], Tensor]
 ``(batch, channel, position)``, any number of positions."""
 
 Flat: TypeAlias = Any
-"""Representations with channels and positions in one axis: a NumPy array on a CPU, else a tensor."""
+"""Representations with channels and positions in one axis, or distances: a NumPy array on a CPU, else a tensor."""
 
 NORMALIZATIONS = ("none", "unit")
 REDUCTIONS = ("sum", "mean")
@@ -101,6 +100,11 @@ def normalized(representation: Tensor, normalization: str) -> Tensor:
     return unit(representation) if normalization == "unit" else representation
 
 
+def joined(arrays: Sequence[Flat], axis: int = 0) -> Flat:
+    """Join arrays, or tensors, along an axis."""
+    return np.concatenate(arrays, axis) if isinstance(arrays[0], np.ndarray) else torch.cat(list(arrays), axis)
+
+
 def flat(representation: Tensor) -> Flat:
     """Put channels and positions in one axis, in their order in memory: any order will do that all images share.
 
@@ -114,7 +118,7 @@ def flat(representation: Tensor) -> Flat:
     return flattened.numpy() if flattened.device.type == "cpu" else flattened
 
 
-def squared_distances(originals: Flat, others: Flat) -> NDArray[np.float64]:
+def squared_distances(originals: Flat, others: Flat) -> Flat:
     """Return the sums of squared differences of originals and what each is compared with, not averaged yet.
 
     Args:
@@ -122,12 +126,11 @@ def squared_distances(originals: Flat, others: Flat) -> NDArray[np.float64]:
         others: ``(original, compared, number)``; or ``(1, compared, number)`` where all are compared with the same.
 
     Returns:
-        ``(original, compared)``.
+        ``(original, compared)``; on a CPU as a NumPy array, else a tensor that stays where it is.
     """
     if isinstance(originals, np.ndarray):
         return kernels.sums_of_squares(originals, others)
-    sums: NDArray[np.float64] = (others - originals).square().sum(dim=-1).double().cpu().numpy()
-    return sums
+    return (others - originals).square().sum(dim=-1)
 
 
 def layer_distances(a: Tensor, b: Tensor, reduction: str = "sum") -> Tensor:

@@ -8,6 +8,7 @@
     ├── WeightsError       pretrained weights: missing, altered, or not what they should be
     ├── ImageError         an image, or a batch of them, that cannot be measured
     ├── DrawError          a scene that cannot be drawn as it was asked for
+    ├── NetworkError       a network that failed, or returned something else than feature maps
     └── MetricError        a metric under test that broke its contract
         └── ChangedInputError   it changed the images or features that it was given
 
@@ -48,6 +49,10 @@ class ImageError(DpsError, ValueError):
 
 class DrawError(DpsError):
     """A scene cannot be drawn, or an image equals the original."""
+
+
+class NetworkError(DpsError):
+    """A network failed, or returned something else than feature maps."""
 
 
 class MetricError(DpsError):

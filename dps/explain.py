@@ -20,7 +20,6 @@ from dps.errors import DpsError, MetricError, UsageError, one_line
 from dps.images import Image, Triple, as_batch
 from dps.measurement import Engine
 from dps.metrics import FeatureMetric, Term, Variant
-from dps.networks import NETWORKS
 from dps.probes import Case, Probe
 from dps.verdicts import Verdict, judge
 
@@ -40,6 +39,7 @@ class LayerView:
     Attributes:
         term: the comparison's name.
         layer: from 1; 0 for the image itself, where there is no network.
+        module: the layer's name in the network; empty for the image itself.
         size: height and width of the layer's features.
         placed: the representation's positions are those of the features, so that a part has a place in the image.
         ascending: the values are in ascending order along the positions, as those of ``sort`` are.
@@ -54,6 +54,7 @@ class LayerView:
 
     term: str
     layer: int
+    module: str
     size: tuple[int, int]
     placed: bool
     ascending: bool
@@ -67,6 +68,11 @@ class LayerView:
     def distances(self) -> list[float]:
         """Return the layer's part of each compared image's distance, by this term."""
         return [float(total) for total in self.channel_parts.sum(axis=1)]
+
+    @property
+    def name(self) -> str:
+        """Return the name of the layer; see `layer_name`."""
+        return layer_name(self.layer, self.module) if self.layer else "the image"
 
     def channel_name(self, channel: int) -> str:
         """Return ``channel 37``; of the image itself, its color."""
@@ -133,9 +139,9 @@ class Explanation:
         return np.sum(maps, axis=0, dtype=np.float64) if maps else None
 
 
-def layer_name(network: str | None, layer: int) -> str:
-    """Return a layer's number, from 1, with its module's index in torchvision's network: ``layer 2 (features.4)``."""
-    return "the image" if network is None else f"layer {layer} (features.{NETWORKS[network].layers[layer - 1]})"
+def layer_name(number: int, module: str) -> str:
+    """Return a layer's number, from 1, and its module: ``layer 2 (features.4)``."""
+    return f"layer {number} ({module})"
 
 
 def percent(part: float, whole: float = 1) -> str:
@@ -241,7 +247,7 @@ def _views(images: Sequence[Image], variant: Variant, engine: Engine) -> Iterato
     """Run the network once more, and keep of each layer what the largest parts need."""
     batch = as_batch(image.pixels for image in images)
     if not isinstance(variant.metric, FeatureMetric):
-        yield _view(batch.double(), COLORS, 0, "none", "mean")
+        yield _view(batch.double(), COLORS, 0, "", "none", "mean")
         return
     assert engine.extractor is not None
     assert variant.normalization is not None
@@ -249,12 +255,13 @@ def _views(images: Sequence[Image], variant: Variant, engine: Engine) -> Iterato
     for term in variant.metric.terms:  # one that is written twice counts once, with both weights
         weight = term.weight + (terms[term.name].weight if term.name in terms else 0)
         terms[term.name] = replace(term, weight=weight)
-    for layer, features in enumerate(engine.extractor.layers(batch), start=1):
+    layers = zip(engine.extractor.layers, engine.extractor.features(batch), strict=True)
+    for layer, (module, features) in enumerate(layers, start=1):
         for term in terms.values():
-            yield _view(features, term, layer, variant.normalization, engine.reduction)
+            yield _view(features, term, layer, module, variant.normalization, engine.reduction)
 
 
-def _view(features: Tensor, term: Term, layer: int, normalization: str, reduction: str) -> LayerView:
+def _view(features: Tensor, term: Term, layer: int, module: str, normalization: str, reduction: str) -> LayerView:
     """Return one layer as one term compares it; the original is the first of the features."""
     try:
         raw = term.represent(features)
@@ -273,6 +280,7 @@ def _view(features: Tensor, term: Term, layer: int, normalization: str, reductio
     return LayerView(
         term=term.name,
         layer=layer,
+        module=module,
         size=(int(features.shape[2]), int(features.shape[3])),
         placed=placed,
         ascending=positions > 1 and bool((raw.diff(dim=2) >= 0).all()),

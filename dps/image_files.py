@@ -55,7 +55,7 @@ def distances(
     (variant,) = configuration.variants
     first, *rest = read([original, *others])
     configuration.check_size(first.pixels.shape)
-    engine = configuration.engine(variant.network)
+    engine = configuration.engine(variant.backbone)
     triples = [Triple(original=first, distorted=image, references={}) for image in rest]
     results: list[tuple[float, tuple[float, ...]]] = []
     for start in range(0, len(triples), IMAGES_AT_ONCE):  # a batch has the original once, whatever its triples

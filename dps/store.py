@@ -10,6 +10,7 @@ checksum, and one whose checksum is wrong is measured again.
 
 import contextlib
 import hashlib
+import importlib.metadata
 import io
 import json
 import logging
@@ -29,14 +30,15 @@ from dps import files
 from dps.errors import StoreError, one_line
 from dps.fingerprint import fingerprint, own_source
 from dps.metrics import FeatureMetric, Metric, Variant
-from dps.networks import NETWORKS
+from dps.networks import Network
+from dps.networks.libraries import LIBRARIES
 
 Array: TypeAlias = NDArray[np.float64]
 
 SCHEMA = 2
 """Part of every key, so that entries of another layout are not found."""
 
-MEASURING = ("comparisons.py", "kernels.py", "images.py", "networks.py", "weights.py", "measurement", "metrics")
+MEASURING = ("comparisons.py", "kernels.py", "images.py", "networks", "weights.py", "measurement", "metrics")
 """The parts of this package that turn images into distances."""
 
 ABANDONED = 3600
@@ -46,12 +48,12 @@ LOG = logging.getLogger(__name__)
 """Names damaged files."""
 
 
-def key_of(variant: Variant, *, weights_sha256: str | None, reduction: str, preprocessing: str, device: str) -> str:
+def key_of(variant: Variant, *, network: Network | None, reduction: str, preprocessing: str, device: str) -> str:
     """Return the digest of everything that distances depend on but the shard, SHA-256, hexadecimal.
 
     Args:
         variant: what measures.
-        weights_sha256: of the variant's network; None where it has none.
+        network: the variant's; None where it has none.
         reduction: one of `comparisons.REDUCTIONS`.
         preprocessing: what was done to the images, such as `shard_files.PREPROCESSING`.
         device: as PyTorch names it; the number of a device does not matter.
@@ -68,8 +70,8 @@ def key_of(variant: Variant, *, weights_sha256: str | None, reduction: str, prep
         "code": own_source(*MEASURING),
         "torch": [torch.__version__, str(torch.get_default_dtype()), torch.get_float32_matmul_precision()],
     }
-    if variant.network is not None:
-        parts |= {"network": f"{NETWORKS[variant.network]!r} {weights_sha256}", "reduction": reduction}
+    if network is not None:
+        parts |= {"network": definition_of_network(network), "reduction": reduction}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -85,6 +87,20 @@ def definition(metric: FeatureMetric | Metric) -> str:
     if is_fixed(metric):
         return metric.provenance or metric.name
     return f"{fingerprint(metric.distance)} of {metric.similarity_at_identity} in {metric.input_range}"
+
+
+def definition_of_network(network: Network) -> list[object]:
+    """Return what a network computes: two networks with one definition have the same features.
+
+    Raises:
+        NoFingerprintError: see `key_of`.
+    """
+    code: object = network.backbone
+    if network.user_defined:
+        code = fingerprint(network.features)
+    elif (library := network.backbone.partition(":")[0]) in LIBRARIES:
+        code = [code, importlib.metadata.version(library)]
+    return [code, network.sha256, network.layers, network.mean, network.std]
 
 
 def is_fixed(metric: FeatureMetric | Metric) -> bool:

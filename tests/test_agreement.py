@@ -207,7 +207,7 @@ def kept_in(
     folder: Path, chosen: list[Variant], engine: Callable[[str | None], Engine] = lambda _: Engine()
 ) -> DatasetDistances:
     """Distances with a store."""
-    key_of = functools.partial(store.key_of, weights_sha256=None, reduction="sum", preprocessing="none", device="cpu")
+    key_of = functools.partial(store.key_of, network=None, reduction="sum", preprocessing="none", device="cpu")
     return DatasetDistances(chosen, engine, store.prepare(folder), key_of)
 
 

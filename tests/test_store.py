@@ -15,10 +15,11 @@ import numpy as np
 import platformdirs
 import pytest
 
-from dps import metrics, store
+from dps import metrics, networks, store
 from dps.bapps import folders, synthetic
 from dps.errors import StoreError
 from dps.metrics import Metric, Variant, pixel_distance
+from dps.networks import Network
 from tests.running import SUITES, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
@@ -26,9 +27,13 @@ pytest_plugins = ["pytester"]
 CONTENT = "5ea857013cc9" * 5 + "0000"
 
 
-def key_of(name: str = "sort", network: str | None = "alexnet", normalization: str = "unit", **changed: Any) -> str:
-    variant = Variant(metric=metrics.named(name), network=network, normalization=network and normalization)
-    options = {"weights_sha256": "443c", "reduction": "sum", "preprocessing": "none", "device": "cpu", **changed}
+def key_of(
+    name: str = "sort", network: str | Network | None = "alexnet", normalization: str = "unit", **changed: Any
+) -> str:
+    network = networks.named(network) if isinstance(network, str) else network
+    of_network = (network.name, normalization) if network else (None, None)
+    variant = Variant(metric=metrics.named(name), network=of_network[0], normalization=of_network[1])
+    options = {"network": network, "reduction": "sum", "preprocessing": "none", "device": "cpu", **changed}
     return store.key_of(variant, **options)
 
 
@@ -83,7 +88,9 @@ def test_everything_that_distances_depend_on_changes_the_key(monkeypatch: pytest
         key_of("2*sort"),
         key_of("sort+mean"),
         key_of(network="vgg16"),
-        key_of(weights_sha256="2ecb"),
+        key_of(network="alexnet@features.1"),
+        key_of(network=replace(networks.named("alexnet"), weights=networks.named("vgg16").weights)),
+        key_of(network=replace(networks.named("alexnet"), mean=(0.5, 0.5, 0.5))),
         key_of(reduction="mean"),
         key_of(preprocessing="upside down"),
         key_of(device="cuda"),

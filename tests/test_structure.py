@@ -98,7 +98,7 @@ DOORS = {
         "dps.distortions",
         "dps.bapps.folders",
     },
-    "torchvision": {"dps.networks", "dps.weights"},
+    "torchvision": {"dps.networks.built_in", "dps.networks.libraries"},
     "jinja2": {"dps.report.page"},
     "matplotlib": {f"dps.report.{name}" for name in ("figure_style", "figures", "explain_page", "explain_figures")},
     "PIL": {

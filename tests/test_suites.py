@@ -10,6 +10,7 @@ import pytest
 
 from dps import networks, probes, report, store
 from dps.bapps import folders, synthetic
+from dps.networks import extractor
 from tests.running import ROOT, SUITES, TINY, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
@@ -107,7 +108,7 @@ def test_a_run_writes_results_and_a_report_and_a_second_one_the_same(suite: Suit
         "nearest_reference_distance", "margin", "images_sha256",
     }  # fmt: skip
     for row in results["cases"]:
-        layers = {"layers", "nearest_reference_layers"} if row["network"] else set()
+        layers = {"layers", "nearest_reference_layers", "passed_by_layer"} if row["network"] else set()
         assert set(row) == expected | layers
         assert len(row["images_sha256"]) == 64
         assert row["passed"] is (row["distance"] < row["nearest_reference_distance"])
@@ -404,7 +405,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_args: object) -> networks.Extractor:
         raise AssertionError("a network was loaded")
 
-    monkeypatch.setattr(networks, "load", load)
+    monkeypatch.setattr(extractor, "load", load)
 
 
 def test_collecting_loads_no_network_and_draws_and_writes_nothing(
@@ -413,7 +414,7 @@ def test_collecting_loads_no_network_and_draws_and_writes_nothing(
     monkeypatch.setattr(probes.Case, "draw", lambda _case: pytest.fail("a case was drawn"))
     done = suite("--collect-only", "-q")
     assert done.code == 0
-    assert f"{347 * 31} tests collected" in done.text
+    assert f"{347 * 41} tests collected" in done.text
     assert not list(done.folder.glob("*"))
 
 

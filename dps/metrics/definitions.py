@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dps.comparisons import COMPARISONS, NORMALIZATIONS, Comparison
 from dps.errors import ImageError, MetricError, UsageError, one_line, unknown
-from dps.rows import VariantKey
+from dps.rows import VariantKey, backbone_of
 from dps.user_code import guest
 
 
@@ -163,6 +163,11 @@ class Variant:
     metric: AnyMetric
     network: str | None
     normalization: str | None
+
+    @property
+    def backbone(self) -> str | None:
+        """Return the network without its choice of layers: variants of one backbone are measured at once."""
+        return None if self.network is None else backbone_of(self.network)
 
     @property
     def key(self) -> VariantKey:

@@ -39,7 +39,7 @@ def resolve(
         texts: each a list with commas of ``pixel``, a comparison, a sum such as ``spatial+0.5*mean``, a third-party
             metric such as ``lpips:alex``, a registered name, ``module:name`` or ``file.py:name``.
         against: one more, which may be among them.
-        weights: the source of networks' weights for third-party metrics; see `networks.find_weights`.
+        weights: the source of networks' weights for third-party metrics; see `networks.resolve`.
         device: where third-party metrics compute.
 
     Returns:

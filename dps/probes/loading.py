@@ -23,12 +23,13 @@ BUILT_IN = locations.data("probes")
 """The folder of the probes that are used when none are named."""
 
 
-def load(places: Sequence[str | Path], cases: int | None = None) -> list[Probe]:
+def load(places: Sequence[str | Path], cases: int | None = None, size: int | None = None) -> list[Probe]:
     """Read probe files; image files that they name are decoded once, and not kept.
 
     Args:
         places: YAML files, or folders whose ``*.yaml`` and ``*.yml`` are read (not deeper).
         cases: how many cases each drawn probe expands to, whole scenes at a time; as declared if None.
+        size: height and width in pixels at which scenes are drawn; as declared if None.
 
     Raises:
         ProbeError: with file and line, what was found and what would be right; a line for each mistake of each file.
@@ -37,7 +38,7 @@ def load(places: Sequence[str | Path], cases: int | None = None) -> list[Probe]:
     probes, faults = [], []
     for path in dict.fromkeys(paths):
         try:
-            probes.append(_probe(yaml_files.read(path), cases))
+            probes.append(_probe(yaml_files.read(path), cases, size))
         except ProbeError as error:
             faults.append(str(error))
     if faults:
@@ -59,7 +60,7 @@ def of_data(data: dict[str, Any], path: Path) -> Probe:
     Raises:
         ProbeError: as for `load`, all on line 1.
     """
-    return _probe(Document(path=path, data=data, lines={(): 1}), None)
+    return _probe(Document(path=path, data=data, lines={(): 1}))
 
 
 def _probe_files(place: Path) -> list[Path]:
@@ -81,19 +82,20 @@ def _probe_files(place: Path) -> list[Path]:
     return paths
 
 
-def _probe(document: Document, count: int | None) -> Probe:
-    """Return a document's probe, with this many cases of drawn ones."""
+def _probe(document: Document, count: int | None = None, size: int | None = None) -> Probe:
+    """Return a document's probe, with this many cases of drawn ones, at this size."""
     if not isinstance(document.data, dict):
         document.fault((), "a probe file is a mapping that begins with 'probe: NAME'.")
         document.check()
     file = validated(ProbeFile, document, document.data)
+    size = size or (file.size if file else 96)
     checker, listed = Checker(document=document), document.data.get("cases")
     unvaried: list[Iterator[list[Case]]] = []
     drawn: list[tuple[int, Iterator[list[Case]]]] = []
     for index, data in enumerate(listed if isinstance(listed, list) else []):
         loc: Loc = ("cases", index)
         entry = validated(Entry, document, data, loc)
-        declared = checker.case(data, loc, file.size if file else 96) if isinstance(data, dict) else None
+        declared = checker.case(data, loc, size) if isinstance(data, dict) else None
         if entry is None or declared is None:
             continue
         _check_values(document, loc, entry, declared)

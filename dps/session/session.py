@@ -63,13 +63,13 @@ class Session:
         self._cases: dict[int, dict[str, Case]] = {}
         self._variants: dict[Unit, dict[Variant, None]] = {}
         for case, variant in selected:
-            unit = self._batch_of[case.name], variant.network
+            unit = self._batch_of[case.name], variant.backbone
             self._unit_of[case.name, variant] = unit
             self._cases.setdefault(unit[0], {})[case.name] = case
             self._variants.setdefault(unit, {})[variant] = None
         self._triples: dict[str, Triple | DpsError] = {}
         self._rows: dict[tuple[str, Variant], Row] = {}
-        self.engine: Callable[[str | None], Engine] = functools.cache(configuration.engine)
+        self.engine: Callable[..., Engine] = functools.cache(configuration.engine)
         self._checked: dict[object, Mapping[Variant, Any]] = {}
         self._distances = configuration.distances(scored, self.engine) if configuration.dataset else None
 
@@ -111,7 +111,7 @@ class Session:
 
     def subject(self, variant: Variant) -> Subject:
         """Return a variant as a subject of invariants; what one measures, the next ones use."""
-        return Subject(variant, self._configuration.variants, self.engine(variant.network), self._checked)
+        return Subject(variant, self._configuration.variants, self.engine(variant.backbone), self._checked)
 
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
         """Return a variant's score; the first look-up measures all variants of its network.

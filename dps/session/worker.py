@@ -29,12 +29,12 @@ def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: in
     shards = configuration.dataset.shards[worker::workers]
     engine = functools.cache(configuration.engine)
     distances = configuration.distances(configuration.variants, engine, shown=worker == 0)
-    for network in dict.fromkeys(variant.network for variant in configuration.variants):
-        measured = distances.measure(shards, network, configuration.dataset.name)
-        distances.check(shards, network)
+    for backbone in dict.fromkeys(variant.backbone for variant in configuration.variants):
+        measured = distances.measure(shards, backbone, configuration.dataset.name)
+        distances.check(shards, backbone)
         _check_kept(distances.not_kept)
         yield (
-            f"worker {worker} of {workers}, {network or 'no network'}: {measured} shards measured, "
+            f"worker {worker} of {workers}, {backbone or 'no network'}: {measured} shards measured, "
             f"{len(shards) - measured} of {len(shards)} were in the store"
         )
 

