@@ -69,18 +69,21 @@ def take_turns(
     return seconds
 
 
-def measure(engine: Engine, variants: Sequence[Variant]) -> list[Row]:
-    """Measure the throughput of variants of one network, or of metrics without one, on a batch of the suites' size.
+def measure(engine: Engine, variants: Sequence[Variant], size: int | None = None) -> list[Row]:
+    """Measure the throughput of variants of one network, or of metrics without one, on a batch as the suites have it.
 
     Args:
         engine: of the variants' network.
         variants: at least one.
+        size: height and width of the images, in pixels; `SIZE` if None.
 
     Returns:
         Rows of results.json: the forward pass and all variants at once, where there is a network, and each variant.
     """
     network = variants[0].network
-    batch = triples(SIZE, IMAGES_AT_ONCE)
+    size = size or SIZE
+    images = 3 * max(1, engine.images_at_once * SIZE**2 // size**2 // 3)
+    batch = triples(size, images)
     steps: dict[VariantKey, Callable[[], object]] = {}
     if network is not None:
         pixels = [image.pixels for triple in batch for image in (triple.original, *triple.compared)]
@@ -104,25 +107,37 @@ def measure(engine: Engine, variants: Sequence[Variant]) -> list[Row]:
     for key in list(steps)[:2]:
         run(key)
     timed = take_turns(MOST_ROUNDS, *(partial(run, key) for key in steps), warm_up=0, limit=SECONDS)
-    return [row(key, taken, timed[0], peaks.get(key)) for key, taken in zip(steps, timed, strict=True)]
+    return [
+        row(key, taken, timed[0], size=size, images=images, peak_memory=peaks.get(key))
+        for key, taken in zip(steps, timed, strict=True)
+    ]
 
 
-def row(key: VariantKey, seconds: Sequence[float], forward: Sequence[float], peak_memory: int | None = None) -> Row:
+def row(
+    key: VariantKey,
+    seconds: Sequence[float],
+    forward: Sequence[float],
+    *,
+    size: int = SIZE,
+    images: int = IMAGES_AT_ONCE,
+    peak_memory: int | None = None,
+) -> Row:
     """Return a row of results.json.
 
     Args:
         key: the variant, or `FORWARD` or `ALL` in place of its metric.
         seconds: of each round.
         forward: of the forward pass in the same rounds; not used without a network.
+        size, images: height and width of the images in pixels, and their number.
         peak_memory: in bytes, on a GPU.
     """
     ratios = [own / bare for own, bare in zip(seconds, forward, strict=True)]
     low, median, high = statistics.quantiles(ratios, method="inclusive") if key.network else (None, None, None)
     return {
         **key._asdict(),
-        "image_size": SIZE,
-        "batch_size": IMAGES_AT_ONCE,
-        "images_per_second": IMAGES_AT_ONCE / statistics.median(seconds),
+        "image_size": size,
+        "batch_size": images,
+        "images_per_second": images / statistics.median(seconds),
         "relative_to_forward": median,
         "relative_to_forward_low": low,
         "relative_to_forward_high": high,

@@ -19,4 +19,5 @@ def test_throughput(
     """All variants of a network take turns, for at most two minutes; see `throughput.measure`."""
     if hasattr(pytestconfig, "workerinput"):
         pytest.skip("not measured: the other processes would take part of each core; leave -n out")
-    record("throughput", throughput.measure(measurements.engine(variants[0].backbone, variants[0].network), variants))
+    engine = measurements.engine(variants[0].backbone, variants[0].network)
+    record("throughput", throughput.measure(engine, variants, measurements.configuration.size))

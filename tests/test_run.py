@@ -216,7 +216,7 @@ def test_items_are_every_case_with_every_variant_each_unit_in_one_piece() -> Non
 
 
 def test_a_batch_has_one_size_and_at_most_so_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dps.session.configuration.IMAGES_AT_ONCE", 16)
+    monkeypatch.setattr("dps.measurement.engine.IMAGES_AT_ONCE", 16)
     configuration = ask(metric=["pixel"], probes=[tiny("a", 96, 20), tiny("b", 48, 40), tiny("c", 96, 3)])
     batches = configuration.batches
     assert [case.name for batch in batches for case in batch] == [

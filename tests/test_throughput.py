@@ -5,7 +5,7 @@ import time
 import pytest
 
 from dps import metrics, throughput
-from dps.measurement import IMAGES_AT_ONCE, Engine
+from dps.measurement import IMAGES_AT_ONCE, Engine, images_at_once
 from dps.networks import Extractor
 from dps.rows import VariantKey
 
@@ -59,3 +59,12 @@ def test_a_batch_holds_different_images(size: int, batch: int) -> None:
     images = [image for triple in throughput.triples(size, batch) for image in [triple.original, *triple.compared]]
     assert len({image.digest for image in images}) == len(images) == batch
     assert {image.pixels.shape for image in images} == {(size, size, 3)}
+
+
+def test_the_batch_has_the_pixels_of_the_suites_at_another_size(alexnet: Extractor) -> None:
+    rows = throughput.measure(Engine(alexnet), metrics.variants([metrics.named("mean")], ["alexnet"], ["none"]), 192)
+    assert {(row["image_size"], row["batch_size"]) for row in rows} == {(192, 12)}  # of 48, each as large as four
+
+
+def test_an_accelerator_gets_more_images_at_once() -> None:
+    assert images_at_once("cpu") < images_at_once("cuda:1") == images_at_once("mps")

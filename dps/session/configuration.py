@@ -20,7 +20,7 @@ from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, unknown
 from dps.fingerprint import NoFingerprintError
-from dps.measurement import IMAGES_AT_ONCE, Engine
+from dps.measurement import IMAGES_AT_ONCE, Engine, images_at_once
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Variant
 from dps.networks import Extractor, Network
 from dps.options import Options
@@ -191,6 +191,11 @@ def configure(options: Options, excluded: Mapping[str, str] | None = None) -> Ru
         probes.load(options.probes or [probes.BUILT_IN], options.cases, options.size), options.select_probe
     )
     _check_sizes(chosen, configuration)
+    if configuration.dataset is not None:
+        try:
+            configuration.check_size((SIZE, SIZE))
+        except ImageError as error:
+            raise UsageError(f"--bapps {options.bapps}: {error}") from None
     recorded = Baseline()
     if gate == "baseline":
         recorded = baseline.read(_shortened(Path(options.baseline or BUILT_IN_BASELINE)))
@@ -221,7 +226,9 @@ def configure(options: Options, excluded: Mapping[str, str] | None = None) -> Ru
         variants=tuple(v for v in configuration.variants if v.metric.name not in excluded),
         excluded=excluded,
         probes=chosen,
-        batches=tuple(batches_of(case for probe in chosen for case in probe.cases)),
+        batches=tuple(
+            batches_of((case for probe in chosen for case in probe.cases), images_at_once(configuration.device))
+        ),
         gate=gate,
         gating_requested=bool(options.gate or options.baseline or options.against),
         cases=options.cases,
@@ -324,11 +331,11 @@ def _selected(loaded: Sequence[Probe], names: Sequence[str]) -> tuple[Probe, ...
     return tuple(probe for probe in loaded if not names or probe.name in names)
 
 
-def batches_of(cases: Iterator[Case]) -> list[Batch]:
+def batches_of(cases: Iterator[Case], images: int = IMAGES_AT_ONCE) -> list[Batch]:
     """Divide cases into batches that are measured at once.
 
-    A batch has cases of one size, as many as `IMAGES_AT_ONCE` allows. Cases with the same original stay together, so
-    that it goes through a network once.
+    A batch has cases of one size, with at most so many images of 96 x 96, or as many pixels. Cases with the same
+    original stay together, so that it goes through a network once.
     """
     batches: list[Batch] = []
     room = 0.0
@@ -341,7 +348,7 @@ def batches_of(cases: Iterator[Case]) -> list[Batch]:
             batches[-1] += same
         else:
             batches.append(same)
-            room = float(IMAGES_AT_ONCE)
+            room = float(images)
         room -= size
     return batches
 

@@ -56,7 +56,7 @@ class Session:
         scored: Sequence[Variant] = (),
         crashes: CrashLog | None = None,
     ) -> None:
-        self._configuration = configuration
+        self.configuration = configuration
         self._crashes = crashes or CrashLog(None)
         self._batch_of = {case.name: number for number, batch in enumerate(configuration.batches) for case in batch}
         self._unit_of: dict[tuple[str, Variant], Unit] = {}
@@ -111,7 +111,7 @@ class Session:
 
     def subject(self, variant: Variant) -> Subject:
         """Return a variant as a subject of invariants; what one measures, the next ones use."""
-        return Subject(variant, self._configuration.variants, self.engine(variant.backbone), self._checked)
+        return Subject(variant, self.configuration.variants, self.engine(variant.backbone), self._checked)
 
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
         """Return a variant's score; the first look-up measures all variants of its network.
