@@ -1,14 +1,14 @@
 """Search for the mildest distortion that a metric still fails on: a probe's ranges are searched, with a case as result.
 
 The parameters of a distortion change together, by one severity: from the mildest values that the probe declares to the
-strongest. Where a case fails, milder ones are searched on all scenes, until none fails or the tries are used up.
+strongest. Where a case fails, milder ones are tried on all scenes, until the tries are used up.
 """
 
-import contextlib
+import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from dps import probes
 from dps.distortions import DISTORTIONS
@@ -17,19 +17,14 @@ from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.probes import Case, Probe, ranges, yaml_files
 from dps.scenes.parameters import parameters
+from dps.scenes.rng import Rng
 from dps.verdicts import Verdict, judge
-
-if TYPE_CHECKING:
-    from hypothesis.strategies import DrawFn, SearchStrategy
 
 Scale: TypeAlias = tuple[float, ...]
 """A parameter's values from the mildest to the strongest: all of them if they are integers, or else both ends."""
 
 SEVERITIES = 100
 """Number of steps in which a distortion goes from its mildest to its strongest."""
-
-STEPS = 20
-"""Number of steps in which any other number goes through its range."""
 
 MOST_SEEDS = 1000
 
@@ -70,14 +65,6 @@ class Search:
     graded: bool = True
 
 
-class _NoTriesLeft(BaseException):
-    """Not an `Exception`, so that it ends Hypothesis's search at once."""
-
-
-class _CaseFailsError(Exception):
-    """Tells Hypothesis to make a case simpler."""
-
-
 def search(
     probe: Probe,
     variant: Variant,
@@ -104,110 +91,69 @@ def search(
         UsageError: the probe has nothing that could be searched.
         DpsError: the metric raised.
     """
-    import hypothesis
-
     data = yaml_files.read(probe.path).data
     entries = [entry for entry in data["cases"] if "image" not in entry["distorted"]]
     if not entries:
         raise UsageError(f"{probe.path}: nothing to search; all distorted images are files.")
     steps = [(name, values or {}) for entry in entries for name, values in entry["distorted"].items()]
     state = Search(graded=any(_scales(name, *item) for name, values in steps for item in values.items()))
-
-    def attempt(candidate: tuple[int, dict[str, Any]]) -> None:
-        severity, declared = candidate
-        if state.measured + state.not_drawn >= tries:
-            raise _NoTriesLeft
-        declared = {**declared, "id": f"{variant}-{declared['seed']}"}
-        (case,) = probes.of_data({**data, "cases": [declared]}, probe.path).cases
-        advance(1)
-        try:
-            triple = case.draw()
-        except DrawError:
-            state.not_drawn += 1
-            return
-        state.measured += 1
-        outcome = engine.measure([triple], [variant])[0][variant]
-        if isinstance(outcome, DpsError):
-            raise outcome
-        verdict = judge(outcome)
-        if verdict.distance is None:
-            raise MetricError(verdict.error)
-        if verdict.passed:
-            return
-        if state.mildest is None or severity <= state.mildest.severity:
-            state.mildest = Failure(severity=severity, declared=declared, case=case, verdict=verdict)
-        raise _CaseFailsError
-
-    settings = hypothesis.settings(
-        max_examples=tries,
-        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-        database=None,
-        deadline=None,
-        verbosity=hypothesis.Verbosity.quiet,
-        print_blob=False,
-        report_multiple_bugs=False,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    below = SEVERITIES + 1
+    rng, below = Rng(seed, probe.name), SEVERITIES + 1
     try:
-        while below > 0:
-            run = hypothesis.seed(seed)(settings(hypothesis.given(_candidates(entries, below))(attempt)))
-            with contextlib.suppress(_CaseFailsError, hypothesis.errors.Flaky):  # flaky: it does not fail each time
-                run()
-            if state.mildest is None or state.mildest.severity >= below or not state.graded:
-                break
-            below = state.mildest.severity
-    except _NoTriesLeft:
-        pass
+        while below > 0 and state.measured + state.not_drawn < tries:
+            severity = math.ceil(below * (1 - rng.uniform(0, 1) ** 2)) - 1  # most often a little below
+            number = rng.integer(0, MOST_SEEDS)
+            declared = {"id": f"{variant}-{number}", "seed": number, **_draw(rng.choice(entries), severity, rng)}
+            (case,) = probes.of_data({**data, "cases": [declared]}, probe.path).cases
+            advance(1)
+            try:
+                triple = case.draw()
+            except DrawError:
+                state.not_drawn += 1
+                continue
+            state.measured += 1
+            outcome = engine.measure([triple], [variant])[0][variant]
+            if isinstance(outcome, DpsError):
+                raise outcome
+            verdict = judge(outcome)
+            if verdict.distance is None:
+                raise MetricError(verdict.error)
+            if not verdict.passed:
+                state.mildest = Failure(severity=severity, declared=declared, case=case, verdict=verdict)
+                below = severity if state.graded else 0
     except KeyboardInterrupt:
         state.interrupted = True
     return state
 
 
-def _candidates(entries: list[dict[str, Any]], below: int) -> "SearchStrategy[tuple[int, dict[str, Any]]]":
-    """Return all severities below a limit, each with a case; Hypothesis simplifies first what is drawn first."""
-    from hypothesis import strategies as st
+def _draw(entry: dict[str, Any], severity: int, rng: Rng) -> dict[str, Any]:
+    """Draw an entry's images as plain data, with the parameters of its distortion at a severity."""
 
-    @st.composite
-    def candidates(draw: "DrawFn") -> tuple[int, dict[str, Any]]:
-        severity = draw(st.integers(0, below - 1))
-        entry = draw(st.sampled_from(entries))
+    def graded(name: str, key: str, value: Any) -> Any:
+        scales = _scales(name, key, value)
+        return _value(rng.choice(scales), severity) if scales else _drawn(value, rng)
 
-        def fill(data: Any) -> Any:
-            if isinstance(data, list):
-                return [fill(value) for value in data]
-            if isinstance(data, dict) and not ranges.is_drawn(data):
-                return {key: fill(value) for key, value in data.items()}
-            return draw(_any(data))
-
-        def graded(name: str, key: str, value: Any) -> Any:
-            scales = _scales(name, key, value)
-            return _value(draw(st.sampled_from(scales)), severity) if scales else fill(value)
-
-        distorted = {
-            name: {key: graded(name, key, value) for key, value in (values or {}).items()}
-            for name, values in entry["distorted"].items()
-        }
-        original, references = fill(entry["original"]), fill(entry["references"])
-        declared = {"id": "", "seed": draw(st.integers(0, MOST_SEEDS))}
-        return severity, {**declared, "original": original, "distorted": distorted, "references": references}
-
-    return candidates()
+    distorted = {
+        name: {key: graded(name, key, value) for key, value in (values or {}).items()}
+        for name, values in entry["distorted"].items()
+    }
+    original, references = _drawn(entry["original"], rng), _drawn(entry["references"], rng)
+    return {"original": original, "distorted": distorted, "references": references}
 
 
-def _any(value: Any) -> "SearchStrategy[Any]":
-    """Return all that a drawn value may be; a plain value is itself."""
-    from hypothesis import strategies as st
-
-    def between(interval: tuple[Any, Any]) -> "SearchStrategy[Any]":
-        low, high = interval
-        if low == high:
-            return st.just(low)
-        if isinstance(low, int) and isinstance(high, int):
-            return st.integers(low, high)
-        return st.integers(0, STEPS).map(lambda step: round(float(low + (high - low) * step / STEPS), 4))
-
-    return st.sampled_from(_intervals(value)).flatmap(between)
+def _drawn(data: Any, rng: Rng) -> Any:
+    """Return plain data with one value in the place of each that is drawn."""
+    if isinstance(data, list):
+        return [_drawn(value, rng) for value in data]
+    if not isinstance(data, dict):
+        return data
+    if not ranges.is_drawn(data):
+        return {key: _drawn(value, rng) for key, value in data.items()}
+    low, high = rng.choice(_intervals(data))
+    if low == high:
+        return low
+    return (
+        rng.integer(low, high) if isinstance(low, int) and isinstance(high, int) else round(rng.uniform(low, high), 4)
+    )
 
 
 def _scales(distortion: str, parameter: str, value: Any) -> list[Scale]:

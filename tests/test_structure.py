@@ -115,7 +115,7 @@ DOORS = {
     },
     "safetensors": {"dps.weights"},
     "pickle": {"dps.weights"},
-    "hypothesis": {"dps.image_pairs", "dps.invariants", "dps.falsify"},
+    "hypothesis": {"dps.image_pairs", "dps.invariants"},
     "lpips": set[str](),
     "pytest": {"dps.plugin", "dps.cli.testing"},
     "_pytest": set[str](),
