@@ -89,13 +89,12 @@ def test_a_shard_is_what_it_says(small: Dataset) -> None:
 
 
 @pytest.mark.parametrize("family", synthetic.FAMILIES)
-def test_a_stronger_distortion_changes_more_and_none_changes_nothing(family: str) -> None:
+def test_a_stronger_distortion_changes_more(family: str) -> None:
     original = synthetic.synthesize(triplets=1).shards[0].read().images[0, 0]
     distort = synthetic.FAMILIES[family]
     images = [distort(original, level / 16, Rng(1)) for level in range(1, 17)]
     assert len({digest([image]) for image in [original, *images]}) == 17
     assert all(image.shape == original.shape and image.dtype == np.uint8 for image in images)
-    assert distort(original, 0, Rng(1)).tolist() == original.tolist()
     changed = [float(np.square(image.astype(float) - original).mean()) for image in images]
     assert changed == sorted(changed) or family == "shift"  # where a pattern may meet itself again
 
@@ -132,14 +131,14 @@ def test_a_triplet_depends_on_its_number_alone(small: Dataset) -> None:
 
 
 def test_the_stand_in_is_the_same_everywhere(small: Dataset) -> None:
-    """Recorded with NumPy 2.4 and Pillow 13 on x86-64."""
+    """Recorded with NumPy 2.4 on x86-64."""
     assert {str(shard): shard.look().digest[:12] for shard in small.shards} == {
-        "2afc/noise/000": "cb19dc1f93a1",
-        "2afc/blur/000": "f9169bab1a94",
+        "2afc/noise/000": "c97d631d6620",
+        "2afc/blur/000": "41507fece303",
         "2afc/shift/000": "74d0107c98a8",
-        "2afc/contrast/000": "a99fb57878bd",
-        "jnd/noise/000": "ab1e6cf9b7d4",
-        "jnd/blur/000": "1874812ad6a5",
+        "2afc/contrast/000": "e00946524740",
+        "jnd/noise/000": "3f839ffa6c0a",
+        "jnd/blur/000": "76c2f580a6d0",
     }
 
 

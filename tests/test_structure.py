@@ -107,7 +107,6 @@ DOORS = {
         "dps.report.probe_page",
         "dps.bapps.folders",
         "dps.bapps.shard_files",
-        "dps.bapps.synthetic",
     },
     "click": {
         f"dps.cli.{name}"

@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import numpy as np
-import PIL.Image
-import PIL.ImageFilter
-from numpy.typing import NDArray
 
+from dps import distortions
 from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Labels, Shard, add_part, new_digest, shards_of
 from dps.images import Pixels
 from dps.scenes.composition import patch
@@ -22,8 +20,8 @@ from dps.scenes.plane import render
 from dps.scenes.rng import Rng
 
 Family: TypeAlias = Callable[[Pixels, float, Rng], Pixels]
-"""An image, how strongly to distort it from 0 (not at all) to 1, and rng that fall the same way for each strength;
-to the distorted image."""
+"""An image, how strongly to distort it, in (0, 1], and choices that are the same for each strength; to the distorted
+image."""
 
 NAME = "synthetic"
 
@@ -45,16 +43,6 @@ NOTICEABLE = 4 / LEVELS
 """The strength at which half of the judges notice a distortion."""
 
 
-def noise(pixels: Pixels, strength: float, rng: Rng) -> Pixels:
-    """Add uniform noise of up to a third of the range."""
-    return _rounded(pixels + 85 * strength * rng.uniforms(-1, 1, *pixels.shape))
-
-
-def blur(pixels: Pixels, strength: float, _rng: Rng) -> Pixels:
-    """Blur with a Gaussian of up to 5 pixels."""
-    return np.asarray(PIL.Image.fromarray(pixels).filter(PIL.ImageFilter.GaussianBlur(5 * strength)))
-
-
 def displace(pixels: Pixels, strength: float, rng: Rng) -> Pixels:
     """Shift to one of eight sides by up to a quarter of the frame; the plain ground fills what it leaves."""
     steps = round(strength * SIZE / 4)
@@ -64,13 +52,12 @@ def displace(pixels: Pixels, strength: float, rng: Rng) -> Pixels:
     return wide[top : top + SIZE, left : left + SIZE]
 
 
-def fade(pixels: Pixels, strength: float, _rng: Rng) -> Pixels:
-    """Take away up to 80 % of the contrast to the image's mean color."""
-    mean = pixels.mean(axis=(0, 1))
-    return _rounded(mean + (1 - 0.8 * strength) * (pixels - mean))
-
-
-FAMILIES: Mapping[str, Family] = {"noise": noise, "blur": blur, "shift": displace, "contrast": fade}
+FAMILIES: Mapping[str, Family] = {
+    "noise": lambda pixels, strength, rng: distortions.noise(pixels, rng, deviation=0.2 * strength),
+    "blur": lambda pixels, strength, rng: distortions.blur(pixels, rng, sigma=5 * strength),
+    "shift": displace,
+    "contrast": lambda pixels, strength, rng: distortions.contrast(pixels, rng, factor=1 - 0.8 * strength),
+}
 """Each is a subset of triplets."""
 
 PAIRED = ("noise", "blur")
@@ -151,7 +138,3 @@ def _original(number: int, seed: int) -> Pixels:
     pixels = render(patch(rng, content=content, side=0.6, ground="other"), SIZE)
     pixels.setflags(write=False)
     return pixels
-
-
-def _rounded(values: NDArray[np.float64]) -> Pixels:
-    return np.round(np.clip(values, 0, 255)).astype(np.uint8)
