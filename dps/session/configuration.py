@@ -27,10 +27,11 @@ from dps.options import Options
 from dps.probes import Case, Probe
 from dps.session import preflight
 
-GATES = ("baseline", "strict", "off")
-
 BUILT_IN_BASELINE = locations.data("baselines") / "built-in.json"
 """The recorded run of the built-in metrics on the built-in probes."""
+
+NARROWING = ("metric", "network", "normalization", "probes", "select_probe", "cases", "size")
+"""Options with which a run is of less than everything that is built in."""
 
 Unit: TypeAlias = tuple[int, str | None]
 """A unit of work: the number of a batch of cases, and a network or None."""
@@ -78,7 +79,7 @@ class RunConfiguration:
         previous: the baseline in that place, whose entries are kept where this run does not measure them.
         against: the metric that no other may be worse than, by name.
         excluded: why metrics are not measured, by name: their first call ended its process or did not return.
-        narrowed: the options ask for less than everything that is built in.
+        narrowed: one of `NARROWING` is given.
     """
 
     variants: tuple[Variant, ...]
@@ -186,10 +187,9 @@ def configure(options: Options, excluded: Mapping[str, str] | None = None) -> Ru
     notes.clear()
     configuration = configure_measurement(options)
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
-    check_name("gate", gate, GATES)
-    chosen = _selected(
-        probes.load(options.probes or [probes.BUILT_IN], options.cases, options.size), options.select_probe
-    )
+    check_name("gate", gate, ("baseline", "strict", "off"))
+    loaded = probes.load(options.probes or [probes.BUILT_IN], options.cases, options.size)
+    chosen = _selected(loaded, options.select_probe)
     _check_sizes(chosen, configuration)
     if configuration.dataset is not None:
         try:
@@ -202,18 +202,15 @@ def configure(options: Options, excluded: Mapping[str, str] | None = None) -> Ru
         digests = {name: network.sha256 for name, network in configuration.networks.items()}
         baseline.check(recorded, digests, configuration.reduction)
         if not options.baseline:  # a user's probe of the same name is another one, and so is one of another size
-            users = [
-                probe.name
-                for probe in chosen
-                if options.size is not None or probe.path.resolve().parent != probes.BUILT_IN.resolve()
-            ]
+            folder = None if options.size else probes.BUILT_IN.resolve()
+            users = [probe.name for probe in chosen if probe.path.resolve().parent != folder]
             recorded = baseline.without_probes(recorded, users)
     elif options.baseline:
         raise UsageError(f"--baseline {options.baseline}: nothing is compared with it under --gate {gate}.")
     update = Path(options.update_baseline) if options.update_baseline else None
     if update is not None:
         _check_writable("--update-baseline", update.parent)
-    names = [*(probe.name for probe in chosen)]
+    names = [probe.name for probe in chosen]
     names += agreement.scored_names(configuration.dataset) if configuration.dataset else []
     floors = tuple(_floor(text, names) for text in _listed(options.require))
     previous = baseline.read(update) if update is not None and update.exists() else None
@@ -238,17 +235,7 @@ def configure(options: Options, excluded: Mapping[str, str] | None = None) -> Ru
         baseline=recorded,
         update=update,
         previous=previous,
-        narrowed=any(
-            (
-                options.metric,
-                options.network,
-                options.normalization,
-                options.probes,
-                options.select_probe,
-                options.cases,
-                options.size,
-            )
-        ),
+        narrowed=any(getattr(options, name) for name in NARROWING),
     )
 
 
@@ -262,9 +249,11 @@ def _preflight(options: Options, configuration: RunConfiguration, shapes: Iterab
     shape = min([*shapes, *of_dataset], key=min)
     for network in users:
         preflight.check_network(network, shape, configuration.device)
-    load = None
-    if configuration.networks:
-        load = functools.partial(_load_network, next(iter(configuration.networks)), options)
+    load = (
+        functools.partial(_load_network, next(iter(configuration.networks)), options)
+        if configuration.networks
+        else None
+    )
     excluded = preflight.check(metrics_of_run, shape, load, functools.partial(_resolve, options))
     if configuration.against in excluded or len(excluded) == len(metrics_of_run):
         name, reason = next((n, r) for n, r in excluded.items() if configuration.against in (n, None))
@@ -301,8 +290,7 @@ def configure_measurement(options: Options) -> RunConfiguration:
     normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
     variants = metrics.variants(chosen, chosen_networks, normalizations)
     check_name("reduction", options.reduction, REDUCTIONS)
-    dataset = _dataset(options)
-    folder = _store(options)
+    dataset, folder = _dataset_and_store(options)
     not_kept = {} if folder is None else dict(_not_kept(chosen))
     for name, reason in not_kept.items():
         notes.add_text(store.not_kept(name, reason))
@@ -320,11 +308,7 @@ def configure_measurement(options: Options) -> RunConfiguration:
 
 
 def _selected(loaded: Sequence[Probe], names: Sequence[str]) -> tuple[Probe, ...]:
-    """Return the probes that ``dps test`` names, or all.
-
-    Raises:
-        UsageError: there is no probe, nor a suite, of such a name.
-    """
+    """Return the probes that ``dps test`` names, or all; refuse a name that is of no probe and of no suite."""
     suites = [path.stem.removeprefix("test_") for path in locations.data("suites").glob("test_*.py")]
     for name in names:
         check_name("suite or probe", name, [*suites, *(probe.name for probe in loaded)])
@@ -361,23 +345,14 @@ def default_report_dir() -> Path:
 
 
 def check_name(kind: str, value: str, known: Sequence[str]) -> None:
-    """Check that a value is in a list.
-
-    Raises:
-        UsageError: it is not; the message names those in the list.
-    """
+    """Raise a UsageError that names the known values where a value is not one of them."""
     if value not in known:
         raise UsageError(unknown(kind, value, known))
 
 
 def check_device(name: str) -> None:
-    """Check that PyTorch can compute on a device.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    kind = name.partition(":")[0]
-    check_name("device", kind, ("cpu", "cuda", "mps"))
+    """Raise a UsageError where PyTorch cannot compute on a device."""
+    check_name("device", name.partition(":")[0], ("cpu", "cuda", "mps"))
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError):
@@ -390,41 +365,26 @@ def _shortened(path: Path) -> Path:
 
 
 def _listed(values: Sequence[str]) -> list[str]:
-    """Split the values of an option at commas; each name once.
-
-    Raises:
-        UsageError: a name is empty.
-    """
+    """Split the values of an option at commas; each name once, and none of them empty."""
     parts = [part.strip() for value in values for part in value.split(",")]
     if "" in parts:
         raise UsageError(f"an empty name in {','.join(values)!r}; separate names by single commas.")
     return list(dict.fromkeys(parts))
 
 
-def _dataset(options: Options) -> Dataset | None:
+def _dataset_and_store(options: Options) -> tuple[Dataset | None, Path | None]:
+    """Return the data set, and the store that is named, else for a folder of judgments one in the user's cache."""
+    folder = None if options.store is None else store.prepare(Path(options.store))
     if options.bapps is None:
         if options.rank_flips:
             raise UsageError("--rank-flips: needs triplets; pass --bapps DIR, too.")
-        return None
-    dataset = synthetic.synthesize() if _names_synthetic(options.bapps) else folders.read(Path(options.bapps))
-    return rank_flips.with_perturbations(dataset) if options.rank_flips else dataset
-
-
-def _names_synthetic(bapps: str) -> bool:
-    """Return whether ``--bapps`` names the synthetic stand-in; a folder of that name wins."""
-    return bapps == synthetic.NAME and not Path(bapps).exists()
-
-
-def _store(options: Options) -> Path | None:
-    """Return the store that the option names, else BAPPS's in the user's cache folder, else None.
-
-    The synthetic stand-in is measured in seconds, so it is kept only where ``--store`` says so.
-    """
-    if options.store is not None:
-        return store.prepare(Path(options.store))
-    if options.bapps is None or _names_synthetic(options.bapps):
-        return None
-    return store.prepare(store.default_folder())
+        return None, folder
+    if options.bapps == synthetic.NAME and not Path(options.bapps).exists():  # a folder of that name wins
+        dataset = synthetic.synthesize()  # is measured in seconds, so it is kept only where a store is named
+    else:
+        dataset = folders.read(Path(options.bapps))
+        folder = folder or store.prepare(store.default_folder())
+    return rank_flips.with_perturbations(dataset) if options.rank_flips else dataset, folder
 
 
 def _not_kept(chosen: Iterable[AnyMetric]) -> Iterator[tuple[str, str]]:
