@@ -100,7 +100,7 @@ DOORS = {
     },
     "torchvision": {"dps.networks.built_in", "dps.networks.libraries"},
     "jinja2": {"dps.report.page"},
-    "matplotlib": {f"dps.report.{name}" for name in ("figure_style", "figures", "explain_page", "explain_figures")},
+    "matplotlib": {f"dps.report.{name}" for name in ("figure_style", "figures", "explain_page")},
     "PIL": {
         "dps.images",
         "dps.report.sheets",

@@ -15,7 +15,7 @@ run_comparison.py    two runs side by side
 figure_style.py      the look of figures, whatever else uses Matplotlib
 figures.py           figures of each probe
 album.py             the images of a run's cases, and the gallery of the page
-explain_page.py      one explained case: words and page; its figures are explain_figures.py
+explain_page.py      one explained case: words, figures and page
 sheets.py            contact sheets of cases
 probe_page.py        probes/README.md
 """
