@@ -1,11 +1,13 @@
-"""What the suites cost beside the bare forward pass: ratios, side by side in one run.
+"""What the suites cost beside the bare forward pass, and judged images beside the lpips package; never run by pytest.
 
-    python -m tests.benchmarks.speed              # all of it: about half an hour on two cores
-    python -m tests.benchmarks.speed ratios small # some of it
+    python -m tests.benchmarks              # all of it: about half an hour on two otherwise idle cores
+    python -m tests.benchmarks ratios small # some of it
 
-Nothing else should run beside it. Memory and CPU time are what the operating system says of each process.
+The sides of a ratio take turns on the same images and threads. Memory and CPU time are what the operating system says
+of each process.
 """
 
+import functools
 import os
 import platform
 import statistics
@@ -13,23 +15,29 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import click
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from dps import metrics, networks, probes, throughput
+from dps import agreement, metrics, networks, probes, store, throughput
+from dps.bapps import folders, synthetic
+from dps.bapps.dataset import Content, Dataset, Labels, Shard, shards_of
 from dps.comparisons import NORMALIZATIONS
 from dps.images import Pixels, as_batch
 from dps.measurement import IMAGES_AT_ONCE, Engine
+from dps.metrics import Variant
 from dps.networks import BUILT_IN, Extractor
 from dps.throughput import take_turns
 
-ROOT = Path(__file__).resolve().parents[2]
-DEEP = ("spatial", "sort", "mean", "spatial+sort", "spatial+mean")
+ROOT = Path(__file__).resolve().parents[1]
+DEEP = metrics.DEFAULT_METRICS[1:]
 IMPORTS = "import torch, torchvision.models, pytest, jinja2, matplotlib.figure, dps.report"
 
 
@@ -75,6 +83,10 @@ def suite(*options: str, **environment: str) -> Cost:
 # ------------------------------------------------------------------------------------------- ratios in one process
 
 
+def deep_variants(network: str) -> list[Variant]:
+    return metrics.variants([metrics.named(metric) for metric in DEEP], [network], NORMALIZATIONS)
+
+
 def forward(engine: Engine, pixels: Sequence[Pixels]) -> None:
     """Push images through the network in one batch, and drop its features."""
     assert engine.extractor is not None
@@ -89,7 +101,7 @@ def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Ite
     pixels = [picture.pixels for triple in triples for picture in [triple.original, *triple.compared]]
     for name in BUILT_IN:
         engine = Engine(Extractor(networks.named(name)))
-        ten = metrics.variants([metrics.named(metric) for metric in DEEP], [name], NORMALIZATIONS)
+        ten = deep_variants(name)
         plain = {each.metric.name: each for each in ten if each.normalization == "none"}
         steps: dict[str, Callable[[], object]] = {
             "forward": partial(forward, engine, pixels),
@@ -182,8 +194,96 @@ def workers() -> Iterator[str]:
     yield f"  -n 2 over one process {statistics.median(b / a for a, b in zip(one, two, strict=True)):.2f}"
 
 
+# ------------------------------------------------------------------------------------------- judged images
+
+
+@functools.cache
+def triplets(count: int) -> NDArray[np.uint8]:
+    """Drawn triplets, ``(count, 3, 64, 64, 3)``; beyond 64 they repeat."""
+    shards = synthetic.synthesize(triplets=16).subsets("2afc").values()
+    drawn = np.concatenate([shard.read().images for (shard,) in shards])
+    return np.resize(drawn, (count, *drawn.shape[1:]))
+
+
+def lpips() -> Iterator[str]:
+    """Spatial (unit) on AlexNet and the lpips package without heads, on the same triplets."""
+    from tests.test_networks import their_baseline
+
+    parts = np.split(triplets(256), 16)
+    extractor = Extractor(networks.named("alexnet"))
+    engine = Engine(extractor)
+    (variant,) = metrics.variants([metrics.named("spatial")], ["alexnet"], ["unit"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torchvision says of how lpips calls it
+        model = their_baseline(extractor)
+
+    def ours() -> NDArray[np.float64]:
+        found = [engine.measure_stack(part, [variant])[variant] for part in parts]
+        return np.concatenate([each for each in found if isinstance(each, np.ndarray)])
+
+    def theirs() -> NDArray[np.float64]:
+        rows = []
+        with torch.inference_mode():
+            for part in parts:
+                original, *compared = (as_batch(part[:, place]) * 2 - 1 for place in range(3))
+                rows.append(np.stack([model(original, each).flatten().double().numpy() for each in compared], axis=1))
+        return np.concatenate(rows)
+
+    apart = np.abs(ours() / theirs() - 1)
+    mine, others = take_turns(7, ours, theirs)
+    faster = statistics.median(slow / fast for slow, fast in zip(others, mine, strict=True))
+    yield f"spatial (unit) on AlexNet, 16 triplets at once: {faster:.2f} x as fast as lpips (1.3 or more is the aim)"
+    yield f"  distances differ by {np.median(apart):.1e}, at worst {apart.max():.1e} (1e-5 or less)"
+
+
+def resume() -> Iterator[str]:
+    """BAPPS's 36,344 triplets with every distance in the store: CPU seconds of scoring them by ten variants."""
+    shards = [shard for subset, count in folders.TRIPLETS.items() for shard in stand_in(subset, count)]
+    dataset = Dataset(name="stand-in", about="numbers alone", shards=tuple(shards), groups={})
+    chosen = deep_variants("alexnet")
+    network = networks.named("alexnet")
+    key_of = partial(store.key_of, network=network, reduction="sum", preprocessing="", device="cpu")
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = store.prepare(Path(temporary) / "store")
+        for shard in dataset.shards:
+            for variant in chosen:
+                store.keep(folder, key_of(variant), shard.look().digest, rng.random((shard.count, 2)))
+        start = time.process_time()
+        distances = agreement.DatasetDistances(chosen, lambda name: sys.exit(f"{name} was loaded"), folder, key_of)
+        for subset in agreement.subsets_of(dataset):
+            for variant in chosen:
+                agreement.score(subset, *distances.of(subset, variant))
+        seconds = time.process_time() - start
+    total = sum(folders.TRIPLETS.values())
+    yield f"{total:,} triplets out of the store: {seconds:.2f} s of CPU (under 10 s)"
+
+
+def judged_memory() -> Iterator[str]:
+    """Peak memory of ``dps measure`` by all ten variants: ten times the triplets take a tenth more at most."""
+    peaks = []
+    for count in (500, 5000):
+        with tempfile.TemporaryDirectory() as temporary:
+            shards = tuple(stand_in("copies", count))
+            dataset = Dataset(name="copies", about="drawn, repeated", shards=shards, groups={"all": ("copies",)})
+            folders.write(dataset, Path(temporary) / "folder")
+            options = ["--network=alexnet", f"--bapps={temporary}/folder", f"--store={temporary}/store"]
+            peaks.append(cost_of(sys.executable, "-m", "dps", "measure", *options).peak)
+    yield f"dps measure, AlexNet: {peaks[0]:.2f} GiB with 500 triplets, {peaks[1]:.2f} with 5,000 (+10 % or less)"
+
+
+def stand_in(subset: str, count: int) -> Iterator[Shard]:
+    """So many triplets with images of few, and judgments of their own, so that no two shards are one."""
+
+    def look(span: range) -> Labels:
+        judgments = np.array([np.random.default_rng(number).integers(0, 6) / 5 for number in span])
+        return Labels(judgments=judgments, digest=f"{subset} {span}")
+
+    return shards_of("2afc", subset, count, look, lambda span: Content(images=triplets(len(span)), labels=look(span)))
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    part.__name__: part for part in (ratios, whole, small, memory, workers)
+    part.__name__: part for part in (ratios, whole, small, memory, workers, lpips, resume, judged_memory)
 }
 
 

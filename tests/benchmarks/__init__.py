@@ -1,1 +1,0 @@
-"""Figures that take minutes and a quiet machine: run by hand, never by pytest."""
