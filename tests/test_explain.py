@@ -185,7 +185,7 @@ def of_one(metric: str) -> RunConfiguration:
 def test_distances_of_files_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, value in {"a": 100, "b": 110, "c": 100}.items():
-        PIL.Image.fromarray(np.full((40, 40, 3), value, dtype=np.uint8)).save(f"{name}.png")
+        PIL.Image.fromarray(np.full((40, 60, 3), value, dtype=np.uint8)).save(f"{name}.png")
     files = Path("a.png"), [Path("b.png"), Path("c.png")]
     assert image_files.distances(of_one("pixel"), *files) == [(pytest.approx((10 / 255) ** 2), ()), (0, ())]
     (far, layers), (near, none) = image_files.distances(of_one("spatial"), *files)

@@ -1,7 +1,6 @@
 """The gate: sentinel metrics that must not get through, baselines, another metric to compare with, what CI shows."""
 
 import dataclasses
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from dps import probes
-from dps.baseline import Baseline
+from dps.baseline import Baseline, write
 from dps.options import Options
 from dps.report import gate
 from dps.report.gate import GateOutcome
@@ -136,6 +135,9 @@ def test_a_metric_that_turns_constant_fails_against_its_baseline(suite: Suite, h
     done = suite(*EDGES, "--update-baseline=mine.json")
     assert done.code == 0
     assert "recorded: mine.json" in done.lines
+    recorded = (here / "mine.json").read_text(encoding="utf-8")
+    assert suite(*EDGES, "--update-baseline=mine.json", "--cases=1").code == 0  # a narrowed run changes only its own
+    assert (here / "mine.json").read_text(encoding="utf-8") == recorded
     assert suite(*EDGES, "--baseline=mine.json").code == 0
     constant = SENTINELS.replace(
         "    ours, theirs =", "    return (a - b).abs().amax((1, 2, 3)).sign()\n    ours, theirs ="
@@ -182,38 +184,6 @@ def test_a_probe_of_a_users_is_not_the_built_in_one_of_that_name(suite: Suite, h
     assert {row["standing"] for row in done.rows} == {"failed (not in the baseline)"}
     done = suite(f"--probes={probes.BUILT_IN / 'invert.yaml'}", "--metric=pixel", "--cases=2")
     assert {row["standing"] for row in done.rows} == {"unchanged"}
-
-
-def test_a_baseline_of_other_weights_is_exit_code_4_before_anything_is_measured(suite: Suite, here: Path) -> None:
-    options = ("--probes=tiny.yaml", "--metric=sort", "--network=alexnet", "--normalization=none")
-    suite(*options, "--update-baseline=mine.json", "--cases=1")
-    (here / "report" / "results.json").unlink()
-    data = json.loads((here / "mine.json").read_text(encoding="utf-8"))
-    data["measured"]["networks"]["alexnet"] = "f" * 64
-    (here / "mine.json").write_text(json.dumps(data), encoding="utf-8")
-    done = suite(*options, "--baseline=mine.json")
-    assert done.code == 4
-    (line,) = [line for line in done.errors if line]
-    assert line.startswith("ERROR: mine.json: recorded with weights of alexnet of SHA-256 ffffffffffff.., but this ")
-    assert not (here / "report" / "results.json").exists()
-
-
-def test_a_narrowed_run_changes_only_its_own_in_a_baseline(suite: Suite, here: Path) -> None:
-    suite("--probes=tiny.yaml", "--metric=pixel,sentinels.py:edges", "--update-baseline=mine.json")
-    before = (here / "mine.json").read_text(encoding="utf-8")
-    suite(*EDGES, "--update-baseline=mine.json", "--cases=1")
-    assert (here / "mine.json").read_text(encoding="utf-8") == before
-    lines = [json.loads(line.rstrip(",")) for line in before.splitlines() if '"dots-001"' in line]
-    assert [line[2:4] for line in lines[1:]] == [["pixel", None], ["sentinels.py:edges", None]]
-
-
-def test_a_broken_off_run_records_nothing(suite: Suite, here: Path) -> None:
-    (here / "sentinels.py").write_text(SENTINELS.replace("    calls += 1", "    raise KeyboardInterrupt"))
-    done = suite(
-        "--probes=tiny.yaml", "--metric=pixel,sentinels.py:throws_on_the_7th_call", "--update-baseline=mine.json"
-    )
-    assert done.code == 2
-    assert not (here / "mine.json").exists()
 
 
 # ------------------------------------------------------------------------------------------- by hand
@@ -393,28 +363,26 @@ def test_the_committed_baseline_is_that_of_all_built_in_cases_and_variants(
     assert known == {(case.name, *variant.key) for _, case, variant in asked.items()}
 
 
-@pytest.mark.parametrize("gate", ["off", "strict"])
-def test_a_baseline_that_nothing_is_compared_with_is_exit_code_4(suite: Suite, gate: str) -> None:
-    suite(*EDGES, "--update-baseline=mine.json")
-    done = suite(*EDGES, "--baseline=mine.json", f"--gate={gate}")
-    assert done.code == 4
-    assert [line for line in done.errors if line] == [
-        f"ERROR: --baseline mine.json: nothing is compared with it under --gate {gate}."
-    ]
-
-
-def test_a_file_that_is_no_baseline_is_exit_code_4(suite: Suite, here: Path) -> None:
-    (here / "mine.json").write_text('{"dps_baseline": 2}', encoding="utf-8")
-    done = suite(*EDGES, "--baseline=mine.json")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--baseline=good.json", "--gate=off"], "--baseline good.json: nothing is compared with it under --gate off."),
+        (["--baseline=good.json", "--gate=strict"], "--baseline good.json: nothing is compared with it under --gate"),
+        (["--baseline=bad.json"], "bad.json: not a valid baseline: dps_baseline: Input should be 1, got '2'."),
+        (["--baseline=good.json", "--metric=sort"], "good.json: recorded with weights of alexnet of SHA-256 443c443c"),
+        (["--update-baseline=sentinels.py/b.json"], "--update-baseline sentinels.py: cannot be written (File exists)"),
+    ],
+)
+def test_a_baseline_that_does_not_serve_is_exit_code_4(
+    suite: Suite, here: Path, options: list[str], message: str
+) -> None:
+    write(here / "good.json", [rows.row()], rows.ABOUT)
+    (here / "bad.json").write_text('{"dps_baseline": 2}', encoding="utf-8")
+    done = suite(*PIXEL, "--network=alexnet", "--normalization=none", *options)
     assert done.code == 4
     (line,) = [line for line in done.errors if line]
-    assert line.startswith("ERROR: mine.json: not a valid baseline: dps_baseline: Input should be 1, got '2'.")
-
-
-def test_a_baseline_where_none_can_be_written_is_exit_code_4(suite: Suite) -> None:
-    done = suite(*EDGES, "--update-baseline=sentinels.py/mine.json")
-    assert done.code == 4
-    assert any("--update-baseline sentinels.py: cannot be written (File exists)" in line for line in done.errors)
+    assert line.startswith(f"ERROR: {message}")
+    assert not (here / "report" / "results.json").exists()
 
 
 # ---------------------------------------------------------------------------------- against another metric

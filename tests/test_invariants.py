@@ -4,15 +4,11 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
-import hypothesis
 import numpy as np
 import PIL.Image
 import pytest
 import torch
-from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from dps import images, metrics
@@ -247,55 +243,6 @@ def test_a_comparison_with_a_flaw_breaks_one_invariant_and_in_the_table_as_well(
     (finding,) = check(built_in, invariant, extractor=alexnet, examples=8).values()
     for row in (findings[invariant], finding):
         assert row["reason"].startswith(reason)
-
-
-# ------------------------------------------------------------- invariants of the built-in comparisons alone
-
-
-@st.composite
-def feature_pairs(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
-    """Features as a network has them, ``(1, channel, height, width)``: not negative, with many zeros and ties."""
-    shape = (1, draw(st.integers(1, 4)), draw(st.integers(1, 6)), draw(st.integers(1, 6)))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
-    scale = draw(st.sampled_from([1e-3, 1.0, 1e3]))
-    a, b = (scale * torch.randn(shape, generator=generator).round(decimals=1).relu() for _ in range(2))
-    return a, b
-
-
-def distances(name: str, a: Tensor, b: Tensor) -> Tensor:
-    """Each channel's squared differences, averaged over positions, in double precision."""
-    first, second = (COMPARISONS[name](features).double() for features in (a, b))
-    return (first - second).square().mean(dim=2)[0]
-
-
-@hypothesis.settings(derandomize=True, deadline=None)
-@hypothesis.given(feature_pairs())
-def test_mean_is_at_most_sort_is_at_most_spatial(pair: tuple[Tensor, Tensor]) -> None:
-    """Jensen's inequality, then the rearrangement inequality; float32 loses 1e-6 of a mean of squares."""
-    tolerance = 1e-6 * sum(features.square().mean(dim=(2, 3))[0] for features in pair)
-    mean, sort, spatial = (distances(name, *pair) for name in ("mean", "sort", "spatial"))
-    assert (mean <= sort + tolerance).all()
-    assert (sort <= spatial + tolerance).all()
-
-
-@hypothesis.settings(derandomize=True, deadline=None)
-@hypothesis.given(feature_pairs())
-def test_sort_is_the_squared_wasserstein_2_distance_of_each_channel(pair: tuple[Tensor, Tensor]) -> None:
-    """Optimal transport on the line pairs what is sorted (Peyré and Cuturi 2019, arXiv:1803.00567, 2.6)."""
-    for channel, distance in enumerate(distances("sort", *pair)):
-        a, b = (features[0, channel].flatten().double().numpy() for features in pair)
-        cost = np.subtract.outer(a, b) ** 2
-        assert distance == pytest.approx(cost[linear_sum_assignment(cost)].mean(), rel=1e-6)
-
-
-@hypothesis.settings(derandomize=True, deadline=None)
-@hypothesis.given(feature_pairs(), st.randoms(use_true_random=False))
-def test_sort_and_mean_are_invariant_to_spatial_permutations(pair: tuple[Tensor, Tensor], random: Random) -> None:
-    features, _ = pair
-    order = random.sample(range(features[0, 0].numel()), features[0, 0].numel())
-    permuted = features.flatten(2)[:, :, order].view_as(features)
-    assert torch.equal(COMPARISONS["sort"](features), COMPARISONS["sort"](permuted))
-    torch.testing.assert_close(COMPARISONS["mean"](features), COMPARISONS["mean"](permuted))
 
 
 # ------------------------------------------------------------------------------------------------- the pairs

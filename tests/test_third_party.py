@@ -116,16 +116,6 @@ def _package(name: str) -> str:
 # ------------------------------------------------------------------------------------------ what is refused
 
 
-def test_an_unlisted_name_is_refused_with_the_list() -> None:
-    assert why("lpips:alx").startswith(
-        "unknown metric 'lpips:alx'. Did you mean 'lpips:alex'? Known: lpips:alex, lpips"
-    )
-    assert "piq:ssim" in why("piq:nothing")
-    assert why("spatial+lpips:alex") == (
-        "metric 'spatial+lpips:alex': lpips:alex compares images, not features, so it cannot be part of a sum."
-    )
-
-
 def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
