@@ -110,6 +110,10 @@ STATE = {
     "a patched function of a package": "scale = {}\nF.my_scale = lambda: scale" + body("F.my_scale()"),
     "what getattr finds": "class Settings:\n    scale = {}\n" + body("getattr(Settings, 'sc' + 'ale')"),
     "the code alone": body("{}"),
+    "what it reads when it is made": "class distance(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.read_weights(Path('head.pth'))\n    def read_weights(self, path):\n"
+    "        self.scale = nn.Parameter(torch.load(path)['scale'])\n    def forward(self, a, b):\n"
+    "        return (a - b).mean((1, 2, 3)) * self.scale\n",
 }
 
 
@@ -134,6 +138,7 @@ HELPERS = {
     "a package by attribute": ("import package.module", "package.module.scale()"),
     "a class": ("from helper import Scale", "Scale().value()"),
     "a base class": ("import helper\nclass Mine(helper.Scale):\n    pass", "Mine().value()"),
+    "all of it": ("from helper import distance", ""),
     "a comparison of a term": ("import helper\nTABLE = {'a': helper.scale}", "TABLE['a']()"),
 }
 
@@ -143,16 +148,16 @@ HELPERS = {
 def test_a_helper_that_is_edited_counts(make: Callable[..., str], what: str, when: str) -> None:
     """Issue 15: also a helper of a helper."""
     line, expression = HELPERS[what]
-    if when == "when it is called" and ("*" in line or "\n" in line):
+    if when == "when it is called" and ("*" in line or "\n" in line or not expression):
         pytest.skip("not at that place")
     other = "import helper\ndef twice():\n    return 2 * helper.scale()\n"
 
     def load(scale: int) -> str:
         helper = (
             f"import os\nSCALE = {scale}\ndef scale():\n    return SCALE\ndef root():\n    return os.environ['A']\n"
-            "class Scale:\n    def value(self):\n        return scale()\n"
+            f"class Scale:\n    def value(self):\n        return scale()\n{body('SCALE')}"
         )
-        source = f"{line}\n{body(expression)}"
+        source = f"{line}\n{body(expression) if expression else ''}"
         if when == "when it is called":
             source = f"{line}\ndef distance(a, b):\n    {line}\n    return (a - b).mean((1, 2, 3)) * {expression}\n"
         return make(source, helper=helper, other=other, package____init__="", package__module=helper)
@@ -165,11 +170,6 @@ def test_two_metrics_of_one_file_have_different_fingerprints(make: Callable[...,
     other = named(f"{tmp_path / 'mine.py'}:other")
     assert isinstance(other, Metric)
     assert fingerprint(other.distance) != found
-
-
-def test_a_metric_defined_by_another_module_is_followed(make: Callable[..., str]) -> None:
-    found = [make("from helper import distance\n", helper=f"SCALE = {scale}{body('SCALE')}") for scale in (1, 1, 2)]
-    assert found[0] == found[1] != found[2]
 
 
 def test_a_key_is_the_same_in_another_process_and_place(make: Callable[..., str], tmp_path: Path) -> None:
@@ -186,23 +186,6 @@ def test_a_key_is_the_same_in_another_process_and_place(make: Callable[..., str]
         env={**os.environ, "PYTHONHASHSEED": "1"},
     )  # fmt: skip
     assert done.stdout.strip() == expected
-
-
-def test_a_metric_that_reads_its_weights_when_it_is_made_has_a_fingerprint(
-    make: Callable[..., str], tmp_path: Path
-) -> None:
-    """What runs once, before the fingerprint is taken, may read files."""
-    source = (
-        "class distance(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-        "        self.read_weights(Path('head.pth'))\n    def read_weights(self, path):\n"
-        "        self.scale = nn.Parameter(torch.load(path)['scale'])\n    def forward(self, a, b):\n"
-        "        return (a - b).mean((1, 2, 3)) * self.scale\n"
-    )
-    found = []
-    for scale in (1.0, 1.0, 2.0):
-        torch.save({"scale": torch.tensor(scale)}, tmp_path / "head.pth")
-        found.append(make(source))
-    assert found[0] == found[1] != found[2]
 
 
 # -------------------------------------------------------------------------------------- what has none

@@ -66,8 +66,6 @@ def test_built_in_metrics_cost_no_process(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (raises, "RuntimeError: no CUDA here"),
         (lambda a, b: (a - b).square(), "must return shape (3,) for 3 pairs, got (3, 3, 32, 32)"),
-        (lambda a, b: squared(a, b).tolist(), "must return a tensor of shape (3,), got list"),
-        (lambda a, b: squared(a.zero_(), b), "changed its input; it must leave it as it is"),
         (
             lambda a, b: squared(a, b) * torch.nan,
             "returned nan for two images; return a finite number for each pair.",
@@ -94,7 +92,6 @@ def test_a_wrong_metric_is_told_what_to_return(distance: Callable[..., Any], mes
     [
         (lambda f: f, "must return (batch, channel, position) for features (3, 64, 7, 7), got (3, 64, 7, 7)"),
         (lambda f: f.flatten(2) / 0, "returned numbers that are not finite for features (3, 64, 7, 7)."),
-        (lambda f: f.mul_(2).flatten(2), "changed its input; it must leave it as it is"),
     ],
 )
 def test_a_wrong_comparison_is_told_once_though_two_sums_have_it(

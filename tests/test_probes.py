@@ -384,9 +384,6 @@ original: {image: nothing.png} => 4: nothing.png: no such image file.
 distorted: {image: nothing.png} => 5: nothing.png: no such image file.
 references: [{image: nothing.png}] => 6: nothing.png: no such image file.
 original: {image: text.png} => 4: text.png: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can.
-original: {image: cut.png} => 4: cut.png: the image cannot be decoded (
-original: {image: deep.png} => 4: deep.png: 16 bits a channel (mode I;16) where 8 are needed. Convert it,
-original: {image: bomb.png} => 4: bomb.png: more than 89,478,485 pixels, which looks like a decompression bomb.
 original: {image: [a.png]} => 4: image: a path, found ['a.png'].
 original: {image: a.png, size: 3} => 4: unknown key 'size'; an image file takes no more than
 distorted: {image: other.png} => 5: other.png measures 50 x 30 pixels, but its case 40 x 40; the images of a case must
@@ -406,11 +403,7 @@ def test_a_wrong_image_file_names_its_line(here: Path, changed: str, message: st
     save("b.png", 255 - a)
     save("black.png", a * 0)
     save("other.png", np.zeros((30, 50, 3), dtype=np.uint8))
-    PIL.Image.fromarray(a[..., 0].astype(np.uint16)).save("deep.png")
     Path("text.png").write_text("no image", encoding="utf-8")
-    Path("cut.png").write_bytes(Path("a.png").read_bytes()[:1000])
-    if "bomb" in changed:
-        PIL.Image.new("1", (10_000, 9_000)).save("bomb.png")
     assert why(file_case(**dict([changed.split(": ", 1)]))).startswith(f"f.yaml:{message}")
 
 

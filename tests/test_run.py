@@ -180,6 +180,9 @@ def test_images_too_small_for_a_network_are_refused_with_their_line(here: Path) 
         ask(metric=["sort"], network=["alexnet"], probes=[tiny(size=30)])
     found = "tiny.yaml:5: case 'rings-000': images of 30 pixels are too small for alexnet, which needs 31 or more."
     assert str(caught.value) == found
+    assert why(metric=["piq:ms_ssim"], probes=[tiny(size=30)]) == (
+        "tiny.yaml:5: case 'rings-000': images of 30 pixels are too small for piq:ms_ssim, which needs 161 or more."
+    )
     assert ask(metric=["pixel"], probes=[tiny(size=30)])  # no network, no smallest size
     assert ask(metric=["sort"], network=["vgg16"], probes=[tiny(size=30)])
 

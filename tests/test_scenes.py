@@ -12,8 +12,8 @@ from dps.errors import DrawError
 from dps.scenes import color
 from dps.scenes.color import Array
 from dps.scenes.contents import CONTENTS, FILLERS, ICONS
-from dps.scenes.noise import LATTICE, Field, cells, smooth_noise
-from dps.scenes.patterns import PATTERNS, wavy
+from dps.scenes.noise import LATTICE, cells, smooth_noise
+from dps.scenes.patterns import PATTERNS
 from dps.scenes.plane import (
     Affine,
     Layer,
@@ -202,36 +202,6 @@ def test_noise_repeats_every_frame() -> None:
     assert noise(inner, edge) == pytest.approx(noise(edge, edge), abs=1e-6)  # no seam
 
 
-def test_noise_between_lattice_points_is_their_weighted_average() -> None:
-    noise = smooth_noise(Rng(1), 1)
-    step = 2 / LATTICE
-    across = noise(np.array([0.0, 0.25, 1.0]) * step, np.zeros(3))
-    assert across[1] == pytest.approx(0.75 * across[0] + 0.25 * across[2])
-    down = noise(np.zeros(3), np.array([0.0, 0.25, 1.0]) * step)
-    assert down[1] == pytest.approx(0.75 * down[0] + 0.25 * down[2])
-
-
-def test_noise_is_rougher_with_less_falloff_and_longer_where_stretched() -> None:
-    def roughness(noise: Field) -> tuple[float, float]:
-        u, v = grid(64)
-        step = 2 / LATTICE
-        across, down = noise(u + step, v) - noise(u, v), noise(u, v + step) - noise(u, v)
-        return across.std(), down.std()
-
-    assert roughness(smooth_noise(Rng(1), 1))[0] > 2 * roughness(smooth_noise(Rng(1), 2))[0]
-    across, down = roughness(smooth_noise(Rng(1), 1.5, stretch=4))
-    assert down > 1.5 * across
-
-
-def test_noise_leaves_out_coarse_waves() -> None:
-    line = np.arange(LATTICE) / LATTICE * 2 - 1
-    u, v = np.meshgrid(line, line)
-    heights = smooth_noise(Rng(1), 2, coarsest=3)(u.ravel(), v.ravel()).reshape(u.shape)
-    waves = np.abs(np.fft.fft2(heights))
-    assert waves[:3, 0] == pytest.approx(0, abs=1e-9)
-    assert waves[3, 0] > 1
-
-
 def test_cells_are_the_nearest_grid() -> None:
     nearby, cell = cells(Rng(1), 50)
     assert nearby.shape == (64, 2)  # 8 x 8, the first square number from 50
@@ -271,14 +241,6 @@ def test_yin_yang_has_an_outline_and_a_plain_ground(seed: int) -> None:
     assert np.ptp(angle[ring]) > 6.2
     assert not black[radius > outermost].any()
     assert 0.35 < black[radius < 0.8].mean() < 0.65
-
-
-def test_wavy_disc_just_touches_the_unit_circle() -> None:
-    u, v = grid(512)
-    radius = np.hypot(u, v)
-    for seed in SEEDS:
-        assert 0.985 < radius[wavy(Rng(seed), 0.1, 0.25)(u, v)].max() <= 1
-    assert (wavy(Rng(1), 0, 0)(u, v) == (radius < 1)).all()  # no waves
 
 
 # -------------------------------------------------------------------------------------------- contents

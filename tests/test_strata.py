@@ -98,9 +98,6 @@ def test_the_command_shows_a_run_again_and_by_strata(tmp_path: Path) -> None:
         "passed/cases, and the 95 % interval of the pass fraction in percent; higher is",
         "  better. A metric fails a probe of which it passes fewer than half.",
     ]
-    for options in (["--by", "degrees"], ["--probe", "rotate", "--by", "angle"]):
-        assert CliRunner().invoke(main, ["report", str(path), *options]).exit_code == 4
-    assert CliRunner().invoke(main, ["report", str(tmp_path / "nowhere.json")]).exit_code == 4
 
 
 # ------------------------------------------------------------------------------------------- severity

@@ -190,13 +190,6 @@ def test_they_are_asked_beside_our_own(suite: Suite) -> None:
     assert "- lpips:squeeze: lpips 0.1.4, weights of lpips 4a5350f2" in (done.folder / "report.md").read_text()
 
 
-def test_images_too_small_are_refused_before_anything_is_measured(suite: Suite) -> None:
-    done = suite("--probes=tiny.yaml", "--metric=piq:ms_ssim,pixel")
-    assert done.code == 4
-    too_small = "images of 32 pixels are too small for piq:ms_ssim, which needs 161 or more."
-    assert [line for line in done.errors if line] == [f"ERROR: tiny.yaml:5: case 'rings-000': {too_small}"]
-
-
 # ------------------------------------------------------------------------------------------ registered names
 
 

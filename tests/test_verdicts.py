@@ -23,40 +23,32 @@ def case(distorted: float, *references: float, itself: float = 0.0) -> CaseDista
 # ------------------------------------------------------------------------------------------- by hand
 
 
-def test_closer_than_every_reference_passes() -> None:
-    assert judge(case(2.0, 5.0, 3.0, 4.0)) == Verdict(
-        passed=True, distance=2.0, nearest_reference="b", nearest_reference_distance=3.0, margin=0.5
+@pytest.mark.parametrize(
+    ("distances", "passed", "nearest", "at", "margin"),
+    [
+        (case(2.0, 5.0, 3.0, 4.0), True, "b", 3.0, 0.5),
+        (case(2.0, 5.0, 1.5, 4.0), False, "b", 1.5, -0.25),  # one closer reference is enough
+        (case(2.0, 3.0, 2.0), False, "b", 2.0, 0.0),  # a tie
+        (case(0.0, 0.0, 0.0), False, "a", 0.0, None),  # of a metric that is always zero
+        (case(0.0, 3.0, 2.0), True, "b", 2.0, None),
+        (case(1.0, 3.0, 2.0, 2.0), True, "b", 2.0, 1.0),  # of equally near references the first
+    ],
+)
+def test_closer_than_every_reference_passes(
+    distances: CaseDistances, passed: bool, nearest: str, at: float, margin: float | None
+) -> None:
+    assert judge(distances) == Verdict(
+        passed=passed,
+        distance=distances.distorted,
+        nearest_reference=nearest,
+        nearest_reference_distance=at,
+        margin=margin,
     )
-
-
-def test_one_closer_reference_is_enough_to_fail() -> None:
-    assert judge(case(2.0, 5.0, 1.5, 4.0)) == Verdict(
-        passed=False, distance=2.0, nearest_reference="b", nearest_reference_distance=1.5, margin=-0.25
-    )
-
-
-def test_a_tie_does_not_pass() -> None:
-    verdict = judge(case(2.0, 3.0, 2.0))
-    assert (verdict.passed, verdict.margin, verdict.error) == (False, 0.0, "")
-
-
-def test_always_zero_does_not_pass() -> None:
-    verdict = judge(case(0.0, 0.0, 0.0))
-    assert (verdict.passed, verdict.margin, verdict.error) == (False, None, "")
-
-
-def test_a_distance_of_zero_passes_without_a_margin() -> None:
-    verdict = judge(case(0.0, 3.0, 2.0))
-    assert (verdict.passed, verdict.distance, verdict.margin, verdict.error) == (True, 0.0, None, "")
 
 
 def test_the_next_number_below_the_reference_passes() -> None:
     assert judge(case(math.nextafter(3.0, 0), 3.0)).passed
     assert not judge(case(math.nextafter(3.0, 9), 3.0)).passed
-
-
-def test_of_equally_near_references_the_first_is_named() -> None:
-    assert judge(case(1.0, 3.0, 2.0, 2.0)).nearest_reference == "b"
 
 
 def test_each_layers_contribution_is_passed_on() -> None:
