@@ -8,6 +8,7 @@ summary.py           both as text: on a terminal, as report.md, and for GitHub
 page.py              report.html: one page with tables, figures and every case
 tables.py            typed tables of variants: on a terminal, in Markdown and in LaTeX
 pass_fractions.py    cases passed by variant and probe; and what to notice in it
+layers.py            the same by each layer of a network alone
 strata.py            the same by what cases were drawn with, and by how far images are distorted
 scores_table.py      scores: agreement with people, or with what stands in for them
 published.py         the paper's published tables, beside which ours are shown

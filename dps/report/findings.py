@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dps.report import pass_fractions, scores_table, tables
+from dps.report import layers, pass_fractions, scores_table, tables
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey, variant_key
@@ -18,6 +18,7 @@ def in_words(document: Document, counts: PassCounts) -> list[str]:
     """Say what to notice in a run."""
     return [
         *pass_fractions.in_words(counts),
+        *layers.in_words(document, counts),
         *_cost_in_words(document["throughput"]),
         *_invariants_in_words(document["invariants"]),
     ]

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from dps.errors import one_line
-from dps.report import album, figure_style, figures, findings, pass_fractions, results, tables
+from dps.report import album, figure_style, figures, findings, layers, pass_fractions, results, tables
 from dps.report.album import Album
 from dps.report.pass_fractions import PassCounts
 from dps.rows import Document, Row, case_name
@@ -21,7 +21,8 @@ def render(document: Document, images: Album) -> Iterator[str]:
         images: of its cases; those that it lacks are shown by their numbers alone.
     """
     counts = pass_fractions.count(document["cases"])
-    grids = {f"table-{n}": table for n, table in enumerate(findings.as_tables(document, counts), start=1)}
+    shown, folded = findings.as_tables(document, counts), layers.tables(document, counts)
+    grids = {f"table-{n}": table for n, table in enumerate([*shown, *folded], start=1)}
     data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
     asks = document["run"]["probes"]
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
@@ -30,6 +31,7 @@ def render(document: Document, images: Album) -> Iterator[str]:
         cases=len({case_name(row) for row in document["cases"]}),
         words=findings.in_words(document, counts),
         grids=grids,
+        folded=[*grids][len(shown) :],
         probes=[
             {"name": probe, "asks": asks.get(probe, ""), "figures": list(_figures(document, counts, probe))}
             for probe in counts.probes
@@ -73,9 +75,9 @@ def _as_texts(table: tables.Table) -> Row:
     """Return the forms in which a table is copied."""
     text = io.StringIO()
     write = csv.writer(text).writerow
-    write([*tables.KEYS, *table.heads])
-    for variant, cells in zip(table.rows, table.cells, strict=True):
-        write([*(name or "" for name in variant), *map(str, cells)])
+    write([*table.keys, *table.heads])
+    for names, cells in zip(table.rows, table.cells, strict=True):
+        write([*(name or "" for name in names), *map(str, cells)])
     return {"markdown": "\n".join(tables.as_markdown(table)), "csv": text.getvalue(), "latex": tables.as_latex(table)}
 
 

@@ -1,4 +1,4 @@
-"""Tables of variants: typed cells once, and their form on a terminal, in Markdown and in LaTeX.
+"""Tables, most of them of variants: typed cells once, and their form on a terminal, in Markdown and in LaTeX.
 
 The page's template reads the typed table itself. Nothing here knows what is in the cells.
 """
@@ -13,7 +13,7 @@ from dps.networks import BUILT_IN
 from dps.rows import VariantKey
 
 KEYS = VariantKey._fields
-"""Heads of the columns that name a row."""
+"""Heads of the columns that name a variant."""
 
 NARROWEST = 40
 """A terminal of fewer columns is written to as if it had these."""
@@ -48,25 +48,35 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One row for each variant.
+    """One row for each variant, or for what else `keys` name.
 
     Attributes:
         title: in a few words.
-        rows: the variants, in order.
-        heads: of the columns right of the variant's names; what is published stands right of what was measured.
+        rows: what names each row, such as its variant; empty or None where it has no such name.
+        heads: of the columns right of the names; what is published stands right of what was measured.
         cells: for each row one for each column.
         note: what the cells are, in sentences; plain text.
+        keys: heads of the columns of names.
     """
 
     title: str
-    rows: tuple[VariantKey, ...]
+    rows: tuple[tuple[str | None, ...], ...]
     heads: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    keys: tuple[str, ...] = KEYS
+
+    @property
+    def labels(self) -> list[str]:
+        """Return each row's names joined by hyphens."""
+        return ["-".join(filter(None, names)) for names in self.rows]
 
 
 def in_order(variants: Iterable[VariantKey]) -> tuple[VariantKey, ...]:
-    """Return variants once each in the one order of all tables: metric, normalization and network as built in."""
+    """Return variants once each in the one order of all tables: metric, normalization and network as built in.
+
+    Others follow by name, ``@features.4`` before ``@features.11``.
+    """
     return tuple(sorted(set(variants), key=_order))
 
 
@@ -94,9 +104,16 @@ def position(name: str, order: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order)
 
 
-def _order(variant: VariantKey) -> tuple[int | str, ...]:
+def _order(variant: VariantKey) -> tuple[object, ...]:
     network, normalization, metric = variant.network or "", variant.normalization or "", variant.metric
-    return (position(metric, DEFAULT_METRICS), metric, normalization, position(network, tuple(BUILT_IN)), network)
+    numbers_and_text = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", network)]
+    return (
+        position(metric, DEFAULT_METRICS),
+        metric,
+        normalization,
+        position(network, tuple(BUILT_IN)),
+        numbers_and_text,
+    )
 
 
 # ---------------------------------------------------------------------------------------- on a terminal
@@ -111,13 +128,12 @@ def as_text(table: Table, width: int) -> list[str]:
     width = max(width, NARROWEST)
     columns = _aligned(table, width - len(GAP))
     room = min(width - len(GAP) - max((len(column[0]) for column in columns), default=0), LONGEST_LABEL)
-    labels = [row.label for row in table.rows]
-    label_width = max((len(label) for label in labels if len(label) <= room), default=0)
+    label_width = max((len(label) for label in table.labels if len(label) <= room), default=0)
     lines = wrapped(table.title, width)
     for block in _blocks(columns, width - label_width):
         head, *rows = ("".join(GAP + text for text in line) for line in zip(*block, strict=True))
         lines += ["", " " * label_width + head]
-        for label, row in zip(labels, rows, strict=True):
+        for label, row in zip(table.labels, rows, strict=True):
             if row.strip() and len(label) > label_width:
                 lines += [label[start : start + width] for start in range(0, len(label), width)]
             if row.strip():
@@ -167,8 +183,8 @@ def _blocks(columns: Sequence[list[str]], width: int) -> Iterator[list[list[str]
 
 def as_markdown(table: Table) -> list[str]:
     """Return a table for a pull request, what is published in italics, and its note."""
-    heads = [*KEYS, *map(escape_markdown, table.heads)]
-    lines = [_pipes(heads), "|" + " --- |" * len(KEYS) + " ---: |" * len(table.heads)]
+    heads = [*table.keys, *map(escape_markdown, table.heads)]
+    lines = [_pipes(heads), "|" + " --- |" * len(table.keys) + " ---: |" * len(table.heads)]
     for row, cells in zip(table.rows, table.cells, strict=True):
         texts = (escape_markdown(str(cell)) for cell in cells)
         shown = (f"*{text}*" if cell.published and text else text for cell, text in zip(cells, texts, strict=True))
@@ -208,12 +224,12 @@ def as_latex(table: Table, *, transposed: bool = False) -> str:
     With a column for each variant if it is transposed.
     """
     grid = [["", *map(escape_latex, table.heads)]]
-    for row, cells in zip(table.rows, table.cells, strict=True):
+    for label, cells in zip(table.labels, table.cells, strict=True):
         texts = [escape_latex(str(cell)) for cell in cells]
         shown = [
             rf"\textit{{{text}}}" if cell.published and text else text for cell, text in zip(cells, texts, strict=True)
         ]
-        grid.append([escape_latex(row.label), *shown])
+        grid.append([escape_latex(label), *shown])
     if transposed:
         grid = [list(column) for column in zip(*grid, strict=True)]
     head, *rows = (" & ".join(line) + r" \\" for line in grid)
