@@ -83,10 +83,7 @@ def scored_names(dataset: Dataset) -> list[str]:
 def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | None:
     """Return each triplet's own score, ``(triplet,)``, whose mean is the `score`; None for JND, which has none.
 
-    Args:
-        kind: decides which score.
-        judgments: ``(n,)``, see `Labels`.
-        distances: ``(n, compared)``; of `RANK_FLIPS`, first of the unchanged images, then of the perturbed ones.
+    Judgments are ``(n,)``, distances ``(n, compared)``; of `RANK_FLIPS`, first of the unchanged images.
     """
     if kind == RANK_FLIPS:
         return scores.rank_flips(*np.split(distances, 2))
@@ -94,13 +91,9 @@ def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | Non
 
 
 def score(subset: Subset, judgments: Array, distances: Array) -> Estimate:
-    """Return the 2AFC score, the share of rank flips, or JND's average precision.
+    """Return the 2AFC score, the share of rank flips, or JND's average precision; see `triplet_scores`.
 
     Rank flips are a mean over subsets, each counting as much, as in arXiv:2207.13686.
-
-    Args:
-        subset: what the score is computed from.
-        judgments, distances: as for `triplet_scores`.
     """
     of_triplets = triplet_scores(subset.kind, judgments, distances)
     if of_triplets is None:
@@ -175,15 +168,7 @@ class DatasetDistances:
                     self._known_distances(shard, variant)
 
     def measure(self, shards: Sequence[Shard], backbone: str | None, title: str) -> int:
-        """Measure what is not known yet, all variants of one backbone at once.
-
-        Args:
-            shards: a part of the data set.
-            backbone: whose variants; None for those without one.
-            title: of the progress.
-
-        Returns:
-            How many shards had to be measured.
+        """Measure what is not known yet of some shards, all variants of a backbone at once; return how many these were.
 
         Raises:
             StoreError: the store cannot be written. What was measured before is kept.

@@ -53,7 +53,6 @@ class Baseline:
         where: the file, for messages.
         measured: versions, machine, device and reduction of the last run, and SHA-256 of the weights by network.
         images: SHA-256 of each case's images, by case.
-        margins: of each case with each variant.
     """
 
     where: str = field(default="", compare=False)
@@ -125,12 +124,7 @@ def in_words(baseline: Baseline, row: Row, standing: Standing) -> str:
 
 
 def check(baseline: Baseline, networks: Mapping[str, str], reduction: str) -> None:
-    """Check that a run can be compared with a baseline, before anything is measured.
-
-    Args:
-        baseline: to compare with.
-        networks: SHA-256 of the weights of each network that is measured.
-        reduction: of the run.
+    """Check that a run, with SHA-256 of the weights by network, can be compared with a baseline, before it is measured.
 
     Raises:
         UsageError: a network has other weights than in the baseline, or the reduction is another one.
@@ -284,14 +278,9 @@ def _fault(error: pydantic.ValidationError) -> str:
 
 
 def write(path: Path, rows: Iterable[Row], about: Row, previous: Baseline | None = None) -> None:
-    """Record a run.
+    """Record a run's rows and ``run`` of results.json; the file is written whole or not at all.
 
-    Args:
-        path: the file; written whole or not at all. The order of the rows does not matter.
-        rows: each case and variant once.
-        about: ``run`` of results.json.
-        previous: the baseline to change: what this run did not measure is kept. None after a full run, so that cases
-            that no longer exist leave the baseline.
+    What was not measured is kept of a previous baseline; None after a full run, so that old cases leave it.
 
     Raises:
         UsageError: there is no row, one could not be measured, what would be kept does not fit this run, or the file

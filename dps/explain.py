@@ -37,9 +37,7 @@ class LayerView:
     """One layer, as one term of the metric compares it.
 
     Attributes:
-        term: the comparison's name.
-        layer: from 1; 0 for the image itself, where there is no network.
-        module: the layer's name in the network; empty for the image itself.
+        layer: from 1; 0 for the image itself, where there is no network, and which has no module.
         size: height and width of the layer's features.
         placed: the representation's positions are those of the features, so that a part has a place in the image.
         ascending: the values are in ascending order along the positions, as those of ``sort`` are.
@@ -85,11 +83,9 @@ class Explanation:
 
     Attributes:
         name: the case's, or the original's file.
-        variant: that measured it.
         names: of the images that are compared with the original: the distorted one and, if any, the nearest reference.
         images: the original, and these.
-        distances: of these to the original, as `Engine` measures them.
-        layers: the same layer by layer.
+        distances, layers: of these to the original, as `Engine` measures them, and layer by layer.
         verdict: None where there is no reference.
         views: of every layer, by every term.
     """
@@ -153,11 +149,7 @@ def percent(part: float, whole: float = 1) -> str:
 
 
 def find(probes: Iterable[Probe], name: str) -> Case:
-    """Find a case by its name, ``rotate/rings-002-45``.
-
-    Raises:
-        UsageError: no case has that name; the nearest ones are listed.
-    """
+    """Find a case by its name, ``rotate/rings-002-45``; a UsageError names the nearest ones where there is none."""
     cases = {case.name: case for probe in probes for case in probe.cases}
     if name in cases:
         return cases[name]
@@ -168,13 +160,7 @@ def find(probes: Iterable[Probe], name: str) -> Case:
 
 
 def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Explanation:
-    """Measure one case and decompose its distances.
-
-    Args:
-        name: what it is called.
-        triple: with any number of references, also none.
-        variant: that measures it.
-        engine: with the variant's network, or without one.
+    """Measure one case, with any number of references, by one variant, and decompose its distances.
 
     Raises:
         UsageError: the distance of this metric has no parts.
@@ -225,12 +211,7 @@ def fewest(parts: ArrayLike, share: float) -> int:
 
 
 def spread(parts: Array, height: int, width: int) -> Array:
-    """Spread a grid of parts evenly over an image of that size in pixels; the sum stays the same.
-
-    Args:
-        parts: ``(row, column)``, which cover the image.
-        height, width: of the image.
-    """
+    """Spread a grid of parts, ``(row, column)``, evenly over an image of that size in pixels; the sum is the same."""
 
     def overlap(pixels: int, cells: int) -> Array:
         """Return the share of each cell that lies in each pixel, ``(pixel, cell)``."""

@@ -31,14 +31,7 @@ MOST_SEEDS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A case that fails.
-
-    Attributes:
-        severity: of its distortion, from 0 to `SEVERITIES`.
-        declared: the case as plain data, as a probe file has it.
-        case: the same, ready to be drawn.
-        verdict: its distances.
-    """
+    """A case that fails, at a severity from 0 to `SEVERITIES`; also as plain data, as a probe file has it."""
 
     severity: int
     declared: dict[str, Any]
@@ -52,8 +45,6 @@ class Search:
 
     Attributes:
         mildest: the failure with the lowest severity so far; None if no case fails.
-        measured: number of cases measured.
-        not_drawn: number of cases that could not be drawn.
         interrupted: it was ended by Ctrl-C.
         graded: the distortion has parameters that make it milder.
     """
@@ -74,18 +65,9 @@ def search(
     seed: int = 0,
     advance: Callable[[int], None] = lambda _count: None,
 ) -> Search:
-    """Search a probe's ranges for the mildest distortion that fails.
+    """Search a probe's ranges for the mildest distortion that fails, in a number of tries; also where Ctrl-C ends it.
 
-    Args:
-        probe: the declared cases.
-        variant: the metric to falsify.
-        engine: with the variant's network.
-        tries: the largest number of cases that are measured.
-        seed: of the draws.
-        advance: is called with the number of further cases measured.
-
-    Returns:
-        The result, also where Ctrl-C ended the search.
+    `advance` is called with the number of further cases measured.
 
     Raises:
         UsageError: the probe has nothing that could be searched.

@@ -27,20 +27,12 @@ def existing(path: Path) -> Path:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file through to the disk, under a temporary name until it is whole.
-
-    Raises:
-        OSError: it cannot be written; what stood there before still does.
-    """
+    """Write a file through to the disk, under a temporary name until it is whole; else what stood there still does."""
     _write(path, [data])
 
 
 def write_text(path: Path, pieces: Iterable[str]) -> None:
-    """Write UTF-8 as `write` does, piece by piece, so that it need not be in memory at once.
-
-    Raises:
-        OSError: as `write`. What goes wrong with a piece leaves what stood there before, too.
-    """
+    """Write UTF-8 as `write` does, piece by piece, so that it need not be in memory at once."""
     _write(path, (piece.encode() for piece in pieces))
 
 

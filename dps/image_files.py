@@ -26,11 +26,7 @@ def read(paths: Sequence[Path]) -> list[Image]:
 
 
 def as_triple(paths: Sequence[Path]) -> Triple:
-    """Read the original, the distorted image, and any number of references.
-
-    Raises:
-        ImageError: as for `read`.
-    """
+    """Read the original, the distorted image, and any number of references; an ImageError as for `read`."""
     original, distorted, *references = read(paths)
     names = map(str, paths[2:])
     return Triple(original=original, distorted=distorted, references=dict(zip(names, references, strict=True)))
@@ -39,15 +35,7 @@ def as_triple(paths: Sequence[Path]) -> Triple:
 def distances(
     configuration: RunConfiguration, original: Path, others: Sequence[Path]
 ) -> list[tuple[float, tuple[float, ...]]]:
-    """Measure the distances of image files to an original.
-
-    Args:
-        configuration: of one variant.
-        original: an image file.
-        others: at least one file of the same size.
-
-    Returns:
-        For each of the others its distance and each layer's contribution, in order.
+    """Measure image files of one size by one variant: the distance of each to the original, and each layer's part.
 
     Raises:
         DpsError: a file cannot be read or has another size, the metric broke, or a distance is not finite.

@@ -166,11 +166,7 @@ def _decode(path: Path, image: PIL.Image.Image) -> Pixels:
 
 
 def write(path: Path, pixels: Pixels) -> None:
-    """Write an image as PNG.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write an image as PNG."""
     PIL.Image.fromarray(pixels).save(path, format="PNG")
 
 

@@ -39,13 +39,9 @@ class NotFiniteError(Exception):
 
 
 class Subject:
-    """One variant under test.
+    """One variant under test, among all of the run: those of one network get the same images, and are measured at once.
 
-    Args:
-        variant: the variant.
-        variants: all of the run; those of one network are measured at once, since all get the same images.
-        engine: of the variant's network.
-        cache: measurements so far, shared by the subjects of a run.
+    Subjects of a run share the cache of measurements.
     """
 
     def __init__(
@@ -71,9 +67,7 @@ class Subject:
     def distances(self, *pairs: tuple[Pixels, Pixels], as_guests: bool = False) -> list[float]:
         """Measure pairs of images of one size in one batch.
 
-        Args:
-            pairs: of images.
-            as_guests: check what built-in functions do to their input, too, as is always done with users' functions.
+        As guests, built-in functions are checked for what they do to their input, too, as users' always are.
 
         Raises:
             DpsError: the metric raised.
@@ -90,11 +84,7 @@ class Subject:
         return distances
 
     def distance(self, *pairs: tuple[Pixels, Pixels], place: int = 0) -> float:
-        """Return one of the distances of a batch.
-
-        Raises:
-            NotFiniteError: it is not finite.
-        """
+        """Return one of the distances of a batch; a NotFiniteError where it is not finite."""
         distance = self.distances(*pairs)[place]
         if not math.isfinite(distance):
             raise NotFiniteError
@@ -164,11 +154,8 @@ def examine(
 ) -> tuple[Row, ImagePair | None]:
     """Check an invariant on pairs of images, and shrink a pair that breaks it.
 
-    Args:
-        check: the invariant, named ``test_`` and its name.
-        subject: the variant under test.
-        examples: number of pairs; None for that of Hypothesis's current profile.
-        derandomize: draw the same pairs in each run, whatever Hypothesis's seed.
+    Without a number of examples it is that of Hypothesis's current profile; derandomized, the pairs are the same in
+    each run, whatever Hypothesis's seed.
 
     Returns:
         The row of results.json, whose ``holds`` is None where the invariant does not concern the variant, or where it

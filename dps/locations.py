@@ -13,14 +13,9 @@ IN_CHECKOUT = {
 
 
 def data(name: str) -> Path:
-    """Return the path of a file or folder that dps comes with.
+    """Return the path of something that dps comes with: ``suites``, ``probes``, ``paper.yaml`` or ``baselines``.
 
-    Args:
-        name: ``suites``, ``probes``, ``paper.yaml`` or ``baselines``.
-
-    Returns:
-        In an installed copy a path in ``dps/data``; in a checkout the one beside the package. It always belongs to
-        the dps that is imported.
+    It belongs to the dps that is imported: in an installed copy in ``dps/data``, in a checkout beside the package.
     """
     installed = PACKAGE / "data"
     return installed / name if installed.is_dir() else PACKAGE.parent / IN_CHECKOUT[name]

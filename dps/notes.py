@@ -12,10 +12,7 @@ _texts: dict[str, None] = {}
 def add(kind: str, path: Path, effect: str) -> None:
     """Note something about a file, once however often it is read.
 
-    Args:
-        kind: what precedes the files, such as ``alpha channel dropped in``.
-        path: the file.
-        effect: what follows from it for the results.
+    The `kind`, such as ``alpha channel dropped in``, precedes the files; the effect on the results follows.
     """
     _files.setdefault((kind, effect), {})[path] = None
 

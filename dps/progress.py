@@ -13,16 +13,9 @@ LINE_EVERY = 30.0
 
 @contextmanager
 def progress(what: str, total: int, unit: str, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show progress on standard error while the work goes on.
+    """Show progress on standard error while the work goes on; yield what to call with how much more is done.
 
-    Args:
-        what: is done.
-        total: how much there is to do.
-        unit: of the total, in the plural.
-        shown: whether anything is shown; of many workers, one is enough.
-
-    Yields:
-        What to call with how much more is done.
+    The unit of the total is in the plural. Of many workers, one that is shown is enough.
     """
     terminal = sys.stderr.isatty()
     bar = tqdm(total=total, desc=what, unit=f" {unit}", disable=not (shown and terminal), leave=False)

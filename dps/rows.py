@@ -77,14 +77,7 @@ def finite(number: float | None) -> float | None:
 
 
 def case_row(probe: str, case: str, variant: VariantKey, verdict: Mapping[str, Any], images_sha256: str | None) -> Row:
-    """Return the row of one case and variant.
-
-    Args:
-        probe, case: their names.
-        variant: the variant's names.
-        verdict: the fields of a `verdicts.Verdict`.
-        images_sha256: of the case's images; None where it could not be drawn.
-    """
+    """Return the row of a case and variant, with the fields of a `verdicts.Verdict`; no digest if it was not drawn."""
     row: Row = {"probe": probe, "case": case, **variant._asdict()}
     columns = ("passed", "distance", "nearest_reference", "nearest_reference_distance", "margin")
     row |= {name: verdict[name] for name in columns}

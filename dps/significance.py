@@ -51,10 +51,9 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedOutcomes:
-    """The outcomes of two metrics on the same cases of a probe, or on the same triplets of a subset.
+    """The outcomes of two metrics on the same cases of a probe, or triplets of a subset, such as ``2afc/cnn``.
 
     Attributes:
-        subject: the probe or subset.
         variant: the metric, with the network and normalization of both, or of the one that has them.
         other: the metric that it is compared with, by name.
         outcomes: 1 for each passed and 0 for each failed case, or each triplet's 2AFC score, in [0, 1]; ``(count,)``.
@@ -84,14 +83,7 @@ class MatchedOutcomes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonResult:
-    """The result of testing one pair of metrics.
-
-    Attributes:
-        matched: what was compared.
-        p_value: one-sided.
-        adjusted_p_value: Holm's, over all comparisons of the run.
-        conclusion: see the top of this file.
-    """
+    """The result of testing one pair of metrics; the p-value is one-sided, and adjusted over the run."""
 
     matched: MatchedOutcomes
     p_value: float
@@ -114,12 +106,7 @@ class ComparisonResult:
 
 
 def match_cases(rows: Iterable[Mapping[str, Any]], other: str) -> list[MatchedOutcomes]:
-    """Match every metric's cases with those of another one, probe by probe, as `match` does.
-
-    Args:
-        rows: of ``cases`` in results.json, in any order, each case and variant once.
-        other: the metric that the others are compared with, by name.
-    """
+    """Match every metric's cases, as rows of results.json, with those of another one, probe by probe; see `match`."""
     passed: dict[Scored, dict[str, float]] = {}
     cases: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -167,13 +154,9 @@ def match(outcomes: Mapping[Scored, ArrayLike], other: str, unit: str) -> list[M
 
 
 def compare(matched: Sequence[MatchedOutcomes]) -> list[ComparisonResult]:
-    """Test for each pair of metrics whether the first is worse than the other one.
+    """Test for each of all pairs of a run whether the first is worse than the other one, in the same order.
 
-    Args:
-        matched: all of a run: the more comparisons, the more it takes to call a metric worse.
-
-    Returns:
-        One for each, in the same order.
+    The more comparisons there are, the more it takes to call a metric worse.
     """
     p_values = [_p_value(pair.differences) for pair in matched]
     results = []

@@ -76,11 +76,7 @@ def key_of(variant: Variant, *, network: Network | None, reduction: str, preproc
 
 
 def definition(metric: FeatureMetric | Metric) -> str:
-    """Return what a metric computes: two metrics with one definition measure the same.
-
-    Raises:
-        NoFingerprintError: see `key_of`.
-    """
+    """Return what a metric computes: two metrics with one definition measure the same. Raises as `key_of`."""
     if isinstance(metric, FeatureMetric):
         terms = (term.name if term.built_in else fingerprint(term.comparison) for term in metric.terms)
         return " + ".join(f"{term.weight!r} * {text}" for term, text in zip(metric.terms, terms, strict=True))
@@ -90,11 +86,7 @@ def definition(metric: FeatureMetric | Metric) -> str:
 
 
 def definition_of_network(network: Network) -> list[object]:
-    """Return what a network computes: two networks with one definition have the same features.
-
-    Raises:
-        NoFingerprintError: see `key_of`.
-    """
+    """Return what a network computes: two networks with one definition have the same features. Raises as `key_of`."""
     code: object = network.backbone
     if network.user_defined:
         code = fingerprint(network.features)
@@ -130,13 +122,7 @@ def default_folder() -> Path:
 
 
 def prepare(folder: Path) -> Path:
-    """Make a store, or check that one can be used, before anything is measured.
-
-    Args:
-        folder: is made where it is missing.
-
-    Returns:
-        The folder.
+    """Make a store, or check that one can be used, before anything is measured; return its folder.
 
     Raises:
         StoreError: it cannot be written, or holds other things.
@@ -154,14 +140,9 @@ def prepare(folder: Path) -> Path:
 
 
 def look_up(folder: Path, key: str, content: str) -> Array | None:
-    """Return distances, ``(n, compared)``; None where they are not there.
+    """Return distances, ``(n, compared)``; None where they are not there, or damaged, which the log says.
 
-    A damaged file counts as not there, and is named in the log.
-
-    Args:
-        folder: a store.
-        key: see `key_of`.
-        content: digest of the shard, see `Labels`.
+    The key is of `key_of`, the content the digest of the shard, see `Labels`.
 
     Raises:
         StoreError: the file cannot be read.
@@ -184,11 +165,7 @@ def look_up(folder: Path, key: str, content: str) -> Array | None:
 
 
 def keep(folder: Path, key: str, content: str, distances: Array) -> None:
-    """Write distances, ``(n, compared)``, whole or not at all, through to the disk.
-
-    Args:
-        folder, key, content: as for `look_up`.
-        distances: what `look_up` will return.
+    """Write distances, ``(n, compared)``, for `look_up`, whole or not at all, through to the disk.
 
     Raises:
         StoreError: they cannot be written; what was kept before still is.
@@ -209,12 +186,9 @@ def size(folder: Path) -> tuple[int, int]:
 
 
 def remove(folder: Path) -> tuple[int, int]:
-    """Remove everything that a store holds, and no other files; another process may go on writing into it.
+    """Remove everything that a store holds, and no other files; return the number of entries, and their bytes.
 
-    Its folders stay, since removing them could spoil what another process is writing.
-
-    Returns:
-        The number of entries removed, and their bytes.
+    Another process may go on writing into it, so its folders stay.
 
     Raises:
         StoreError: one of them cannot be removed.

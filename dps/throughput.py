@@ -122,14 +122,9 @@ def row(
     images: int = IMAGES_AT_ONCE,
     peak_memory: int | None = None,
 ) -> Row:
-    """Return a row of results.json.
+    """Return a row of results.json, from seconds of each round, and of the forward pass in the same rounds.
 
-    Args:
-        key: the variant, or `FORWARD` or `ALL` in place of its metric.
-        seconds: of each round.
-        forward: of the forward pass in the same rounds; not used without a network.
-        size, images: height and width of the images in pixels, and their number.
-        peak_memory: in bytes, on a GPU.
+    The key is of a variant, or has `FORWARD` or `ALL` in place of its metric. The peak memory is in bytes, on a GPU.
     """
     ratios = [own / bare for own, bare in zip(seconds, forward, strict=True)]
     low, median, high = statistics.quantiles(ratios, method="inclusive") if key.network else (None, None, None)

@@ -113,11 +113,7 @@ def not_measured(error: str) -> Verdict:
 
 
 def margin(distance: float, nearest_reference_distance: float) -> float | None:
-    """Return how much farther the nearest reference is than the distorted image: reference / distorted - 1.
-
-    Returns:
-        A number from -1; None where it has no finite value.
-    """
+    """Return reference / distorted - 1, from -1: how much farther the nearest reference is; None where not finite."""
     return None if distance == 0 else finite(nearest_reference_distance / distance - 1)
 
 

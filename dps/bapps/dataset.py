@@ -28,8 +28,7 @@ class Labels:
     Attributes:
         judgments: ``(n,)``, in [0, 1]. For ``2afc`` the share of people who chose the second image as the
             closer one; for ``jnd`` the share who said "same".
-        digest: SHA-256, hexadecimal, over the shard's judgments and images as they are stored: a file's bytes, or
-            the pixels of what is drawn. Two shards with the same digest hold the same.
+        digest: SHA-256, hexadecimal, over judgments and images as they are stored, or the pixels of what is drawn.
     """
 
     judgments: NDArray[np.float64] = field(repr=False, compare=False)
@@ -38,12 +37,10 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """One shard, read.
+    """One shard, read: its labels, and its images, from the same bytes.
 
-    Attributes:
-        images: 8-bit RGB, ``(n, 1 + compared, SIZE, SIZE, 3)``: each original, then what is compared with it:
-            the first and the second image for ``2afc``, the other image for ``jnd``.
-        labels: the judgments, and the digest of the same bytes as the images are from.
+    8-bit RGB, ``(n, 1 + compared, SIZE, SIZE, 3)``: each original, then the first and the second image for ``2afc``,
+    the other one for ``jnd``.
     """
 
     images: NDArray[np.uint8] = field(repr=False, compare=False)
@@ -52,18 +49,13 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Some triplets or pairs of one subset, not yet read.
+    """Some triplets or pairs of one subset, at most `SHARD_SIZE`, not yet read.
 
     Attributes:
-        kind: one of `KINDS`.
-        subset: the subset that they belong to.
         number: the place among the shards of the subset, from 0.
-        count: the number of triplets or pairs, at most `SHARD_SIZE`.
         perturbation: what is done to the compared images, see `rank_flips.PERTURBATIONS`; empty for nothing.
         look: gives judgments and digest; no image is decoded.
-        read: gives everything.
-
-    `look` and `read` raise `BappsError` where a file cannot be read or is wrong.
+        read: gives everything; like `look`, it raises `BappsError` where a file cannot be read or is wrong.
     """
 
     kind: str
@@ -116,13 +108,7 @@ class Dataset:
 def shards_of(
     kind: str, subset: str, count: int, look: Callable[[range], Labels], read: Callable[[range], Content]
 ) -> Iterator[Shard]:
-    """Split a subset into shards; all but the last are full.
-
-    Args:
-        kind, subset: of the shards.
-        count: the number of triplets or pairs.
-        look, read: return what a `Shard` does, from the numbers of its triplets or pairs.
-    """
+    """Split a subset into shards; `look` and `read` return what a `Shard`'s do, from the numbers of what it holds."""
     for number, first in enumerate(range(0, count, SHARD_SIZE)):
         span = range(first, min(first + SHARD_SIZE, count))
         yield Shard(

@@ -50,12 +50,8 @@ RESUME = "run the same command again to resume"
 def fetch(folder: Path, *, base: str = BASE, pause: float = 1.0) -> dict[str, str]:
     """Download and unpack what a folder lacks of BAPPS's validation set: 1.3 GB.
 
-    A terminal shows the progress. A folder with a description of its own is filled and checked as that says.
-
-    Args:
-        folder: is made where it is missing; will hold ``2afc``, ``jnd`` and `DIGESTS`.
-        base: the address that the archives are below.
-        pause: seconds to wait after a failure, twice as long each time.
+    A terminal shows the progress. A folder with a description of its own is filled and checked as that says. After a
+    failure it waits for a `pause` in seconds, twice as long each time.
 
     Returns:
         The archives that were fetched, each with its SHA-256; none if everything was there.
@@ -145,11 +141,9 @@ def _download(url: str, archive: Path, pause: float) -> None:
 
 
 def _resume(session: requests.Session, url: str, part: Path) -> None:
-    """Request what is missing of a file and add it.
+    """Request what is missing of a file and add it; a BappsError where it will never be complete.
 
-    Raises:
-        requests.RequestException: it is still not complete; the text of an `requests.HTTPError` says why.
-        BappsError: it never will be.
+    A `requests.RequestException` says that it is still not complete; the text of an `requests.HTTPError`, why.
     """
     size = part.stat().st_size
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
@@ -176,11 +170,7 @@ def _resume(session: requests.Session, url: str, part: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a ``.tar.gz`` and check its checksum.
-
-    Raises:
-        BappsError: it is damaged, or wants to write outside of the folder.
-    """
+    """Unpack a ``.tar.gz`` and check its checksum; a BappsError where it is damaged, or would write elsewhere."""
     folder.mkdir(exist_ok=True)
     try:
         with gzip.open(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as tar:

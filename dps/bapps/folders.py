@@ -58,14 +58,7 @@ def _check_not_bapps(name: str) -> str:
 
 
 class Description(pydantic.BaseModel):
-    """A folder's description of itself.
-
-    Attributes:
-        dps_dataset: version of this form.
-        name: as results call it.
-        about: what a reader of results has to know.
-        counts: how many triplets or pairs it holds, by kind and subset.
-    """
+    """A folder's description of itself; `counts` are of triplets or pairs, by kind and subset."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -109,12 +102,7 @@ class Index:
 
 
 def index_of(folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> Index:
-    """List the files of a folder, and what is wrong with their names and number; no file is opened.
-
-    Args:
-        folder: the one that holds ``2afc`` and ``jnd``.
-        kinds: the parts of it.
-    """
+    """List the files of a folder, of some kinds, and what is wrong with their names and number; no file is opened."""
     if not folder.is_dir():
         return Index(faults=[f"{folder}: no such folder."])
     try:
@@ -201,9 +189,6 @@ def _entries(folder: Path) -> list[str]:
 def read(folder: Path) -> Dataset:
     """Index a BAPPS folder; images and judgments are read shard by shard, see `shard_files`.
 
-    Args:
-        folder: the one that holds ``2afc`` and ``jnd``.
-
     Raises:
         BappsError: a folder is missing or empty, names do not match, or there are more or fewer triplets than
             BAPPS, or the folder's own description, has.
@@ -232,11 +217,7 @@ def read(folder: Path) -> Dataset:
 
 
 def verify(folder: Path) -> Index:
-    """Count everything, open every image and check every judgment, and add the faults; a terminal shows the progress.
-
-    Args:
-        folder: the one that holds ``2afc`` and ``jnd``.
-    """
+    """Count everything, open every image and check every judgment, and add the faults; a terminal shows progress."""
     index = index_of(folder)
     paths = [
         folder / kind / SPLIT / subset / role / (name + suffix)
@@ -253,11 +234,7 @@ def verify(folder: Path) -> Index:
 
 
 def write(dataset: Dataset, folder: Path) -> None:
-    """Write a data set as a BAPPS folder with a description of its own, whole or not at all.
-
-    Args:
-        dataset: any but BAPPS itself.
-        folder: is made; may be there if it is empty.
+    """Write a data set, not BAPPS itself, as a folder with a description of its own, whole or not at all.
 
     Raises:
         BappsError: the folder holds something, or cannot be written.

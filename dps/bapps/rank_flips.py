@@ -17,12 +17,9 @@ DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 def shift(images: NDArray[np.uint8], number: int, *, pixels: int) -> NDArray[np.uint8]:
-    """Shift one triplet's compared images; what enters at an edge repeats the outermost pixel.
+    """Shift one triplet's compared images, ``(compared, height, width, 3)``; what enters repeats the outermost pixel.
 
-    Args:
-        images: ``(compared, height, width, 3)``.
-        number: the triplet's place in its shard; the direction changes from one to the next, see `DIRECTIONS`.
-        pixels: the length of the shift.
+    The direction changes with the triplet's number in its shard, see `DIRECTIONS`.
     """
     right, down = DIRECTIONS[number % 4]
     rows, columns = (

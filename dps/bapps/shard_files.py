@@ -25,13 +25,7 @@ PREPROCESSING = f"RGB, Pillow {PIL.__version__} bilinear to {SIZE} x {SIZE}"
 
 
 def look(root: Path, kind: str, names: Sequence[str], span: range) -> Labels:
-    """Return judgments and digest of some triplets or pairs; no image is decoded.
-
-    Args:
-        root: the folder of their subset.
-        kind: one of `dataset.KINDS`.
-        names: of the subset's files, without suffix.
-        span: the places of these triplets or pairs among the names.
+    """Return judgments and digest of a span of a subset's files, named without suffix; no image is decoded.
 
     Raises:
         BappsError: a file cannot be read, or a judgment is not one number in [0, 1].
@@ -40,10 +34,7 @@ def look(root: Path, kind: str, names: Sequence[str], span: range) -> Labels:
 
 
 def read(root: Path, kind: str, names: Sequence[str], span: range) -> Content:
-    """Return images, judgments and digest of some triplets or pairs, from the same bytes.
-
-    Args:
-        root, kind, names, span: as for `look`.
+    """Return images, judgments and digest of a span of a subset's files, from the same bytes.
 
     Raises:
         BappsError: as for `look`; or an image cannot be decoded, or is not square.
@@ -69,11 +60,7 @@ def _read(root: Path, kind: str, names: Sequence[str], span: range, images: NDAr
 
 
 def check(path: Path) -> None:
-    """Read one file, image or judgment.
-
-    Raises:
-        BappsError: as for `read`.
-    """
+    """Read one file, image or judgment; a BappsError as for `read`."""
     with _strict_decoders():
         (_image if path.suffix == ".png" else _judgment)(_bytes_of(path), path)
 

@@ -95,13 +95,7 @@ def strengths(kind: str, family: str, number: int, seed: int = 0) -> tuple[float
 
 
 def judged(kind: str, compared: tuple[float, ...], rng: Rng) -> float:
-    """Return the fraction of the simulated judges who chose the second image, or said "same".
-
-    Args:
-        kind: decides which of the two is asked.
-        compared: the strengths of the distortions.
-        rng: one throw a judge.
-    """
+    """Return the fraction of the simulated judges who chose the second image, or, of a pair, said "same"."""
     advantage = compared[0] - compared[1] if kind == "2afc" else NOTICEABLE - compared[0]
     likely = 1 / (1 + math.exp(-advantage / UNSURE))
     return sum(rng.bernoulli(likely) for _ in range(JUDGES[kind])) / JUDGES[kind]

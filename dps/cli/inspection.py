@@ -102,9 +102,7 @@ def explain_(
 @PROBES
 @click.option("--tries", type=click.IntRange(min=1), default=300, show_default=True, help="Cases measured at most.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The seed of the search.")
-@click.option(
-    "--out", type=PATH, default="falsified", show_default=True, metavar="DIR", help="The folder for a PNG of the case."
-)
+@click.option("--out", type=PATH, default="falsified", show_default=True, metavar="DIR", help="For a PNG of the case.")
 def falsify(name: str, probes: tuple[str, ...], tries: int, seed: int, out: Path, **options: str) -> None:
     """Search PROBE's ranges for the mildest distortion that the metric still fails on.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dps.cli.shared import INTERRUPTED, WEIGHTS, Refused, from_options, main
+from dps.cli.shared import INTERRUPTED, PATH, WEIGHTS, Refused, from_options, main
 from dps.options import Options
 
 
@@ -16,7 +16,7 @@ def bapps() -> None:
     """Get and check the BAPPS data set of human judgments (Zhang et al. 2018, arXiv:1801.03924)."""
 
 
-FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+FOLDER = click.argument("folder", type=PATH, metavar="DIR")
 
 
 @bapps.command()
@@ -62,13 +62,8 @@ def synthesize(folder: Path, triplets: int, pairs: int) -> None:
     click.echo(f"{folder}: synthetic, {triplets} triplets and {pairs} pairs of each family")
 
 
-STORE = click.option(
-    "--store", "place", type=click.Path(path_type=Path), metavar="DIR", help="Default: in your cache directory."
-)
-
-
 @main.group(invoke_without_command=True)
-@STORE
+@click.option("--store", "place", type=PATH, metavar="DIR", help="Default: in your cache directory.")
 @click.pass_context
 def store(ctx: click.Context, place: Path | None) -> None:
     """Show how many measured distances are kept."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, PROBES, SIZE, load, main, select
+from dps.cli.shared import CASES, PATH, PROBES, SIZE, load, main, select
 from dps.errors import DpsError
 
 
@@ -36,9 +36,7 @@ def list_(probes: tuple[str, ...], cases: int | None, ids: bool) -> None:
 @PROBES
 @CASES
 @SIZE
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder for the PNG files."
-)
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder for the PNG files.")
 def draw(names: tuple[str, ...], probes: tuple[str, ...], cases: int | None, size: int | None, out: Path) -> None:
     """Draw contact sheets: each case's original, distorted image and own reference, below its id."""
     from dps.report import sheets
@@ -51,9 +49,9 @@ def draw(names: tuple[str, ...], probes: tuple[str, ...], cases: int | None, siz
 
 
 @probes_.command()
-@click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS.json")
+@click.argument("results", type=PATH, metavar="RESULTS.json")
 @PROBES
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE.md", help="The page to write.")
+@click.option("--out", type=PATH, required=True, metavar="FILE.md", help="The page to write.")
 def page(results: Path, probes: tuple[str, ...], out: Path) -> None:
     """Write a page about probes: questions, sheets, ranges, and the results of a run.
 
@@ -73,10 +71,7 @@ def page(results: Path, probes: tuple[str, ...], out: Path) -> None:
 @probes_.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @CASES
-@click.option(
-    "--out", type=click.Path(path_type=Path), default="sheets", show_default=True, metavar="DIR",
-    help="The folder for the contact sheets.",
-)  # fmt: skip
+@click.option("--out", type=PATH, default="sheets", show_default=True, metavar="DIR", help="For contact sheets.")
 def check(paths: tuple[str, ...], cases: int | None, out: Path) -> None:
     """Check probe files or folders of them: draw every case, and count the values that were drawn.
 

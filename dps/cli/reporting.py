@@ -5,34 +5,21 @@ from typing import Any
 
 import click
 
-from dps.cli.shared import CASES, PROBES, Refused, load, main
+from dps.cli.shared import CASES, PATH, PROBES, Refused, load, main
 
 FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
 @main.command()
-@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE.json [OTHER.json]")
-@click.option(
-    "--probe",
-    "names",
-    multiple=True,
-    metavar="PROBE",
-    help="Only these probes: names with commas between, or the option again.",
-)
+@click.argument("results", type=PATH, nargs=-1, required=True, metavar="FILE.json [OTHER.json]")
+@click.option("--probe", "names", multiple=True, metavar="PROBE", help="Only these probes; as often as needed, or a,b.")
 @click.option("--by", metavar="NAME", help="Break a probe down by what its cases were drawn with, such as content.")
 @click.option("--csv", type=FILE, metavar="FILE", help="Write a tidy table, one row for each case and variant.")
 @click.option("--markdown", type=FILE, metavar="FILE", help="Write the tables in Markdown.")
 @click.option("--latex", type=FILE, metavar="FILE", help="Write the tables in LaTeX, with the package booktabs.")
 @click.option("--transpose", is_flag=True, help="With --latex: a column for each variant.")
-@click.option(
-    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Write each probe's figures as SVG and PNG."
-)
-@click.option(
-    "--html",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write report.html again; the images of its cases are redrawn.",
-)
+@click.option("--figures", type=PATH, metavar="DIR", help="Write each probe's figures as SVG and PNG.")
+@click.option("--html", type=PATH, metavar="FILE", help="Write report.html again; the images of its cases are redrawn.")
 @PROBES
 @CASES
 def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None, **options: Any) -> None:

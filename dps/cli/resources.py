@@ -21,19 +21,16 @@ def weights_(ctx: click.Context, weights: str) -> None:
         return
     from dps import networks
 
-    missing = 0
+    missing = False
     for name in networks.BUILT_IN:
         try:
             network = networks.named(name, weights)
-            click.echo(f"{name}: {network.source}, SHA-256 of the tensors {network.sha256}")
-        except DpsError as error:
-            missing += 1
-            click.echo(f"{name}: {error}")
-        else:
             assert network.weights is not None
-            click.echo(f"  {network.weights.path}")
-    if missing:
-        sys.exit(1)
+            click.echo(f"{name}: {network.source}, SHA-256 of the tensors {network.sha256}\n  {network.weights.path}")
+        except DpsError as error:
+            missing = True
+            click.echo(f"{name}: {error}")
+    sys.exit(int(missing))
 
 
 @weights_.command()

@@ -33,13 +33,7 @@ class Term:
         return COMPARISONS.get(self.name) is self.comparison
 
     def represent(self, features: Tensor) -> Tensor:
-        """Return the representation of features, and check it.
-
-        Args:
-            features: one layer's, ``(batch, channel, height, width)``.
-
-        Returns:
-            ``(batch, channel, position)``, float32 or float64.
+        """Return the representation of features, ``(batch, channel, position)``, float32 or float64, and check it.
 
         Raises:
             MetricError: the comparison returned another shape or type, or changed the features.
@@ -62,12 +56,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMetric:
-    """A deep perceptual similarity metric: a weighted sum of comparisons, on any network.
-
-    Attributes:
-        name: what identifies it.
-        terms: at least one.
-    """
+    """A deep perceptual similarity metric: a weighted sum of comparisons, at least one, on any network."""
 
     name: str
     terms: tuple[Term, ...]
@@ -139,14 +128,7 @@ class Metric:
         return distances if self.similarity_at_identity is None else self.similarity_at_identity - distances
 
     def check_size(self, size: int) -> None:
-        """Refuse images that are too small.
-
-        Args:
-            size: the shorter side, in pixels.
-
-        Raises:
-            ImageError: with the smallest size that works.
-        """
+        """Refuse images whose shorter side is too small, with an ImageError that names the smallest that works."""
         if size < self.smallest:
             raise ImageError(
                 f"images of {size} pixels are too small for {self.name}, which needs {self.smallest} or more."
@@ -209,11 +191,7 @@ def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizatio
 
 
 def check_normalization(name: str) -> str:
-    """Return a normalization's name.
-
-    Raises:
-        UsageError: it is not one of `NORMALIZATIONS`.
-    """
+    """Return a normalization's name; a UsageError where it is not one of `NORMALIZATIONS`."""
     if name not in NORMALIZATIONS:
         raise UsageError(unknown("normalization", name, NORMALIZATIONS))
     return name

@@ -30,7 +30,7 @@ def named(text: str, *, weights: str = "pypi", device: str = "cpu") -> AnyMetric
 def resolve(
     texts: Sequence[str], *, against: str | None = None, weights: str = "pypi", device: str = "cpu"
 ) -> tuple[list[AnyMetric], AnyMetric | None]:
-    """Return all metrics of a run, each once.
+    """Return all metrics of a run, each once, the one that others are held `against` among them, and that by itself.
 
     A metric that is a file's is named by the file's base name and the attribute; two files of one base name are told
     apart by as much of their folders as needed.
@@ -41,9 +41,6 @@ def resolve(
         against: one more, which may be among them.
         weights: the source of networks' weights for third-party metrics; see `networks.resolve`.
         device: where third-party metrics compute.
-
-    Returns:
-        The metrics, `against` among them; and that one by itself.
 
     Raises:
         UsageError: there is no such metric, or its library is not installed.

@@ -26,15 +26,13 @@ INSTALL = "pip install 'dps[third-party]'"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThirdPartyMetric:
-    """Another library's metric.
+    """Another library's metric; the last four as `Metric` has them.
 
     Attributes:
         about: what it is, and where it was published.
         package: what has to be installed.
-        make: makes it.
         weights: its own; None where it has none.
         network: what it builds upon, with our weights; None where it builds upon none.
-        similarity_at_identity, input_range, smallest, symmetric: as `Metric` has them.
     """
 
     about: str

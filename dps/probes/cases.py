@@ -81,11 +81,7 @@ class Recipe:
         return replace(self, entropy=(seed, number, self.place), **changed) if steps else self
 
     def draw(self, original: Drawing | None, shape: tuple[int, int]) -> Drawing:
-        """Draw the image.
-
-        Args:
-            original: what steps start from.
-            shape: height and width in pixels.
+        """Draw the image, with height and width in pixels, from the original if it is a distortion of that.
 
         Raises:
             DrawError: it cannot be drawn.
@@ -142,15 +138,12 @@ def standard_reference(name: str, height: int, width: int) -> Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One triple, not drawn yet.
+    """One triple, not drawn yet: how its images are made, the references by name.
 
     Attributes:
-        probe: the probe's name.
-        id: the case's; unique in its probe.
+        id: unique in its probe.
         where: ``path:line`` of its declaration.
         shape: height and width in pixels.
-        original, distorted: how these images are made.
-        references: how each reference is made, by name.
     """
 
     probe: str
@@ -236,13 +229,10 @@ class Probe:
     """A family of cases.
 
     Attributes:
-        name: as in test ids and tables.
         asks: the question, in a sentence.
         because: why a person would agree.
         source: of the idea.
         severity: how strongly its cases are distorted; None where they do not differ in that.
-        path: the file that declares it.
-        cases: in order.
     """
 
     name: str

@@ -51,15 +51,7 @@ def load(places: Sequence[str | Path], cases: int | None = None, size: int | Non
 
 
 def of_data(data: dict[str, Any], path: Path) -> Probe:
-    """Return a probe of plain data, as if it had been read from a file.
-
-    Args:
-        data: the content of the file.
-        path: the file; images are relative to it.
-
-    Raises:
-        ProbeError: as for `load`, all on line 1.
-    """
+    """Return a probe of plain data, as if it had been read from a file; a ProbeError as for `load`, all on line 1."""
     return _probe(Document(path=path, data=data, lines={(): 1}))
 
 

@@ -64,14 +64,9 @@ def count(value: Value) -> int:
 
 
 def expand(values: Mapping[str, Value], seed: int, number: int) -> Iterator[dict[str, Value]]:
-    """Draw the values of one scene.
+    """Draw the values of one scene, by its number from 0, for each combination of those under ``each``.
 
-    Args:
-        values: by place in the declaration, such as ``original.side``; plain ones stay as they are.
-        seed, number: of the range, and of the scene from 0.
-
-    Yields:
-        Plain values, for each combination of those under ``each``.
+    Values are named by their place in the declaration, such as ``original.side``; plain ones stay as they are.
     """
     options = [
         [draw(option, seed, number, f"{place}.each.{index}") for index, option in enumerate(value["each"])]

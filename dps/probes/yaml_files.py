@@ -145,12 +145,7 @@ class _Reader(yaml.SafeLoader):
 
 
 def written(data: Any, *, flow: bool = False) -> str:
-    """Return plain data as YAML, in the given order.
-
-    Args:
-        data: mappings, lists, texts and numbers.
-        flow: all on one line; else in the style of the probe files, where only the innermost are.
-    """
+    """Return plain data as YAML, in the given order: in the style of the probe files, or as flow, on one line."""
     text: str = yaml.safe_dump(
         data, sort_keys=False, default_flow_style=flow or None, width=sys.maxsize if flow else 110, allow_unicode=True
     )

@@ -90,15 +90,9 @@ class Album:
 
 
 def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
-    """Return what an album needs of a case, as plain data.
+    """Return what an album needs of a case, as plain data: its ``cases``, and ``images``, PNG files by digest.
 
-    Args:
-        name: ``probe/case``.
-        triple: its images.
-        known: digests of images that the album has.
-
-    Returns:
-        ``cases``, as an album has them, and ``images``: PNG files by digest.
+    Images whose digests are known are left out.
     """
     digests = {
         "original": triple.original.digest,
@@ -114,12 +108,7 @@ def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
 
 
 def redraw(rows: Iterable[Row], cases: Iterable[Case]) -> Album:
-    """Draw the images of an earlier run; a case that is now another one, or cannot be drawn, is left out.
-
-    Args:
-        rows: case rows of results.json.
-        cases: that may be the run's.
-    """
+    """Draw the images of an earlier run; a case that is now another one, or cannot be drawn, is left out."""
     digests = {case_name(row): row.get("images_sha256") for row in rows}
     album = Album()
     for case in cases:
@@ -135,12 +124,6 @@ def redraw(rows: Iterable[Row], cases: Iterable[Case]) -> Album:
 
 def gallery(rows: Sequence[Row], drawn: Mapping[str, Row], variants: Sequence[VariantKey], album: Album) -> Row:
     """Return the data of the page's gallery: each case's images once, and every variant's verdict with its layers.
-
-    Args:
-        rows: case rows of results.json.
-        drawn: its record of what each case was drawn with.
-        variants: in the order in which they are shown.
-        album: images of the cases; of those that it lacks, only numbers are shown.
 
     Returns:
         As `results.as_json` takes it: ``variants``, ``references`` and ``images`` (data URIs), which the others name
@@ -187,8 +170,7 @@ def _shown(rows: Iterable[Row], digests: Mapping[str, Any] | None) -> dict[str, 
 def _verdict(row: Row | None, references: list[str]) -> list[Any] | None:
     """Return what the gallery shows of a row, without empty values at the end.
 
-    In order: passed (None where the case could not be measured), distance, index of the nearest reference, its
-    distance, margin, layers' parts of both distances, error.
+    Passed (None: not measured), distance, index of the nearest reference, its distance, margin, layers of both, error.
     """
     if row is None:
         return None

@@ -39,21 +39,13 @@ Panel: TypeAlias = "tuple[str, str, str, Figure]"
 
 
 def write(explanation: Explanation, layers: Sequence[int], command: str, weights: str, folder: Path) -> list[Path]:
-    """Write the page and its figures.
-
-    Args:
-        explanation: of the case.
-        layers: which ones are shown; those that give most if empty.
-        command: as it was typed.
-        weights: where they are from, with their digest; empty without a network.
-        folder: where the files go; made if it is not there.
+    """Write the page and figures of some layers, or of those that give most, into a folder; it is made if needed.
 
     Returns:
         The files, the page first.
 
     Raises:
         UsageError: the network has no such layer.
-        OSError: a file cannot be written.
     """
     panels = list(_panels(explanation, _choose(explanation, layers)))
     sections: dict[str, list[tuple[str, str]]] = {}
@@ -316,6 +308,8 @@ def _draw_curves(explanation: Explanation, view: LayerView) -> "Figure | None":
         for curve, color, name in zip(values, COLORS, names, strict=False):
             axes.plot(positions, curve, color=color, linewidth=1.1, marker="o" if len(curve) == 1 else "", label=name)
         axes.set_title(title.replace("\n", ": "), fontsize=7)
+        if len(positions) == 1:
+            axes.set_xticks([0])
         plain(axes, "both")
     order = "positions in ascending order of activation" if view.ascending else "positions of the representation"
     figure.supxlabel(order, fontsize=7)

@@ -136,18 +136,7 @@ PLOTS: dict[str, Plot] = {"outcome": draw_outcome, "severity": draw_severity}
 
 
 def write(document: Document, counts: PassCounts, folder: Path) -> Iterator[Path]:
-    """Write every figure of each probe as ``PROBE-FIGURE.svg`` and ``.png``.
-
-    Args:
-        counts: of the cases of the probes that are drawn.
-        folder: is made if it is not there.
-
-    Yields:
-        The files, as they are written.
-
-    Raises:
-        OSError: one cannot be written.
-    """
+    """Write every figure of each counted probe as ``PROBE-FIGURE.svg`` and ``.png``, and yield the files."""
     folder.mkdir(parents=True, exist_ok=True)
     for probe in counts.probes:
         for name, plot in PLOTS.items():

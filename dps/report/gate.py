@@ -26,12 +26,11 @@ LISTED = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOutcome:
-    """How a run, or one check of it, ends.
+    """The end of a run, or of one check of it.
 
     Attributes:
         holds: None where nothing was gated.
-        failed: how many cases failed under the gate.
-        not_measured: how many cases and scores could not be measured; they fail every gate.
+        failed, not_measured: numbers of cases; the latter, and scores that could not be measured, fail every gate.
         summary: what failed and how much of it, for the terminal; what is indented belongs to the line above.
         lines: the same with every single case.
         notes: differences that should matter little.
@@ -52,16 +51,7 @@ class GateOutcome:
 
 
 def judge_case(configuration: RunConfiguration, row: Row) -> tuple[Row, str, bool]:
-    """Decide how the test of one case ends.
-
-    Args:
-        configuration: of the run.
-        row: of ``cases`` in results.json.
-
-    Returns:
-        The row to record, with its standing where it was compared with a baseline; in one line, why the case failed,
-        empty if it passed; and whether it fails the run.
-    """
+    """Return a case row with its standing, why it failed (empty if it passed), and whether it fails the run."""
     standing = baseline.compare(configuration.baseline, row)
     gated = configuration.gate != "off" and row["metric"] != configuration.against
     fails = not was_measured(row) or (gated and _fails(standing, requested=configuration.gating_requested))
@@ -75,14 +65,7 @@ def _fails(standing: Standing, *, requested: bool) -> bool:
 
 
 def judge(configuration: RunConfiguration, gathered: Gathered, document: Document, *, interrupted: bool) -> GateOutcome:
-    """Hold a run against all that was asked for.
-
-    Args:
-        configuration: of the run.
-        gathered: as its tests recorded it.
-        document: results.json, with ``cases``, ``scores`` and ``run``.
-        interrupted: the run ended early, so nothing counts as missing, and nothing is recorded.
-    """
+    """Hold a run against all that was asked for; of an interrupted one nothing is missing, and nothing is recorded."""
     cases = document["cases"]
     measured = _judge_measured(document)
     repeated = _repeated(gathered.cases)
@@ -153,11 +136,11 @@ def _repeated(rows: Sequence[Row]) -> list[str]:
 
 
 def judge_verdicts(known: Baseline, rows: Iterable[Row], *, requested: bool, improved: str) -> GateOutcome:
-    """Hold verdicts against a baseline, or against an empty one, where every one must pass.
+    """Hold verdicts that were measured against a baseline, or against an empty one, where every one must pass.
 
     Args:
         known: the baseline.
-        rows: of ``cases`` in results.json; those that could not be measured are left out.
+        rows: of ``cases`` in results.json.
         requested: what the baseline does not know must pass, too, and is counted.
         improved: what to say of verdicts that improved.
     """

@@ -15,11 +15,7 @@ from dps.rows import Document, Row, case_name
 
 
 def render(document: Document, images: Album) -> Iterator[str]:
-    """Return the page piece by piece; the same for the same input.
-
-    Args:
-        images: of its cases; those that it lacks are shown by their numbers alone.
-    """
+    """Return the page piece by piece; the same for the same input. Cases without images are shown by numbers alone."""
     counts = pass_fractions.count(document["cases"])
     shown, folded = findings.as_tables(document, counts), layers.tables(document, counts)
     grids = {f"table-{n}": table for n, table in enumerate([*shown, *folded], start=1)}

@@ -23,13 +23,7 @@ CELLS = "passed/cases, and the 95 % interval of the pass fraction in percent"
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many cases passed.
-
-    Attributes:
-        passed: of `cases`.
-        cases: that were measured.
-        unmeasured: that could not be measured; they count nowhere else.
-    """
+    """How many of the measured cases passed; what could not be measured counts nowhere else."""
 
     passed: int = 0
     cases: int = 0
@@ -78,12 +72,9 @@ def count(
     column: Callable[[Row], str | None] = itemgetter("probe"),
     order: Sequence[str] = PROBE_ORDER,
 ) -> PassCounts:
-    """Count passed cases by variant and probe, or by another column.
+    """Count passed cases by variant and probe, or by another column of their rows; None in a column counts nowhere.
 
-    Args:
-        rows: case rows of results.json.
-        column: the column of a row; None where it has none.
-        order: which columns come first; others follow by name.
+    The columns are in the given order, and others follow by name.
     """
     numbers: dict[tuple[VariantKey, str], list[int]] = {}
     for row in rows:
@@ -115,11 +106,7 @@ def table(counts: PassCounts, title: str = "Pass fractions") -> Table:
 
 
 def selected(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
-    """Return the counts of some probes only.
-
-    Raises:
-        UsageError: one of them was not measured.
-    """
+    """Return the counts of some probes only; refuse one that was not measured."""
     for probe in probes:
         if probe not in counts.probes:
             raise UsageError(unknown("probe", probe, counts.probes))

@@ -21,21 +21,11 @@ SHEET_IMAGES, SHEET_BYTES, SHEET_COLORS = 16, 60_000, 128
 
 
 def write(document: Document, probes: Sequence[Probe], path: Path, command: str) -> Iterator[Path]:
-    """Write the page, and a sheet of each probe into the folder ``sheets/`` next to it.
-
-    Args:
-        document: results.json of a run of these probes.
-        probes: in the order in which they are shown.
-        path: of the page.
-        command: that writes it, as the page says.
-
-    Yields:
-        The files, as they are written.
+    """Write the page, and a sheet of each probe into the folder ``sheets/`` next to it, and yield the files.
 
     Raises:
         UsageError: the run lacks one of the probes, or had other cases of it.
         DrawError: a case cannot be drawn.
-        OSError: a file cannot be written.
     """
     for probe in probes:
         measured = {row["case"] for row in document["cases"] if row["probe"] == probe.name}

@@ -35,16 +35,11 @@ SCHEMA = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """What the tests of a run recorded; the same twice where a test ran twice, as with ``--dist each``.
+    """What the tests of a run recorded, as rows of results.json; twice where a test ran twice, as with ``--dist each``.
 
     Attributes:
-        cases: rows, as `rows.case_row` makes them.
         drawn: what each case was drawn with, by ``probe/case``.
-        scores: rows, as `score_rows` makes them.
         triplets: each triplet's 2AFC score, by what was scored and the variant; only where metrics are compared.
-        throughput: rows, as `throughput.row` makes them.
-        album: the images of the cases.
-        invariants: rows, as tests of invariants record them; ``holds`` is null where one does not apply.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -90,12 +85,7 @@ def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreR
 
 
 def with_means(rows: Iterable[Row], groups: Mapping[str, Sequence[str]]) -> list[Row]:
-    """Add the unweighted means over subsets, where all subsets of a group have a score.
-
-    Args:
-        rows: of scores.
-        groups: subsets of ``2afc`` by the name of their mean.
-    """
+    """Add to rows of scores the unweighted means over the subsets of each group that all have a score."""
     all_rows = list(rows)
     by_variant: dict[VariantKey, dict[str, Row]] = {}
     for row in all_rows:
@@ -176,12 +166,7 @@ def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]
     """Return all of results.json: ``schema``, ``run``, the lists of `Gathered`, sorted, and ``drawn``.
 
     Where a case was measured more than once it has one row, of its worst result: that it could not be measured, or else
-    that it failed. The gate says where results differ.
-
-    Args:
-        about: the run, see `about_run`.
-        gathered: what was measured.
-        groups: subsets whose means are scores of their own, see `with_means`.
+    that it failed. The gate says where results differ. For `groups` see `with_means`.
     """
     worst_last = sorted(gathered.cases, key=lambda row: (was_measured(row), bool(row["passed"])), reverse=True)
     return {
@@ -202,12 +187,7 @@ def _sorted_once(rows: Iterable[Row], *columns: str) -> list[Row]:
 
 
 def as_json(data: Row, separators: tuple[str, str] = (", ", ": ")) -> Iterator[str]:
-    """Yield strict JSON, a row on each line: a number that is not finite becomes null.
-
-    Args:
-        data: by name, a value, or a list, an iterator or a dictionary of rows.
-        separators: within a line.
-    """
+    """Yield strict JSON, a row of each list or dictionary on a line: a number that is not finite becomes null."""
     one_line = functools.partial(_one_line, separators=separators)
     yield "{"
     for number, (key, value) in enumerate(data.items()):
@@ -268,12 +248,9 @@ NUMBERS = ("distance", "nearest_reference", "nearest_reference_distance", "margi
 
 
 def as_csv(rows: Iterable[Row], drawn: Mapping[str, Row], by: str | None = None) -> str:
-    """Return case rows as a tidy table: one row for each case and variant, with a line of heads.
+    """Return case rows as a tidy table, with a line of heads.
 
-    Args:
-        rows: of ``cases``.
-        drawn: what each case was drawn with, by ``probe/case``.
-        by: a value of these that has a column of its own, such as ``degrees``.
+    With `by`, one of the values that cases were drawn with has a column.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

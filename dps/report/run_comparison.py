@@ -14,10 +14,6 @@ MOST_CHANGES = 30
 def as_text(first: Document, second: Document, width: int) -> list[str]:
     """Show both runs on a terminal: what they differ in, which verdicts changed, and the table.
 
-    Args:
-        first, second: each a results.json.
-        width: of the terminal, in characters.
-
     Raises:
         UsageError: the first one has no case that was measured, or does not say how.
     """

@@ -23,14 +23,7 @@ def finish(
     interrupted: bool = False,
     verbose: bool = False,
 ) -> tuple[list[str], bool]:
-    """Write the report, and say in a few lines what was found.
-
-    Args:
-        configuration: of the run.
-        gathered: what was measured.
-        command: as it was typed.
-        interrupted: the run ended early; what was measured is reported all the same.
-        verbose: name each case that the gate names, not only counts.
+    """Write the report, and say in a few lines what was found; if verbose, with each case that the gate names.
 
     Returns:
         The lines for the terminal; and whether the run failed: the gate does not hold, or the report was not written.

@@ -29,11 +29,9 @@ AGGREGATES = ("2afc/all", "jnd/pooled")
 
 
 def table(rows: Sequence[Row], dataset: Mapping[str, str]) -> Table:
-    """Return the typed table, with the paper's numbers right of ours where people were asked, and nowhere else.
+    """Return the typed table of the scores of a data set, as ``run`` of results.json has it.
 
-    Args:
-        rows: of scores in results.json.
-        dataset: ``name`` and ``about``, as in ``run`` of results.json.
+    The paper's numbers stand right of ours where people were asked, and nowhere else.
     """
     scores = {(variant_key(row), score_name(row).removeprefix("2afc/")): row for row in rows}
     names = sorted({score_name(row) for row in rows}, key=_position)

@@ -25,18 +25,10 @@ VALUES_COUNTED = 16
 
 
 def draw(probe: Probe, folder: Path) -> Iterator[Path]:
-    """Draw a probe's cases as PNG sheets; original, distorted image and own references side by side.
-
-    Args:
-        probe: whose cases are drawn.
-        folder: where ``PROBE.png`` is written, or ``PROBE-1.png`` and so on where one sheet is not enough.
-
-    Yields:
-        The files, as they are written.
+    """Draw a probe's cases into a folder, as ``PROBE.png`` or ``PROBE-1.png`` and so on, and yield the files.
 
     Raises:
         DrawError: a case cannot be drawn.
-        OSError: a file cannot be written.
     """
     sheets = [probe.cases[i : i + CASES_PER_SHEET] for i in range(0, len(probe.cases), CASES_PER_SHEET)]
     for number, cases in enumerate(sheets, start=1):
@@ -58,14 +50,10 @@ def counted(triples: Iterable[Triple]) -> dict[str, dict[str, int]]:
 def sheet(cases: Sequence[Case], width: int = WIDTH) -> PIL.Image.Image:
     """Draw cases in columns, each below its id, or below its full name where they are of several probes.
 
-    The seven standard references, which are the same for every case, are left out.
-
-    Args:
-        cases: at least one.
-        width: limit in pixels; one column is never narrower than its cases.
+    The seven standard references, which are the same for every case, are left out. One column is as wide as its cases.
 
     Raises:
-        DrawError: `cases` is empty, or one cannot be drawn.
+        DrawError: there is no case, or one cannot be drawn.
     """
     if not cases:
         raise DrawError("a sheet needs at least one case")

@@ -25,16 +25,7 @@ AT_LEAST = 5
 
 
 def count(rows: Iterable[Row], drawn: Mapping[str, Row], probe: str, name: str) -> PassCounts:
-    """Count passed cases of one probe by one of the values that they were drawn with.
-
-    Args:
-        rows: case rows of results.json.
-        drawn: its record of what each case was drawn with, by ``probe/case``.
-        probe: whose cases.
-        name: of the value, such as ``degrees`` or ``content``.
-
-    Returns:
-        A table whose columns are values, or ranges of numbers with both ends.
+    """Count passed cases of a probe by a value that they were drawn with, such as ``content``, or by ranges of numbers.
 
     Raises:
         UsageError: none of its cases was drawn with that.
@@ -52,14 +43,9 @@ def count(rows: Iterable[Row], drawn: Mapping[str, Row], probe: str, name: str) 
 
 
 def grouped(values: Sequence[float], at_least: int = AT_LEAST) -> list[list[float]]:
-    """Return numbers in ascending groups: of one value where there are few, else of ranges of about as many cases.
+    """Return the different numbers in ascending groups: of one each where there are few, else of about as many cases.
 
-    Args:
-        values: one for each case.
-        at_least: how many cases a group should have.
-
-    Returns:
-        The different values of each group.
+    With `at_least` cases in a group, where that leaves two groups.
     """
     different = sorted(set(values))
     if len(different) <= 2 or (len(different) <= MOST_VALUES and len(values) >= at_least * len(different)):
@@ -87,15 +73,9 @@ def _labels(values: Sequence[Any]) -> dict[Any, str]:
 
 
 def severity(document: Document, probe: str) -> tuple[Row, dict[str, float]] | None:
-    """Return what a probe declares as its severity, and how far each of its cases is distorted.
+    """Return what ``run`` of results.json says of a probe's severity, and that of each case, without its sign.
 
-    Args:
-        probe: its name.
-
-    Returns:
-        ``by``, the value that cases were drawn with, its ``unit``, and the ``detection_threshold`` of people, which
-        may be None, with its ``source``; and by ``probe/case`` that value without its sign. None where the probe
-        declares none, or no case was drawn with it.
+    None where the probe declares none, or no case was drawn with it.
     """
     declared: Row = document["run"].get("severity", {}).get(probe, {})
     severities = {

@@ -14,12 +14,7 @@ WITHOUT_PEOPLE = "agreement with people was not measured: dps bapps fetch DIR, t
 
 
 def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool = False) -> list[str]:
-    """Return the lines for a terminal or a log file: the findings in words, then the tables.
-
-    Args:
-        width: of the terminal, in characters.
-        verbose: with each case that the gate names.
-    """
+    """Return the lines for a terminal or a log file: the findings in words, then the tables."""
     outcome = document["run"].get("gate_outcome")
     sentences = findings.in_words(document, counts)
     short = {probe for (_, probe), count in counts.counts.items() if count.passed < count.cases + count.unmeasured}

@@ -177,9 +177,7 @@ class RunConfiguration:
 def configure(options: Options, excluded: Mapping[str, str] | None = None) -> RunConfiguration:
     """Turn the options of the suites into a configuration, and call each metric that is not built in once.
 
-    Args:
-        options: of the suites.
-        excluded: what that call found in another process of this run, so that it is not made again.
+    What that call found in another process of this run is `excluded`; it is not made again.
 
     Raises:
         DpsError: an option names something that does not exist, does not fit or is missing; one line says what.

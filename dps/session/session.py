@@ -27,10 +27,9 @@ class ScoreResult:
     """The agreement of one variant with the judgments of one subset.
 
     Attributes:
-        estimate: the score; None where something broke.
         judges: how well the judges agree with each other; None where that has no score.
         triplets: each triplet's score, ``(triplet,)``; empty for JND, which has none.
-        error: what broke, in one line; empty if nothing did.
+        error: what broke, in one line; empty if nothing did, and else there is no estimate.
     """
 
     estimate: Estimate | None

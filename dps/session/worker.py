@@ -9,17 +9,10 @@ from dps.session.configuration import RunConfiguration
 
 
 def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: int = 1) -> Iterator[str]:
-    """Measure this worker's share of the data set into the store; what is there already is not measured again.
+    """Measure this worker's share of the data set into the store, and yield a line for each network that is done.
 
-    Nothing is shared between workers but the store: worker i of n takes every n-th shard from the i-th on.
-
-    Args:
-        configuration: with a data set and a store.
-        worker: the number of this worker, from 0.
-        workers: the number of workers.
-
-    Yields:
-        A line for each network, when its share is done.
+    Nothing is shared between workers but the store: worker i of n, from 0, takes every n-th shard from the i-th on.
+    What is in the store is not measured again.
 
     Raises:
         DpsError: a metric broke or cannot be kept, images cannot be read, or the store cannot be written.

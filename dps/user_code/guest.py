@@ -89,11 +89,7 @@ def visit() -> Iterator[None]:
 
 
 def call(function: Callable[..., object], *inputs: Tensor) -> object:
-    """Call a user's function on copies of tensors.
-
-    Raises:
-        ChangedInputError: it changed them.
-    """
+    """Call a user's function on copies of tensors; a ChangedInputError where it changed them."""
     copies = [tensor.clone() for tensor in inputs]
     with visit():
         result = function(*copies)

@@ -36,12 +36,9 @@ def is_user_defined(name: TypedName, kind: str) -> bool:
 
 
 def load(name: TypedName, kind: str, shown: str) -> object:
-    """Return the object of a registered name, ``module:name`` or ``file.py:name``.
+    """Return the object of a registered name, ``module:name`` or ``file.py:name``: a 'metric' or 'network'.
 
-    Args:
-        name: for which `is_user_defined` holds.
-        kind: 'metric' or 'network'.
-        shown: the name in messages.
+    Messages show the name as given; it is one for which `is_user_defined` holds.
 
     Raises:
         UsageError: it is not there, or loading it fails.
@@ -66,11 +63,7 @@ def load(name: TypedName, kind: str, shown: str) -> object:
 
 
 def construct(factory: Callable[[], object], kind: str, shown: str) -> object:
-    """Call a user's class or factory.
-
-    Raises:
-        UsageError: it fails.
-    """
+    """Call a user's class or factory; a UsageError where it fails."""
     with _refusing(f"{kind} {shown!r}: constructing it failed"):
         return factory()
 
@@ -78,8 +71,7 @@ def construct(factory: Callable[[], object], kind: str, shown: str) -> object:
 def forget(*, outside: Path | None = None) -> None:
     """Load users' files and their modules again when they are named next.
 
-    Args:
-        outside: forget only the modules of files outside this folder: another may have the same name.
+    Of one folder, only the modules of files outside it are forgotten: another may have the same name.
     """
     if outside is None:
         _files.clear()

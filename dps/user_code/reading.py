@@ -56,15 +56,11 @@ class TypedValue:
 
 
 def read(text: str, kind: str, is_name: Callable[[str], bool]) -> list[TypedValue]:
-    """Read a list of values.
+    """Read a list of values of a kind of `SEPARATORS`.
 
     At the start of each name (after a metric's ``W*``) the longest stretch that is an existing file with
-    ``:IDENTIFIER`` is one name, whatever characters its path has. Any other name ends at the next of `SEPARATORS`.
-
-    Args:
-        text: values with commas between.
-        kind: of `SEPARATORS`.
-        is_name: whether something that is no file is a complete name.
+    ``:IDENTIFIER`` is one name, whatever characters its path has. Any other name ends at the next of `SEPARATORS`;
+    `is_name` tells which of these are complete.
 
     Raises:
         UsageError: a name is missing, or there are two complete readings.
