@@ -2,12 +2,17 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dps import networks
+from dps.bapps import folders, synthetic
+from dps.bapps.dataset import Dataset
 from dps.networks import Extractor
+
+TRIPLETS, PAIRS = 3, 2  # of each subset of the small stand-in for BAPPS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +28,19 @@ def this_machine_alone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect_here)
         yield
+
+
+@pytest.fixture(scope="session")
+def small() -> Dataset:
+    return synthetic.synthesize(TRIPLETS, PAIRS)
+
+
+@pytest.fixture(scope="session")
+def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small stand-in as a folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("bapps") / "small"
+    folders.write(small, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dps import agreement, metrics, notes, store
 from dps.agreement import DatasetDistances, Subset, subsets_of
-from dps.bapps import folders, synthetic
+from dps.bapps import folders
 from dps.bapps.dataset import Dataset
 from dps.bapps.rank_flips import PERTURBATIONS, rotate, shift, with_perturbations
 from dps.comparisons import NORMALIZATIONS
@@ -44,18 +44,6 @@ ALL_TEN = variants([named(name) for name in metrics.DEFAULT_METRICS[1:]], ["alex
 
 def image_variant(distance: Callable[[Tensor, Tensor], Tensor], name: str = "mine") -> Variant:
     return Variant(metric=Metric(name=name, distance=distance), network=None, normalization=None)
-
-
-@pytest.fixture(scope="module")
-def small() -> Dataset:
-    return synthetic.synthesize(triplets=5, pairs=4)
-
-
-@pytest.fixture(scope="module")
-def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bapps") / "small"
-    folders.write(small, folder)
-    return folder
 
 
 def options(**changed: Any) -> Options:
@@ -127,7 +115,7 @@ def test_a_metric_of_the_mean_color_flips_few_ranks_under_shifts(small: Dataset)
     found = measured.score(subset, mean)
     assert found.estimate is not None
     assert found.estimate.value <= 0.1
-    assert found.estimate.count == len(found.triplets) == 20
+    assert found.estimate.count == len(found.triplets) == 12
 
 
 def test_scores_are_made_only_where_a_data_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +147,7 @@ def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small:
             distances = found[variant]
             assert isinstance(outcome, Of)
             assert not isinstance(distances, DpsError)
-            assert distances.shape == (5, 2)
+            assert distances.shape == (3, 2)
             assert distances[row] == pytest.approx([outcome.distorted, outcome.references["b"]], rel=2e-5)
 
 
@@ -344,8 +332,8 @@ def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp
     with pytest.raises(BappsError, match=image.name):
         distances.of(by_name["2afc/blur"], PIXEL)
     judgments, found = distances.of(by_name["2afc/noise"], PIXEL)
-    assert judgments.shape == (5,)
-    assert found.shape == (5, 2)
+    assert judgments.shape == (3,)
+    assert found.shape == (3, 2)
 
 
 # ------------------------------------------------------------------------------------------------ scores
@@ -380,7 +368,7 @@ def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> 
     configuration = dataclasses.replace(configure_measurement(options()), dataset=small, variants=(bad,))
     score = Session(configuration, [], [bad]).score(subsets_of(small)[0], bad)
     assert score.estimate is None
-    assert score.error == f"10 of 10 distances are not valid, the first is {value}"
+    assert score.error == f"6 of 6 distances are not valid, the first is {value}"
 
 
 # ------------------------------------------------------------------------------------------------ tables
@@ -513,7 +501,7 @@ def test_torchrun_continues_after_a_worker_died_and_suites_then_only_read(
     configuration = question_of(written, tmp_path / "store")
     distances = configuration.distances(configuration.variants, functools.partial(pytest.fail, "measured"))
     subsets = subsets_of(folders.read(written))
-    assert [len(distances.of(subset, PIXEL)[0]) for subset in subsets] == [5, 5, 5, 5, 4, 4, 8]
+    assert [len(distances.of(subset, PIXEL)[0]) for subset in subsets] == [3, 3, 3, 3, 2, 2, 4]
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
 
 

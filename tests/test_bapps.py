@@ -25,21 +25,7 @@ from dps.bapps.dataset import KINDS, Dataset, add_part, new_digest
 from dps.errors import BappsError
 from dps.images import digest
 from dps.scenes.rng import Rng
-
-TRIPLETS, PAIRS = 3, 2
-
-
-@pytest.fixture(scope="session")
-def small() -> Dataset:
-    return synthetic.synthesize(triplets=TRIPLETS, pairs=PAIRS)
-
-
-@pytest.fixture(scope="session")
-def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small stand-in as a folder; not to be changed."""
-    folder = tmp_path_factory.mktemp("bapps") / "small"
-    folders.write(small, folder)
-    return folder
+from tests.conftest import PAIRS, TRIPLETS
 
 
 @pytest.fixture

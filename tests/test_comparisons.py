@@ -1,9 +1,9 @@
 """Comparisons: worked by hand, by what must hold for all features, and against optimal transport."""
 
 import math
+import re
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 import hypothesis.extra.numpy
 import numpy as np
@@ -59,19 +59,18 @@ TURNED = features([[4.0, 3.0], [2.0, 1.0]])
 # ------------------------------------------------------------------------------------------- by hand
 
 
-def test_spatial_by_hand() -> None:
-    assert distance(spatial, ROWS, TURNED) == 5  # (9 + 1 + 1 + 9) / 4
-
-
-def test_sort_by_hand() -> None:
-    assert distance(sort, ROWS, TURNED) == 0
-    other = features([[5.0, 1.0], [2.0, 2.0]])  # 1 2 2 5 against 1 2 3 4
-    assert distance(sort, ROWS, other) == 0.5  # (0 + 0 + 1 + 1) / 4
-
-
-def test_mean_by_hand() -> None:
-    assert distance(mean, ROWS, TURNED) == 0
-    assert distance(mean, ROWS, features([[6.0, 6.0], [6.0, 6.0]])) == 12.25  # (2.5 - 6)^2
+@pytest.mark.parametrize(
+    ("comparison", "other", "expected"),
+    [
+        (spatial, TURNED, 5),  # (9 + 1 + 1 + 9) / 4
+        (sort, TURNED, 0),
+        (sort, features([[5.0, 1.0], [2.0, 2.0]]), 0.5),  # 1 2 2 5 against 1 2 3 4: (0 + 0 + 1 + 1) / 4
+        (mean, TURNED, 0),
+        (mean, features([[6.0, 6.0], [6.0, 6.0]]), 12.25),  # (2.5 - 6)^2
+    ],
+)
+def test_comparisons_by_hand(comparison: Comparison, other: Tensor, expected: float) -> None:
+    assert distance(comparison, ROWS, other) == expected
 
 
 def test_channels_are_added_and_positions_averaged() -> None:
@@ -79,6 +78,7 @@ def test_channels_are_added_and_positions_averaged() -> None:
     b = features([[0.0, 0.0]], [[0.0, 0.0]])
     assert distance(spatial, a, b) == 3  # (1 + 1) / 2 + (4 + 0) / 2
     assert distance(mean, a, b) == 2  # 1^2 + 1^2
+    assert distance(spatial, a, b, reduction="mean") == 1.5  # by the number of channels
 
 
 def test_unit_normalized_mean_by_hand() -> None:
@@ -111,12 +111,6 @@ def test_zero_vectors_stay_zero() -> None:
     for comparison in COMPARISONS.values():
         assert distance(comparison, silent, silent, "unit") == 0
         assert distance(comparison, silent, silent + 1, "unit") == pytest.approx(1)  # |(1, 1)| / sqrt 2
-
-
-def test_reduction_mean_divides_by_the_number_of_channels() -> None:
-    a = features([[1.0, 1.0]], [[2.0, 0.0]])
-    assert distance(spatial, a, 0 * a, reduction="sum") == 3
-    assert distance(spatial, a, 0 * a, reduction="mean") == 1.5
 
 
 # ------------------------------------------------------------------------------------------- for all features
@@ -226,37 +220,24 @@ def test_forms_are_batch_channel_position(name: str, positions: int) -> None:
 # ------------------------------------------------------------------------------------------- what is refused
 
 
-def refusal(comparison: Any) -> str:
-    with pytest.raises(MetricError) as caught:
-        Term(name="mine", comparison=comparison).represent(torch.ones(2, 3, 4, 5))
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+SHAPE = "must return (batch, channel, position) for features (2, 3, 4, 5), got "
 
 
 @pytest.mark.parametrize(
-    ("comparison", "got"),
+    ("comparison", "message"),
     [
-        (lambda features: features, (2, 3, 4, 5)),
-        (lambda features: features.mean(dim=(2, 3)), (2, 3)),
-        (lambda features: features.flatten(2)[:1], (1, 3, 20)),
-        (lambda features: features.flatten(2)[:, :, :0], (2, 3, 0)),
+        (lambda features: features, f"{SHAPE}(2, 3, 4, 5)"),
+        (lambda features: features.mean(dim=(2, 3)), f"{SHAPE}(2, 3)"),
+        (lambda features: features.flatten(2)[:1], f"{SHAPE}(1, 3, 20)"),
+        (lambda features: features.flatten(2)[:, :, :0], f"{SHAPE}(2, 3, 0)"),
+        (lambda features: features.numpy(), "must return a tensor, got ndarray"),
+        (lambda features: features.flatten(2) > 0.5, "must return floating point, got torch.bool"),
+        (lambda features: features.mul_(2).flatten(2), "changed its input; it must leave it as it is"),
     ],
 )
-def test_a_comparison_that_returns_another_shape(comparison: Comparison, got: tuple[int, ...]) -> None:
-    assert refusal(comparison) == (f"must return (batch, channel, position) for features (2, 3, 4, 5), got {got}")
-
-
-def test_a_comparison_that_returns_no_tensor() -> None:
-    assert refusal(lambda features: features.numpy()) == "must return a tensor, got ndarray"
-
-
-def test_a_comparison_that_returns_no_fractions() -> None:
-    assert refusal(lambda features: features.flatten(2) > 0.5) == ("must return floating point, got torch.bool")
-
-
-def test_a_comparison_that_changes_the_features() -> None:
-    assert refusal(lambda features: features.mul_(2).flatten(2)) == ("changed its input; it must leave it as it is")
+def test_what_a_comparison_must_not_return_or_do(comparison: Comparison, message: str) -> None:
+    with pytest.raises(MetricError, match=f"^{re.escape(message)}$"):
+        Term(name="mine", comparison=comparison).represent(torch.ones(2, 3, 4, 5))
 
 
 def test_infinite_features_give_a_distance_that_is_not_finite_and_no_warning() -> None:

@@ -16,15 +16,14 @@ from dps.cli import main
 from dps.report import findings, pass_fractions, results, run_comparison, tables
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey
+from tests import rows as made_up_rows
 from tests.test_report import rows
 
 ABOUT = {
-    "command": "pytest suites/", "dps": "0.1.0", "python": "3", "torch": "2", "torchvision": "0", "numpy": "2",
-    "machine": "x", "device": "cpu", "threads": 2, "reduction": "sum", "cases": None, "gate": "off",
+    **made_up_rows.ABOUT, "cases": None, "gate": "off", "metrics": {},
     "gate_outcome": {"holds": None, "failed": 0, "summary": [], "lines": []},
-    "probes": {"invert": "Is it?"}, "probes_sha256": "0" * 64, "metrics": {},
+    "probes": {"invert": "Is it?"}, "probes_sha256": "0" * 64, "dataset": {"name": "synthetic", "about": "drawn"},
     "networks": {"alexnet": {"weights": "pypi", "sha256": "a" * 64, "remark": ""}},
-    "dataset": {"name": "synthetic", "about": "drawn"},
 }  # fmt: skip
 
 

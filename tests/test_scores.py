@@ -124,34 +124,31 @@ def test_the_papers_own_columns_are_unweighted_means() -> None:
 # ------------------------------------------------------------------------------------------------- JND
 
 
-def test_average_precision_by_hand() -> None:
-    # in order of distance: same 1, 0, 1 -> precision 1, 1/2, 2/3, recall 1/2, 1/2, 1; envelope 1, 2/3, 2/3
-    assert jnd_average_precision([3, 1, 2], [1, 1, 0]).value == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
+@pytest.mark.parametrize(
+    ("distances", "same", "expected"),
+    [
+        # in order of distance: same 1, 0, 1 -> precision 1, 1/2, 2/3, recall 1/2, 1/2, 1; envelope 1, 2/3, 2/3
+        ([3, 1, 2], [1, 1, 0], 1 / 2 * 1 + 1 / 2 * 2 / 3),
+        # parts of people: true 2/3, 1, 2; all 1, 2, 3 -> precision 2/3, 1/2, 2/3; the envelope is 2/3 all along
+        ([1, 2, 3], [2 / 3, 1 / 3, 1], 2 / 3),
+        # 1 and 0 at the same distance are one step of precision 1/2, in either order; then 2/3 at recall 1
+        ([1, 1, 2], [1, 0, 1], 2 / 3),
+        ([1, 1, 2], [0, 1, 1], 2 / 3),
+        ([5, 5, 5, 5], [1, 0, 0, 0], 0.25),  # a metric that tells nothing apart finds as much as there is
+        ([1, 2], [0, 0], 0),  # nobody said "same"
+        # a pair without a finite distance is never found: half of what there is, at precision 1
+        ([1, NAN], [1, 1], 0.5),
+        ([1, INF], [1, 1], 0.5),
+        ([-INF, 1], [1, 1], 0.5),
+        ([NAN, NAN], [1, 1], 0),
+        ([1, NAN], [1, 0], 1),  # what is not the same need not be found
+    ],
+)
+def test_average_precision_by_hand(distances: list[float], same: list[float], expected: float) -> None:
+    assert jnd_average_precision(distances, same).value == pytest.approx(expected)
 
 
-def test_parts_of_people_count_as_parts_by_hand() -> None:
-    # true 2/3, 1, 2; all 1, 2, 3 -> precision 2/3, 1/2, 2/3; recall 1/3, 1/2, 1; the envelope is 2/3 all along
-    assert jnd_average_precision([1, 2, 3], [2 / 3, 1 / 3, 1]).value == pytest.approx(2 / 3)
-
-
-def test_equal_distances_enter_together_by_hand() -> None:
-    # 1 and 0 at the same distance are one step of precision 1/2, in either order; then 2/3 at recall 1
-    for same in ([1, 0, 1], [0, 1, 1]):
-        assert jnd_average_precision([1, 1, 2], same).value == pytest.approx(2 / 3)
-    # a metric that tells nothing apart finds as much as there is
-    assert jnd_average_precision([5, 5, 5, 5], [1, 0, 0, 0]).value == 0.25
-
-
-def test_a_pair_without_a_finite_distance_is_never_found() -> None:
-    assert jnd_average_precision([1, NAN], [1, 1]).value == 0.5  # half of what there is, at precision 1
-    assert jnd_average_precision([1, INF], [1, 1]).value == 0.5
-    assert jnd_average_precision([-INF, 1], [1, 1]).value == 0.5
-    assert jnd_average_precision([NAN, NAN], [1, 1]).value == 0
-    assert jnd_average_precision([1, NAN], [1, 0]).value == 1  # what is not the same need not be found
-
-
-def test_where_nobody_said_same_nothing_is_found() -> None:
-    assert jnd_average_precision([1, 2], [0, 0]).value == 0
+def test_average_precision_needs_a_pair() -> None:
     with pytest.raises(ValueError, match="at least one pair"):
         jnd_average_precision([], [])
 

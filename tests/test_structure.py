@@ -1,6 +1,7 @@
 """How the parts depend on each other: imports go down one written list, and each outside dependency has one door."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -22,9 +23,14 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path, *, at_once: bool = False) -> Iterator[str]:
     """All that a file imports, wherever in it, or at once: ``dps.images`` also for ``from dps import images``."""
-    file = ast.parse(path.read_text(encoding="utf-8"))
+    file = parsed(path)
     for node in file.body if at_once else ast.walk(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -182,4 +188,4 @@ def test_the_version_is_written_once_more_and_the_same() -> None:
 def test_every_file_says_what_it_is_for() -> None:
     files = [*FILES, ROOT / "conftest.py", *(ROOT / "suites").glob("*.py"), *(ROOT / "tests").glob("*.py")]
     for path in files:
-        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+        assert ast.get_docstring(parsed(path)), path
