@@ -38,12 +38,9 @@ RANK_FLIPS = "rank_flips"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subset:
-    """The triplets or pairs that one score is computed from.
+    """The triplets or pairs that one score is computed from; of `RANK_FLIPS`, unchanged ones, then the same perturbed.
 
-    Attributes:
-        kind: one of `dataset.KINDS`, or `RANK_FLIPS`.
-        name: of a subset of the data set, `POOLED`, or the perturbation.
-        shards: of `RANK_FLIPS`, all triplets unchanged and then the same ones perturbed.
+    Its kind is one of `dataset.KINDS` or `RANK_FLIPS`; its name that of a subset, `POOLED`, or the perturbation.
     """
 
     kind: str
@@ -115,11 +112,9 @@ class DatasetDistances:
     A variant without a key is not kept, and neither is one whose key is another one after it has measured.
 
     Args:
-        variants: by which; the first look-up of one measures all of its backbone.
         engine: returns what measures on a network, or without one; called only where something has to be measured.
         folder: the store; None to keep nothing.
         key_of: returns a variant's key, see `store.key_of`; not needed without a store.
-        shown: whether progress is shown.
 
     Attributes:
         not_kept: by the metric's name, why its distances are not kept.
@@ -215,8 +210,7 @@ class DatasetDistances:
     def _key(self, variant: Variant, *, measured: bool = False) -> str | None:
         """Return a variant's key; None where it cannot be kept.
 
-        A metric is called once before, since many load what they need at their first call; once it has measured, it
-        must have the same key again.
+        A user's metric is called once before, since many load what they need then, and must keep its key.
         """
         assert self._key_of is not None
         fixed = store.is_fixed(variant.metric)

@@ -113,17 +113,10 @@ class Explanation:
         return [term for term, views in self.by_term.items() if all(view.placed for view in views)]
 
     def map(self, image: int) -> Array | None:
-        """Return where in the image the distance comes from, over all layers and `placed_terms`.
+        """Return each pixel's part of an image's distance, ``(height, width)``, over all layers and `placed_terms`.
 
-        A position's part is spread evenly over the pixels that it stands for. The receptive field of a position is
-        larger than that.
-
-        Args:
-            image: index into `names`.
-
-        Returns:
-            Each pixel's part, ``(height, width)``, which add up to these terms' part of the distance; None where no
-            term has places.
+        The image is given by its index into `names`. A position's part is spread evenly over the pixels that it stands
+        for; its receptive field is larger than that. None where no term has places.
         """
         terms = self.placed_terms
         height, width = self.images[0].pixels.shape[:2]

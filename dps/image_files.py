@@ -12,11 +12,7 @@ from dps.session.configuration import RunConfiguration
 
 
 def read(paths: Sequence[Path]) -> list[Image]:
-    """Read image files of one size.
-
-    Raises:
-        ImageError: one is not a readable image, or has another size than the first.
-    """
+    """Read image files, which must have one size; else an ImageError names two and their sizes."""
     files = [images.make_image(images.read(path)) for path in paths]
     for path, image in zip(paths, files, strict=True):
         if image.pixels.shape != files[0].pixels.shape:

@@ -103,8 +103,7 @@ class Subject:
     def gradients(self, original: Pixels, other: Pixels) -> list[Tensor]:
         """Return the gradients of a distance at both images, RGB in [0, 1], each ``(1, 3, height, width)``.
 
-        Raises:
-            NotApplicableError: the metric is not differentiable.
+        A NotApplicableError says that the metric is not differentiable.
         """
         metric = self.variant.metric
         batches = [as_batch([image]).requires_grad_() for image in (original, other)]

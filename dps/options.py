@@ -21,11 +21,7 @@ def _option(metavar: str, text: str, *, default: Any = None, **settings: Any) ->
 
 
 def positive_integer(text: str) -> int:
-    """Read an integer of at least 1.
-
-    Raises:
-        argparse.ArgumentTypeError: it is not one.
-    """
+    """Read an integer of at least 1."""
     try:
         count = int(text)
     except ValueError:
@@ -36,11 +32,7 @@ def positive_integer(text: str) -> int:
 
 
 def image_size(text: str) -> int:
-    """Read a size at which scenes can be drawn; their places lie on a grid of 1/32.
-
-    Raises:
-        argparse.ArgumentTypeError: it is not one; the message names the nearest that are.
-    """
+    """Read a size at which scenes can be drawn, or name the nearest ones; their places lie on a grid of 1/32."""
     size = positive_integer(text)
     nearest = sorted({min(max(32 * (size // 32 + step), 32), 1024) for step in (0, 1)})
     if size not in nearest:

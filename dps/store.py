@@ -52,9 +52,7 @@ def key_of(variant: Variant, *, network: Network | None, reduction: str, preproc
     """Return the digest of everything that distances depend on but the shard, SHA-256, hexadecimal.
 
     Args:
-        variant: what measures.
         network: the variant's; None where it has none.
-        reduction: one of `comparisons.REDUCTIONS`.
         preprocessing: what was done to the images, such as `shard_files.PREPROCESSING`.
         device: as PyTorch names it; the number of a device does not matter.
 
@@ -110,11 +108,7 @@ def not_kept(name: str, reason: str) -> str:
 
 
 def default_folder() -> Path:
-    """Return the store in the user's cache folder.
-
-    Raises:
-        StoreError: there is no such folder, since the user has no home.
-    """
+    """Return the store in the user's cache folder; a StoreError where the user has no home."""
     with contextlib.suppress(RuntimeError, KeyError):
         if (folder := platformdirs.user_cache_path("dps")).is_absolute():  # ~/.cache in some versions
             return folder / "store"

@@ -45,14 +45,8 @@ def take_turns(
 ) -> list[list[float]]:
     """Time several sides in turns, so that whatever else the machine does affects all of them.
 
-    Args:
-        rounds: the number of rounds.
-        sides: are called once in each round.
-        warm_up: the number of rounds before, which are not timed.
-        limit: seconds after which no round begins once there are `LEAST_ROUNDS`.
-
-    Returns:
-        For each side the seconds of each round.
+    After `warm_up` rounds that are not timed, each side is called once a round; beyond a limit in seconds no round
+    begins once there are `LEAST_ROUNDS`. Return for each side the seconds of each round.
     """
     seconds: list[list[float]] = [[] for _ in sides]
     begin = time.perf_counter()

@@ -67,16 +67,10 @@ PAIRED = ("noise", "blur")
 def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
     """Make the stand-in; its images are drawn shard by shard when they are asked for.
 
-    Args:
-        triplets: in each of the `FAMILIES`. Triplet i depends on the family, the seed and i alone.
-        pairs: in each of the `PAIRED` families.
-        seed: what all choices come from.
-
-    Returns:
-        The data set. For each triplet two different strengths are drawn; each of the judges takes the milder
-        one for the closer one with a probability that is logistic in their difference. For each pair a strength
-        is drawn, none included, so that some pairs are equal; each judge says "same" with a probability that is
-        logistic in the strength less `NOTICEABLE`.
+    Triplet i depends on the family, the seed and i alone. Two different strengths are drawn; each of the judges takes
+    the milder one for the closer one with a probability that is logistic in their difference. For each pair a strength
+    is drawn, none included, so that some pairs are equal; each judge says "same" with a probability that is logistic
+    in the strength less `NOTICEABLE`.
     """
     shards: list[Shard] = []
     for kind, families, count in (("2afc", FAMILIES, triplets), ("jnd", PAIRED, pairs)):

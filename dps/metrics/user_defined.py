@@ -20,11 +20,7 @@ REMEDY = (
 
 
 def load(typed: TypedName, name: str) -> Comparison | Metric:
-    """Load a user's comparison or metric, constructed if it is a class or factory; see `loading.load`.
-
-    Raises:
-        UsageError: it is not there, cannot be loaded, or is neither a comparison nor a metric.
-    """
+    """Load a user's comparison or metric, constructed if it is a class or factory, or refuse it; see `loading.load`."""
     value: Any = loading.load(typed, "metric", name)
     count = _required_arguments(value, name)
     if count == 0:

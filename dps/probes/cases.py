@@ -200,10 +200,7 @@ class Case:
         )
 
     def _parameters(self, drawings: Sequence[Drawing]) -> dict[str, object]:
-        """Return what it was drawn with: its scenes, its distortions and its own references.
-
-        A parameter that the scene or two distortions have by the same name is noted as ``recolor_degrees``.
-        """
+        """Return what it was drawn with; of two parameters of one name, each is noted as ``recolor_degrees``."""
         drawn: dict[str, object] = {}
         for scene in drawings:
             if isinstance(scene, Scene):

@@ -24,10 +24,9 @@ BUILT_IN = locations.data("probes")
 
 
 def load(places: Sequence[str | Path], cases: int | None = None, size: int | None = None) -> list[Probe]:
-    """Read probe files; image files that they name are decoded once, and not kept.
+    """Read probe files, or folders' ``*.yaml`` and ``*.yml`` (not deeper); images that they name are not kept.
 
     Args:
-        places: YAML files, or folders whose ``*.yaml`` and ``*.yml`` are read (not deeper).
         cases: how many cases each drawn probe expands to, whole scenes at a time; as declared if None.
         size: height and width in pixels at which scenes are drawn; as declared if None.
 

@@ -25,11 +25,7 @@ VALUES_COUNTED = 16
 
 
 def draw(probe: Probe, folder: Path) -> Iterator[Path]:
-    """Draw a probe's cases into a folder, as ``PROBE.png`` or ``PROBE-1.png`` and so on, and yield the files.
-
-    Raises:
-        DrawError: a case cannot be drawn.
-    """
+    """Draw a probe's cases into a folder, as ``PROBE.png`` or ``PROBE-1.png`` and so on, and yield the files."""
     sheets = [probe.cases[i : i + CASES_PER_SHEET] for i in range(0, len(probe.cases), CASES_PER_SHEET)]
     for number, cases in enumerate(sheets, start=1):
         path = folder / (f"{probe.name}.png" if len(sheets) == 1 else f"{probe.name}-{number}.png")

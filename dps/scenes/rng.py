@@ -55,11 +55,7 @@ class Rng:
         return [options[i] for i in order]
 
     def rejection_sample(self, sample: "Callable[[Rng], T]", accept: Callable[[T], bool], what: str) -> T:
-        """Return the first sample that is accepted.
-
-        Raises:
-            DrawError: none is in `TRIES` tries; the message names ``what``.
-        """
+        """Return the first sample that is accepted; a DrawError that names ``what`` where none is in `TRIES` tries."""
         for _ in range(TRIES):
             if accept(candidate := sample(self)):
                 return candidate

@@ -128,10 +128,7 @@ class RunConfiguration:
                 yield subset, variant
 
     def check_size(self, shape: Sequence[int]) -> None:
-        """Refuse images that a network or metric cannot take.
-
-        Args:
-            shape: begins with height and width, in pixels.
+        """Refuse images, by height and width in pixels, that a network or metric cannot take.
 
         Raises:
             ImageError: with the smallest size that works.
@@ -268,11 +265,7 @@ def _load_network(name: str, options: Options) -> Extractor:
 
 
 def configure_measurement(options: Options) -> RunConfiguration:
-    """Turn the options that say what is measured into a configuration without probes.
-
-    Raises:
-        DpsError: as for `configure`.
-    """
+    """Turn the options that say what is measured into a configuration without probes; raises as `configure`."""
     check_device(options.device)
     chosen, against = metrics.resolve(
         options.metric or metrics.DEFAULT_METRICS,
@@ -314,10 +307,9 @@ def _selected(loaded: Sequence[Probe], names: Sequence[str]) -> tuple[Probe, ...
 
 
 def batches_of(cases: Iterator[Case], images: int = IMAGES_AT_ONCE) -> list[Batch]:
-    """Divide cases into batches that are measured at once.
+    """Divide cases into batches of one size, as many as `IMAGES_AT_ONCE` allows, that are measured at once.
 
-    A batch has cases of one size, with at most so many images of 96 x 96, or as many pixels. Cases with the same
-    original stay together, so that it goes through a network once.
+    Cases with the same original stay together, so that it goes through a network once.
     """
     batches: list[Batch] = []
     room = 0.0
