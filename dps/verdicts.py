@@ -90,7 +90,7 @@ def judge(distances: CaseDistances) -> Verdict:
             return not_measured(f"the distance of the original to {name} is {value}: not finite, so not a distance")
     nearest = min(distances.references, key=lambda name: distances.references[name])
     nearest_distance = distances.references[nearest]
-    error = _negative(values) or _not_zero_to_itself(distances) or _other_alone(distances)
+    error = _fault(distances, values)
     return Verdict(
         passed=not error and distances.distorted < nearest_distance,
         distance=distances.distorted,
@@ -137,26 +137,18 @@ def wilson(passed: int, cases: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _negative(values: Mapping[str, float]) -> str:
+def _fault(distances: CaseDistances, values: Mapping[str, float]) -> str:
+    """Say which rule of distances is broken; empty if none is."""
     for name, value in values.items():
         if value < 0:
             return f"the distance of the original to {name} is {value:.5g}: negative, so not a distance"
-    return ""
-
-
-def _not_zero_to_itself(distances: CaseDistances) -> str:
     largest = max(distances.references.values())
-    if abs(distances.itself) <= SELF_TOLERANCE * largest:
-        return ""
-    return (
-        f"the distance of the original to itself is {distances.itself:.5g}, not 0 "
-        f"(to {SELF_TOLERANCE:g} of the largest reference distance, {largest:.5g})"
-    )
-
-
-def _other_alone(distances: CaseDistances) -> str:
+    if abs(distances.itself) > SELF_TOLERANCE * largest:
+        return (
+            f"the distance of the original to itself is {distances.itself:.5g}, not 0 "
+            f"(to {SELF_TOLERANCE:g} of the largest reference distance, {largest:.5g})"
+        )
     alone, together = distances.alone, distances.distorted
-    largest = max(together, *distances.references.values())
-    if alone is None or abs(alone - together) <= BATCH_TOLERANCE * largest:
-        return ""
-    return f"the distance of the original to the distorted image is {together:.5g} in a batch and {alone:.5g} alone"
+    if alone is not None and abs(alone - together) > BATCH_TOLERANCE * max(together, largest):
+        return f"the distance of the original to the distorted image is {together:.5g} in a batch and {alone:.5g} alone"
+    return ""

@@ -38,10 +38,8 @@ TRIPLETS: Mapping[str, int] = {
 }
 """BAPPS's validation triplets, 36,344 in all."""
 
-PAIRS = ("traditional", "cnn")
-"""BAPPS's subsets of pairs; their sizes are known roughly."""
-
 PAIRS_EXPECTED = range(4500, 5001)
+"""The size of BAPPS's subsets of pairs is known roughly."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "distortions": ("traditional", "cnn"),
@@ -71,7 +69,7 @@ class Description(pydantic.BaseModel):
 BAPPS = Description.model_construct(
     name="bapps",
     about="BAPPS validation set (Zhang et al. 2018, arXiv:1801.03924), images resized to 64 x 64",
-    counts={"2afc": dict(TRIPLETS), "jnd": dict.fromkeys(PAIRS, 0)},  # 0: not known
+    counts={"2afc": dict(TRIPLETS), "jnd": dict.fromkeys(("traditional", "cnn"), 0)},  # 0: not known
 )
 """A folder that does not describe itself."""
 

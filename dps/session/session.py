@@ -1,6 +1,7 @@
 """One run in progress: a unit of work is measured when one of its results is first looked up."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -76,26 +77,18 @@ class Session:
         """Return the row of a case and variant, which a unit's first look-up measures."""
         key = case.name, variant
         if key not in self._rows:
-            unit = self._unit_of[key]
+            unit, alone = self._unit_of[key], isinstance(variant.metric, Metric)
+            cases = [case] if alone else list(self._cases[unit[0]].values())
+            variants = [variant] if alone else list(self._variants[unit])
             try:
-                if isinstance(variant.metric, Metric):
-                    self._measure(unit, [case], [variant])
-                else:
-                    self._measure(unit, list(self._cases[unit[0]].values()), list(self._variants[unit]))
+                self._measure(unit, cases, variants)
             except (Exception, KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as stop:  # a plugin's, such as pytest-timeout's: the unit would take as long again
-                self.abandon(case, variant, f"stopped while it was measured: {stop}")
+                for each, one in itertools.product(cases, variants):
+                    self._keep(each, one, verdicts.not_measured(f"stopped while it was measured: {stop}"))
                 raise
         return self._rows[key]
-
-    def abandon(self, case: Case, variant: Variant, reason: str) -> None:
-        """Record that a unit could not be measured, so that nothing measures it again."""
-        unit = self._unit_of[case.name, variant]
-        alone = isinstance(variant.metric, Metric)
-        for each in [case] if alone else self._cases[unit[0]].values():
-            for one in [variant] if alone else self._variants[unit]:
-                self._keep(each, one, verdicts.not_measured(reason))
 
     def triple(self, case: Case) -> Triple | DpsError:
         """Return the images of a case, or why it cannot be drawn; those of the last batch are remembered."""
