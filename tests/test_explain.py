@@ -117,13 +117,6 @@ def test_the_map_of_pixels_is_of_squared_differences() -> None:
     assert explanation.distances[0] == pytest.approx(1.04 / 12)
 
 
-def test_spreading_keeps_the_sum() -> None:
-    parts = np.arange(6.0).reshape(2, 3)
-    spread = explain.spread(parts, 5, 7)
-    assert spread.shape == (5, 7)
-    assert spread.sum() == pytest.approx(15)
-
-
 @pytest.mark.parametrize(("share", "count"), [(0.5, 1), (0.8, 2), (1.0, 3)])
 def test_fewest_by_hand(share: float, count: int) -> None:
     assert explain.fewest([2.0, 5.0, 0.0, 3.0], share) == count  # 5, 8, 10 of 10

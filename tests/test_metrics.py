@@ -245,14 +245,6 @@ class Both(nn.Module):
         return squared(target, ref)
 
 
-def optional(target, ref=None):
-    return squared(target, ref)
-
-
-def stars(*images):
-    return squared(*images)
-
-
 an_object, module = Callable(), Plain()
 similarity = Metric(distance=lambda a, b: 1 - squared(a, b), similarity_at_identity=1.0, input_range=(-1, 1))
 scripted = torch.jit.script(Plain())
@@ -338,9 +330,7 @@ EITHER = "may be called with one argument or with two"
         ("make_with_keyword", f"requires weights, which dps does not pass; {RULE}."),
         ("cannot_be_made", "constructing it failed: ValueError: no weights here."),
         ("inference", f"{EITHER} (target, ref=None, **kwargs); {REMEDY}."),
-        ("optional", f"{EITHER} (target, ref=None); {REMEDY}."),
         ("both", f"{EITHER} (target=None, ref=None); {REMEDY}."),
-        ("stars", f"takes any number of arguments (*images); {REMEDY}."),
         ("lpips", f"takes any number of arguments (*args, **kwargs); {REMEDY}."),
         ("builtin", f"Python cannot tell the arguments of builtin_function_or_method dist; {REMEDY}."),
     ],

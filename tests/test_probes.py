@@ -22,7 +22,6 @@ from dps.errors import DrawError, ProbeError
 from dps.images import Pixels, Triple
 from dps.probes import Case, ranges
 from dps.probes.cases import _scene
-from dps.probes.yaml_files import read
 from dps.scenes import color
 from dps.scenes.parameters import parameters
 from dps.scenes.plane import Scene, grid, render
@@ -186,15 +185,6 @@ def test_a_byte_order_mark_and_the_emoji_of_json_tools_are_read(here: Path, enco
     Path("f.yaml").write_text(json.dumps(data).replace('"{invert: {}}"', '{"invert": {}}'), encoding=encoding)
     (probe,) = probes.load(["f.yaml"])
     assert probe.asks == "\U0001f600?"
-
-
-def test_everything_read_knows_its_line(here: Path) -> None:
-    (here / "f.yaml").write_text("a: 1\n\nb:\n  - c: [2]\n  - 3\n", encoding="utf-8")
-    document = read(Path("f.yaml"))
-    assert document.data == {"a": 1, "b": [{"c": [2]}, 3]}
-    assert document.lines[("b", 0, "c")] == 4
-    assert document.lines[("b", 1)] == 5
-    assert document.line(("b", 0, "nothing", 7)) == 4
 
 
 # ------------------------------------------------------------------------------------- what a file declares

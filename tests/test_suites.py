@@ -537,11 +537,6 @@ def test_an_item_that_runs_twice_is_looked_up_twice_and_counts_once(suite: Suite
     assert len(done.rows) == 3
 
 
-def test_two_workers_that_both_run_everything_count_each_case_once(suite: Suite) -> None:
-    done = suite(*PIXEL, "-n", "2", "--dist=each", "--gate=off")
-    assert len(done.rows) == 3
-
-
 @pytest.mark.parametrize("options", [[], ["-n", "2"]])
 def test_many_failed_cases_are_counted_and_the_worst_shown(suite: Suite, options: list[str]) -> None:
     done = suite("--probes=tiny.yaml", "--metric=pixel", "--gate=strict", "--cases=12", *options)
