@@ -1,7 +1,6 @@
 """Invariants: each flaw is found by the invariant that names it and by no other, with the smallest pair."""
 
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from dps.image_pairs import flat, image_pair, noise, square
 from dps.invariants import Check, Subject, examine
 from dps.measurement import Engine
 from dps.metrics import FeatureMetric, Metric, Term, Variant
-from dps.networks import Extractor, extractor
+from dps.networks import Extractor
 from dps.rows import Row
 from suites import test_invariants as invariants
 from tests.running import SUITES, Run, Suite, suite  # noqa: F401 - a fixture
@@ -336,13 +335,3 @@ def test_built_in_variants_hold_and_ids_name_every_axis(suite: Suite) -> None:
     assert done.code == 0
     assert done.outcomes == {"passed": 2 * len(INVARIANTS)}
     assert "test_symmetry[alexnet-none-sort] PASSED" in done.text
-
-
-def test_collecting_imports_no_hypothesis(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "hypothesis"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(extractor, "load", lambda *_args: pytest.fail("a network was loaded"))
-    done = run(suite, "--collect-only", "-q")
-    assert done.code == 0
-    assert "hypothesis" not in sys.modules
-    assert f"{41 * len(INVARIANTS)} tests collected" in done.text

