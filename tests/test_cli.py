@@ -10,17 +10,9 @@ from click.testing import CliRunner, Result
 from dps import explain, networks, notes, probes
 from dps.cli import main
 from dps.report import sheets
+from tests.running import TINY
 
-PROBE = """
-probe: mine
-size: 32
-cases:
-  - id: $family-$number
-    draw: 4
-    original: {scene: pattern, family: {cycle: [rings, dots]}}
-    distorted: {invert: {}}
-    references: standard
-"""
+PROBE = TINY.replace("probe: tiny", "probe: mine").replace("draw: 3", "draw: 4")
 
 
 def dps(*words: str | Path) -> Result:
@@ -149,7 +141,7 @@ def test_a_good_probe_is_counted_and_drawn(here: Path) -> None:
     result = dps("probes", "check", "mine.yaml")
     assert result.exit_code == 0
     assert "mine: 4 cases, mine.yaml\n" in result.output
-    assert "family: rings 2, dots 2\n" in result.output
+    assert "family: rings 2, dots 1, stripes 1\n" in result.output
     assert (here / "sheets" / "mine.png").exists()
 
 

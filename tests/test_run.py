@@ -22,17 +22,7 @@ from dps.probes import Case
 from dps.rows import Row
 from dps.session.configuration import BUILT_IN_BASELINE, Floor, RunConfiguration, configure
 from dps.session.session import Session
-
-TINY = """
-probe: {name}
-size: {size}
-cases:
-  - id: $family-$number
-    draw: {draw}
-    original: {{scene: pattern, family: {{cycle: [rings, dots, stripes]}}}}
-    distorted: {{invert: {{}}}}
-    references: standard
-"""
+from tests.running import TINY
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +38,8 @@ def ask(**options: Any) -> RunConfiguration:
 
 def tiny(name: str = "tiny", size: int = 32, draw: int = 3) -> str:
     path = Path(f"{name}.yaml")
-    path.write_text(TINY.format(name=name, size=size, draw=draw), encoding="utf-8")
+    text = TINY.replace("probe: tiny", f"probe: {name}").replace("draw: 3", f"draw: {draw}")
+    path.write_text(text.replace("size: 32", f"size: {size}"), encoding="utf-8")
     return str(path)
 
 
