@@ -63,12 +63,9 @@ def subsets_of(dataset: Dataset) -> tuple[Subset, ...]:
     ]
     if pairs := tuple(shard for shard in dataset.shards if shard.kind == "jnd"):
         subsets.append(Subset(kind="jnd", name=POOLED, shards=pairs))
-    triplets: dict[str, tuple[Shard, ...]] = {}
-    for shard in dataset.shards:
-        if shard.kind == "2afc":
-            triplets[shard.perturbation] = (*triplets.get(shard.perturbation, ()), shard)
-    unchanged = triplets.pop("", ())
-    subsets += [Subset(kind=RANK_FLIPS, name=name, shards=unchanged + shards) for name, shards in triplets.items()]
+    for name in dict.fromkeys(shard.perturbation for shard in dataset.shards if shard.perturbation):
+        triplets = tuple(s for s in dataset.shards if s.kind == "2afc" and s.perturbation in ("", name))
+        subsets.append(Subset(kind=RANK_FLIPS, name=name, shards=triplets))
     return tuple(subsets)
 
 
