@@ -63,6 +63,10 @@ class ChangedInputError(MetricError):
     """A metric under test changed its input."""
 
 
+MANY, NEAREST = 25, 10
+"""Of more names than these, `unknown` lists the most similar ones."""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """Say that a name is not known, which one may have been meant, and which there are.
 
@@ -72,7 +76,11 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     names = list(dict.fromkeys(known))
     close = closest(name, names)
     meant = f" Did you mean {close!r}?" if close else ""
-    return f"unknown {kind} {name!r}.{meant} Known: {', '.join(sorted(names))}."
+    shown, more = names, ""
+    if len(names) > MANY:
+        shown = difflib.get_close_matches(str(name), names, n=NEAREST, cutoff=0)
+        more = f" and {len(names) - len(shown)} more"
+    return f"unknown {kind} {name!r}.{meant} Known: {', '.join(sorted(shown))}{more}."
 
 
 def closest(name: object, known: Iterable[str]) -> str:

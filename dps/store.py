@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from dps import files
 from dps.errors import StoreError, one_line
-from dps.fingerprint import fingerprint, own_source
+from dps.fingerprint import NoFingerprintError, fingerprint, own_source
 from dps.metrics import FeatureMetric, Metric, Variant
 from dps.networks import Network
 from dps.networks.libraries import LIBRARIES
@@ -87,7 +87,10 @@ def definition_of_network(network: Network) -> list[object]:
     """Return what a network computes: two networks with one definition have the same features. Raises as `key_of`."""
     code: object = network.backbone
     if network.user_defined:
-        code = fingerprint(network.features)
+        try:
+            code = fingerprint(network.features)
+        except NoFingerprintError as error:
+            raise NoFingerprintError(f"network {network.backbone!r} cannot be followed: {error}") from None
     elif (library := network.backbone.partition(":")[0]) in LIBRARIES:
         code = [code, importlib.metadata.version(library)]
     return [code, network.sha256, network.layers, network.mean, network.std]

@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import io
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -123,6 +124,14 @@ class Weights:
 
         return Weights(self.source, load, self.path)
 
+    def renamed(self, pattern: str, replacement: str) -> "Weights":
+        """Return these weights with other names, as of `re.sub`."""
+        return Weights(
+            self.source,
+            lambda: {re.sub(pattern, replacement, name): tensor for name, tensor in self._load().items()},
+            self.path,
+        )
+
     @functools.cached_property
     def sha256(self) -> str:
         """Return the digest of the tensors, whatever file they are from."""
@@ -236,7 +245,7 @@ def read_state(path: Path, sha256: str = "", advice: str = "") -> State:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise WeightsError(f"{path}: not loaded: it should hold named tensors, as torchvision's files do.")
-    return dict(state)
+    return state if isinstance(state, dict) else dict(state)  # PyTorch's have the versions of their modules
 
 
 def parse(data: bytes, path: Path) -> Any:

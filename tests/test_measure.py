@@ -107,7 +107,7 @@ class ImagesAsFeatures(Extractor):
     def __init__(self) -> None:
         """It has no weights, and takes the name of another one."""
         plain = Network(features=lambda x: [x, x / 2], mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        super().__init__(dataclasses.replace(plain, layers=("0", "1"), returned=True, name="alexnet"))
+        super().__init__(dataclasses.replace(plain, layers=("0", "1"), returned=("0", "1"), name="alexnet"))
 
 
 # ------------------------------------------------------------------------------------------- NUMERICS.md, slowly

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps.errors import DpsError, NetworkError
+from dps.errors import DpsError, ImageError, NetworkError
 from dps.images import Image, Pixels, Triple, as_batch
 from dps.measurement.groups import ComparisonGroup, fetch, in_blocks, in_chunks, subtract
 from dps.measurement.representations import Part, Representations, parts_of, represent
@@ -96,7 +96,7 @@ class Engine:
             return outcomes
         try:
             groups = self._measure_triples(triples, parts_of(list(on_features)))
-        except NetworkError as error:
+        except (NetworkError, ImageError) as error:
             if len(triples) > 1:  # perhaps one image is at fault
                 return [self.measure([triple], variants)[0] for triple in triples]
             return [outcomes[0] | dict.fromkeys(on_features, error)]
@@ -124,11 +124,11 @@ class Engine:
         for start in range(0, stacks, step):
             batch = images[start : start + step].reshape(-1, height, width, 3)
             groups = [ComparisonGroup(images=list(range(i, i + size))) for i in range(0, len(batch), size)]
-            failure: NetworkError | None = None
+            failure: DpsError | None = None
             try:
                 if parts:
                     self._run(list(batch), groups, parts)
-            except NetworkError as error:
+            except (NetworkError, ImageError) as error:
                 failure = error
             for variant in variants:
                 if isinstance(variant.metric, Metric):

@@ -9,7 +9,7 @@ import copy
 import functools
 import math
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from dps.errors import DpsError, ImageError, NetworkError, UsageError, WeightsError, one_line, unknown
-from dps.networks.definitions import Network
+from dps.networks.definitions import Network, tensors_of
 from dps.user_code import guest
 
 Visit: TypeAlias = Callable[[int, Tensor], object]
@@ -138,18 +138,23 @@ class _LastLayerReached(BaseException):
 def _attach(
     network: Network, features: Callable[[Tensor], Any], names: Sequence[str], take: Callable[[str, Any], object]
 ) -> list[Any]:
-    """Hand out the output of each named module whenever it runs."""
-    if network.returned or not isinstance(features, nn.Module):
-        return []
+    """Hand out the output of each named module whenever it runs; what the network returns is left to `_call`."""
 
     def hook(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
         take(name, output)
 
-    modules = dict(features.named_modules())
-    if missing := [name for name in names if name not in modules]:
-        known = [name for name in modules if name]
-        raise UsageError(f"network {network.name!r}: {unknown('layer', missing[0], known)}")
-    return [modules[name].register_forward_hook(functools.partial(hook, name)) for name in names]
+    modules = dict(features.named_modules()) if isinstance(features, nn.Module) else {}
+    of_modules = [name for name in names if name not in network.returned]
+    if missing := [name for name in of_modules if name not in modules]:
+        known = [*network.returned, *filter(None, modules)]
+        raise UsageError(f"network {network.backbone!r}: {unknown('layer', missing[0], known)}")
+    try:
+        return [modules[name].register_forward_hook(functools.partial(hook, name)) for name in of_modules]
+    except RuntimeError as error:
+        raise NetworkError(
+            f"network {network.backbone!r}: its layers cannot be taken ({one_line(error)}); name the module that it "
+            "was made of."
+        ) from None
 
 
 def _call(
@@ -162,11 +167,14 @@ def _call(
     """Call a network; hand out what it returns by these names, where the layers are what it returns."""
     with guest.visit() if network.user_defined else contextlib.nullcontext():
         output = features(images)
-    if network.returned:
-        maps = by_name(output)
-        for name in names or maps:
+    maps = by_name(output) if network.returned else {}
+    for name in network.returned:
+        if name in names or not names:
             if name not in maps:
-                raise UsageError(f"network {network.backbone!r}: {unknown('layer', name, maps)}")
+                found = ", ".join(maps) or type(output).__name__
+                raise NetworkError(
+                    f"network {network.backbone!r}: returned no {name!r}, but {found}; return all layers."
+                )
             take(name, maps[name])
 
 
@@ -217,7 +225,6 @@ def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> 
         UsageError: a layer does not run, or runs more than once.
         NetworkError: a layer is no feature map.
     """
-    module = network.features if isinstance(network.features, nn.Module) else None
     outputs: list[tuple[str, Tensor, int]] = []
 
     def take(name: str, output: Any) -> None:
@@ -225,9 +232,9 @@ def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> 
             features = as_map(network, network.features, name, output, 1, (height, width))
             outputs.append((name, features, features._version))
 
-    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
-    device = tensors[0].device if tensors else "cpu"
-    chosen = names or tuple(name for name, _ in (module.named_modules() if module is not None else ()) if name)
+    device = next((tensor.device for tensor in tensors_of(network.features).values()), "cpu")
+    modules = network.features.named_modules() if isinstance(network.features, nn.Module) else ()
+    chosen = names or tuple(name for name, _ in modules if name)
     handles = _attach(network, network.features, chosen, take)
     try:
         with torch.inference_mode(mode=False), torch.no_grad():  # tensors of inference do not count their changes
@@ -269,13 +276,20 @@ def order(network: Network, names: tuple[str, ...] = ()) -> tuple[Layer, ...]:
         NetworkError: it takes none of these.
     """
     reason = ""
-    for size in USUAL_SIZES if network.user_defined else sorted(USUAL_SIZES, key=lambda size: size != 224):
-        if size >= network.smallest and size % network.multiple_of == 0:
-            try:
-                return trial(network, names, size, size)
-            except ImageError as error:
-                reason = reason or str(error)
-    raise NetworkError(reason or f"network {network.backbone!r} takes images of no usual size.")
+    for size in usual_sizes(network):
+        try:
+            return trial(network, names, size, size)
+        except ImageError as error:
+            reason = reason or str(error)
+    raise NetworkError(reason)
+
+
+def usual_sizes(network: Network) -> list[int]:
+    """Return heights and widths at which a network is tried; where it takes no usual one, the smallest that it may."""
+    first = 96 if network.user_defined else 224
+    step, least = network.multiple_of, max(network.smallest, first)
+    sizes = [size for size in USUAL_SIZES if size >= network.smallest and size % step == 0]
+    return sorted(sizes, key=lambda size: size != first) or [-(-least // step) * step]
 
 
 def takes(network: Network, height: int, width: int) -> bool:
@@ -284,14 +298,15 @@ def takes(network: Network, height: int, width: int) -> bool:
         return False
     try:
         trial(network, network.layers, height, width)
-    except ImageError:
+    except (ImageError, NetworkError):
         return False
     return True
 
 
 def smallest(network: Network) -> int:
     """Return the smallest height and width that a network takes, in pixels, found by trying."""
-    return next((size for size in range(1, LARGEST + 1) if takes(network, size, size)), LARGEST)
+    sizes = range(network.smallest, max(LARGEST, network.smallest) + 1)
+    return next((size for size in sizes if takes(network, size, size)), sizes[-1])
 
 
 def nearest(network: Network, size: int, step: int = 1) -> list[int]:
@@ -347,7 +362,13 @@ def load(network: Network, device: torch.device | str = "cpu") -> Callable[[Tens
 
 
 def _loaded(network: Network, features: nn.Module) -> nn.Module:
-    module = network.make() if network.make else copy.deepcopy(features)
+    try:
+        module = network.make() if network.make else copy.deepcopy(features)
+    except Exception as error:  # noqa: BLE001 - copying runs a user's code
+        raise NetworkError(
+            f"network {network.backbone!r}: cannot be copied ({one_line(error)}); leave out of the module what "
+            "copy.deepcopy does not take, such as locks, open files and tensors that were computed from parameters."
+        ) from None
     if network.weights is not None:
         _fill(module, network)
     return module.to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
@@ -360,20 +381,24 @@ def cut(network: Network) -> nn.Sequential:
 
 
 def _fill(module: nn.Module, network: Network) -> None:
+    """Load weights into modules, which know the names that older files of theirs have."""
     assert network.weights is not None
-    state, expected = network.weights.state, module.state_dict()
-    where = f"weights of {network.backbone}: tensor"
-    for key in sorted(expected.keys() - state.keys()):
-        raise WeightsError(f"{where} {key} is missing; the network has it.")
-    for key in sorted(state.keys() - expected.keys()):
-        raise WeightsError(f"{where} {key} is unexpected; the network has none.")
-    for key, tensor in expected.items():
-        if state[key].shape != tensor.shape:
+    state, where = network.weights.state, f"weights of {network.backbone}: tensor"
+    for key, tensor in module.state_dict().items():
+        if key in state and state[key].shape != tensor.shape:
             raise WeightsError(
                 f"{where} {key} has shape {tuple(state[key].shape)}, but {tuple(tensor.shape)} is right."
             )
-    floats = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    module.load_state_dict(floats, strict=True, assign=True)
+    floats = OrderedDict((key, value.float() if value.is_floating_point() else value) for key, value in state.items())
+    floats._metadata = getattr(state, "_metadata", {"": {"version": module._version}})  # type: ignore[attr-defined]
+    try:
+        missing, unexpected = module.load_state_dict(floats, strict=False, assign=True)
+    except (RuntimeError, ValueError) as error:
+        raise WeightsError(f"weights of {network.backbone}: do not fit ({one_line(error)}).") from None
+    for key in sorted(missing):
+        raise WeightsError(f"{where} {key} is missing; the network has it.")
+    for key in sorted(unexpected):
+        raise WeightsError(f"{where} {key} is unexpected; the network has none.")
 
 
 def check_images(images: Tensor) -> None:

@@ -1,8 +1,11 @@
 """Networks of torchvision and timm: their modules on the meta device, default layers, and pretrained weights."""
 
+import contextlib
 import functools
 import importlib
 import importlib.util
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -11,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dps.errors import UsageError, WeightsError, one_line, unknown
+from dps.errors import DpsError, UsageError, WeightsError, one_line, unknown
 from dps.networks.definitions import Network, ToMap
 from dps.networks.extractor import order
 from dps.weights import State, Weights, in_folder, in_torchvisions_cache
@@ -47,9 +50,11 @@ def named(library: str, name: str, source: str) -> Network:
             weights = download()
         except WeightsError as error:
             raise WeightsError(
-                f"network {full!r}: its pretrained weights cannot be had: {error} Either run this once on a machine "
-                f"with network access, or pass --weights DIR with {name}.safetensors or {name}.pth in it."
+                f"network {full!r}: its pretrained weights cannot be had: {error} In DIR they are "
+                f"{name}.safetensors or {name}.pth."
             ) from None
+    if full.startswith("torchvision:densenet"):  # its files are older than its names
+        weights = weights.renamed(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)", r"\1")
     return replace(network, name=full, weights=weights, user_defined=False)
 
 
@@ -159,7 +164,7 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
     except ImportError:
         raise UsageError(f"network 'timm:{name}': package timm is not installed. Get it with: {INSTALL_TIMM}") from None
     if not timm.is_model(name):
-        raise UsageError(unknown("network of timm", name, timm.list_models(f"*{name.partition('.')[0][:4]}*")))
+        raise UsageError(unknown("network of timm", name, timm.list_models()))
 
     def make(**options: Any) -> nn.Module:
         sized = {"dynamic_img_size": True} if dynamic else {}
@@ -168,7 +173,11 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
 
     dynamic = False
     with torch.device("meta"):
-        module: Any = make()
+        try:
+            module: Any = make()
+        except RuntimeError:  # of a tag that is not known
+            tagged = timm.list_pretrained(f"{name.partition('.')[0]}.*")
+            raise UsageError(unknown("network of timm", name, tagged)) from None
         if dynamic := hasattr(getattr(module, "patch_embed", None), "dynamic_img_pad"):
             try:
                 module = make()
@@ -194,25 +203,54 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
         name=name,
     )
 
+    try:
+        order(network, layers)
+    except DpsError:  # what it lists are other things than modules and feature maps
+        network = replace(network, layers=())
+
     def load() -> State:
         state: State = make(pretrained=True).state_dict()
         return state
 
     def download() -> Weights:
         weights = Weights("timm", load)
-        try:
-            _ = weights.state
-        except Exception as error:  # noqa: BLE001 - hubs, sockets and disks each raise their own
-            raise WeightsError(f"{one_line(error)}.") from None
+        with _hub() as unreachable:
+            try:
+                _ = weights.state
+            except Exception as error:  # noqa: BLE001 - hubs, sockets and disks each raise their own
+                raise WeightsError(
+                    f"{unreachable or one_line(error).rstrip('.')}. Run this once on a machine with network access, or "
+                    "pass a folder of weights with --weights DIR."
+                ) from None
         return weights
 
     return network, download
 
 
+@contextlib.contextmanager
+def _hub() -> Iterator[str]:
+    """Have timm's hub look only into its cache where it cannot be reached, and yield why; it would try for a minute."""
+    hub: Any = importlib.import_module("huggingface_hub.constants")
+    offline, unreachable = hub.HF_HUB_OFFLINE, ""
+    if not offline:
+        try:
+            urllib.request.urlopen(urllib.request.Request(hub.ENDPOINT, method="HEAD"), timeout=10).close()  # noqa: S310
+        except urllib.error.HTTPError:
+            pass  # it answers
+        except (OSError, ValueError) as error:
+            unreachable = f"{hub.ENDPOINT} cannot be reached ({one_line(error)})"
+    hub.HF_HUB_OFFLINE = offline or bool(unreachable)
+    try:
+        yield unreachable
+    finally:
+        hub.HF_HUB_OFFLINE = offline
+
+
 def _of_timms_transformer(network: nn.Module, _name: str, output: Tensor, size: tuple[int, int]) -> Tensor | None:
     """Drop class and register tokens, and put the others where their patches are."""
     grid: tuple[int, int] = network.patch_embed.dynamic_feat_size(size)  # type: ignore[union-attr, operator]
-    return _tokens(output, int(getattr(network, "num_prefix_tokens", 0)), grid)
+    patches_alone = output.ndim == 3 and output.shape[1] == grid[0] * grid[1]  # some add the class token later
+    return _tokens(output, 0 if patches_alone else int(getattr(network, "num_prefix_tokens", 0)), grid)
 
 
 # ---------------------------------------------------------------------------------------------------------- both

