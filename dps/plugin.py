@@ -1,12 +1,15 @@
 """The pytest plugin of the suites: thin hooks and fixtures; the library does the work. Other runs it leaves alone."""
 
 import contextlib
+import hashlib
 import os
+import re
 import shlex
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -113,15 +116,15 @@ class Suites:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one item for each case and variant, in the order in which they are measured."""
-        names, configuration = metafunc.fixturenames, self.configuration
+        names, configuration, ids = metafunc.fixturenames, self.configuration, _ids(self.configuration.variants)
         if "judged" in names:
-            items = [pytest.param(case, one, id=f"{case.name}-{one}") for _, case, one in configuration.items()]
+            items = [pytest.param(case, one, id=f"{case.name}-{ids[one]}") for _, case, one in configuration.items()]
             metafunc.parametrize(("case", "variant"), items)
         elif "scored" in names:
-            items = [pytest.param(subset, one, id=f"{subset}-{one}") for subset, one in configuration.scores()]
+            items = [pytest.param(subset, one, id=f"{subset}-{ids[one]}") for subset, one in configuration.scores()]
             metafunc.parametrize(("subset", "variant"), items)
         elif "hold" in names:
-            metafunc.parametrize("variant", configuration.variants, ids=str)
+            metafunc.parametrize("variant", configuration.variants, ids=list(ids.values()))
         elif "variants" in names:
             networks = dict.fromkeys(variant.network for variant in configuration.variants)
             groups = [[each for each in configuration.variants if each.network == network] for network in networks]
@@ -150,11 +153,11 @@ class Suites:
             return None
         from xdist.scheduler import LoadScopeScheduling
 
-        configuration = self.configuration
-        units = {f"{case.name}-{variant}": str(unit) for unit, case, variant in configuration.items()}
+        configuration, ids = self.configuration, _ids(self.configuration.variants)
+        units = {f"{case.name}-{ids[variant]}": str(unit) for unit, case, variant in configuration.items()}
         for subset, variant in configuration.scores():
-            units[f"{subset}-{variant}"] = str((subset.measured_with, variant.backbone))
-        units |= {str(variant): str(("invariants", variant.backbone)) for variant in configuration.variants}
+            units[f"{subset}-{ids[variant]}"] = str((subset.measured_with, variant.backbone))
+        units |= {ids[variant]: str(("invariants", variant.backbone)) for variant in configuration.variants}
 
         class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
             def _split_scope(self, nodeid: str) -> str:
@@ -311,9 +314,10 @@ class Recorder:
         from dps import verdicts
         from dps.rows import case_name, case_row, variant_key
 
-        measured = {f"{case_name(row)}-{variant_key(row).label}" for row in self.gathered.cases}
-        for _, case, variant in self.configuration.items() if self.crashed - measured else ():
-            if f"{case.name}-{variant}" in self.crashed - measured:
+        ids = _ids(self.configuration.variants)
+        measured = {(case_name(row), variant_key(row).label) for row in self.gathered.cases}
+        for _, case, variant in self.configuration.items() if self.crashed else ():
+            if f"{case.name}-{ids[variant]}" in self.crashed and (case.name, str(variant)) not in measured:
                 verdict = verdicts.not_measured("the worker process ended while this case was measured")
                 self.gathered.add({"case": case_row(case.probe, case.id, variant.key, asdict(verdict), None)})
 
@@ -370,3 +374,11 @@ class Recorder:
         }
         names = "; ".join(f"{axis}: {', '.join(dict.fromkeys(values))}" for axis, values in axes.items() if values)
         return f"-k {self.config.option.keyword!r} selects nothing. It matches parts of test ids, with the {names}."
+
+
+def _ids(variants: Sequence["Variant"]) -> "dict[Variant, str]":
+    """Return each variant's part of test ids, in characters that ``-k`` takes; a digest tells equal ones apart."""
+    texts = {variant: re.sub(r"[^\w:+.\[\]-]", "_", str(variant), flags=re.ASCII) for variant in variants}
+    same = Counter(texts.values())
+    digests = {variant: hashlib.sha256(str(variant).encode()).hexdigest()[:6] for variant in variants}
+    return {variant: text if same[text] == 1 else f"{text}-{digests[variant]}" for variant, text in texts.items()}
