@@ -68,21 +68,21 @@ def networks(name: str | None, size: int | None, weights: str) -> None:
     are marked.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps import networks as library
-    from dps.networks import extractor
+    from dps.networks import trials
 
     if name is None:
         _list(library.listed())
         return
     network, missing = library.described(name, weights)
     if size is None:
-        size = next((n for n in extractor.USUAL_SIZES if extractor.takes(network, n, n)), extractor.smallest(network))
+        size = next((n for n in trials.USUAL_SIZES if trials.takes(network, n, n)), trials.smallest(network))
     library.check_size(network, size, size)
-    layers = extractor.trial(network, (), size, size)
+    layers = trials.trial(network, (), size, size)
     width = max(len(layer.name) for layer in layers)
     for layer in layers:
         mark = "taken" if layer.name in network.layers else ""
         click.echo(f"{layer.name:{width}}  {' x '.join(map(str, layer.shape)):16}  {mark}".rstrip())
-    least = extractor.smallest(network)
+    least = trials.smallest(network)
     click.echo(f"channels x height x width, for images of {size} x {size} pixels")
     click.echo(f"smallest images: {least} x {least} pixels")
     click.echo(missing or f"weights: {network.source}, SHA-256 of the tensors {network.sha256 or 'unknown'}")

@@ -1,51 +1,26 @@
 """From images to the features of each layer: one forward pass, each layer handed out as it is reached.
 
-A hook on each layer's module hands its output out, and the last one ends the pass. A trial run, of library networks on
-the meta device, where nothing is computed, shows the order and shapes of layers, and which sizes of images are taken.
+The last layer that is needed ends the pass.
 """
 
-import contextlib
 import copy
-import functools
 import math
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from dps.errors import DpsError, ImageError, NetworkError, UsageError, WeightsError, one_line, unknown
-from dps.networks.definitions import Network, tensors_of
-from dps.user_code import guest
+from dps.errors import DpsError, ImageError, NetworkError, WeightsError, one_line
+from dps.networks.definitions import Network
+from dps.networks.forward import as_map, attach, call
+from dps.networks.trials import check_size, order, smallest
 
 Visit: TypeAlias = Callable[[int, Tensor], object]
 """Takes the place of a layer and its features, ``(batch, channel, height, width)``."""
-
-LARGEST = 1024
-"""Height and width, in pixels, of the largest images that are tried."""
-
-USUAL_SIZES = (96, 224, 64, 256, 128, 512, 384, 518)
-"""Heights and widths, in pixels, at which a network is tried to see its layers."""
-
-RETURN_MAPS = "return (batch, channel, height, width), with channels first and without class tokens"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One layer as a trial run showed it.
-
-    Attributes:
-        name: of the module, or the key or place in what the network returned.
-        shape: channels, height and width.
-        overwritten: a later module changes the output in place, so that it has to be copied.
-    """
-
-    name: str
-    shape: tuple[int, int, int]
-    overwritten: bool = False
 
 
 class Extractor:
@@ -73,7 +48,7 @@ class Extractor:
         self.places = {n.name: tuple(self.layers.index(name) for name in n.layers) for n in networks}
         self._calls = threading.local()  # chunks run in several threads
         self._features = load(self.network, self.device)
-        _attach(self.network, self._features, self.layers, lambda name, output: self._calls.take(name, output))
+        attach(self.network, self._features, self.layers, lambda name, output: self._calls.take(name, output))
         self._mean, self._std = (
             torch.tensor(values, dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
             for values in (self.network.mean, self.network.std)
@@ -115,7 +90,7 @@ class Extractor:
 
         self._calls.take = take
         try:
-            _call(self.network, self._features, (images - self._mean) / self._std, self.layers, take)
+            call(self.network, self._features, (images - self._mean) / self._std, self.layers, take)
         except _LastLayerReached:
             pass
         except (Exception, SystemExit) as error:
@@ -133,220 +108,6 @@ class Extractor:
 
 class _LastLayerReached(BaseException):
     """Ends a forward pass."""
-
-
-def _attach(
-    network: Network, features: Callable[[Tensor], Any], names: Sequence[str], take: Callable[[str, Any], object]
-) -> list[Any]:
-    """Hand out the output of each named module whenever it runs; what the network returns is left to `_call`."""
-
-    def hook(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        take(name, output)
-
-    modules = dict(features.named_modules()) if isinstance(features, nn.Module) else {}
-    of_modules = [name for name in names if name not in network.returned]
-    if missing := [name for name in of_modules if name not in modules]:
-        known = [*network.returned, *filter(None, modules)]
-        raise UsageError(f"network {network.backbone!r}: {unknown('layer', missing[0], known)}")
-    try:
-        return [modules[name].register_forward_hook(functools.partial(hook, name)) for name in of_modules]
-    except RuntimeError as error:
-        raise NetworkError(
-            f"network {network.backbone!r}: its layers cannot be taken ({one_line(error)}); name the module that it "
-            "was made of."
-        ) from None
-
-
-def _call(
-    network: Network,
-    features: Callable[[Tensor], Any],
-    images: Tensor,
-    names: Sequence[str],
-    take: Callable[[str, Any], object],
-) -> None:
-    """Call a network; hand out what it returns by these names, where the layers are what it returns."""
-    with guest.visit() if network.user_defined else contextlib.nullcontext():
-        output = features(images)
-    maps = by_name(output) if network.returned else {}
-    for name in network.returned:
-        if name in names or not names:
-            if name not in maps:
-                found = ", ".join(maps) or type(output).__name__
-                raise NetworkError(
-                    f"network {network.backbone!r}: returned no {name!r}, but {found}; return all layers."
-                )
-            take(name, maps[name])
-
-
-def by_name(output: Any) -> dict[str, Any]:
-    """Return what a network returned by key or place; empty where that is no list or dict."""
-    if isinstance(output, Mapping):
-        return {str(key): value for key, value in output.items()}
-    return {str(place): value for place, value in enumerate(output)} if isinstance(output, list | tuple) else {}
-
-
-def as_map(network: Network, features: Any, name: str, output: Any, count: int, size: tuple[int, int]) -> Tensor:
-    """Return a layer's output as a feature map, ``(batch, channel, height, width)``.
-
-    Raises:
-        ImageError: it is empty, since the images are too small.
-        NetworkError: it is something else.
-    """
-    where = f"network {network.backbone!r}, layer {name}"
-    if not isinstance(output, Tensor):
-        raise NetworkError(f"{where}: returns {type(output).__name__}, not a tensor; {RETURN_MAPS}.")
-    maps = output if network.to_map is None else network.to_map(features, name, output, size)
-    if maps is None or maps.ndim != 4 or len(maps) != count or not maps.is_floating_point():
-        shape = tuple(output.shape)
-        raise NetworkError(f"{where}: returns {output.dtype} {shape} for {count} images; {RETURN_MAPS}.")
-    if 0 in maps.shape:
-        raise ImageError(f"{where} has no positions for images of {size[0]} x {size[1]} pixels.")
-    return maps.float()
-
-
-# ------------------------------------------------------------------------------------------------- trial runs
-
-
-@functools.cache
-def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> tuple[Layer, ...]:
-    """Run a network on one image, on the meta device where it is not loaded yet.
-
-    Args:
-        network: with or without layers.
-        names: the layers to look at; empty for all modules, or all that it returns.
-        height, width: of the image, in pixels.
-
-    Returns:
-        The layers, in the order in which they run. Without `names`, those that can be named: modules that run once and
-        return a feature map.
-
-    Raises:
-        ImageError: the network does not take images of this size.
-        UsageError: a layer does not run, or runs more than once.
-        NetworkError: a layer is no feature map.
-    """
-    outputs: list[tuple[str, Tensor, int]] = []
-
-    def take(name: str, output: Any) -> None:
-        with contextlib.nullcontext() if names else contextlib.suppress(DpsError):
-            features = as_map(network, network.features, name, output, 1, (height, width))
-            outputs.append((name, features, features._version))
-
-    device = next((tensor.device for tensor in tensors_of(network.features).values()), "cpu")
-    modules = network.features.named_modules() if isinstance(network.features, nn.Module) else ()
-    chosen = names or tuple(name for name, _ in modules if name)
-    handles = _attach(network, network.features, chosen, take)
-    try:
-        with torch.inference_mode(mode=False), torch.no_grad():  # tensors of inference do not count their changes
-            _call(network, network.features, torch.zeros(1, 3, height, width, device=device), names, take)
-    except ImageError:
-        raise
-    except (Exception, SystemExit) as error:
-        if isinstance(error, DpsError):
-            raise
-        if not names or {name for name, *_ in outputs} < set(names):
-            raise ImageError(f"network {network.backbone!r} failed ({one_line(error)})") from None
-    finally:
-        for handle in handles:
-            handle.remove()
-    counts = Counter(name for name, *_ in outputs)
-    for name in names:
-        if counts[name] != 1:
-            runs = f"runs {counts[name]} times" if counts[name] else "does not run"
-            raise UsageError(
-                f"network {network.backbone!r}: layer {name} {runs} in a forward pass; name a module that runs once."
-            )
-    return tuple(
-        Layer(
-            name=name,
-            shape=(features.shape[1], features.shape[2], features.shape[3]),
-            overwritten=features._version != version,
-        )
-        for name, features, version in outputs
-        if counts[name] == 1
-    )
-
-
-def order(network: Network, names: tuple[str, ...] = ()) -> tuple[Layer, ...]:
-    """Return layers in the order in which they run, as `trial` does, at the first usual size that the network takes.
-
-    Networks are made for 224 x 224 pixels, and tell most there; a user's is tried at 96, where it costs little.
-
-    Raises:
-        NetworkError: it takes none of these.
-    """
-    reason = ""
-    for size in usual_sizes(network):
-        try:
-            return trial(network, names, size, size)
-        except ImageError as error:
-            reason = reason or str(error)
-    raise NetworkError(reason)
-
-
-def usual_sizes(network: Network) -> list[int]:
-    """Return heights and widths at which a network is tried; where it takes no usual one, the smallest that it may."""
-    first = 96 if network.user_defined else 224
-    step, least = network.multiple_of, max(network.smallest, first)
-    sizes = [size for size in USUAL_SIZES if size >= network.smallest and size % step == 0]
-    return sorted(sizes, key=lambda size: size != first) or [-(-least // step) * step]
-
-
-def takes(network: Network, height: int, width: int) -> bool:
-    """Return whether a network takes images of a size, in pixels."""
-    if min(height, width) < network.smallest or height % network.multiple_of or width % network.multiple_of:
-        return False
-    try:
-        trial(network, network.layers, height, width)
-    except (ImageError, NetworkError):
-        return False
-    return True
-
-
-def smallest(network: Network) -> int:
-    """Return the smallest height and width that a network takes, in pixels, found by trying."""
-    sizes = range(network.smallest, max(LARGEST, network.smallest) + 1)
-    return next((size for size in sizes if takes(network, size, size)), sizes[-1])
-
-
-def nearest(network: Network, size: int, step: int = 1) -> list[int]:
-    """Return the sizes nearest to one, at most one smaller and one larger, that a network takes.
-
-    Args:
-        network: whose sizes.
-        size: in pixels.
-        step: of which the sizes are multiples.
-    """
-    smaller = range(size // step * step, 0, -step)
-    larger = range(-(-size // step) * step, LARGEST + 1, step)
-    nearest = [next((n for n in sizes if takes(network, n, n)), 0) for sizes in (smaller, larger)]
-    return sorted({n for n in nearest if n})
-
-
-def check_size(network: Network, height: int, width: int) -> None:
-    """Refuse images of a size that a network does not take.
-
-    Args:
-        network: whose sizes.
-        height, width: in pixels.
-
-    Raises:
-        ImageError: with the smallest size, or the nearest ones, that it takes.
-    """
-    if takes(network, height, width):
-        return
-    least, shorter = smallest(network), min(height, width)
-    if shorter < least:
-        raise ImageError(f"images of {shorter} pixels are too small for {network.name}, which needs {least} or more.")
-    sizes = " or ".join(map(str, nearest(network, shorter)))
-    drawn = " or ".join(map(str, nearest(network, shorter, 32)))
-    raise ImageError(
-        f"network {network.name!r} does not take images of {height} x {width} pixels; it takes {sizes or 'others'}"
-        + (f". Draw at a size that it takes with --size: {drawn}." if drawn else ".")
-    )
-
-
-# ------------------------------------------------------------------------------------------------------- loading
 
 
 def load(network: Network, device: torch.device | str = "cpu") -> Callable[[Tensor], Any]:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from dps.errors import DpsError, UsageError, WeightsError, one_line, unknown
+from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network, ToMap
-from dps.networks.extractor import order
+from dps.networks.trials import order
 from dps.weights import State, Weights, in_folder, in_torchvisions_cache
 
 INSTALL_TIMM = "pip install 'dps[networks]'"
@@ -55,7 +56,7 @@ def named(library: str, name: str, source: str) -> Network:
             ) from None
     if full.startswith("torchvision:densenet"):  # its files are older than its names
         weights = weights.renamed(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)", r"\1")
-    return replace(network, name=full, weights=weights, user_defined=False)
+    return replace(network, weights=weights)
 
 
 def needed_for_timm() -> str:
@@ -65,8 +66,7 @@ def needed_for_timm() -> str:
 
 def described(library: str, name: str) -> Network:
     """Make a library's network with its default layers, without weights."""
-    network, _ = LIBRARIES[library](name)
-    return replace(network, name=f"{library}:{name}", user_defined=False)
+    return LIBRARIES[library](name)[0]
 
 
 # --------------------------------------------------------------------------------------------------- torchvision
@@ -108,6 +108,7 @@ def _torchvision(name: str) -> tuple[Network, Callable[[], Weights]]:
         to_map = _channels_last
     if isinstance(module, library.SwinTransformer | library.ConvNeXt):
         layers = tuple(f"features.{stage}" for stage in range(1, len(module.features), 2))
+    layers = next((built_in.layers for built_in in BUILT_IN.values() if built_in.model == model), layers)
     preset = chosen.transforms()
     network = Network(
         features=module,
@@ -116,7 +117,8 @@ def _torchvision(name: str) -> tuple[Network, Callable[[], Weights]]:
         std=tuple(preset.std),
         make=make,
         to_map=to_map,
-        name=name,
+        name=f"torchvision:{name}",
+        user_defined=False,
     )
     return replace(network, layers=layers or ends_of_resolutions(network)), lambda: in_torchvisions_cache(chosen.url)
 
@@ -146,6 +148,8 @@ def ends_of_resolutions(network: Network) -> tuple[str, ...]:
 
 def _steps(module: nn.Module, prefix: str, sizes: Mapping[str, int]) -> Iterator[str]:
     for child, inner in module.named_children():
+        if child == "classifier":  # of a few networks it gives maps of classes
+            continue
         name = f"{prefix}{child}"
         resolutions = {size for other, size in sizes.items() if other == name or other.startswith(f"{name}.")}
         if name in sizes and len(resolutions) <= 2:
@@ -200,7 +204,8 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
         std=tuple(config["std"]),
         make=make,
         to_map=to_map,
-        name=name,
+        name=f"timm:{name}",
+        user_defined=False,
     )
 
     try:

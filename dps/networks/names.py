@@ -12,8 +12,8 @@ from dps.errors import UsageError, WeightsError, unknown
 from dps.networks import built_in, libraries, user_networks
 from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network
-from dps.networks.extractor import order
 from dps.networks.libraries import LIBRARIES
+from dps.networks.trials import order
 from dps.user_code import loading, reading
 from dps.user_code.reading import TypedName, TypedValue
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from dps.errors import UsageError, one_line
 from dps.networks.definitions import Network, tensors_of
-from dps.networks.extractor import by_name, usual_sizes
+from dps.networks.forward import by_name
+from dps.networks.trials import usual_sizes
 from dps.user_code import guest, loading
 from dps.user_code.reading import TypedName
 
