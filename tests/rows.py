@@ -10,8 +10,8 @@ ABOUT = {
     "dps": "0.1.0", "python": "3.11.7", "torch": "2.9.0", "torchvision": "0.24.0", "numpy": "2.4.6",
     "machine": "x86_64", "device": "cpu", "threads": 2, "command": "pytest suites/", "reduction": "sum",
     "networks": {
-        "alexnet": {"weights": "pypi", "sha256": WEIGHTS, "remark": ""},
-        "vgg16": {"weights": "pypi", "sha256": "7be5" * 16, "remark": ""},
+        "alexnet": {"weights": "pypi", "sha256": WEIGHTS, "layers": ["features.1"], "remark": ""},
+        "vgg16": {"weights": "pypi", "sha256": "7be5" * 16, "layers": ["features.3"], "remark": ""},
     },
 }  # fmt: skip
 """What a run says of itself."""

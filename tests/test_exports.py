@@ -23,7 +23,7 @@ ABOUT = {
     **made_up_rows.ABOUT, "cases": None, "gate": "off", "metrics": {},
     "gate_outcome": {"holds": None, "failed": 0, "summary": [], "lines": []},
     "probes": {"invert": "Is it?"}, "probes_sha256": "0" * 64, "dataset": {"name": "synthetic", "about": "drawn"},
-    "networks": {"alexnet": {"weights": "pypi", "sha256": "a" * 64, "remark": ""}},
+    "networks": {"alexnet": {"weights": "pypi", "sha256": "a" * 64, "layers": [], "remark": ""}},
 }  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def test_the_page_is_written_again_with_the_images_that_are_the_same(tmp_path: P
 
 def test_two_runs_by_hand(tmp_path: Path) -> None:
     first = saved(run_of(rows("invert", "++--"), rows("rotate", "+++")), tmp_path / "a.json")
-    other = {"alexnet": {"weights": "torchvision", "sha256": "b" * 64, "remark": ""}}
+    other = {"alexnet": {"weights": "torchvision", "sha256": "b" * 64, "layers": [], "remark": ""}}
     pixel = rows("rotate", "+", "pixel", None, None)
     second = saved(run_of(rows("invert", "+-+-"), rows("rotate", "+?"), pixel, networks=other), tmp_path / "b.json")
     done = dps(first, second)

@@ -69,7 +69,8 @@ def as_markdown(document: Document, counts: PassCounts) -> str:
     parts += ["", "## What was measured", ""]
     parts += [f"- `{run['command']}`, dps {run['dps']}, PyTorch {run['torch']}, {run['device']}"]
     parts += [
-        f"- {escape_markdown(name)}: weights from {network['weights']}, SHA-256 `{network['sha256'][:12]}`"
+        f"- {escape_markdown(name)}: weights from {network['weights']}, SHA-256 `{network['sha256'][:12]}`; layers "
+        + escape_markdown(", ".join(network["layers"]))
         for name, network in run["networks"].items()
     ]
     parts += _bullets(f"{name}: {definition}" for name, definition in run["metrics"].items())
