@@ -6,6 +6,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -479,6 +480,21 @@ def test_two_files_of_one_base_name_are_told_apart(write: Callable[..., str]) ->
         "own/nets.py:backbone",
         "other/nets.py:backbone",
     ]
+
+
+class Halved(nn.Module):
+    """What a package registers: two maps of the images."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x, x[:, :, ::2, ::2]]
+
+
+def test_a_package_registers_a_network_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [EntryPoint(name="halved", value="tests.test_any_network:Halved", group="dps.networks")]
+    monkeypatch.setattr(loading, "entry_points", lambda *, group: entries if group == "dps.networks" else [])
+    assert list(networks.resolve(["halved@1,halved,alexnet"])) == ["halved@1", "halved", "alexnet"]
+    assert dict(networks.listed())["halved"] == "Registered by a package: tests.test_any_network:Halved."
+    assert "halved" in refusal(lambda: networks.named("halvd"))
 
 
 def test_the_stores_key_has_the_weights_code_and_layers_of_a_users_network(write: Callable[[str], str]) -> None:
