@@ -482,6 +482,23 @@ def test_two_files_of_one_base_name_are_told_apart(write: Callable[..., str]) ->
     ]
 
 
+def test_layers_of_a_users_network_are_compared_after_its_call(write: Callable[[str], str]) -> None:
+    name = write(
+        "import torch\n"
+        "from torch import nn\n"
+        "class First(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        torch.set_default_dtype(torch.float64)\n"
+        "        return x\n"
+        "def backbone():\n"
+        "    return nn.Sequential(First(), nn.Identity())\n"
+    )
+    seen: list[torch.dtype] = []
+    extractor = Extractor(networks.named(f"{name}@0+1"))
+    extractor.run(images(32, 32), lambda _place, _features: seen.append(torch.get_default_dtype()))
+    assert seen == [torch.float32] * 2
+
+
 class Halved(nn.Module):
     """What a package registers: two maps of the images."""
 

@@ -77,14 +77,19 @@ class Extractor:
         images = images.to(self.device, torch.float32, memory_format=torch.channels_last)
         size = (int(images.shape[2]), int(images.shape[3]))
         visiting = False
+        later: list[tuple[int, Tensor]] = []  # of a user's network, whose call may change global state until it ends
 
         def take(name: str, output: Any) -> None:
             nonlocal visiting
             place = self.layers.index(name)
             features = as_map(self.network, self._features, name, output, len(images), size)
-            visiting = True
-            visit(place, features.clone() if self._overwritten[place] else features)
-            visiting = False
+            features = features.clone() if self._overwritten[place] else features
+            if self.network.user_defined:
+                later.append((place, features))
+            else:
+                visiting = True
+                visit(place, features)
+                visiting = False
             if place == len(self.layers) - 1:
                 raise _LastLayerReached
 
@@ -98,6 +103,8 @@ class Extractor:
                 raise
             check_size(self.network, *size)
             raise NetworkError(f"network {self.network.name!r}: {one_line(error)}") from None
+        for place, features in later:
+            visit(place, features)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return the features of all layers; see `run`."""
