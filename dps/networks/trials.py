@@ -167,7 +167,7 @@ def check_size(network: Network, height: int, width: int) -> None:
     if takes(network, height, width):
         return
     least, shorter = smallest(network), min(height, width)
-    if shorter < least:
+    if shorter < least and takes(network, least + 1, least + 1):  # it takes more than certain sizes
         raise ImageError(f"images of {shorter} pixels are too small for {network.name}, which needs {least} or more.")
     sizes = " or ".join(map(str, nearest(network, shorter)))
     drawn = " or ".join(map(str, nearest(network, shorter, 32)))
