@@ -130,9 +130,7 @@ def listed() -> Iterator[tuple[str, str]]:
         yield name, _first_line(comparison)
     yield "spatial+0.5*sort", "A sum of comparisons, with any positive weights."
     yield from third_party.listed()
-    for name, entry in loading.registered("metric").items():
-        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
-        yield name, f"Registered by {package}: {entry.value}."
+    yield from loading.listed("metric")
     yield (
         "module:name, file.py:name",
         "Your own: a comparison of features, a metric of images, or a factory.",

@@ -43,8 +43,9 @@ class Extractor:
         self.network = networks[0]
         self.device = torch.device(device)
         names = tuple(dict.fromkeys(name for network in networks for name in network.layers))
-        self._overwritten = [layer.overwritten for layer in order(self.network, names)]
-        self.layers = tuple(layer.name for layer in order(self.network, names))
+        layers = order(self.network, names)
+        self._overwritten = [layer.overwritten for layer in layers]
+        self.layers = tuple(layer.name for layer in layers)
         self.places = {n.name: tuple(self.layers.index(name) for name in n.layers) for n in networks}
         self._calls = threading.local()  # chunks run in several threads
         self._features = load(self.network, self.device)
@@ -103,6 +104,8 @@ class Extractor:
                 raise
             check_size(self.network, *size)
             raise NetworkError(f"network {self.network.name!r}: {one_line(error)}") from None
+        finally:
+            del self._calls.take  # and with it the images and features that it has
         for place, features in later:
             visit(place, features)
 

@@ -97,7 +97,7 @@ def _torchvision(name: str) -> tuple[Network, Callable[[], Weights]]:
     try:
         with torch.device("meta"):
             module = make()
-    except NotImplementedError:  # a few compute with their first weights
+    except NotImplementedError:  # RegNets compute with their first weights, which have no values on the meta device
         module = make()
     to_map: ToMap | None = None
     layers: tuple[str, ...] = ()

@@ -83,7 +83,7 @@ def listed() -> Iterator[tuple[str, str]]:
         yield name, f"Built in, with ImageNet weights; layers {', '.join(network.layers)}."
     yield "torchvision:NAME[.WEIGHTS]", "Any classifier of torchvision, with its own download of the weights."
     yield "timm:NAME[.TAG]", f"Any network of timm, with its own download. {libraries.needed_for_timm()}".strip()
-    yield from user_networks.listed()
+    yield from loading.listed("network")
     yield "module:name, file.py:name", "Your own: a module that returns feature maps, a dps.Network, or a factory."
     yield "NAME@LAYER+LAYER", "Some layers of any of these, by name: see dps networks NAME."
 

@@ -24,7 +24,7 @@ USUAL_SIZES = (96, 224, 64, 256, 128, 512, 384, 518)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class NetworkLayer:
     """One layer as a trial run showed it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Layer:
 
 
 @functools.cache
-def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> tuple[Layer, ...]:
+def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> tuple[NetworkLayer, ...]:
     """Run a network on one image, on the meta device where it is not loaded yet.
 
     Args:
@@ -88,7 +88,7 @@ def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> 
                 f"network {network.backbone!r}: layer {name} {runs} in a forward pass; name a module that runs once."
             )
     return tuple(
-        Layer(
+        NetworkLayer(
             name=name,
             shape=(features.shape[1], features.shape[2], features.shape[3]),
             overwritten=features._version != version,
@@ -98,7 +98,7 @@ def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> 
     )
 
 
-def order(network: Network, names: tuple[str, ...] = ()) -> tuple[Layer, ...]:
+def order(network: Network, names: tuple[str, ...] = ()) -> tuple[NetworkLayer, ...]:
     """Return layers in the order in which they run, as `trial` does, at the first usual size that the network takes.
 
     Networks are made for 224 x 224 pixels, and tell most there; a user's is tried at 96, where it costs little.

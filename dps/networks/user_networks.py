@@ -1,6 +1,6 @@
 """Users' networks: loaded from a module, a file or a package that registers them, and tried once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,13 +40,6 @@ def load(typed: TypedName, name: str) -> Network:
     if isinstance(value.features, nn.Module):
         value.features.eval()
     return _with_returned_layers(replace(value, name=name, weights=None, make=None, user_defined=True))
-
-
-def listed() -> Iterator[tuple[str, str]]:
-    """Yield the networks that packages register, and in one line from where they are."""
-    for name, entry in loading.registered("network").items():
-        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
-        yield name, f"Registered by {package}: {entry.value}."
 
 
 def _with_returned_layers(network: Network) -> Network:

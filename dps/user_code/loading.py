@@ -30,6 +30,13 @@ def registered(kind: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=f"dps.{kind}s")}
 
 
+def listed(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield the names that installed packages register, and in one line from where each is."""
+    for name, entry in registered(kind).items():
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
+        yield name, f"Registered by {package}: {entry.value}."
+
+
 def is_user_defined(name: TypedName, kind: str) -> bool:
     """Return whether a name is one that `load` looks for."""
     return name.path is not None or ":" in name.text or name.text in registered(kind)
