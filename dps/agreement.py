@@ -3,7 +3,6 @@
 Distances are measured shard by shard, all variants of a backbone at once, while the next shard's images are read.
 """
 
-import contextlib
 import multiprocessing
 import os
 import threading
@@ -14,18 +13,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dps import notes, scores, store
-from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Labels, Shard
+from dps.bapps.dataset import KINDS, Content, Dataset, Labels, Shard
 from dps.errors import BappsError, DpsError
 from dps.fingerprint import NoFingerprintError
 from dps.measurement import Engine
-from dps.metrics import AnyMetric, FeatureMetric, Variant
+from dps.metrics import Variant
 from dps.progress import progress
 from dps.scores import Estimate
-from dps.user_code import guest
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -205,38 +202,18 @@ class DatasetDistances:
                 store.keep(self._folder, key, content.labels.digest, distances)
 
     def _key(self, variant: Variant, *, measured: bool = False) -> str | None:
-        """Return a variant's key; None where it cannot be kept.
-
-        A user's metric is called once before, since many load what they need then, and must keep its key.
-        """
+        """Return a variant's key, which a user's metric must keep while it measures; None where it cannot be kept."""
         assert self._key_of is not None
-        fixed = store.is_fixed(variant.metric)
         try:
-            if variant not in self._keys:
-                if not fixed:
-                    _rehearse(variant.metric)
-                self._keys[variant] = self._key_of(variant)
-            elif measured and not fixed and (key := self._keys[variant]) and key != self._key_of(variant):
-                raise NoFingerprintError("its state changes while it measures")
+            if variant not in self._keys or (measured and self._keys[variant] and not store.is_fixed(variant.metric)):
+                key = self._key_of(variant)
+                if self._keys.setdefault(variant, key) != key:
+                    raise NoFingerprintError("its state changes while it measures")
         except NoFingerprintError as error:
             self._keys[variant] = None
             self.not_kept.setdefault(variant.metric.name, str(error))
             notes.add_text(store.not_kept(variant.metric.name, str(error)))
         return self._keys[variant]
-
-
-def _rehearse(metric: AnyMetric) -> None:
-    """Call a user's functions once, and refuse those that draw random numbers; what they raise is found later."""
-    images = torch.linspace(0, 1, 2 * 3 * SIZE * SIZE, dtype=torch.float32, device="cpu").view(2, 3, SIZE, SIZE)
-    before = guest.random_state()
-    with contextlib.suppress(Exception, SystemExit):
-        if isinstance(metric, FeatureMetric):
-            for term in metric.terms:
-                term.represent(images.clone())
-        else:
-            metric(images[:1], images[1:])
-    if guest.random_state() != before:
-        raise NoFingerprintError("it draws random numbers")
 
 
 READERS = max(1, min(4, (os.cpu_count() or 1) // 2))

@@ -6,7 +6,7 @@ for the smallest pair that breaks one.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -133,17 +133,6 @@ def _as_guest(variant: Variant) -> Variant:
     return replace(variant, metric=replace(metric, terms=terms))
 
 
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let PyTorch compute on this number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 Check: TypeAlias = Callable[[Subject, ImagePair], None]
 """An invariant, of one pair: raises AssertionError where it is broken."""
 
@@ -179,7 +168,7 @@ def examine(
         print_blob=False,
     )
     with (
-        threads(1),  # images are so small that a second thread only waits
+        guest.threads(1),  # images are so small that a second thread only waits
         contextlib.suppress(hypothesis.errors.NoSuchExample, hypothesis.errors.Flaky),  # flaky: not broken each time
     ):
         hypothesis.find(image_pairs(subject.smallest), breaks, settings=settings)

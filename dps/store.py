@@ -17,7 +17,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,18 +25,24 @@ import numpy as np
 import platformdirs
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dps import files
 from dps.errors import StoreError, one_line
-from dps.fingerprint import NoFingerprintError, fingerprint, own_source
-from dps.metrics import FeatureMetric, Metric, Variant
-from dps.networks import Network
+from dps.fingerprint import NoFingerprintError, own_source
+from dps.metrics import FeatureMetric, Metric, Term, Variant
+from dps.networks import Extractor, Network
 from dps.networks.libraries import LIBRARIES
+from dps.user_code import guest, loading
+from dps.weights import digest_of
 
 Array: TypeAlias = NDArray[np.float64]
 
-SCHEMA = 2
+SCHEMA = 3
 """Part of every key, so that entries of another layout are not found."""
+
+TRIED_SIZE = 64
+"""Height and width, in pixels, of the images that a user's code is tried on."""
 
 MEASURING = ("comparisons.py", "kernels.py", "images.py", "networks", "weights.py", "measurement", "metrics")
 """The parts of this package that turn images into distances."""
@@ -57,7 +63,7 @@ def key_of(variant: Variant, *, network: Network | None, reduction: str, preproc
         device: as PyTorch names it; the number of a device does not matter.
 
     Raises:
-        NoFingerprintError: not everything that the metric depends on can be followed; the text says what.
+        NoFingerprintError: a user's code does not return the same for the same images; the text says more.
     """
     parts: dict[str, Any] = {
         "schema": SCHEMA,
@@ -76,24 +82,43 @@ def key_of(variant: Variant, *, network: Network | None, reduction: str, preproc
 def definition(metric: FeatureMetric | Metric) -> str:
     """Return what a metric computes: two metrics with one definition measure the same. Raises as `key_of`."""
     if isinstance(metric, FeatureMetric):
-        terms = (term.name if term.built_in else fingerprint(term.comparison) for term in metric.terms)
-        return " + ".join(f"{term.weight!r} * {text}" for term, text in zip(metric.terms, terms, strict=True))
+        return " + ".join(f"{term.weight!r} * {_definition_of_term(term)}" for term in metric.terms)
     if is_fixed(metric):
         return metric.provenance or metric.name
-    return f"{fingerprint(metric.distance)} of {metric.similarity_at_identity} in {metric.input_range}"
+    code = _fingerprint("metric", metric.name, lambda images: [metric(images[:2], images[2:])])
+    return f"{code} of {metric.similarity_at_identity} in {metric.input_range}"
+
+
+def _definition_of_term(term: Term) -> str:
+    if term.built_in:
+        return term.name
+    return _fingerprint("metric", term.name, lambda images: [term.represent(images)])
 
 
 def definition_of_network(network: Network) -> list[object]:
     """Return what a network computes: two networks with one definition have the same features. Raises as `key_of`."""
     code: object = network.backbone
     if network.user_defined:
-        try:
-            code = fingerprint(network.features)
-        except NoFingerprintError as error:
-            raise NoFingerprintError(f"network {network.backbone!r} cannot be followed: {error}") from None
+        code = _fingerprint("network", network.backbone, lambda images: Extractor(network).features(images))
     elif (library := network.backbone.partition(":")[0]) in LIBRARIES:
         code = [code, importlib.metadata.version(library)]
     return [code, network.sha256, network.layers, network.mean, network.std]
+
+
+def _fingerprint(kind: str, name: str, answer: Callable[[Tensor], Sequence[Tensor]]) -> str:
+    """Return the digest of a user's code: of its source, and of what it returns for the same images twice.
+
+    What it returns shows what the source does not: weights that it has read, settings, the clock, random numbers.
+    """
+    images = torch.from_numpy(np.random.default_rng(0).random((4, 3, TRIED_SIZE, TRIED_SIZE), np.float32))
+    try:
+        with torch.inference_mode(), guest.threads(1):  # sums on another number of threads may differ
+            answers = {digest_of({str(i): part for i, part in enumerate(answer(images.clone()))}) for _ in range(2)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is a user's code
+        raise NoFingerprintError(f"{kind} {name!r} fails for images of noise ({one_line(error)})") from None
+    if len(answers) > 1:
+        raise NoFingerprintError(f"{kind} {name!r} returns other numbers when it is called again")
+    return f"{loading.source(kind, name)} {answers.pop()}"
 
 
 def is_fixed(metric: FeatureMetric | Metric) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 from dps.errors import ChangedInputError
 from dps.image_pairs import ImagePair, noise
 from dps.images import Pixels
-from dps.invariants import NotApplicableError, Subject, for_image_pairs, threads
+from dps.invariants import NotApplicableError, Subject, for_image_pairs
 from dps.metrics import Metric
+from dps.user_code.guest import threads
 from dps.verdicts import SELF_TOLERANCE
 
 

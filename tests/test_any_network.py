@@ -531,10 +531,10 @@ def test_the_stores_key_has_the_weights_code_and_layers_of_a_users_network(write
     ]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 4
-    locked = f"import threading\n{text}\nbackbone.lock = threading.Lock()"
+    noisy = text.replace("nn.ReLU()", "nn.ReLU()); backbone[1].register_forward_hook(lambda m, i, o: o + torch.rand(1)")
     with pytest.raises(NoFingerprintError) as caught:
-        key(lambda _: locked, "@0")
-    assert str(caught.value).startswith("network 'nets.py:backbone' cannot be followed: lock is a _thread.lock")
+        key(lambda _: noisy, "@1")
+    assert str(caught.value) == "network 'nets.py:backbone' returns other numbers when it is called again"
 
 
 # ------------------------------------------------------------------------------------------- whole runs

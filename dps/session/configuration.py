@@ -19,7 +19,6 @@ from dps.bapps.dataset import SIZE, Dataset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, unknown
-from dps.fingerprint import NoFingerprintError
 from dps.measurement import IMAGES_AT_ONCE, Engine, images_at_once
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Variant
 from dps.networks import Extractor, Network
@@ -68,7 +67,6 @@ class RunConfiguration:
         reduction, device, gate, report_dir: as the options of those names.
         dataset: with judgments, BAPPS or the synthetic stand-in; None where no scores were asked for.
         store: where distances of the data set are kept; None to keep none.
-        not_kept: by the name of a metric whose distances cannot be kept there, the reason.
         probes: in order of their files.
         batches: all cases, those in one batch measured at once, see `batches_of`.
         cases, size: the options of these names; None for what the probes declare.
@@ -88,7 +86,6 @@ class RunConfiguration:
     device: str
     dataset: Dataset | None = None
     store: Path | None = None
-    not_kept: Mapping[str, str] = field(default_factory=dict)
     probes: tuple[Probe, ...] = ()
     batches: tuple[Batch, ...] = field(default=(), repr=False)
     cases: int | None = None
@@ -282,14 +279,10 @@ def configure_measurement(options: Options) -> RunConfiguration:
     variants = metrics.variants(chosen, chosen_networks, normalizations)
     check_name("reduction", options.reduction, REDUCTIONS)
     dataset, folder = _dataset_and_store(options)
-    not_kept = {} if folder is None else dict(_not_kept(chosen))
-    for name, reason in not_kept.items():
-        notes.add_text(store.not_kept(name, reason))
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
     return RunConfiguration(
         dataset=dataset,
         store=folder,
-        not_kept=not_kept,
         variants=tuple(variants),
         networks={name: chosen_networks[name] for name in needed},
         reduction=options.reduction,
@@ -375,15 +368,6 @@ def _dataset_and_store(options: Options) -> tuple[Dataset | None, Path | None]:
         dataset = folders.read(Path(options.bapps))
         folder = folder or store.prepare(store.default_folder())
     return rank_flips.with_perturbations(dataset) if options.rank_flips else dataset, folder
-
-
-def _not_kept(chosen: Iterable[AnyMetric]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each metric whose distances cannot be kept between runs, and why."""
-    for metric in chosen:
-        try:
-            store.definition(metric)
-        except NoFingerprintError as error:
-            yield metric.name, str(error)
 
 
 _FLOOR = re.compile(r"(?P<name>[^<>=]+)(?P<sign>[<>]=)(?P<limit>.+)")

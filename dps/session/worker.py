@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from dps import store
 from dps.errors import UsageError
+from dps.fingerprint import NoFingerprintError
 from dps.session.configuration import RunConfiguration
 
 
@@ -18,7 +19,11 @@ def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: in
         DpsError: a metric broke or cannot be kept, images cannot be read, or the store cannot be written.
     """
     assert configuration.dataset is not None
-    _check_kept(configuration.not_kept)
+    for variant in configuration.variants:
+        try:
+            configuration.key_of(variant)
+        except NoFingerprintError as error:
+            _check_kept({variant.metric.name: str(error)})
     shards = configuration.dataset.shards[worker::workers]
     engine = functools.cache(configuration.engine)
     distances = configuration.distances(configuration.variants, engine, shown=worker == 0)

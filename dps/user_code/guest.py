@@ -98,8 +98,12 @@ def call(function: Callable[..., object], *inputs: Tensor) -> object:
     return result
 
 
-def random_state() -> str:
-    """Return the states of the guests' global random number generators, which change when a guest draws from one."""
-    python, numpy, torch_state = _guests_states
-    numbers = numpy.state["state"]
-    return repr((python, numbers["pos"], numbers["key"].tobytes(), torch_state.numpy().tobytes()))
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let PyTorch compute on this number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
+from dps import fingerprint
 from dps.errors import UsageError, one_line, unknown
 from dps.user_code import guest
 from dps.user_code.reading import TypedName
@@ -23,6 +24,9 @@ _files: dict[Path, ModuleType] = {}
 
 _modules: dict[str, Path] = {}
 """Modules that users' files imported from their own folders, by name, with that folder."""
+
+_sources: dict[tuple[str, str], str] = {}
+"""Digests of the source of what is loaded, by kind and name; see `fingerprint.of_module`."""
 
 
 def registered(kind: str) -> dict[str, EntryPoint]:
@@ -52,7 +56,9 @@ def load(name: TypedName, kind: str, shown: str) -> object:
     """
     if name.path is None and (entry := registered(kind).get(name.text)):
         with _refusing(f"{kind} {shown!r}: {entry.value} cannot be loaded"):
-            return entry.load()
+            registered_value: object = entry.load()
+            _sources[kind, shown] = fingerprint.of_module(entry.module)
+        return registered_value
     place, _, attribute = name.text.rpartition(":")
     if name.path is not None:
         module = _load_file(name.path, place)
@@ -66,7 +72,14 @@ def load(name: TypedName, kind: str, shown: str) -> object:
     except AttributeError:
         public = [key for key in vars(module) if not key.startswith("_")]
         raise UsageError(f"{kind} {shown!r}: {unknown(f'name in {place}:', attribute, public)}") from None
+    with guest.visit():  # what a function imports may be in a package that is not loaded yet
+        _sources[kind, shown] = fingerprint.of_module(module.__name__)
     return value
+
+
+def source(kind: str, shown: str) -> str:
+    """Return the digest of the source of what was loaded under a name; empty where nothing was."""
+    return _sources.get((kind, shown), "")
 
 
 def construct(factory: Callable[[], object], kind: str, shown: str) -> object:
