@@ -116,7 +116,7 @@ DOORS = {
     },
     "click": {
         f"dps.cli.{name}"
-        for name in ("inspection", "people", "probe_files", "reporting", "resources", "shared", "testing")
+        for name in ("inspection", "paper", "people", "probe_files", "reporting", "resources", "shared", "testing")
     },
     "safetensors": {"dps.weights"},
     "pickle": {"dps.weights"},

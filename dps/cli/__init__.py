@@ -6,10 +6,11 @@ probe_files.py  probes
 inspection.py   distance, explain, falsify
 people.py       bapps, measure, store
 reporting.py    report
+paper.py        paper
 shared.py       exit codes, and options that many commands take
 """
 
-from dps.cli import inspection, people, probe_files, reporting, resources, testing  # noqa: F401 - each adds its commands
+from dps.cli import inspection, paper, people, probe_files, reporting, resources, testing  # noqa: F401 - each adds its commands
 from dps.cli.shared import main
 
 __all__ = ["main"]

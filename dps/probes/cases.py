@@ -49,6 +49,7 @@ class Recipe:
         reference: one of the standard references.
         steps: distortions of the original, one after the other.
         entropy: what its random choices depend on.
+        shared: one of the few references that most cases have in common.
     """
 
     label: str
@@ -58,11 +59,7 @@ class Recipe:
     reference: str = ""
     steps: tuple[Step, ...] = ()
     entropy: tuple[int | str, ...] = field(default=(), repr=False)
-
-    @property
-    def standard(self) -> bool:
-        """True of the seven references that most cases have in common."""
-        return bool(self.reference)
+    shared: bool = False
 
     def _placed(self) -> list[tuple[str, Step]]:
         return [(self.place, self.scene)] if self.scene else [(f"{self.place}.{s.name}", s) for s in self.steps]
@@ -106,7 +103,7 @@ class Recipe:
         """Return the image of what `draw` returned."""
         if self.reference:
             return standard_reference(self.reference, *shape)
-        return images.make_image(_pixels(drawing, shape))
+        return images.make_image(_pixels(drawing, shape), shared=self.shared)
 
 
 @functools.lru_cache(maxsize=16)

@@ -59,8 +59,9 @@ class Checker:
             if recipe.file is not None and (measured := self.files[recipe.file][0]) != case.shape:
                 document.fault(
                     (*loc, *key, "image"),
-                    f"{recipe.file} measures {measured[1]} x {measured[0]} pixels{_notes(recipe)}, but its case "
-                    f"{width} x {height}{_notes(original)}; the images of a case must have one size.",
+                    f"{recipe.file} measures {measured[1]} x {measured[0]} pixels{_notes(recipe)}, but "
+                    f"{original.file or 'its case'} {width} x {height}{_notes(original)}; the images of a case must "
+                    "have one size.",
                 )
             if original.scene is None and recipe.steps and (name := recipe.steps[0].name) in SCENE_DISTORTIONS:
                 message = f"{name} changes a scene, but the original is a file; give this image as a file, too."
@@ -128,7 +129,7 @@ class Checker:
         """Return a standard reference; any other text is a mistake."""
         name = "random" if spec == "noise" else spec
         if role == "reference" and name in STANDARD_REFERENCES:
-            return Recipe(label=name, place=place, reference=name)
+            return Recipe(label=name, place=place, reference=name, shared=True)
         if re.search(r"\.\w{3,4}$", spec):
             raise _WrongImageError(loc, f"{role}: an image file is written {{image: {spec}}}; found {spec!r}.")
         if role != "original" and spec in DISTORTIONS:

@@ -12,6 +12,7 @@ layers.py            the same by each layer of a network alone
 strata.py            the same by what cases were drawn with, and by how far images are distorted
 scores_table.py      scores: agreement with people, or with what stands in for them
 published.py         the paper's published tables, beside which ours are shown
+paper_images.py      Table 1 of the paper, measured on its own images
 run_comparison.py    two runs side by side
 figure_style.py      the look of figures, whatever else uses Matplotlib
 figures.py           figures of each probe

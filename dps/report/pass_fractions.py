@@ -98,7 +98,7 @@ def table(counts: PassCounts, title: str = "Pass fractions") -> Table:
     if any(count.unmeasured for count in counts.counts.values()):
         note += " What could not be measured counts nowhere else."
     if any(published_cell(*key) for key in counts.counts):
-        note += f" paper: measured by {published.source()} on its own hand-made images, not on these."
+        note += f" paper: measured by {published.source()} on its own hand-made images."
     cells = {key: count.cell() for key, count in counts.counts.items()}
     return tables.build(
         title, counts.variants, counts.probes, lambda *key: cells.get(key, Cell()), published_cell, note

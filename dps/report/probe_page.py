@@ -85,7 +85,7 @@ def _results(counts: PassCounts, probe: str) -> Iterator[str]:
 
 def _sheet(cases: Sequence[Case]) -> bytes:
     """Return a sheet of a few cases as a small PNG file."""
-    images = 2 + sum(not recipe.standard for recipe in cases[0].references.values())
+    images = 2 + sum(not recipe.shared for recipe in cases[0].references.values())
     for count in range(max(1, SHEET_IMAGES // images), 0, -1):
         data = io.BytesIO()
         sheet = sheets.sheet(_dissimilar(cases, count))

@@ -21,6 +21,16 @@ def cell(variant: VariantKey, column: str) -> str:
     return _cells().get((variant, column), "")
 
 
+def table1() -> Any:
+    """Return Table 1 as ``reports/paper.yaml`` has it: probes, numbers of cases, and what its images are."""
+    return _read()["table1"]
+
+
+def networks() -> list[str]:
+    """Return the networks of Table 1."""
+    return list(dict.fromkeys(network for variant, _ in _cells() if (network := variant.network)))
+
+
 def source() -> str:
     """Return where the tables were published."""
     return str(_read()["source"])
@@ -28,12 +38,12 @@ def source() -> str:
 
 @functools.cache
 def _cells() -> Mapping[tuple[VariantKey, str], str]:
-    table1, table2 = _read()["table1"], _read()["table2"]
+    first, table2 = table1(), _read()["table2"]
     cells = {}
-    for metric, passed in table1["passed"].items():
+    for metric, passed in first["passed"].items():
         for network, counts in passed.items() if isinstance(passed, dict) else [(None, passed)]:
             variant = VariantKey(network, "none" if network else None, metric)
-            for probe, count, cases in zip(table1["probes"], counts, table1["cases"], strict=True):
+            for probe, count, cases in zip(first["probes"], counts, first["cases"], strict=True):
                 cells[variant, probe] = f"{count}/{cases}"
     columns = ["jnd/pooled" if column == "jnd" else f"2afc/{column}" for column in table2["columns"]]
     for metric, by_network in {**table2["scores"], "human": {None: table2["human"]}}.items():

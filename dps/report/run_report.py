@@ -10,8 +10,10 @@ import torch
 from dps import files, notes
 from dps.errors import one_line
 from dps.report import gate, page, pass_fractions, results, summary
+from dps.report.gate import GateOutcome
 from dps.report.results import Gathered
 from dps.report.tables import wrapped
+from dps.rows import Document
 from dps.session.configuration import RunConfiguration
 
 
@@ -28,25 +30,21 @@ def finish(
     Returns:
         The lines for the terminal; and whether the run failed: the gate does not hold, or the report was not written.
     """
-    about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
-    document = results.document(about, gathered, configuration.dataset.groups if configuration.dataset else {})
+    document, outcome = judged(configuration, gathered, command, interrupted=interrupted)
     counts = pass_fractions.count(document["cases"])
-    outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
-    about["gate_outcome"] = outcome.row
     width = shutil.get_terminal_size().columns
     lines = summary.as_text(document, counts, width, verbose=verbose)
     lines += [line for note in [*outcome.notes, *notes.lines()] for line in wrapped(f"note: {note}", width)]
     lines += how_to_go_on(configuration) if interrupted else []
-    written, faults = _write(
+    written, faults = write(
+        configuration.report_dir,
         {
-            configuration.report_dir / "results.json": lambda: results.as_json(document),
-            configuration.report_dir / "report.md": lambda: [summary.as_markdown(document, counts)],
-            configuration.report_dir / "report.html": lambda: page.render(document, gathered.album),
-        }
+            "results.json": lambda: results.as_json(document),
+            "report.md": lambda: [summary.as_markdown(document, counts)],
+            "report.html": lambda: page.render(document, gathered.album),
+        },
     )
-    if written:
-        lines.append(f"written: {configuration.report_dir}: {', '.join(path.name for path in written)}")
-    lines += faults
+    lines += [*written, *faults]
     if gathered.album.fault:
         lines.append(f"report.html lacks images: {gathered.album.fault}.")
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -58,6 +56,17 @@ def finish(
     return lines, outcome.holds is False or bool(faults)
 
 
+def judged(
+    configuration: RunConfiguration, gathered: Gathered, command: str, *, interrupted: bool = False
+) -> tuple[Document, GateOutcome]:
+    """Return all of results.json, and what the gate says of it."""
+    about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
+    document = results.document(about, gathered, configuration.dataset.groups if configuration.dataset else {})
+    outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
+    about["gate_outcome"] = outcome.row
+    return document, outcome
+
+
 def how_to_go_on(configuration: RunConfiguration) -> list[str]:
     """Say what to do after an interrupted run, where something of it is kept."""
     if configuration.store is None or configuration.dataset is None:
@@ -66,10 +75,11 @@ def how_to_go_on(configuration: RunConfiguration) -> list[str]:
     return wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)
 
 
-def _write(contents: Mapping[Path, Callable[[], Iterable[str]]]) -> tuple[list[Path], list[str]]:
-    """Write files, each whole or not at all; return the paths that were written, and a line for each fault."""
+def write(folder: Path, contents: Mapping[str, Callable[[], Iterable[str]]]) -> tuple[list[str], list[str]]:
+    """Write files, each whole or not at all; return a line that names those written, and a line for each fault."""
     written, faults = [], []
-    for path, make in contents.items():
+    for name, make in contents.items():
+        path = folder / name
         try:
             files.write_text(path, make())
         except OSError as error:
@@ -77,5 +87,5 @@ def _write(contents: Mapping[Path, Callable[[], Iterable[str]]]) -> tuple[list[P
         except Exception as error:  # noqa: BLE001 - a run's verdicts are not lost to a report that cannot be made
             faults.append(f"{path} was not written, which is a fault of dps: {one_line(error)}")
         else:
-            written.append(path)
-    return written, faults
+            written.append(name)
+    return [f"written: {folder}: {', '.join(written)}"] if written else [], faults

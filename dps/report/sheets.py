@@ -65,7 +65,7 @@ def sheet(cases: Sequence[Case], width: int = WIDTH) -> PIL.Image.Image:
 
 def _cell(title: str, case: Case) -> PIL.Image.Image:
     triple = case.draw()
-    own = {name: triple.references[name] for name, recipe in case.references.items() if not recipe.standard}
+    own = {name: triple.references[name] for name, recipe in case.references.items() if not recipe.shared}
     shown = {"original": triple.original, "distorted": triple.distorted, **own}
     images = {name: PIL.Image.fromarray(image.pixels) for name, image in shown.items()}
     width = sum(image.width + 2 for image in images.values()) - 2

@@ -168,19 +168,22 @@ class RunConfiguration:
         )
 
 
-def configure(options: Options, excluded: Mapping[str, str] | None = None) -> RunConfiguration:
+def configure(
+    options: Options, excluded: Mapping[str, str] | None = None, load: Callable[..., list[Probe]] = probes.load
+) -> RunConfiguration:
     """Turn the options of the suites into a configuration, and call each metric that is not built in once.
 
-    What that call found in another process of this run is `excluded`; it is not made again.
+    What that call found in another process of this run is `excluded`; it is not made again. Probes are read by `load`,
+    with the arguments of `probes.load`.
 
     Raises:
         DpsError: an option names something that does not exist, does not fit or is missing; one line says what.
     """
     notes.clear()
+    loaded = load(options.probes or [probes.BUILT_IN], options.cases, options.size)
     configuration = configure_measurement(options)
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
     check_name("gate", gate, ("baseline", "strict", "off"))
-    loaded = probes.load(options.probes or [probes.BUILT_IN], options.cases, options.size)
     chosen = _selected(loaded, options.select_probe)
     _check_sizes(chosen, configuration)
     if configuration.dataset is not None:
@@ -310,7 +313,7 @@ def batches_of(cases: Iterator[Case], images: int = IMAGES_AT_ONCE) -> list[Batc
         same = tuple(group)
         height, width = same[0].shape
         area = height * width / 96**2
-        size = area * (1 + sum(1 + sum(not r.standard for r in case.references.values()) for case in same))
+        size = area * (1 + sum(1 + sum(not r.shared for r in case.references.values()) for case in same))
         if batches and batches[-1][0].shape == same[0].shape and size <= room:
             batches[-1] += same
         else:

@@ -1,0 +1,211 @@
+"""Table 1 on a folder of the form of the paper's images; those here are drawn, and say nothing about the paper's."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from dps import images, notes
+from dps.cli import main
+from dps.images import Pixels
+from dps.measurement import Engine
+from dps.probes.cases import STANDARD_REFERENCES, standard_reference
+from dps.report import paper_images
+
+SIZE = 40
+
+Change: TypeAlias = Callable[[Path], object]
+"""What is done to a folder ``images``."""
+
+
+def gray(value: int) -> Pixels:
+    return np.full((SIZE, SIZE, 3), value, dtype=np.uint8)
+
+
+def halves(dark: int, light: int) -> Pixels:
+    return np.concatenate([gray(dark)[: SIZE // 2], gray(light)[: SIZE // 2]])
+
+
+def write(folder: Path, pixels: dict[str, Pixels]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in pixels.items():
+        images.write(folder / name, image)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """11 inversions, 2 rotations, 5 translations and 5 stains; not to be changed."""
+    root = tmp_path_factory.mktemp("drawn") / "clone"
+    here = root / "images"
+    write(here / "invert", {f"p{i}.png": halves(0, 255 - i) for i in range(11)})
+    write(here / "invert", {f"p{i}_invert.PNG": halves(255, i) for i in range(11)})
+    write(here / "rotate", {"a.png": halves(0, 255), "a_90.jpg": halves(0, 250), "a_180.bmp": halves(255, 0)})
+    write(here / "translate", {f"b{i}.png": gray(100 + i) for i in range(5)})
+    write(here / "translate", {f"b{i}_moved.png": gray(90 + i) for i in range(5)})
+    write(here / "color_stain", {f"c{i}.png": gray(100 + i) for i in range(5)})
+    write(here / "color_stain", {f"c{i}_stain.png": gray(110 + i) for i in range(5)})
+    write(here / "color_stain", {f"c{i}_ref.png": gray(121 if i else 109) for i in range(5)})  # 20 away and more, or 9
+    write(
+        here / "ref", {f"ref_{name}.png": standard_reference(name, SIZE, SIZE).pixels for name in STANDARD_REFERENCES}
+    )
+    return root
+
+
+@pytest.fixture
+def clone(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(drawn, "clone"))
+
+
+def paper(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, ["paper", *map(str, words), "--network=alexnet"], env={"COLUMNS": "100"})
+
+
+def test_verdicts_and_marks_by_hand(clone: Path) -> None:
+    (clone / "images" / "rotate" / "README.md").write_text("about the images")
+    (clone / "images" / ".DS_Store").write_bytes(b"\0")
+    done = paper(clone, "--metric=pixel")
+    assert (done.exit_code, done.stderr) == (0, "")
+    # inverted, every pixel is 255 off, and of gray at most 128; 250 for 255 is closer than any reference, and turned
+    # upside down is inverted; 10 off is closer than gray at 28 (128 - 100); 10 against 9, and then against 20 to 17
+    row = "|  |  | pixel | 0/11 | *= 0/11* | 1/2 | *17/30* | 5/5 | *0/5* | 4/5 | *0/5* |"
+    assert row in Path("dps-paper/table1.md").read_text().splitlines()
+    latex = r"pixel & 0/11 & \textit{= 0/11} & 1/2 & \textit{17/30} & 5/5 & \textit{0/5} & 4/5 & \textit{0/5} \\"
+    assert latex in Path("dps-paper/table1.tex").read_text()
+    words = (
+        "1 of 4 cells agree with the paper's Table 1.",
+        "rotate: 2 distorted images, but 30 in the paper: these do not compare.",
+        "note: ignored 1 file (clone/images/rotate/README.md): not the name of an image.",
+        "written: dps-paper: results.json, table1.md, table1.tex",
+    )
+    assert done.stdout.splitlines()[-4:] == list(words)
+    rows = {row["case"]: row for row in json.loads(Path("dps-paper/results.json").read_text())["cases"]}
+    assert rows["c0_stain"]["nearest_reference"] == "color_stain/c0_ref.png"
+    distances = rows["c0_stain"]["distance"], rows["c0_stain"]["nearest_reference_distance"]
+    assert distances == (pytest.approx((10 / 255) ** 2), pytest.approx((9 / 255) ** 2))
+
+
+def test_each_image_goes_through_the_network_once(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    run, represent = Engine._run, Engine._represent
+
+    def count_run(self: Engine, pixels: list[Pixels], *more: Any, **named: Any) -> Any:
+        seen.extend(images.digest([each]) for each in pixels)
+        return run(self, pixels, *more, **named)
+
+    def count_represent(self: Engine, shared: list[images.Image], parts: Any) -> Any:
+        seen.extend(image.digest for image in shared)
+        return represent(self, shared, parts)
+
+    monkeypatch.setattr(Engine, "_run", count_run)
+    monkeypatch.setattr(Engine, "_represent", count_represent)
+    done = paper(clone, "--metric=sort,mean")
+    assert done.exit_code == 0
+    assert "of 8 cells agree" in done.stdout
+    files = {images.digest([images.read(path)]) for path in clone.rglob("*.*") if path.is_file()}
+    assert sorted(seen) == sorted(files)
+
+
+def remove(*names: str) -> Change:
+    def change(folder: Path) -> None:
+        for path in map(folder.joinpath, names):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return change
+
+
+def add(name: str, content: bytes | Pixels) -> Change:
+    def change(folder: Path) -> None:
+        if isinstance(content, bytes):
+            (folder / name).write_bytes(content)
+        else:
+            images.write(folder / name, content)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        (remove(""), ["clone: no folder images in it; name a clone of https://github.com/"]),
+        (remove("invert", "ref"), ["clone/images/invert: no such folder.", "clone/images/ref: no such folder."]),
+        (remove("rotate/a.png"), [f"/rotate/a_{n}: its original is missing." for n in ("180.bmp", "90.jpg")]),
+        (remove("translate/b1_moved.png"), ["clone/images/translate/b1.png: no distorted image of it (b1_*)."]),
+        (
+            remove("color_stain/c1_ref.png"),
+            ["clone/images/color_stain/c1_stain.png: its reference is missing, c1_stain_ref.* or c1_ref.*."],
+        ),
+        (
+            remove("color_stain/c1.png", "color_stain/c1_stain.png"),
+            ["clone/images/color_stain/c1_ref.png: a reference without a distorted image."],
+        ),
+        (remove("ref/ref_red.png"), ["clone/images/ref: 6 images; the references are black, white, gray, red,"]),
+        (add("ref/x.png", b"text"), ["ref: 8 images;", "clone/images/ref/x.png: not an image that can be read; PNG,"]),
+        (
+            add("rotate/a_90.jpg", halves(0, 250)[:30]),
+            ["a_90.jpg measures 40 x 30 pixels, but clone/images/rotate/a.png 40 x 40; the images of a case must have"],
+        ),
+        (add("rotate/a.jpg", halves(0, 255)), ["/rotate/a.png: a.jpg has the same name; remove one of them."]),
+        (
+            add("rotate/a_90.jpg", halves(0, 255)),
+            ["clone/images/rotate: case 'a_90': the distorted image equals the original, so"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_before_anything_is_measured(clone: Path, change: Change, faults: list[str]) -> None:
+    change(clone / "images")
+    done = paper(clone, "--metric=pixel")
+    assert done.exit_code == 4
+    lines = done.output.splitlines()
+    assert len(lines) == len(faults), done.output
+    assert all(fault in line for line, fault in zip(lines, faults, strict=True)), done.output
+    assert not Path("dps-paper").exists()
+
+
+def test_of_many_mistakes_ten_are_told(clone: Path) -> None:
+    for path in (clone / "images" / "invert").glob("*_invert.PNG"):
+        path.unlink()
+    done = paper(clone, "--metric=pixel")
+    lines = done.output.splitlines()
+    assert (done.exit_code, len(lines), lines[-1]) == (4, 11, "clone/images: 1 more mistakes.")
+
+
+def test_no_such_folder_is_named(clone: Path) -> None:
+    assert paper("nowhere").output.startswith(
+        "Error: nowhere: no such folder; name a clone of https://github.com/guspih"
+    )
+
+
+def test_the_longest_name_is_the_original(clone: Path) -> None:
+    folder = clone / "images"
+    write(folder / "rotate", {"a_two.png": halves(9, 255), "a_two_90.png": halves(9, 250), ".a_x.png": gray(1)})
+    write(folder / "color_stain", {"c0_dot.png": gray(105), "c0_dot_ref.png": gray(150)})
+    notes.clear()
+    _, rotate, _, stain = paper_images.load([folder])  # the folder images itself
+    files = {case.id: [r.label for r in case.recipes()][:3] for case in (*rotate.cases, *stain.cases)}
+    assert list(files)[:4] == ["a_180", "a_90", "a_two_90", "c0_dot"]
+    assert files["a_90"] == ["rotate/a.png", "rotate/a_90.jpg", "ref/ref_black.png"]
+    assert files["a_two_90"][0] == "rotate/a_two.png"
+    assert files["c0_dot"] == ["color_stain/c0.png", "color_stain/c0_dot.png", "color_stain/c0_dot_ref.png"]
+    assert files["c0_stain"][2] == "color_stain/c0_ref.png"
+    text = f"{folder}/rotate/a_two.png is taken for an original, not for a distorted: other names begin with its."
+    assert notes.lines() == [text]
+
+
+def test_what_could_not_be_measured_agrees_with_nothing_and_is_exit_code_1(clone: Path) -> None:
+    """Of a metric that has no number for white above black: one inversion and one rotation, which turns it over."""
+    Path("own.py").write_text(
+        "def nan(a, b):\n"
+        "    no_number = (b[:, 0, 0, 0] == 1) & (b[:, 0, -1, 0] == 0)\n"
+        "    return (a - b).abs().mean((1, 2, 3)).masked_fill(no_number, float('nan'))\n"
+    )
+    done = paper(clone, "--metric=own.py:nan")
+    assert done.exit_code == 1
+    assert "The paper has no numbers for these metrics, networks and normalizations." in done.stdout
+    assert re.search(r"^own.py:nan +0/10 \(1 not measured\) +1/1 \(1 not measured\) +5/5 ", done.stdout, re.MULTILINE)
