@@ -20,10 +20,9 @@ have 6 significant digits, which never turns one into 0 or changes its sign.
 """
 
 import codecs
-import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -33,7 +32,7 @@ import pydantic
 
 from dps import files
 from dps.errors import UsageError
-from dps.rows import Row, VariantKey, case_name, describe, finite, variant_key, was_measured
+from dps.rows import Row, VariantKey, case_name, describe, finite, json_lines, variant_key, was_measured
 
 MARGIN_TOLERANCE = 0.01
 """A verdict that flips while its margin moves by no more than this is inconclusive: another machine may do as much."""
@@ -288,7 +287,7 @@ def write(path: Path, rows: Iterable[Row], about: Row, previous: Baseline | None
     """
     run = record(rows, about, str(path))
     try:
-        files.write(path, as_json(run if previous is None else merge(previous, run)).encode())
+        files.write_text(path, as_json(run if previous is None else merge(previous, run)))
     except OSError as error:
         raise UsageError(f"{path}: the baseline cannot be written ({error.strerror}).") from None
 
@@ -336,8 +335,8 @@ def merge(previous: Baseline, run: Baseline) -> Baseline:
     )
 
 
-def as_json(baseline: Baseline) -> str:
-    """Return the file's text: strict JSON, sorted, a line for each entry."""
+def as_json(baseline: Baseline) -> Iterator[str]:
+    """Yield the file's text: strict JSON, sorted, a line for each entry."""
     images = sorted([*case.split("/", 1), sha256] for case, sha256 in baseline.images.items())
     margins: dict[tuple[str, str, str, str | None], dict[str | None, Margin]] = {}
     for (case, variant), margin in sorted(baseline.margins.items(), key=lambda entry: str(entry[0][1].network)):
@@ -348,15 +347,4 @@ def as_json(baseline: Baseline) -> str:
         entries += [[*names, values.pop(None)]] if None in values else []
         entries += [[*names, values]] if values else []
     measured = {**baseline.measured, "networks": dict(sorted(baseline.measured["networks"].items()))}
-    return (
-        f'{{\n"dps_baseline": 1,\n"measured": {_json(measured, indent=1)},\n'
-        f'"images": {_json_lines(images)},\n"margins": {_json_lines(entries)}\n}}\n'
-    )
-
-
-def _json_lines(entries: Iterable[Any]) -> str:
-    return "[\n" + ",\n".join(map(_json, entries)) + "\n]"
-
-
-def _json(data: Any, indent: int | None = None) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
+    return json_lines({"dps_baseline": 1, "measured": measured, "images": images, "margins": entries})

@@ -4,7 +4,6 @@ A layer's distance is a sum over channels and an average over positions, so ever
 own part, and the parts add up to the distance. Nothing is estimated: these are the terms of the same sum.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from dps import metrics
 from dps.comparisons import normalized, spatial
-from dps.errors import DpsError, MetricError, UsageError, one_line
+from dps.errors import DpsError, MetricError, UsageError, one_line, unknown
 from dps.images import Image, Triple, as_batch
 from dps.measurement import Engine
 from dps.metrics import FeatureMetric, Term, Variant
@@ -146,10 +145,7 @@ def find(probes: Iterable[Probe], name: str) -> Case:
     cases = {case.name: case for probe in probes for case in probe.cases}
     if name in cases:
         return cases[name]
-    of_probe = [other for other in cases if other.startswith(f"{name.partition('/')[0]}/")]
-    close = difflib.get_close_matches(name, of_probe or cases, n=4, cutoff=0.4)
-    suggestion = f" Did you mean {', '.join(close)}?" if close else ""
-    raise UsageError(f"unknown case {name!r}.{suggestion} dps probes list --ids lists all {len(cases):,}.")
+    raise UsageError(unknown("case", name, cases))
 
 
 def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Explanation:

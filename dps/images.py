@@ -79,7 +79,11 @@ def read(path: Path) -> Pixels:
     except IsADirectoryError:
         raise ImageError(f"{path}: a folder, not an image file.") from None
     except PIL.UnidentifiedImageError:
-        raise ImageError(f"{path}: {_unidentified(path)}") from None
+        raise ImageError(
+            f"{path}: not an image that can be read; {', '.join(FORMATS)} can, but for rare kinds such as 12-bit JPEG. "
+            f"If it is whole, ImageMagick converts it: magick {shlex.quote(str(path))} -depth 8 "
+            f"{shlex.quote(path.stem)}-8bit.png"
+        ) from None
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
         most = PIL.Image.MAX_IMAGE_PIXELS
         raise ImageError(f"{path}: more than {most:,} pixels, which looks like a decompression bomb.") from None
@@ -108,29 +112,6 @@ def _too_deep(path: Path, mode: str, bits: int) -> ImageError:
         f"{path}: {bits} bits a channel (mode {mode}) where 8 are needed. Convert it, with {white} as white, by "
         f"these statements of Python: import numpy; from PIL import Image; {saved}"
     )
-
-
-_SIGNATURES = {
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"BM": "BMP",
-    b"RIFF": "WebP",
-}
-
-
-def _unidentified(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
-    for signature, kind in _SIGNATURES.items():
-        if start.startswith(signature):
-            return (
-                f"begins as a {kind} file, but Pillow cannot read it: it is damaged, or of a rare kind, such as 12-bit "
-                "JPEG or floating-point RGB. If it is whole, ImageMagick converts it: "
-                f"magick {shlex.quote(str(path))} -depth 8 {shlex.quote(path.stem)}-8bit.png"
-            )
-    return f"not an image that can be read; {', '.join(FORMATS)} can."
 
 
 _STORED = {  # EXIF orientation: the way back from the image as shown

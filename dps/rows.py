@@ -4,9 +4,11 @@ A row of ``cases`` is the one shape that a result has between the measurement an
 variant in three columns, ``network``, ``normalization`` and ``metric``; the last two may be null.
 """
 
+import functools
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 Row: TypeAlias = dict[str, Any]
@@ -89,3 +91,41 @@ def case_row(probe: str, case: str, variant: VariantKey, verdict: Mapping[str, A
         row["nearest_reference_layers"] = list(verdict["nearest_reference_layers"])
         row["passed_by_layer"] = list(verdict["passed_by_layer"])
     return row
+
+
+def json_lines(data: Row, separators: tuple[str, str] = (", ", ": ")) -> Iterator[str]:
+    """Yield strict JSON, a row of each list or dictionary on a line: a number that is not finite becomes null."""
+    one_line = functools.partial(_one_line, separators=separators)
+    yield "{"
+    for number, (key, value) in enumerate(data.items()):
+        yield f"{',' if number else ''}\n{one_line(key)}{separators[1]}"
+        if isinstance(value, list | Iterator):
+            yield from _lines("[]", map(one_line, value))
+        elif isinstance(value, dict):
+            yield from _lines("{}", (one_line(name) + separators[1] + one_line(row) for name, row in value.items()))
+        else:
+            yield one_line(value)
+    yield "\n}\n"
+
+
+def _lines(brackets: str, rows: Iterable[str]) -> Iterator[str]:
+    yield brackets[0]
+    for number, row in enumerate(rows):
+        yield f"{',' if number else ''}\n{row}"
+    yield f"\n{brackets[1]}"
+
+
+def _one_line(value: Any, separators: tuple[str, str]) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators)
+    except ValueError:  # rare, and checking every number first would take a second
+        return json.dumps(_strict(value), ensure_ascii=False, separators=separators)
+
+
+def _strict(value: Any) -> Any:
+    """Return data with None for every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return finite(value) if isinstance(value, float) else value

@@ -204,7 +204,8 @@ def keep(folder: Path, key: str, content: str, distances: Array) -> None:
 
 def size(folder: Path) -> tuple[int, int]:
     """Return how many shards a store holds, and their bytes."""
-    return _visit(folder, lambda _path: None)
+    sizes = [path.stat().st_size for path in _entries(folder)]
+    return len(sizes), sum(sizes)
 
 
 def remove(folder: Path) -> tuple[int, int]:
@@ -215,26 +216,18 @@ def remove(folder: Path) -> tuple[int, int]:
     Raises:
         StoreError: one of them cannot be removed.
     """
+    count_and_bytes = size(folder)
+    old = time.time() - ABANDONED
     try:
-        for path in folder.glob("??/.dps-*.part"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
-        return _visit(folder, Path.unlink)
+        for path in [*_entries(folder), *(p for p in folder.glob("??/.dps-*.part") if p.stat().st_mtime < old)]:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be emptied ({error.strerror}).") from None
+    return count_and_bytes
 
 
-def _visit(folder: Path, action: Callable[[Path], None]) -> tuple[int, int]:
-    """Do something with each entry of a store, and return their number and bytes; others may be removing them."""
-    count = total = 0
-    for path in folder.glob("??/*.npy"):
-        with contextlib.suppress(FileNotFoundError):
-            if re.fullmatch(r"[0-9a-f]{64}", path.stem):
-                size = path.stat().st_size
-                action(path)
-                count, total = count + 1, total + size
-    return count, total
+def _entries(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("??/*.npy") if re.fullmatch(r"[0-9a-f]{64}", path.stem)]
 
 
 def _place(folder: Path, key: str, content: str) -> Path:

@@ -149,7 +149,7 @@ def test_a_distance_that_is_not_finite_is_refused(alexnet: Extractor) -> None:
 
 
 def test_an_unknown_case_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"^unknown case 'rotate/mosaic-45'\. Did you mean rotate/mosaic-0"):
+    with pytest.raises(UsageError, match=r"^unknown case 'rotate/mosaic-45'\. Did you mean 'rotate/mosaic-0"):
         explain.find(probes.load([probes.BUILT_IN]), "rotate/mosaic-45")
 
 

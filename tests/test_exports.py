@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from dps import probes
 from dps.cli import main
-from dps.report import findings, pass_fractions, results, run_comparison, tables
+from dps.report import findings, pass_fractions, run_comparison, tables
 from dps.report.tables import Cell, Table
-from dps.rows import Row, VariantKey
+from dps.rows import Row, VariantKey, json_lines
 from tests import rows as made_up_rows
 from tests.test_report import rows
 
@@ -42,7 +42,7 @@ def run_of(*cases: list[Row], **about: Any) -> Row:
 
 
 def saved(document: Row, path: Path) -> Path:
-    path.write_text("".join(results.as_json(document)), encoding="utf-8")
+    path.write_text("".join(json_lines(document)), encoding="utf-8")
     return path
 
 

@@ -203,7 +203,7 @@ def test_a_file_cut_short(tmp_path: Path, format_: str, share: float) -> None:
     path = saved(tmp_path / "cut.image", format=format_)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     message = refusal(path).removeprefix(f"{path}: ")
-    assert message.startswith(("the image cannot be decoded (", "not an image that can ", "begins as a"))
+    assert message.startswith(("the image cannot be decoded (", "not an image that can "))
     assert message.endswith("); is it cut short?") or format_ in ("WEBP", "TIFF", "BMP")
 
 
@@ -247,19 +247,11 @@ def test_more_than_8_bits_are_refused_with_what_converts_them(
     assert np.array_equal(images.read(Path(f"{Path(name).stem}-8bit.png")), expected)
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
-        (b"plain text\n", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
-        (b"GIF89a", "not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can."),
-        (b"II*\0\x08\0\0\0\0\0", "begins as a TIFF file, but Pillow cannot read it: it is damaged, or of a rare"),
-    ],
-)
-def test_a_file_that_is_no_image(tmp_path: Path, data: bytes, message: str) -> None:
+@pytest.mark.parametrize("data", [b"", b"plain text\n", b"GIF89a", b"II*\0\x08\0\0\0\0\0"])
+def test_a_file_that_is_no_image(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    assert refusal(path).startswith(f"{path}: {message}")
+    assert refusal(path).startswith(f"{path}: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can, but")
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:

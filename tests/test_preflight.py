@@ -1,11 +1,9 @@
 """The one call of each metric before a run: what is told, what is excluded, and that none is built in."""
 
 import ctypes
-import functools
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +14,7 @@ from dps import metrics
 from dps.errors import UsageError
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Term
 from dps.networks import Extractor
-from dps.options import Options
 from dps.session import preflight
-from dps.session.configuration import _resolve
 from tests.running import Suite, suite
 
 __all__ = ["suite"]
@@ -30,7 +26,7 @@ SHAPE = (32, 32)
 
 def check(*chosen: AnyMetric, network: Extractor | None = None) -> dict[str, str]:
     load = None if network is None else lambda: network
-    return preflight.check(chosen, SHAPE, load, lambda: pytest.fail("resolved again"))
+    return preflight.check(chosen, SHAPE, load)
 
 
 def of_images(distance: Callable[..., Any], **declared: Any) -> Metric:
@@ -117,14 +113,11 @@ def test_a_comparison_that_ends_its_process_excludes_each_sum_with_it(alexnet: E
     assert set(found) == {"mine", "sort+mine"}
 
 
-def test_where_a_process_cannot_be_forked_the_metrics_are_resolved_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "m.py").write_text("def d(a, b):\n    return 1 - (a - b).abs().mean((1, 2, 3))\n")
+def test_where_a_process_cannot_be_forked_the_call_is_made_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    resolve = functools.partial(_resolve, Options(metric=[f"{tmp_path}/m.py:d"]))
-    with pytest.raises(UsageError, match=r"similarity_at_identity=1\.0"):
-        preflight.check(resolve(), SHAPE, None, resolve)
+    monkeypatch.setattr("multiprocessing.get_context", lambda _kind: pytest.fail("forked"))
+    with pytest.raises(UsageError, match="RuntimeError: no CUDA here"):
+        check(of_images(raises))
 
 
 def test_wrong_metrics_end_the_run_with_one_line_each_and_exit_code_4(suite: Suite, pytester: pytest.Pytester) -> None:

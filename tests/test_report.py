@@ -18,7 +18,7 @@ from dps.report import page, pass_fractions, published, results, summary, tables
 from dps.report.pass_fractions import Count
 from dps.report.results import Gathered
 from dps.report.tables import Cell, Table
-from dps.rows import Row, VariantKey, case_name, case_row, variant_key
+from dps.rows import Row, VariantKey, case_name, case_row, json_lines, variant_key
 from dps.session.configuration import RunConfiguration, configure
 from dps.verdicts import not_measured
 from tests.rows import UNMEASURED, row
@@ -348,7 +348,7 @@ def no_constant(name: str) -> None:
 
 def test_json_is_strict_utf_8_and_at_full_precision() -> None:
     data = {"a": math.nan, "b": [math.inf, -math.inf, (0.1 + 0.2,)], "ä": {"c": 1e-300}, "n": 3, "e": [], "f": {}}
-    text = "".join(results.as_json(data))
+    text = "".join(json_lines(data))
     assert json.loads(text, parse_constant=no_constant) == {
         "a": None,
         "b": [None, None, [0.30000000000000004]],
@@ -414,7 +414,7 @@ def test_what_is_not_a_results_json_is_refused(tmp_path: Path, text: str | None,
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    text = "".join(results.as_json(results.document({}, Gathered(cases=rows("a", "+")), {})))
+    text = "".join(json_lines(results.document({}, Gathered(cases=rows("a", "+")), {})))
     assert len([line for line in text.splitlines() if '"case": ' in line]) == 1  # so that a diff shows what changed
     (tmp_path / "results.json").write_text(text, encoding="utf-8")
     assert results.read(tmp_path / "results.json")["cases"] == rows("a", "+")

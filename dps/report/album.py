@@ -126,7 +126,7 @@ def gallery(rows: Sequence[Row], drawn: Mapping[str, Row], variants: Sequence[Va
     """Return the data of the page's gallery: each case's images once, and every variant's verdict with its layers.
 
     Returns:
-        As `results.as_json` takes it: ``variants``, ``references`` and ``images`` (data URIs), which the others name
+        As `rows.json_lines` takes it: ``variants``, ``references`` and ``images`` (data URIs), which the others name
         by index; ``cases`` with the indices of their images by what they are; ``rows``, by case and variant, see
         `_verdict`; ``images_left_out``, the number of images that have no room.
     """

@@ -8,10 +8,10 @@ from importlib import resources
 from typing import Any
 
 from dps.errors import one_line
-from dps.report import album, figure_style, figures, findings, layers, pass_fractions, results, tables
+from dps.report import album, figure_style, figures, findings, layers, pass_fractions, tables
 from dps.report.album import Album
 from dps.report.pass_fractions import PassCounts
-from dps.rows import Document, Row, case_name
+from dps.rows import Document, Row, case_name, json_lines
 
 
 def render(document: Document, images: Album) -> Iterator[str]:
@@ -63,7 +63,7 @@ def asset(name: str) -> str:
 
 def _as_script(data: Row) -> Iterator[str]:
     """Yield data as JSON inside a script element, which nothing in it can end."""
-    for piece in results.as_json(data, separators=(",", ":")):
+    for piece in json_lines(data, separators=(",", ":")):
         yield piece.replace("<", "\\u003c")
 
 

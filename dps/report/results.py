@@ -1,15 +1,13 @@
 """results.json: what a run measured, at full precision, in strict JSON with sorted rows."""
 
 import csv
-import functools
 import io
 import json
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ from dps.images import digest_of_files
 from dps.metrics import Metric, Variant
 from dps.probes.declarations import Severity
 from dps.report.album import Album
-from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
+from dps.rows import Row, VariantKey, case_name, variant_key, was_measured
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
 from dps.session.session import ScoreResult
@@ -186,35 +184,6 @@ def _sorted_once(rows: Iterable[Row], *columns: str) -> list[Row]:
     return [unique[key] for key in sorted(unique)]
 
 
-def as_json(data: Row, separators: tuple[str, str] = (", ", ": ")) -> Iterator[str]:
-    """Yield strict JSON, a row of each list or dictionary on a line: a number that is not finite becomes null."""
-    one_line = functools.partial(_one_line, separators=separators)
-    yield "{"
-    for number, (key, value) in enumerate(data.items()):
-        yield f"{',' if number else ''}\n{one_line(key)}{separators[1]}"
-        if isinstance(value, list | Iterator):
-            yield from _lines("[]", map(one_line, value))
-        elif isinstance(value, dict):
-            yield from _lines("{}", (one_line(name) + separators[1] + one_line(row) for name, row in value.items()))
-        else:
-            yield one_line(value)
-    yield "\n}\n"
-
-
-def _lines(brackets: str, rows: Iterable[str]) -> Iterator[str]:
-    yield brackets[0]
-    for number, row in enumerate(rows):
-        yield f"{',' if number else ''}\n {row}"
-    yield f"\n{brackets[1]}"
-
-
-def _one_line(value: Any, separators: tuple[str, str]) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators)
-    except ValueError:  # rare, and checking every number first would take a second
-        return json.dumps(strict(value), ensure_ascii=False, separators=separators)
-
-
 def read(path: Path) -> Row:
     """Read a results.json; what it lacks is empty.
 
@@ -230,15 +199,6 @@ def read(path: Path) -> Row:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise UsageError(f"{path}: not a results.json of schema {SCHEMA}; if an older dps wrote it, run again.")
     return {"run": {}, "cases": [], "scores": [], "throughput": [], "invariants": [], "drawn": {}, **data}
-
-
-def strict(value: Any) -> Any:
-    """Return data with None for every number that is not finite."""
-    if isinstance(value, dict):
-        return {key: strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
-    return finite(value) if isinstance(value, float) else value
 
 
 NO_KEY = "-"

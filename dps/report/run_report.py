@@ -13,7 +13,7 @@ from dps.report import gate, page, pass_fractions, results, summary
 from dps.report.gate import GateOutcome
 from dps.report.results import Gathered
 from dps.report.tables import wrapped
-from dps.rows import Document
+from dps.rows import Document, json_lines
 from dps.session.configuration import RunConfiguration
 
 
@@ -39,7 +39,7 @@ def finish(
     written, faults = write(
         configuration.report_dir,
         {
-            "results.json": lambda: results.as_json(document),
+            "results.json": lambda: json_lines(document),
             "report.md": lambda: [summary.as_markdown(document, counts)],
             "report.html": lambda: page.render(document, gathered.album),
         },

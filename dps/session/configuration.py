@@ -20,7 +20,7 @@ from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, unknown
 from dps.measurement import IMAGES_AT_ONCE, Engine, images_at_once
-from dps.metrics import AnyMetric, FeatureMetric, Metric, Variant
+from dps.metrics import FeatureMetric, Metric, Variant
 from dps.networks import Extractor, Network
 from dps.options import Options
 from dps.probes import Case, Probe
@@ -212,7 +212,7 @@ def configure(
     report_dir = Path(options.report_dir or default_report_dir())
     _check_writable("--report-dir", report_dir)
     if excluded is None:
-        excluded = _preflight(options, configuration, (case.shape for probe in chosen for case in probe.cases))
+        excluded = _preflight(configuration, (case.shape for probe in chosen for case in probe.cases))
     return replace(
         configuration,
         variants=tuple(v for v in configuration.variants if v.metric.name not in excluded),
@@ -234,7 +234,7 @@ def configure(
     )
 
 
-def _preflight(options: Options, configuration: RunConfiguration, shapes: Iterable[tuple[int, int]]) -> dict[str, str]:
+def _preflight(configuration: RunConfiguration, shapes: Iterable[tuple[int, int]]) -> dict[str, str]:
     """Call each metric and network that is a user's once, on images of the run's smallest size."""
     metrics_of_run = list({variant.metric.name: variant.metric for variant in configuration.variants}.values())
     users = [network for network in configuration.networks.values() if network.user_defined]
@@ -244,24 +244,13 @@ def _preflight(options: Options, configuration: RunConfiguration, shapes: Iterab
     shape = min([*shapes, *of_dataset], key=min)
     for network in users:
         preflight.check_network(network, shape, configuration.device)
-    load = (
-        functools.partial(_load_network, next(iter(configuration.networks)), options)
-        if configuration.networks
-        else None
-    )
-    excluded = preflight.check(metrics_of_run, shape, load, functools.partial(_resolve, options))
+    first = next(iter(configuration.networks.values()), None)
+    load = None if first is None else functools.partial(Extractor, first, device=configuration.device)
+    excluded = preflight.check(metrics_of_run, shape, load)
     if configuration.against in excluded or len(excluded) == len(metrics_of_run):
         name, reason = next((n, r) for n, r in excluded.items() if configuration.against in (n, None))
         raise UsageError(f"metric {name!r}: {reason}, so there is nothing to measure or to compare with.")
     return excluded
-
-
-def _resolve(options: Options) -> tuple[AnyMetric, ...]:
-    return tuple({v.metric.name: v.metric for v in configure_measurement(options).variants}.values())
-
-
-def _load_network(name: str, options: Options) -> Extractor:
-    return Extractor(networks.named(name, options.weights), device=options.device)
 
 
 def configure_measurement(options: Options) -> RunConfiguration:

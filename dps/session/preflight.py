@@ -1,11 +1,11 @@
 """One call of each metric that is not built in, before anything is measured: what is wrong with it is told once.
 
-The call is made in a child process, so that a metric that ends its process, or does not return, is only excluded.
+The call is made in a child process, where this one can be forked, so that a metric that ends its process, or does not
+return, is only excluded.
 """
 
 import contextlib
 import faulthandler
-import functools
 import math
 import multiprocessing
 import os
@@ -36,7 +36,6 @@ def check(
     metrics: Sequence[AnyMetric],
     shape: tuple[int, int],
     network: Callable[[], Extractor] | None,
-    resolve: Callable[[], Iterable[AnyMetric]],
 ) -> dict[str, str]:
     """Call each metric and comparison of a run once, those that are built in excepted.
 
@@ -44,7 +43,6 @@ def check(
         metrics: the run's.
         shape: height and width of the run's smallest images, in pixels.
         network: loads the network whose features comparisons get; None without one.
-        resolve: returns the metrics in a new process, where this one cannot be forked.
 
     Returns:
         Why a metric must be excluded, by its name: it ended its process, or did not return.
@@ -57,7 +55,7 @@ def check(
     faults: dict[str, str] = {}
     deaths: dict[str, str] = {}
     for name, subject in subjects.items():
-        fault, death = _check_in_child(subject, inputs, functools.partial(_check_again, resolve, name, shape, network))
+        fault, death = _check_in_child(subject, inputs)
         if fault or death:
             (deaths if death else faults)[name] = fault or death
     if faults:
@@ -154,18 +152,13 @@ def _fault_of_term(term: Term, inputs: Sequence[Tensor]) -> str:
     return ""
 
 
-def _check_in_child(subject: Subject, inputs: Sequence[Tensor], again: Callable[[], str]) -> tuple[str, str]:
-    """Return the fault of a metric, or why its process ended without an answer.
-
-    Args:
-        subject, inputs: for a process that is forked; it must not be where CUDA is in use.
-        again: does the same in a process that shares nothing with this one.
-    """
-    forked = sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    context: Any = multiprocessing.get_context("fork" if forked else "spawn")
+def _check_in_child(subject: Subject, inputs: Sequence[Tensor]) -> tuple[str, str]:
+    """Return the fault of a metric, or why its process ended without an answer."""
+    if sys.platform != "linux" or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return find_fault(subject, inputs), ""  # CUDA in use does not work in a process that is forked
+    context: Any = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    call = functools.partial(find_fault, subject, inputs) if forked else again
-    process = context.Process(target=_answer, args=(sender, call), daemon=True)
+    process = context.Process(target=_answer, args=(sender, subject, inputs), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of forking with threads: the child starts none
         process.start()
@@ -185,24 +178,13 @@ def _check_in_child(subject: Subject, inputs: Sequence[Tensor], again: Callable[
         receiver.close()
 
 
-def _answer(sender: Connection, call: Callable[[], str]) -> None:
-    """Call in this process, quietly and with one thread, and send what it returned."""
+def _answer(sender: Connection, subject: Subject, inputs: Sequence[Tensor]) -> None:
+    """Find a fault in this process, quietly and with one thread, and send it."""
     torch.set_num_threads(1)
     faulthandler.disable()
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(nowhere, stream)
-    sender.send(call())
+    sender.send(find_fault(subject, inputs))
     sender.close()
-
-
-def _check_again(
-    resolve: Callable[[], Iterable[AnyMetric]],
-    name: str,
-    shape: tuple[int, int],
-    network: Callable[[], Extractor] | None,
-) -> str:
-    """Resolve the metrics in this process, and find the fault of one."""
-    subject = _subjects(resolve())[name]
-    return find_fault(subject, _inputs([subject], shape, network))
