@@ -16,7 +16,7 @@ A message says where, what was found, what would be right and what to do, in one
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class DpsError(Exception):
@@ -81,6 +81,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
         shown = difflib.get_close_matches(str(name), names, n=NEAREST, cutoff=0)
         more = f" and {len(names) - len(shown)} more"
     return f"unknown {kind} {name!r}.{meant} Known: {', '.join(sorted(shown))}{more}."
+
+
+def check_known(kind: str, name: str, known: Collection[str]) -> None:
+    """Raise a UsageError with what `unknown` says where a name is not one of those that are known."""
+    if name not in known:
+        raise UsageError(unknown(kind, name, known))
 
 
 def closest(name: object, known: Iterable[str]) -> str:

@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["distance", "black.png", "white.png", "--weights", "nowhere"], "--weights nowhere: no such folder."),
         (["distance", "black.png", "small.png"], "64 x 64 and 8 x 8 pixels; they must have the same size"),
         (["distance", "black.png", "text.png"], "text.png: not an image that can be read"),
-        (["explain", "mine/ring-0", "--probes", "mine.yaml", "--out", "o"], "Did you mean mine/rings-0"),
+        (["explain", "mine/ring-0", "--probes", "mine.yaml", "--out", "o"], "Did you mean 'mine/rings-0"),
         (["explain", "black.png", "--out", "o"], "black.png is an image file; name the distorted image, too."),
         (["explain", "black.png", "gray.png", "--layers", "x", "--out", "o"], "--layers takes numbers"),
         (["probes", "draw", "invrt", "--out", "o"], "unknown probe 'invrt'. Did you mean 'invert'?"),

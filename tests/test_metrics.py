@@ -95,13 +95,6 @@ def test_a_name_that_stands_for_nothing(name: str, message: str) -> None:
     assert refusal(lambda: metrics.named(name)) == message
 
 
-def test_normalizations() -> None:
-    assert metrics.check_normalization("unit") == "unit"
-    assert refusal(lambda: metrics.check_normalization("units")) == (
-        "unknown normalization 'units'. Did you mean 'unit'? Known: none, unit."
-    )
-
-
 # ------------------------------------------------------------------------------------------- variants
 
 

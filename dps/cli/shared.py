@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import dps
-from dps.errors import DpsError
+from dps.errors import DpsError, check_known
 from dps.options import Options, flag
 
 if TYPE_CHECKING:
@@ -137,9 +137,6 @@ def load(paths: tuple[str, ...], cases: int | None, size: int | None = None) -> 
 
 def select(name: str, paths: tuple[str, ...], cases: int | None = None, size: int | None = None) -> "Probe":
     """Return one of these probes by its name."""
-    from dps.errors import UsageError, unknown
-
     known = {probe.name: probe for probe in load(paths, cases, size)}
-    if name not in known:
-        raise UsageError(unknown("probe", name, known))
+    check_known("probe", name, known)
     return known[name]

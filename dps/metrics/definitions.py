@@ -7,8 +7,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from dps.comparisons import COMPARISONS, NORMALIZATIONS, Comparison
-from dps.errors import ImageError, MetricError, UsageError, one_line, unknown
+from dps.comparisons import COMPARISONS, Comparison
+from dps.errors import ImageError, MetricError, one_line
 from dps.rows import VariantKey, backbone_of
 from dps.user_code import guest
 
@@ -188,10 +188,3 @@ def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizatio
     ]
     on_images = [Variant(metric=m, network=None, normalization=None) for m in metrics if isinstance(m, Metric)]
     return on_features + on_images
-
-
-def check_normalization(name: str) -> str:
-    """Return a normalization's name; a UsageError where it is not one of `NORMALIZATIONS`."""
-    if name not in NORMALIZATIONS:
-        raise UsageError(unknown("normalization", name, NORMALIZATIONS))
-    return name

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dps import networks
-from dps.errors import UsageError, WeightsError, unknown
+from dps.errors import UsageError, WeightsError, check_known
 from dps.metrics.definitions import Metric
 from dps.networks.extractor import cut
 from dps.weights import PackageFile, State
@@ -53,8 +53,7 @@ def named(name: str, *, weights: str, device: str) -> Metric:
         UsageError: it is not listed here, or its library is not installed.
         WeightsError: weights that it needs are missing or altered.
     """
-    if name not in THIRD_PARTY_METRICS:
-        raise UsageError(unknown("metric", name, THIRD_PARTY_METRICS))
+    check_known("metric", name, THIRD_PARTY_METRICS)
     other = THIRD_PARTY_METRICS[name]
     provenance = [f"{other.package} {_version(name, other.package)}"]
     own = other.weights.find(name, INSTALL) if other.weights else None

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dps.errors import DpsError, UsageError, WeightsError, one_line, unknown
+from dps.errors import DpsError, UsageError, WeightsError, check_known, one_line, unknown
 from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network, ToMap
 from dps.networks.trials import order
@@ -78,11 +78,10 @@ def _torchvision(name: str) -> tuple[Network, Callable[[], Weights]]:
 
     model, _, tag = name.partition(".")
     known = library.list_models(module=library)
-    if model not in known:
-        raise UsageError(unknown("network of torchvision", model, known))
+    check_known("network of torchvision", model, known)
     weights = library.get_model_weights(model)
-    if tag and tag not in weights.__members__:
-        raise UsageError(unknown(f"weights of torchvision's {model}", tag, weights.__members__))
+    if tag:
+        check_known(f"weights of torchvision's {model}", tag, weights.__members__)
     chosen = weights[tag] if tag else weights.DEFAULT
     size = {"image_size": chosen.meta["min_size"][0]} if model.startswith("vit_") else {}
 

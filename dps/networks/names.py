@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dps.errors import UsageError, WeightsError, unknown
+from dps.errors import UsageError, WeightsError, check_known, unknown
 from dps.networks import built_in, libraries, user_networks
 from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network
@@ -40,8 +40,7 @@ def resolve(texts: Sequence[str] = (), *, layers: str = "all", weights: str = "p
         WeightsError: pretrained weights are missing or altered.
         NetworkError: a user's network returns something else than feature maps.
     """
-    if layers not in LAYERS:
-        raise UsageError(unknown("choice of layers", layers, LAYERS))
+    check_known("choice of layers", layers, LAYERS)
     backbones: dict[str, Network] = {}
     networks: dict[str, Network] = {}
     values = _read(texts or list(BUILT_IN))

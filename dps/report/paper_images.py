@@ -19,11 +19,11 @@ from dps.probes import Case, Probe
 from dps.probes.cases import STANDARD_REFERENCES
 from dps.probes.yaml_files import MAX_FAULTS
 from dps.progress import progress
-from dps.report import findings, gate, pass_fractions, published, results, run_report, tables
+from dps.report import findings, gate, pass_fractions, published, run_report, tables
 from dps.report.pass_fractions import PassCounts
 from dps.report.results import Gathered
 from dps.report.tables import Cell, Table, wrapped
-from dps.rows import VariantKey
+from dps.rows import VariantKey, json_lines
 from dps.session.configuration import RunConfiguration
 from dps.session.session import Session
 
@@ -158,7 +158,7 @@ def measure(configuration: RunConfiguration, folder: Path, command: str, width: 
     written, faults = run_report.write(
         configuration.report_dir,
         {
-            "results.json": lambda: results.as_json(document),
+            "results.json": lambda: json_lines(document),
             "table1.md": lambda: ["\n".join([*tables.as_section(shown), "", *sentences, ""])],
             "table1.tex": lambda: [tables.as_latex(shown)],
         },

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from dps import verdicts
-from dps.errors import UsageError, unknown
+from dps.errors import check_known
 from dps.report import published, tables
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, variant_key, was_measured
@@ -108,8 +108,7 @@ def table(counts: PassCounts, title: str = "Pass fractions") -> Table:
 def selected(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
     """Return the counts of some probes only; refuse one that was not measured."""
     for probe in probes:
-        if probe not in counts.probes:
-            raise UsageError(unknown("probe", probe, counts.probes))
+        check_known("probe", probe, counts.probes)
     kept = {key: count for key, count in counts.counts.items() if key[1] in probes}
     variants = tuple(variant for variant in counts.variants if any(variant == key[0] for key in kept))
     return PassCounts(variants, tuple(probe for probe in counts.probes if probe in probes), kept)

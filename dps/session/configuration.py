@@ -18,7 +18,7 @@ from dps.bapps import folders, rank_flips, shard_files, synthetic
 from dps.bapps.dataset import SIZE, Dataset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
-from dps.errors import ImageError, ProbeError, UsageError, unknown
+from dps.errors import ImageError, ProbeError, UsageError, check_known, unknown
 from dps.measurement import IMAGES_AT_ONCE, Engine, images_at_once
 from dps.metrics import FeatureMetric, Metric, Variant
 from dps.networks import Extractor, Network
@@ -183,7 +183,7 @@ def configure(
     loaded = load(options.probes or [probes.BUILT_IN], options.cases, options.size)
     configuration = configure_measurement(options)
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
-    check_name("gate", gate, ("baseline", "strict", "off"))
+    check_known("gate", gate, ("baseline", "strict", "off"))
     chosen = _selected(loaded, options.select_probe)
     _check_sizes(chosen, configuration)
     if configuration.dataset is not None:
@@ -267,9 +267,11 @@ def configure_measurement(options: Options) -> RunConfiguration:
     chosen_networks: Mapping[str, Network] = {}
     if options.network or any(isinstance(metric, FeatureMetric) for metric in chosen):
         chosen_networks = networks.resolve(options.network, layers=options.layers, weights=options.weights)
-    normalizations = [metrics.check_normalization(n) for n in _listed(options.normalization) or NORMALIZATIONS]
+    normalizations = _listed(options.normalization) or NORMALIZATIONS
+    for normalization in normalizations:
+        check_known("normalization", normalization, NORMALIZATIONS)
     variants = metrics.variants(chosen, chosen_networks, normalizations)
-    check_name("reduction", options.reduction, REDUCTIONS)
+    check_known("reduction", options.reduction, REDUCTIONS)
     dataset, folder = _dataset_and_store(options)
     needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
     return RunConfiguration(
@@ -287,7 +289,7 @@ def _selected(loaded: Sequence[Probe], names: Sequence[str]) -> tuple[Probe, ...
     """Return the probes that ``dps test`` names, or all; refuse a name that is of no probe and of no suite."""
     suites = [path.stem.removeprefix("test_") for path in locations.data("suites").glob("test_*.py")]
     for name in names:
-        check_name("suite or probe", name, [*suites, *(probe.name for probe in loaded)])
+        check_known("suite or probe", name, [*suites, *(probe.name for probe in loaded)])
     return tuple(probe for probe in loaded if not names or probe.name in names)
 
 
@@ -319,15 +321,9 @@ def default_report_dir() -> Path:
     return checkout / "reports" / "latest" if inside else Path.cwd() / "dps-report"
 
 
-def check_name(kind: str, value: str, known: Sequence[str]) -> None:
-    """Raise a UsageError that names the known values where a value is not one of them."""
-    if value not in known:
-        raise UsageError(unknown(kind, value, known))
-
-
 def check_device(name: str) -> None:
     """Raise a UsageError where PyTorch cannot compute on a device."""
-    check_name("device", name.partition(":")[0], ("cpu", "cuda", "mps"))
+    check_known("device", name.partition(":")[0], ("cpu", "cuda", "mps"))
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError):
