@@ -1,7 +1,7 @@
 """What the suites cost beside the bare forward pass, and judged images beside the lpips package; never run by pytest.
 
-    python -m tests.benchmarks              # all of it: about half an hour on two otherwise idle cores
-    python -m tests.benchmarks ratios small # some of it
+    python -m tests.benchmarks               # all of it, on an otherwise idle machine
+    python -m tests.benchmarks ratios memory # some of it
 
 The sides of a ratio take turns on the same images and threads. Memory and CPU time are what the operating system says
 of each process.
@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -26,9 +25,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dps import agreement, metrics, networks, probes, store, throughput
-from dps.bapps import folders, synthetic
-from dps.bapps.dataset import Content, Dataset, Labels, Shard, shards_of
+from dps import metrics, networks, probes, throughput
+from dps.bapps import synthetic
 from dps.comparisons import NORMALIZATIONS
 from dps.images import Pixels, as_batch
 from dps.measurement import IMAGES_AT_ONCE, Engine
@@ -38,7 +36,6 @@ from dps.throughput import take_turns
 
 ROOT = Path(__file__).resolve().parents[1]
 DEEP = metrics.DEFAULT_METRICS[1:]
-IMPORTS = "import torch, torchvision.models, pytest, jinja2, matplotlib.figure, dps.report"
 
 
 class Cost(NamedTuple):
@@ -123,36 +120,6 @@ def ratios(size: int = 96, images: int = IMAGES_AT_ONCE, rounds: int = 9) -> Ite
 # ------------------------------------------------------------------------------------------- whole processes
 
 
-def whole() -> Iterator[str]:
-    """The default run of the probes over the bare forward passes of its distinct images, in CPU seconds."""
-    asked = probes.load([probes.BUILT_IN])
-    variants = metrics.variants([metrics.named(name) for name in metrics.DEFAULT_METRICS], BUILT_IN, NORMALIZATIONS)
-    items = len(variants) * sum(len(probe.cases) for probe in asked)
-    pictures = {
-        picture.digest: picture.pixels
-        for probe in asked
-        for case in probe.cases
-        for triple in [case.draw()]
-        for picture in [triple.original, *triple.compared]
-    }
-    batches = [list(pictures.values())[i : i + IMAGES_AT_ONCE] for i in range(0, len(pictures), IMAGES_AT_ONCE)]
-    forward = 0.0
-    for name in BUILT_IN:
-        engine = Engine(Extractor(networks.named(name)))
-        engine.forward(batches[0])
-        start = time.process_time()
-        for batch in batches:
-            engine.forward(batch)
-        forward += time.process_time() - start
-    imports, empty = python(IMPORTS).cpu, _empty_items(items).cpu
-    run = suite("suites/test_probes.py").cpu
-    allowed = 1.6 * forward + imports + empty + 6
-    yield f"{len(pictures)} distinct images, {items} items; CPU seconds"
-    yield f"  whole run {run:.1f}; forward passes {forward:.1f}, imports {imports:.1f}, as many empty items {empty:.1f}"
-    yield f"  1.6 x {forward:.1f} + {imports:.1f} + {empty:.1f} + 6 = {allowed:.1f} is what it may take"
-    yield f"  without imports and items {(run - imports - empty) / forward:.2f} times the forward passes"
-
-
 def _empty_items(count: int) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "test_nothing.py"
@@ -161,16 +128,6 @@ def _empty_items(count: int) -> Cost:
             encoding="utf-8",
         )
         return cost_of(sys.executable, "-m", "pytest", "-q", str(path), "-p", "no:cacheprovider", "-c", os.devnull)
-
-
-def small() -> Iterator[str]:
-    """One metric on one network and one probe, start to exit, over what it imports."""
-    runs = [suite("suites/", "--metric=sort", "--network=alexnet", "-k", "translate").cpu for _ in range(3)]
-    bare, all_of_it = (
-        statistics.median(python(code).cpu for _ in range(3)) for code in ("import torch, torchvision", IMPORTS)
-    )
-    yield "pytest suites/ --metric sort --network alexnet -k translate; CPU seconds"
-    yield f"  {statistics.median(runs):.2f}; import torch, torchvision {bare:.2f}; all that it imports {all_of_it:.2f}"
 
 
 def memory() -> Iterator[str]:
@@ -236,55 +193,7 @@ def lpips() -> Iterator[str]:
     yield f"  distances differ by {np.median(apart):.1e}, at worst {apart.max():.1e} (1e-5 or less)"
 
 
-def resume() -> Iterator[str]:
-    """BAPPS's 36,344 triplets with every distance in the store: CPU seconds of scoring them by ten variants."""
-    shards = [shard for subset, count in folders.TRIPLETS.items() for shard in stand_in(subset, count)]
-    dataset = Dataset(name="stand-in", about="numbers alone", shards=tuple(shards), groups={})
-    chosen = deep_variants("alexnet")
-    network = networks.named("alexnet")
-    key_of = partial(store.key_of, network=network, reduction="sum", preprocessing="", device="cpu")
-    rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = store.prepare(Path(temporary) / "store")
-        for shard in dataset.shards:
-            for variant in chosen:
-                store.keep(folder, key_of(variant), shard.look().digest, rng.random((shard.count, 2)))
-        start = time.process_time()
-        distances = agreement.DatasetDistances(chosen, lambda name: sys.exit(f"{name} was loaded"), folder, key_of)
-        for subset in agreement.subsets_of(dataset):
-            for variant in chosen:
-                agreement.score(subset, *distances.of(subset, variant))
-        seconds = time.process_time() - start
-    total = sum(folders.TRIPLETS.values())
-    yield f"{total:,} triplets out of the store: {seconds:.2f} s of CPU (under 10 s)"
-
-
-def judged_memory() -> Iterator[str]:
-    """Peak memory of ``dps measure`` by all ten variants: ten times the triplets take a tenth more at most."""
-    peaks = []
-    for count in (500, 5000):
-        with tempfile.TemporaryDirectory() as temporary:
-            shards = tuple(stand_in("copies", count))
-            dataset = Dataset(name="copies", about="drawn, repeated", shards=shards, groups={"all": ("copies",)})
-            folders.write(dataset, Path(temporary) / "folder")
-            options = ["--network=alexnet", f"--bapps={temporary}/folder", f"--store={temporary}/store"]
-            peaks.append(cost_of(sys.executable, "-m", "dps", "measure", *options).peak)
-    yield f"dps measure, AlexNet: {peaks[0]:.2f} GiB with 500 triplets, {peaks[1]:.2f} with 5,000 (+10 % or less)"
-
-
-def stand_in(subset: str, count: int) -> Iterator[Shard]:
-    """So many triplets with images of few, and judgments of their own, so that no two shards are one."""
-
-    def look(span: range) -> Labels:
-        judgments = np.array([np.random.default_rng(number).integers(0, 6) / 5 for number in span])
-        return Labels(judgments=judgments, digest=f"{subset} {span}")
-
-    return shards_of("2afc", subset, count, look, lambda span: Content(images=triplets(len(span)), labels=look(span)))
-
-
-PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    part.__name__: part for part in (ratios, whole, small, memory, workers, lpips, resume, judged_memory)
-}
+PARTS: dict[str, Callable[[], Iterator[str]]] = {part.__name__: part for part in (ratios, memory, workers, lpips)}
 
 
 @click.command(help=(__doc__ or "").partition("\n")[0])

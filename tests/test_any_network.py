@@ -585,23 +585,3 @@ def test_a_users_layers_in_two_processes_with_ids_that_k_takes(suite: Suite, net
     assert re.fullmatch("[0-9a-f]{64}", described["sha256"])
     chosen = suite("--probes=plain.yaml", *options, "-k", "photo and a_list_1")
     assert [(row["case"], row["network"]) for row in chosen.rows] == [("photo", names[2])]
-
-
-def test_distances_leave_another_device_once_for_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved: list[int] = []
-
-    def count(tensor: Tensor) -> Tensor:
-        assert tensor.is_meta
-        moved.append(len(tensor))
-        return torch.zeros(tensor.shape, dtype=tensor.dtype)
-
-    engine = Engine(Extractor(networks.named("alexnet"), device="meta"))
-    monkeypatch.setattr(Tensor, "cpu", count)
-    monkeypatch.setattr(Tensor, "tolist", lambda _: pytest.fail("a second way to the CPU"))
-    triple = Triple(
-        original=make_image(noise(1)), distorted=make_image(noise(2)), references={"a": make_image(noise(3))}
-    )
-    chosen = [metrics.named(name) for name in ("spatial", "sort", "mean")]
-    variants = metrics.variants(chosen, ["alexnet"], ["none", "unit"])
-    assert all(isinstance(of, CaseDistances) for of in Engine.measure(engine, [triple], variants)[0].values())
-    assert moved == [60]  # 5 layers x 6 parts x 2 images that are compared

@@ -212,11 +212,6 @@ def test_features_are_left_as_they_are() -> None:
     assert torch.equal(given_, before)
 
 
-@pytest.mark.parametrize(("name", "positions"), [("spatial", 20), ("mean", 1), ("sort", 20)])
-def test_forms_are_batch_channel_position(name: str, positions: int) -> None:
-    assert COMPARISONS[name](torch.zeros(2, 3, 4, 5)).shape == (2, 3, positions)
-
-
 # ------------------------------------------------------------------------------------------- what is refused
 
 
@@ -252,12 +247,6 @@ def test_half_precision_is_subtracted_in_single() -> None:
     representation = halved.represent(torch.ones(1, 2, 4, 4))
     assert representation.dtype == torch.float32
     assert between(representation, 3 * representation) == 8.0  # two channels of (3 - 1)^2
-
-
-def test_all_images_have_their_channels_and_positions_in_one_order() -> None:
-    form = torch.arange(6.0).view(1, 2, 3)
-    assert flat(form).tolist() == [[0, 1, 2, 3, 4, 5]]
-    assert flat(form.mT.contiguous().mT).tolist() == [[0, 3, 1, 4, 2, 5]]  # columns first in memory
 
 
 def test_each_original_is_compared_with_its_own_or_with_what_all_have_in_common() -> None:

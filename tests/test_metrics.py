@@ -17,10 +17,9 @@ from torch import Tensor
 from dps import metrics
 from dps.comparisons import COMPARISONS
 from dps.errors import DpsError, MetricError, UsageError
-from dps.metrics import DEFAULT_METRICS, FeatureMetric, Metric, Term, Variant
+from dps.metrics import DEFAULT_METRICS, FeatureMetric, Metric
 from dps.metrics.third_party import THIRD_PARTY_METRICS
 from dps.metrics.user_defined import REMEDY, RULE
-from dps.rows import VariantKey
 from dps.user_code import loading, reading
 
 
@@ -96,35 +95,6 @@ def test_a_name_that_stands_for_nothing(name: str, message: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------- variants
-
-
-def test_every_metric_on_every_network_with_every_normalization_and_pixel_once() -> None:
-    chosen = [metrics.named(name) for name in ("pixel", "sort", "mean")]
-    found = metrics.variants(chosen, ["alexnet", "vgg16"], ["none", "unit"])
-    assert [str(variant) for variant in found] == [
-        "alexnet-none-sort",
-        "alexnet-none-mean",
-        "alexnet-unit-sort",
-        "alexnet-unit-mean",
-        "vgg16-none-sort",
-        "vgg16-none-mean",
-        "vgg16-unit-sort",
-        "vgg16-unit-mean",
-        "pixel",
-    ]
-    assert found[-1].key == VariantKey(None, None, "pixel")
-
-
-def test_a_metric_prints_as_its_name_and_not_as_its_functions() -> None:
-    assert repr(metrics.named("pixel")) == (
-        "Metric(similarity_at_identity=None, input_range=(0.0, 1.0), name='pixel', smallest=1, symmetric=True, "
-        "provenance='')"
-    )
-    term = Term(name="sort", comparison=COMPARISONS["sort"])
-    assert repr(Variant(metric=FeatureMetric(name="sort", terms=(term,)), network="vgg16", normalization="unit")) == (
-        "Variant(metric=FeatureMetric(name='sort', terms=(Term(name='sort', weight=1.0),)), "
-        "network='vgg16', normalization='unit')"
-    )
 
 
 # ------------------------------------------------------------------------------------------- a user's own
@@ -561,18 +531,6 @@ def test_a_file_that_cannot_be_imported_is_named_as_typed_with_its_line(
     assert refusal(lambda: metrics.named(f"{path}:metric")).startswith(f"{path}:{line}: cannot be loaded: {why}")
 
 
-def test_a_file_that_imports_one_with_a_syntax_error_is_named_with_its_own_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "helper_of_a_user.py").write_text("a = 1\nb = 2\nc = (\n")
-    path = tmp_path / "fine.py"
-    path.write_text("import torch\nimport helper_of_a_user\n")
-    message = refusal(lambda: metrics.named(f"{path}:metric"))
-    assert message.startswith(f"{path}:2: cannot be loaded: SyntaxError: ")
-    assert "helper_of_a_user.py, line 3" in message
-
-
 # ------------------------------------------------------------------------------------------- the contract
 
 
@@ -640,6 +598,7 @@ def a_list(a: Tensor, b: Tensor) -> list[float]:
         (one_number_for_all, "must return shape (2,) for 2 pairs, got ()"),
         (keeps_an_axis, "must return shape (2,) for 2 pairs, got (2, 3, 1, 1)"),
         (a_list, "must return a tensor of shape (2,), got list"),
+        (lambda a, _b: a.mean(dim=(1, 2, 3)).to(torch.complex64), "must return real numbers, got torch.complex64"),
     ],
 )
 def test_a_metric_that_breaks_its_contract(distance: Callable[[Tensor, Tensor], Tensor], message: str) -> None:

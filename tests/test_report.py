@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from dps.report import page, pass_fractions, published, results, summary, tables
 from dps.report.pass_fractions import Count
 from dps.report.results import Gathered
 from dps.report.tables import Cell, Table
-from dps.rows import Row, VariantKey, case_name, case_row, json_lines, variant_key
+from dps.rows import Row, VariantKey, case_name, json_lines, variant_key
 from dps.session.configuration import RunConfiguration, configure
-from dps.verdicts import not_measured
 from tests.rows import UNMEASURED, row
 
 BUILT_IN = {"invert": 24, "rotate": 60, "translate": 24, "color_stain": 48}
@@ -294,28 +293,6 @@ def test_words_by_hand() -> None:
 
 
 # -------------------------------------------------------------------------------------------- results.json
-
-
-def test_a_row_holds_what_the_design_says() -> None:
-    distances = {"distance": 1.0, "nearest_reference": "gray", "nearest_reference_distance": 2.0, "margin": 1.0}
-    layers: dict[str, list[Any]] = {
-        "layers": [0.25, 0.75],
-        "nearest_reference_layers": [1.5, 0.5],
-        "passed_by_layer": [True, False],
-    }
-    verdict = {"passed": True, **distances, "error": "", **{name: tuple(parts) for name, parts in layers.items()}}
-    names: Row = {
-        "probe": "rotate",
-        "case": "rings-45",
-        "network": "alexnet",
-        "normalization": "none",
-        "metric": "sort",
-    }
-    row = case_row("rotate", "rings-45", VariantKey("alexnet", "none", "sort"), verdict, "ab")
-    assert row == {**names, "passed": True, **distances, "images_sha256": "ab", **layers}
-    broken = case_row("rotate", "rings-45", VariantKey(None, None, "pixel"), asdict(not_measured("boom")), None)
-    names |= {"network": None, "normalization": None, "metric": "pixel"}
-    assert broken == {**names, "passed": False, **dict.fromkeys(distances), "images_sha256": None, "error": "boom"}
 
 
 def test_rows_are_sorted_whatever_came_first() -> None:

@@ -72,15 +72,6 @@ def test_what_was_not_kept_is_not_found(kept: Path) -> None:
     assert store.look_up(kept, SORT, "0" * 64) is None
 
 
-def test_a_file_is_named_by_its_key_alone(kept: Path, tmp_path: Path) -> None:
-    other = store.prepare(tmp_path / "other")
-    for folder in (kept, other):
-        store.keep(folder, SORT, CONTENT, distances())
-    assert the_file(kept).read_bytes() == the_file(other).read_bytes()
-    assert the_file(kept).relative_to(kept) == the_file(other).relative_to(other)
-    assert the_file(kept).parent.name == the_file(kept).name[:2]
-
-
 def test_everything_that_distances_depend_on_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [
         SORT,
@@ -235,10 +226,6 @@ def test_removing_leaves_what_is_not_the_stores(kept: Path) -> None:
     assert store.prepare(kept) == kept
     assert store.look_up(kept, SORT, CONTENT) is None
     assert store.remove(kept / "none") == store.size(kept / "none") == (0, 0)
-
-
-def test_the_default_folder_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store.default_folder() == Path(platformdirs.user_cache_dir("dps")) / "store"
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("could not determine the home directory"), Path("~/.cache/dps")])

@@ -130,17 +130,6 @@ def test_a_run_writes_results_and_a_report_and_a_second_one_the_same(suite: Suit
     assert suite(*ALEXNET, "--metric=sort,pixel", "--gate=off").results == results
 
 
-def test_a_missed_case_fails_by_name_in_one_line(suite: Suite) -> None:
-    done = suite(*PIXEL, "--gate=strict")
-    assert done.code == 1
-    assert done.outcomes == {"failed": 3}
-    (line,) = [line for line in done.lines if line.startswith("tiny/dots-001-pixel: ")]
-    assert line.startswith("tiny/dots-001-pixel: distorted at 0.")
-    assert "but reference 'gray' at 0." in line
-    assert "Traceback" not in done.text
-    assert [row["passed"] for row in done.rows] == [False] * 3
-
-
 def test_ids_name_every_axis_and_k_selects_any(suite: Suite) -> None:
     done = suite(*ALEXNET, "--metric=sort,mean,spatial+sort,pixel", "--collect-only", "-q")
     names = [line.partition("::")[2] for line in done.lines if "::" in line]

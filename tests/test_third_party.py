@@ -152,12 +152,6 @@ def test_weights_of_another_shape_are_refused() -> None:
         third_party._dists({"alpha": torch.zeros(1, 3, 1, 1)}, None)
 
 
-def test_naming_one_makes_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractor, "load", lambda *_args: pytest.fail("a network was made"))
-    for name in THIRD_PARTY_METRICS:
-        assert metrics.named(name).name == name
-
-
 def test_what_is_kept_depends_on_package_and_weights() -> None:
     keys = {
         store.definition(dataclasses.replace(image_metric("lpips:alex"), provenance=provenance))

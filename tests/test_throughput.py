@@ -54,13 +54,6 @@ def test_no_round_begins_that_would_end_after_the_limit(monkeypatch: pytest.Monk
     assert taken == [10.0] * throughput.LEAST_ROUNDS
 
 
-@pytest.mark.parametrize(("size", "batch"), [(64, 6), (96, 3)])
-def test_a_batch_holds_different_images(size: int, batch: int) -> None:
-    images = [image for triple in throughput.triples(size, batch) for image in [triple.original, *triple.compared]]
-    assert len({image.digest for image in images}) == len(images) == batch
-    assert {image.pixels.shape for image in images} == {(size, size, 3)}
-
-
 def test_the_batch_has_the_pixels_of_the_suites_at_another_size(alexnet: Extractor) -> None:
     rows = throughput.measure(Engine(alexnet), metrics.variants([metrics.named("mean")], ["alexnet"], ["none"]), 192)
     assert {(row["image_size"], row["batch_size"]) for row in rows} == {(192, 12)}  # of 48, each as large as four

