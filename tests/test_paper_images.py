@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from dps import images, notes
 from dps.cli import main
+from dps.errors import ProbeError
 from dps.images import Pixels
-from dps.measurement import Engine
+from dps.measurement import Engine, engine
 from dps.probes.cases import STANDARD_REFERENCES, standard_reference
 from dps.report import paper_images
 
@@ -43,14 +44,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """11 inversions, 2 rotations, 5 translations and 5 stains; not to be changed."""
     root = tmp_path_factory.mktemp("drawn") / "clone"
     here = root / "images"
-    write(here / "invert", {f"p{i}.png": halves(0, 255 - i) for i in range(11)})
-    write(here / "invert", {f"p{i}_invert.PNG": halves(255, i) for i in range(11)})
-    write(here / "rotate", {"a.png": halves(0, 255), "a_90.jpg": halves(0, 250), "a_180.bmp": halves(255, 0)})
-    write(here / "translate", {f"b{i}.png": gray(100 + i) for i in range(5)})
-    write(here / "translate", {f"b{i}_moved.png": gray(90 + i) for i in range(5)})
+    write(here / "invert", {f"p{i}.png": halves(0, 254 - i) for i in range(11)})
+    write(here / "invert", {f"p{i}_invert.PNG": halves(255, 1 + i) for i in range(11)})
+    write(here / "rotate", {"a.png": halves(0, 255), "a_90.jpg": halves(0, 243), "a_180.bmp": halves(255, 0)})
+    write(here / "translate", {f"b{i}.png": gray(200 + i) for i in range(5)})
+    write(here / "translate", {f"b{i}_moved.png": gray(210 + i) for i in range(5)})
     write(here / "color_stain", {f"c{i}.png": gray(100 + i) for i in range(5)})
     write(here / "color_stain", {f"c{i}_stain.png": gray(110 + i) for i in range(5)})
-    write(here / "color_stain", {f"c{i}_ref.png": gray(121 if i else 109) for i in range(5)})  # 20 away and more, or 9
+    write(here / "color_stain", {f"c{i}_ref.png": gray(121 + i if i else 109) for i in range(5)})  # 21 or 9 away
     write(
         here / "ref", {f"ref_{name}.png": standard_reference(name, SIZE, SIZE).pixels for name in STANDARD_REFERENCES}
     )
@@ -69,22 +70,24 @@ def paper(*words: str | Path) -> Result:
 
 def test_verdicts_and_marks_by_hand(clone: Path) -> None:
     (clone / "images" / "rotate" / "README.md").write_text("about the images")
+    (clone / "images" / "more").mkdir()
     (clone / "images" / ".DS_Store").write_bytes(b"\0")
     done = paper(clone, "--metric=pixel")
     assert (done.exit_code, done.stderr) == (0, "")
-    # inverted, every pixel is 255 off, and of gray at most 128; 250 for 255 is closer than any reference, and turned
-    # upside down is inverted; 10 off is closer than gray at 28 (128 - 100); 10 against 9, and then against 20 to 17
+    # inverted, every pixel is 235 or more off, and of gray at most 128; 243 for 255 is closer than any reference, and
+    # upside down is inverted; 10 off is closer than white at 51 (255 - 204); 10 against 9, and then against 21
     row = "|  |  | pixel | 0/11 | *= 0/11* | 1/2 | *17/30* | 5/5 | *0/5* | 4/5 | *0/5* |"
     assert row in Path("dps-paper/table1.md").read_text().splitlines()
     latex = r"pixel & 0/11 & \textit{= 0/11} & 1/2 & \textit{17/30} & 5/5 & \textit{0/5} & 4/5 & \textit{0/5} \\"
     assert latex in Path("dps-paper/table1.tex").read_text()
     words = (
         "1 of 4 cells agree with the paper's Table 1.",
-        "rotate: 2 distorted images, but 30 in the paper: these do not compare.",
-        "note: ignored 1 file (clone/images/rotate/README.md): not the name of an image.",
+        "rotate: 2 distorted images, but 30 in the paper; its cells cannot be compared.",
+        "note: ignored 2 files (clone/images/more, clone/images/rotate/README.md): not the name of an image",
+        "  or a probe.",
         "written: dps-paper: results.json, table1.md, table1.tex",
     )
-    assert done.stdout.splitlines()[-4:] == list(words)
+    assert done.stdout.splitlines()[-5:] == list(words)
     rows = {row["case"]: row for row in json.loads(Path("dps-paper/results.json").read_text())["cases"]}
     assert rows["c0_stain"]["nearest_reference"] == "color_stain/c0_ref.png"
     distances = rows["c0_stain"]["distance"], rows["c0_stain"]["nearest_reference_distance"]
@@ -103,6 +106,7 @@ def test_each_image_goes_through_the_network_once(clone: Path, monkeypatch: pyte
         seen.extend(image.digest for image in shared)
         return represent(self, shared, parts)
 
+    monkeypatch.setattr(engine, "IMAGES_AT_ONCE", 1)  # at 96 x 96: each original is a batch of its own
     monkeypatch.setattr(Engine, "_run", count_run)
     monkeypatch.setattr(Engine, "_represent", count_represent)
     done = paper(clone, "--metric=sort,mean")
@@ -133,9 +137,9 @@ def add(name: str, content: bytes | Pixels) -> Change:
 @pytest.mark.parametrize(
     ("change", "faults"),
     [
-        (remove(""), ["clone: no folder images in it; name a clone of https://github.com/"]),
+        (remove(""), ["clone: no images/ in it with invert, rotate, translate, color_stain, ref; name a clone of"]),
         (remove("invert", "ref"), ["clone/images/invert: no such folder.", "clone/images/ref: no such folder."]),
-        (remove("rotate/a.png"), [f"/rotate/a_{n}: its original is missing." for n in ("180.bmp", "90.jpg")]),
+        (remove("rotate/a.png"), [f"/rotate/a_{n}: its original is missing (a.*)." for n in ("180.bmp", "90.jpg")]),
         (remove("translate/b1_moved.png"), ["clone/images/translate/b1.png: no distorted image of it (b1_*)."]),
         (
             remove("color_stain/c1_ref.png"),
@@ -194,12 +198,27 @@ def test_the_longest_name_is_the_original(clone: Path) -> None:
     assert files["a_two_90"][0] == "rotate/a_two.png"
     assert files["c0_dot"] == ["color_stain/c0.png", "color_stain/c0_dot.png", "color_stain/c0_dot_ref.png"]
     assert files["c0_stain"][2] == "color_stain/c0_ref.png"
-    text = f"{folder}/rotate/a_two.png is taken for an original, not for a distorted: other names begin with its."
+    text = f"{folder}/rotate/a_two.png is taken for an original, since other names begin with its own."
     assert notes.lines() == [text]
+    (folder / "rotate" / "a_two_90.png").rename(folder / "rotate" / "a_90_90.png")  # so that a_90 is an original, too
+    (folder / "rotate" / "a_180.bmp").unlink()
+    (folder / "rotate" / "a_two.png").unlink()
+    with pytest.raises(ProbeError, match=r"/rotate/a.png: no distorted image of it \(a_\*\), only further originals.$"):
+        paper_images.load([folder])
 
 
-def test_what_could_not_be_measured_agrees_with_nothing_and_is_exit_code_1(clone: Path) -> None:
-    """Of a metric that has no number for white above black: one inversion and one rotation, which turns it over."""
+def test_ctrl_c_ends_it_with_nothing_written(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "measure", interrupt)
+    done = paper(clone, "--metric=pixel")
+    assert (done.exit_code, done.stdout, done.stderr.strip()) == (2, "", "interrupted")
+    assert list(Path("dps-paper").iterdir()) == []
+
+
+def test_what_could_not_be_measured_is_said_and_is_exit_code_1(clone: Path) -> None:
+    """Of a metric that has no number for white above black, which is one rotation."""
     Path("own.py").write_text(
         "def nan(a, b):\n"
         "    no_number = (b[:, 0, 0, 0] == 1) & (b[:, 0, -1, 0] == 0)\n"
@@ -208,4 +227,4 @@ def test_what_could_not_be_measured_agrees_with_nothing_and_is_exit_code_1(clone
     done = paper(clone, "--metric=own.py:nan")
     assert done.exit_code == 1
     assert "The paper has no numbers for these metrics, networks and normalizations." in done.stdout
-    assert re.search(r"^own.py:nan +0/10 \(1 not measured\) +1/1 \(1 not measured\) +5/5 ", done.stdout, re.MULTILINE)
+    assert re.search(r"^own.py:nan +0/11 +1/1 \(1 not measured\) +5/5 ", done.stdout, re.MULTILINE)

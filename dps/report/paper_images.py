@@ -30,6 +30,8 @@ from dps.session.session import Session
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Of image files, in any case of letters; other files are ignored."""
 
+UNEXPECTED = "not the name of an image or a probe."
+
 REFERENCE = "_ref"
 """How the name of an own reference ends."""
 
@@ -44,8 +46,11 @@ def load(places: Sequence[str | Path], *_: int | None) -> list[Probe]:
     images = folder / "images" if (folder / "images").is_dir() else folder
     names = [*table["probes"], "ref"]
     if not any((images / name).is_dir() for name in names):
-        found = "no folder images in it" if folder.is_dir() else "no such folder"
+        found = f"no images/ in it with {', '.join(names)}" if folder.is_dir() else "no such folder"
         raise ProbeError(f"{folder}: {found}; name a clone of {table['images']}.")
+    for path in _visible(images):
+        if path.name not in names:
+            notes.add("ignored", path, UNEXPECTED)
     faults: list[str] = []
     *listed, seven = (_image_files(images / name, faults) for name in names)
     if seven and len(seven) != len(STANDARD_REFERENCES):
@@ -61,7 +66,8 @@ def load(places: Sequence[str | Path], *_: int | None) -> list[Probe]:
         except ProbeError as error:
             for line in str(error).splitlines():
                 fault = line.removeprefix(f"{images / name}:1: ")
-                faults.append(fault if fault.startswith(str(images)) else f"{images / name}: {fault}")
+                located = fault.startswith(tuple(f"{images / other}/" for other in names))
+                faults.append(fault if located else f"{images / name}: {fault}")
         else:
             cases = tuple(_prepared(case, images / name, shared=not own) for case in probe.cases)
             loaded.append(replace(probe, path=locations.data("paper.yaml"), cases=cases))
@@ -71,14 +77,17 @@ def load(places: Sequence[str | Path], *_: int | None) -> list[Probe]:
     return loaded
 
 
+def _visible(folder: Path) -> list[Path]:
+    """Return what is in a folder, if it is one, but for hidden files such as ``.DS_Store``."""
+    return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []
+
+
 def _image_files(folder: Path, faults: list[str]) -> dict[str, Path]:
-    """Return the image files of a folder by name without suffix; note others, but for hidden ones."""
+    """Return the image files of a folder by name without suffix; note other ones."""
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith("."):
-            continue
+    for path in _visible(folder):
         if path.suffix.lower() not in SUFFIXES:
-            notes.add("ignored", path, "not the name of an image.")
+            notes.add("ignored", path, UNEXPECTED)
         elif path.stem in files:
             faults.append(f"{path}: {files[path.stem].name} has the same name; remove one of them.")
         else:
@@ -99,14 +108,13 @@ def _originals(files: dict[str, Path], faults: list[str]) -> dict[str, str]:
     originals = set(longest.values())
     distorted = {name: original for name, original in longest.items() if original and name not in originals}
     for name, original in longest.items():
-        if name in originals and original:
-            text = f"{files[name]} is taken for an original, not for {original} distorted: other names begin with its."
-            notes.add_text(text)
-        if name in originals and name not in distorted.values():
-            faults.append(f"{files[name]}: an original without a distorted image, whose name is {name}_*.")
-        if name not in originals and not original:
-            missing = "its original is missing" if "_" in name else f"no distorted image of it ({name}_*)"
-            faults.append(f"{files[name]}: {missing}.")
+        if name not in distorted and name not in distorted.values():
+            further = ", only further originals" if name in originals else ""
+            before = "" if further else name.rpartition("_")[0]
+            missing = f"its original is missing ({before}.*)" if before else f"no distorted image of it ({name}_*)"
+            faults.append(f"{files[name]}: {missing}{further}.")
+        elif original and name not in distorted:
+            notes.add_text(f"{files[name]} is taken for an original, since other names begin with its own.")
     return distorted
 
 
@@ -180,16 +188,17 @@ def table(counts: PassCounts, folder: Path) -> Table:
     def published_cell(variant: VariantKey, probe: str) -> str:
         return f"{'= ' * _agree(counts, variant, probe)}{published.cell(variant, probe)}"
 
-    note = f"passed/cases; higher is better. paper: as in {published.source()}, with = where it is the same as here."
+    note = "passed/cases; higher is better."
+    if any(published.cell(*key) for key in counts.counts):
+        note += f" paper: as in {published.source()}, with = where it is the same as here."
     return tables.build(
         f"Table 1, on the images of {folder}", counts.variants, counts.probes, cell, published_cell, note
     )
 
 
 def _agree(counts: PassCounts, variant: VariantKey, probe: str) -> bool:
-    """Return whether as many of as many cases passed as in the paper, and all were measured."""
-    count = counts.of(variant, probe)
-    return not count.unmeasured and f"{count.passed}/{count.cases}" == published.cell(variant, probe)
+    """Return whether as many of as many cases passed as in the paper."""
+    return counts.of(variant, probe).cell().text == published.cell(variant, probe) != ""
 
 
 def in_words(counts: PassCounts) -> list[str]:
@@ -202,5 +211,7 @@ def in_words(counts: PassCounts) -> list[str]:
     for probe, cases in zip(published.table1()["probes"], published.table1()["cases"], strict=True):
         found = max(count.cases + count.unmeasured for (_, name), count in counts.counts.items() if name == probe)
         if found != cases:
-            sentences.append(f"{probe}: {found} distorted images, but {cases} in the paper: these do not compare.")
+            sentences.append(
+                f"{probe}: {found} distorted images, but {cases} in the paper; its cells cannot be compared."
+            )
     return sentences
