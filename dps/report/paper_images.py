@@ -66,8 +66,7 @@ def load(places: Sequence[str | Path], *_: int | None) -> list[Probe]:
         except ProbeError as error:
             for line in str(error).splitlines():
                 fault = line.removeprefix(f"{images / name}:1: ")
-                located = fault.startswith(tuple(f"{images / other}/" for other in names))
-                faults.append(fault if located else f"{images / name}: {fault}")
+                faults.append(f"{images / name}: {fault}" if fault.startswith("case ") else fault)
         else:
             cases = tuple(_prepared(case, images / name, shared=not own) for case in probe.cases)
             loaded.append(replace(probe, path=locations.data("paper.yaml"), cases=cases))
