@@ -183,11 +183,6 @@ def test_scales_go_from_the_mildest_to_the_strongest(
     assert falsify._scales(distortion, parameter, value) == scales
 
 
-def test_levels_by_hand() -> None:
-    assert [falsify._value((0.9, 0.6), level) for level in (0, 50, 100)] == [0.9, 0.75, 0.6]
-    assert [falsify._value((0, 8, 9, 10), level) for level in (0, 20, 50, 100)] == [0, 8, 9, 10]  # index 0, 0.6, 1.5, 3
-
-
 def test_every_number_that_a_distortion_takes_has_a_value_that_changes_nothing() -> None:
     for name, distortion in DISTORTIONS.items():
         for key, parameter in parameters(distortion).items():

@@ -298,13 +298,6 @@ def test_each_image_goes_through_the_network_once_whatever_the_variants(counting
     assert counting.images == 2 * 3 + 3  # original, distorted, own reference; the three shared ones
 
 
-def test_the_same_picture_in_two_cases_goes_through_the_network_once(counting: Counting) -> None:
-    first = case(1)
-    second = dataclasses.replace(first, distorted=first.references["own"], references={"was": first.distorted})
-    Engine(counting).measure([first, second], ALL_TEN)
-    assert counting.images == 3 + 3
-
-
 def test_what_cases_share_is_measured_once_over_several_calls(counting: Counting, alexnet: Extractor) -> None:
     engine = Engine(counting)
     engine.measure([case(1)], ALL_TEN)
@@ -335,22 +328,6 @@ def test_a_shared_picture_may_be_an_original_or_a_distorted_image_too(alexnet: E
         distorted, _, _, red, random = numbers(found[variant])
         assert red == pytest.approx(0, abs=1e-6 * random)  # measured in another batch
         assert random == pytest.approx(distorted, rel=1e-5)
-
-
-def test_a_comparison_is_called_once_a_layer_for_both_normalizations_and_all_sums() -> None:
-    calls = []
-
-    def counted(features: Tensor) -> Tensor:
-        calls.append(len(features))
-        return features.flatten(2)
-
-    term = Term(name="counted", comparison=counted)
-    sums = [FeatureMetric(name=name, terms=(term,) * count) for name, count in [("one", 1), ("two", 2)]]
-    own = dataclasses.replace(case(1), references={"own": make_image(noise(1))})
-    found = Engine(ImagesAsFeatures()).measure([own], metrics.variants(sums, ["alexnet"], NORMALIZATIONS))[0]
-    assert calls == [3, 1, 3, 1]  # two layers of three images, and the first of them alone
-    one, two = (numbers(found[on_alexnet(metric, "unit")]) for metric in sums)
-    assert two == [2 * distance for distance in one]
 
 
 # ------------------------------------------------------------------------------------------- sums and layers

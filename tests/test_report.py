@@ -239,24 +239,6 @@ def test_of_many_variants_on_many_probes_the_terminal_has_a_table_of_the_papers(
     assert "fails invert on every network; rotate on every network" in text
 
 
-@pytest.mark.parametrize("width", [40, 80])
-def test_one_metric_takes_at_most_50_lines_of_a_terminal(width: int) -> None:
-    """The numbers of a real run: 22 probes, some not passed in full, and one that each network fails."""
-    probes = {**BUILT_IN, **{f"a_probe_{number}": 10 for number in range(18)}}
-    passed = [
-        {
-            **row,
-            "passed": (number % 7 > 0 or row["probe"][-1] in "02468")
-            and (row["probe"], row["normalization"]) != ("color_stain", "unit"),
-            "passed_by_layer": [False, True],
-        }
-        for number, row in enumerate(every_row(probes, ["sort"]))
-    ]
-    lines = shown(passed, width=width)
-    assert len(lines) <= (50 if width == 80 else 85)
-    assert max(map(len, lines)) <= width
-
-
 # ------------------------------------------------------------------------------------- Markdown and words
 
 
@@ -388,13 +370,6 @@ def test_what_is_not_a_results_json_is_refused(tmp_path: Path, text: str | None,
     with pytest.raises(UsageError) as refused:
         results.read(path)
     assert str(refused.value) == f"{path}: {message}"
-
-
-def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    text = "".join(json_lines(results.document({}, Gathered(cases=rows("a", "+")), {})))
-    assert len([line for line in text.splitlines() if '"case": ' in line]) == 1  # so that a diff shows what changed
-    (tmp_path / "results.json").write_text(text, encoding="utf-8")
-    assert results.read(tmp_path / "results.json")["cases"] == rows("a", "+")
 
 
 # ---------------------------------------------------------------------------------------- the end of a run

@@ -202,13 +202,6 @@ def test_a_batch_has_one_size_and_at_most_so_many_images(monkeypatch: pytest.Mon
     assert [len(batch) for batch in batches] == [8, 8, 4, 32, 8, 3]
 
 
-def test_all_turns_of_a_scene_are_in_one_batch() -> None:
-    configuration = ask(metric=["pixel"], probes=[probes.BUILT_IN / "rotate.yaml"])
-    for batch in configuration.batches:
-        assert set(Counter(case.id.rpartition("-")[0] for case in batch).values()) == {5}
-    assert sum(len(batch) for batch in configuration.batches) == 60
-
-
 # ----------------------------------------------------------------------------------------------- measuring
 
 

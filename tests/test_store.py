@@ -151,28 +151,6 @@ def test_a_store_that_must_not_be_written_or_read(kept: Path, monkeypatch: pytes
         store.look_up(kept, SORT, CONTENT)
 
 
-def test_a_full_disk_leaves_nothing_behind(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    store.keep(kept, SORT, CONTENT, distances())
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(StoreError, match=r"cannot be written \(No space left on device\); what is in it is kept"):
-            store.keep(kept, key_of("mean"), CONTENT, distances())
-    assert store.size(kept) == (1, the_file(kept).stat().st_size)
-    assert not list(kept.glob("**/*.part"))
-
-
-def test_a_file_appears_only_when_it_is_on_the_disk(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed before the end, nothing has the name yet."""
-    seen = []
-    monkeypatch.setattr(os, "fsync", lambda _handle: seen.append(store.size(kept)[0]))
-    store.keep(kept, SORT, CONTENT, distances())
-    assert seen == [0]
-    assert store.size(kept)[0] == 1
-
-
 # ------------------------------------------------------------------------------------ many processes
 
 

@@ -286,15 +286,6 @@ def test_a_case_that_equals_its_original_fails_though_the_gate_is_off(suite: Sui
     assert row["images_sha256"] is None
 
 
-def test_items_which_stay_to_the_end_keep_no_rows_or_images(suite: Suite, pytester: pytest.Pytester) -> None:
-    looks = "def pytest_sessionfinish(session):\n    print(*[item.user_properties for item in session.items])"
-    pytester.syspathinsert()
-    (pytester.path / "looks.py").write_text(looks, encoding="utf-8")
-    done = suite(*ALEXNET, "--metric=sort", "-p", "looks")
-    assert len(done.rows) == 3
-    assert "[] [] []" in done.text
-
-
 def test_an_interrupted_run_keeps_what_was_measured_and_records_no_baseline(suite: Suite) -> None:
     done = suite(*ALEXNET, "--metric=sort,mine.py:gives_up", "--update-baseline=mine.json")
     assert done.code == 2
