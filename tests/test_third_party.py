@@ -146,10 +146,8 @@ def test_a_network_that_it_builds_upon_is_needed(tmp_path: Path) -> None:
 
 def test_weights_of_another_shape_are_refused() -> None:
     model = torch.nn.Linear(2, 2)
-    with pytest.raises(WeightsError, match="not the weights of Linear: bias does not fit"):
+    with pytest.raises(WeightsError, match=r"not the weights of Linear \(RuntimeError: .*Missing key.* \"bias\""):
         third_party._filled(model, {"weight": torch.zeros(2, 2)})
-    with pytest.raises(WeightsError, match="not the weights of DISTS"):
-        third_party._dists({"alpha": torch.zeros(1, 3, 1, 1)}, None)
 
 
 def test_what_is_kept_depends_on_package_and_weights() -> None:

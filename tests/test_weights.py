@@ -161,11 +161,6 @@ def test_another_version_without_the_file_is_named_with_how_to_get_it(install: I
     )
 
 
-def test_a_pickle_laid_out_otherwise_is_refused(install: Install) -> None:
-    small = find(install(pickle.dumps({"convolution": KERNEL})))
-    assert refusal(lambda: small.state) == f"{small.path}: not laid out as small (KeyError: 'conv'); not loaded."
-
-
 def test_pip_is_asked_for_pinned_hashes_and_nothing_that_they_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[tuple[list[str], str]] = []
 
@@ -294,12 +289,6 @@ def test_kernels_are_turned_from_height_width_in_out_to_out_in_height_width() ->
     assert weight.shape == (5, 4, 2, 3)
     assert weight[4, 1, 0, 2] == KERNEL[0, 2, 1, 4] == 49  # 0 * 60 + 2 * 20 + 1 * 5 + 4
     assert state["features.3.bias"].tolist() == [0, 1, 2, 3, 4]
-
-
-def test_a_file_with_more_convolutions_than_the_network_is_not_laid_out_so() -> None:
-    layer = {"kernel": KERNEL, "bias": KERNEL[0, 0, 0]}
-    with pytest.raises(KeyError, match="1 convolutions expected, 2 found"):
-        conversion.from_jax("Net_0", [0])({"Net_0": {"Conv_0": layer, "Conv_1": layer}})
 
 
 def test_squeezenet_takes_caffes_blue_green_red_folded_into_its_first_convolution(squeezenet: Extractor) -> None:

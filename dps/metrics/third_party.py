@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dps import networks
-from dps.errors import UsageError, WeightsError, check_known
+from dps.errors import UsageError, WeightsError, check_known, one_line
 from dps.metrics.definitions import Metric
 from dps.networks.extractor import cut
 from dps.weights import PackageFile, State
@@ -107,11 +107,10 @@ def _version(name: str, package: str) -> str:
 
 def _filled(model: nn.Module, state: State) -> nn.Module:
     """Return the model with all tensors from the state, and no others."""
-    missing = [key for key in model.state_dict() if key not in state]
-    unexpected = sorted(state.keys() - model.state_dict().keys())
-    if missing or unexpected:
-        raise WeightsError(f"not the weights of {type(model).__name__}: {[*missing, *unexpected][0]} does not fit.")
-    model.load_state_dict(state, strict=True)
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"not the weights of {type(model).__name__} ({one_line(error)}).") from None
     return model.requires_grad_(requires_grad=False)
 
 
@@ -126,10 +125,6 @@ def _dists(state: State, network: nn.Sequential | None) -> Distance:
     perceptual = importlib.import_module("piq.perceptual")
     at = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
     channels = [3, 64, 128, 256, 512, 512]
-    if {name: tuple(tensor.shape) for name, tensor in state.items()} != dict.fromkeys(
-        ("alpha", "beta"), (1, sum(channels), 1, 1)
-    ):
-        raise WeightsError("not the weights of DISTS: alpha and beta, one of each for every channel, are.")
     total = state["alpha"].sum() + state["beta"].sum()
     shares = [part for name in ("alpha", "beta") for part in torch.split(state[name] / total, channels, dim=1)]
 

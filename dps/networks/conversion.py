@@ -23,8 +23,6 @@ def from_jax(scope: str, positions: Sequence[int]) -> Callable[[Any], State]:
 
     def convert(file: Any) -> State:
         layers = [file[scope][f"Conv_{i}"] for i in range(len(positions))]
-        if len(file[scope]) != len(positions):
-            raise KeyError(f"{len(positions)} convolutions expected, {len(file[scope])} found")
         return {
             name: tensor
             for position, layer in zip(positions, layers, strict=True)
