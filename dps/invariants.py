@@ -58,11 +58,16 @@ class Subject:
     @property
     def smallest(self) -> int:
         """Height and width of the smallest images, in pixels."""
-        metric, network = self.variant.metric, self.variant.network
-        if network is not None:
-            assert self._engine.extractor is not None
-            return self._engine.extractor.smallest
-        return metric.smallest if isinstance(metric, Metric) and metric.smallest > 1 else DEFAULT_SMALLEST
+        return self.least if self.least > 1 or self.variant.network is not None else DEFAULT_SMALLEST
+
+    @property
+    def least(self) -> int:
+        """Height and width, in pixels, of the smallest images that the variant is known to take."""
+        metric = self.variant.metric
+        if isinstance(metric, Metric):
+            return metric.smallest
+        assert self._engine.extractor is not None
+        return self._engine.extractor.smallest
 
     def distances(self, *pairs: tuple[Pixels, Pixels], as_guests: bool = False) -> list[float]:
         """Measure pairs of images of one size in one batch.
@@ -213,16 +218,21 @@ def explain(row: Row, pair: ImagePair | None, folder: Path) -> str:
     fault = f"{label} could not be measured: {error}" if error else f"{name} does not hold for {label}: "
     lines = [f"{fault}{row['reason']}."]
     if pair is not None:
-        stem = folder / files.safe_name(f"{name}-{label}")
         lines.append(f"  {'pair' if error else 'smallest pair'}: {pair.text}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            images.write(Path(f"{stem}-original.png"), pair.original)
-            images.write(Path(f"{stem}-other.png"), pair.other)
-            lines.append(f"  {stem}-{{original,other}}.png")
-        except OSError as problem:
-            lines.append(f"  not written to {folder}: {problem.strerror or problem}")
+        lines.append(f"  {save(pair, folder, f'{name}-{label}')}")
     return "\n".join(lines)
+
+
+def save(pair: ImagePair, folder: Path, name: str) -> str:
+    """Write the images of a pair to a folder as PNG, and return where they are, or why they are not, in one line."""
+    stem = folder / files.safe_name(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        images.write(Path(f"{stem}-original.png"), pair.original)
+        images.write(Path(f"{stem}-other.png"), pair.other)
+    except OSError as problem:
+        return f"not written to {folder}: {problem.strerror or problem}"
+    return f"{stem}-{{original,other}}.png"
 
 
 def for_image_pairs(check: Check) -> Callable[[Variant, Callable[[Check, Variant], None]], None]:

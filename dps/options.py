@@ -31,6 +31,17 @@ def positive_integer(text: str) -> int:
     return count
 
 
+def positive_number(text: str) -> float:
+    """Read a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, found {text!r}")
+    return number
+
+
 def image_size(text: str) -> int:
     """Read a size at which scenes can be drawn, or name the nearest ones; their places lie on a grid of 1/32."""
     size = positive_integer(text)
@@ -134,6 +145,18 @@ class Options:
         "M",
         "A metric, measured in the same run, that no other may be worse than on any probe or 2AFC subset (exact "
         "one-sided tests on the same cases, level 0.05, Holm's correction over the run).",
+    )
+    same_as: str | None = _option(
+        "M",
+        "A metric, of any name that --metric takes, that each other must be the same as, on drawn pairs, alone and in "
+        "batches; where one is not, known mistakes are tried to say why.",
+    )
+    tolerance: float = _option(
+        "X",
+        "With --same-as: the largest difference, as a part of the larger distance, or of a thousandth of the median "
+        "distance where both are smaller. Default: 1e-4.",
+        default=1e-4,
+        type=positive_number,
     )
     report_dir: str | None = _option(
         "DIR",

@@ -57,6 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
             configured = configuration.configure(options.from_namespace(config.option), excluded)
     except DpsError as error:
         raise pytest.UsageError(str(error)) from None
+    if not configured.same_as and any("test_same" in argument for argument in config.args):
+        raise pytest.UsageError("test_same.py: name the metric that others must be the same as; pass --same-as METRIC.")
     if configured.dataset is None and any("test_bapps" in argument for argument in config.args):
         raise pytest.UsageError(
             "test_bapps.py: needs people's judgments; pass --bapps DIR (get it with: dps bapps fetch DIR), or "
@@ -110,6 +112,7 @@ class Suites:
         """Leave out scores where no data set is named, and throughput where it is not named itself."""
         wanted = {
             SUITES / "test_bapps.py": self.configuration.dataset is not None,
+            SUITES / "test_same.py": bool(self.configuration.same_as),
             SUITES / "test_throughput.py": any("test_throughput" in argument for argument in self.config.args),
         }
         return None if wanted.get(collection_path, True) else True
@@ -123,7 +126,7 @@ class Suites:
         elif "scored" in names:
             items = [pytest.param(subset, one, id=f"{subset}-{ids[one]}") for subset, one in configuration.scores()]
             metafunc.parametrize(("subset", "variant"), items)
-        elif "hold" in names:
+        elif "hold" in names or "compared" in names:
             metafunc.parametrize("variant", configuration.variants, ids=list(ids.values()))
         elif "variants" in names:
             networks = dict.fromkeys(variant.network for variant in configuration.variants)
@@ -260,6 +263,26 @@ class Suites:
             pytest.fail(text, pytrace=False)
 
         return check_variant
+
+    @pytest.fixture
+    def compared(self, measurements: "Session", record: Record) -> "Callable[[Variant], None]":
+        """Compare a variant with the metric of ``--same-as``, and fail where they are not the same."""
+        from dps.invariants import save
+        from dps.report import findings
+
+        def compare(variant: "Variant") -> None:
+            row, pair = measurements.compare(variant)
+            record("same", row)
+            if not row["same"]:
+                lines = findings.same_in_words([row])
+                if pair is not None:
+                    lines += [
+                        f"smallest pair: {pair.text}",
+                        save(pair, self.configuration.report_dir / "same", f"{variant}"),
+                    ]
+                pytest.fail("\n  ".join(lines), pytrace=False)
+
+        return compare
 
 
 class Recorder:

@@ -326,7 +326,7 @@ def test_a_file_has_one_name_however_its_path_is_typed(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ok.py").write_text(ONE.format(1))
     assert names_of("ok.py:d,./ok.py:d", f"{tmp_path}/ok.py:d") == ["ok.py:d"]
-    found, against = metrics.resolve(["./ok.py:d,pixel"], against=f"{tmp_path}/ok.py:d")
+    found, against, _ = metrics.resolve(["./ok.py:d,pixel"], against=f"{tmp_path}/ok.py:d")
     assert [metric.name for metric in found] == ["ok.py:d", "pixel"]
     assert against is found[0]
     assert names_of("pixel", against="sort") == ["pixel", "sort"]
@@ -336,7 +336,7 @@ def test_files_of_one_base_name_are_told_apart_by_their_folders(tmp_path: Path) 
     for number, folder in enumerate(["a/v1", "b/v1", "b/v2"]):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "m.py").write_text(ONE.format(number + 1))
-    found, _ = metrics.resolve([f"{tmp_path}/{folder}/m.py:d" for folder in ("a/v1", "b/v1", "b/v2")])
+    found, *_ = metrics.resolve([f"{tmp_path}/{folder}/m.py:d" for folder in ("a/v1", "b/v1", "b/v2")])
     assert [metric.name for metric in found] == ["a/v1/m.py:d", "b/v1/m.py:d", "v2/m.py:d"]
     values = [metric(ZEROS, QUARTERS)[0].item() for metric in found if isinstance(metric, Metric)]
     assert values == [0.25, 0.5, 0.75]
@@ -409,7 +409,7 @@ def test_a_file_imports_what_lies_next_to_it(tmp_path: Path) -> None:
             "def d(a, b):\n    from later import scale\n    return scale * (a - b).abs().mean((1, 2, 3))\n"
         )
     before = list(sys.path)
-    found, _ = metrics.resolve([f"{tmp_path}/{f}/{m}:d" for f in ("one", "two") for m in ("m.py", "pkg/m.py")])
+    found, *_ = metrics.resolve([f"{tmp_path}/{f}/{m}:d" for f in ("one", "two") for m in ("m.py", "pkg/m.py")])
     values = [metric(ZEROS, QUARTERS)[0].item() for metric in found if isinstance(metric, Metric)]
     assert values == [0.5, 0.5, 1.0, 1.0]
     lazy = metrics.named(f"{tmp_path}/one/lazy.py:d")

@@ -26,7 +26,7 @@ SHAPE = (32, 32)
 
 def check(*chosen: AnyMetric, network: Extractor | None = None) -> dict[str, str]:
     load = None if network is None else lambda: network
-    return preflight.check(chosen, SHAPE, load)
+    return preflight.check(chosen, SHAPE, load, preflight.find_fault)
 
 
 def of_images(distance: Callable[..., Any], **declared: Any) -> Metric:

@@ -21,16 +21,23 @@ DEFAULT_METRICS = ("pixel", "spatial", "sort", "mean", "spatial+sort", "spatial+
 
 def named(text: str, *, weights: str = "pypi", device: str = "cpu") -> AnyMetric:
     """Return the metric of a name; see `resolve`."""
-    metrics, _ = resolve([text], weights=weights, device=device)
+    metrics, *_ = resolve([text], weights=weights, device=device)
     if len(metrics) != 1:
         raise UsageError(f"{text!r} names {len(metrics)} metrics; name one.")
     return metrics[0]
 
 
 def resolve(
-    texts: Sequence[str], *, against: str | None = None, weights: str = "pypi", device: str = "cpu"
-) -> tuple[list[AnyMetric], AnyMetric | None]:
+    texts: Sequence[str],
+    *,
+    against: str | None = None,
+    same_as: str | None = None,
+    weights: str = "pypi",
+    device: str = "cpu",
+) -> tuple[list[AnyMetric], AnyMetric | None, AnyMetric | None]:
     """Return all metrics of a run, each once, the one that others are held `against` among them, and that by itself.
+
+    The one that they must be the same as is returned last, and is not among them unless it is named, too.
 
     A metric that is a file's is named by the file's base name and the attribute; two files of one base name are told
     apart by as much of their folders as needed.
@@ -39,6 +46,7 @@ def resolve(
         texts: each a list with commas of ``pixel``, a comparison, a sum such as ``spatial+0.5*mean``, a third-party
             metric such as ``lpips:alex``, a registered name, ``module:name`` or ``file.py:name``.
         against: one more, which may be among them.
+        same_as: what they are compared with.
         weights: the source of networks' weights for third-party metrics; see `networks.resolve`.
         device: where third-party metrics compute.
 
@@ -47,11 +55,15 @@ def resolve(
         WeightsError: weights that it needs are missing or altered.
     """
     chosen = [value for text in texts for value in _read(text)]
-    if against is not None:
-        last = _read(against)
-        if len(last) != 1:
-            raise UsageError(f"--against {against!r} names {len(last)} metrics; name one.")
-        chosen += last
+    single: dict[str, TypedValue] = {}
+    for option, text in (("--against", against), ("--same-as", same_as)):
+        if text is not None:
+            values = _read(text)
+            if len(values) != 1:
+                raise UsageError(f"{option} {text!r} names {len(values)} metrics; name one.")
+            single[option] = values[0]
+    measured = len(chosen) + (against is not None)
+    chosen += single.values()
     files = reading.shortened(name.path for value in chosen for name in value.names if name.path is not None)
     loading.forget()
     metrics: dict[str, AnyMetric] = {}
@@ -59,7 +71,9 @@ def resolve(
         name = _full_name(value, files)
         if name not in metrics:
             metrics[name] = _metric(value, name, files, weights, device)
-    return list(metrics.values()), None if against is None else metrics[_full_name(chosen[-1], files)]
+    of_option = {option: metrics[_full_name(value, files)] for option, value in single.items()}
+    names = dict.fromkeys(_full_name(value, files) for value in chosen[:measured])
+    return [metrics[name] for name in names], of_option.get("--against"), of_option.get("--same-as")
 
 
 def _read(text: str) -> list[TypedValue]:

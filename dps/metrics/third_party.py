@@ -32,6 +32,7 @@ class ThirdPartyMetric:
         about: what it is, and where it was published.
         package: what has to be installed.
         weights: its own; None where it has none.
+        older_weights: those of LPIPS's version 0.0, which may be taken for its own.
         network: what it builds upon, with our weights; None where it builds upon none.
     """
 
@@ -39,6 +40,7 @@ class ThirdPartyMetric:
     package: str
     make: Make = field(repr=False)
     weights: PackageFile | None = None
+    older_weights: PackageFile | None = None
     network: str | None = None
     similarity_at_identity: float | None = None
     input_range: tuple[float, float] = (0.0, 1.0)
@@ -144,7 +146,7 @@ def _dists(state: State, network: nn.Sequential | None) -> Distance:
     return distance
 
 
-def _lpips(net: str, network: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
+def _lpips(net: str, network: str, *, sha256: str, older: str, smallest: int) -> ThirdPartyMetric:
     def make(state: State, network: nn.Sequential | None) -> Distance:
         assert network is not None
         lpips = importlib.import_module("lpips")
@@ -155,12 +157,16 @@ def _lpips(net: str, network: str, *, sha256: str, smallest: int) -> ThirdPartyM
         backbone = {key: ours[name] for key, name in theirs.items()}
         return _filled(model, {**constants, **backbone, **_heads_twice(state)})
 
-    file = PackageFile(package="lpips", version="0.1.4", path=f"lpips/weights/v0.1/{net}.pth", sha256=sha256)
+    file, older_file = (
+        PackageFile(package="lpips", version="0.1.4", path=f"lpips/weights/{version}/{net}.pth", sha256=digest)
+        for version, digest in (("v0.1", sha256), ("v0.0", older))
+    )
     return ThirdPartyMetric(
         about="LPIPS with calibrated heads, Zhang et al. 2018, arXiv:1801.03924.",
         package="lpips",
         make=make,
         weights=file,
+        older_weights=older_file,
         network=network,
         input_range=(-1.0, 1.0),
         smallest=smallest,
@@ -194,13 +200,25 @@ def _piq(function: str, about: str, **declared: Any) -> ThirdPartyMetric:
 
 THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
     "lpips:alex": _lpips(
-        "alex", "alexnet", sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", smallest=31
+        "alex",
+        "alexnet",
+        sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        older="18720f55913d0af89042f13faa7e536a6ce1444a0914e6db9461355ece1e8cd5",
+        smallest=31,
     ),
     "lpips:vgg": _lpips(
-        "vgg", "vgg16", sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", smallest=16
+        "vgg",
+        "vgg16",
+        sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+        older="b9e4236260c3dd988fc79d2a48d645d885afcbb21f9fd595e6744cf7419b582c",
+        smallest=16,
     ),
     "lpips:squeeze": _lpips(
-        "squeeze", "squeezenet", sha256="4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76", smallest=17
+        "squeeze",
+        "squeezenet",
+        sha256="4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76",
+        older="c27abd3a0145541baa50990817df58d3759c3f8154949f42af3b59b4e042d0bf",
+        smallest=17,
     ),
     "stlpips:alex": _stlpips(
         "alex", sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee", smallest=21

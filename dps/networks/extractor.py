@@ -29,6 +29,7 @@ class Extractor:
     Args:
         networks: with layers, see `names.resolve`.
         device: where to compute.
+        check: refuses batches that are not images.
 
     Attributes:
         network: the first of them.
@@ -39,8 +40,11 @@ class Extractor:
         WeightsError: a tensor is missing, unexpected or of another shape.
     """
 
-    def __init__(self, *networks: Network, device: str = "cpu") -> None:
+    def __init__(
+        self, *networks: Network, device: str = "cpu", check: Callable[[Tensor], object] | None = None
+    ) -> None:
         self.network = networks[0]
+        self._check = check or check_images
         self.device = torch.device(device)
         names = tuple(dict.fromkeys(name for network in networks for name in network.layers))
         layers = order(self.network, names)
@@ -74,7 +78,7 @@ class Extractor:
             ImageError: the images have another shape or range, or a size that the network does not take.
             NetworkError: the network failed, or returned something else than feature maps.
         """
-        check_images(images)
+        self._check(images)
         images = images.to(self.device, torch.float32, memory_format=torch.channels_last)
         size = (int(images.shape[2]), int(images.shape[3]))
         visiting = False

@@ -17,6 +17,7 @@ THROUGHPUT_NOTE = (
 def in_words(document: Document, counts: PassCounts) -> list[str]:
     """Say what to notice in a run."""
     return [
+        *same_in_words(document.get("same", [])),
         *pass_fractions.in_words(counts),
         *layers.in_words(document, counts),
         *_cost_in_words(document["throughput"]),
@@ -85,6 +86,26 @@ def _invariants_in_words(rows: Sequence[Row]) -> list[str]:
             labels.setdefault((start, row["reason"] or ""), []).append(variant_key(row).label)
     held = [f"{sum(row['holds'] is True for row in rows)} invariants hold."] if rows else []
     return held + [f"{start} {_some(variants)}: {reason}." for (start, reason), variants in labels.items()]
+
+
+def same_in_words(rows: Iterable[Row]) -> list[str]:
+    """Say which variants are the same as the metric of ``--same-as``, and why others are not."""
+    sentences = []
+    for row in rows:
+        label, reference = variant_key(row).label, row["same_as"]
+        if row["same"]:
+            least = f"{row['deviation']:.0e}" if row["deviation"] else "the last bit"
+            more = f"; {row['pairs'] - row['compared']} pairs have no distance by {reference}"
+            more = more if row["compared"] < row["pairs"] else ""
+            sentences.append(
+                f"{label} is {reference}, to {least} on {row['compared']} pairs, alone and in batches{more}."
+            )
+        elif row.get("error"):
+            sentences.append(f"{label} was not compared: {row['error']}.")
+        else:
+            first, *others = row["findings"]
+            sentences += [f"{label} is not {reference}: {first}", *others]
+    return sentences
 
 
 def _some(labels: Iterable[str]) -> str:

@@ -47,6 +47,7 @@ class Gathered:
     throughput: list[Row] = field(default_factory=list)
     album: Album = field(default_factory=Album, repr=False)
     invariants: list[Row] = field(default_factory=list)
+    same: list[Row] = field(default_factory=list)
 
     def add(self, data: Row) -> None:
         """Take in what one test recorded, by name."""
@@ -62,10 +63,12 @@ class Gathered:
             self.triplets[subset, VariantKey(*variant)] = values
         if "invariant" in data:
             self.invariants.append(data["invariant"])
+        if "same" in data:
+            self.same.append(data["same"])
         self.throughput.extend(data.get("throughput", ()))
 
     def __bool__(self) -> bool:
-        return bool(self.cases or self.scores or self.throughput or self.invariants)
+        return bool(self.cases or self.scores or self.throughput or self.invariants or self.same)
 
 
 def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
@@ -174,6 +177,7 @@ def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]
         "scores": _sorted_once(with_means(gathered.scores, groups), "dataset", "kind", "subset"),
         "throughput": _sorted_once(gathered.throughput, "image_size", "batch_size"),
         "invariants": _sorted_once(gathered.invariants, "invariant"),
+        **({"same": _sorted_once(gathered.same, "same_as")} if gathered.same else {}),
         "drawn": dict(sorted(gathered.drawn.items())),
     }
 

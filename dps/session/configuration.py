@@ -20,7 +20,7 @@ from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, check_known, unknown
 from dps.measurement import IMAGES_AT_ONCE, Engine, images_at_once
-from dps.metrics import FeatureMetric, Metric, Variant
+from dps.metrics import AnyMetric, FeatureMetric, Metric, Variant
 from dps.networks import Extractor, Network
 from dps.options import Options
 from dps.probes import Case, Probe
@@ -76,6 +76,8 @@ class RunConfiguration:
         update: where the run is recorded as a baseline; None not to.
         previous: the baseline in that place, whose entries are kept where this run does not measure them.
         against: the metric that no other may be worse than, by name.
+        same_as: for each variant the one that it must be the same as; empty without ``--same-as``.
+        tolerance, weights: the options of these names.
         excluded: why metrics are not measured, by name: their first call ended its process or did not return.
         narrowed: one of `NARROWING` is given.
     """
@@ -98,6 +100,9 @@ class RunConfiguration:
     update: Path | None = None
     previous: Baseline | None = field(default=None, repr=False)
     against: str | None = None
+    same_as: Mapping[Variant, Variant] = field(default_factory=dict)
+    tolerance: float = 1e-4
+    weights: str = "pypi"
     excluded: Mapping[str, str] = field(default_factory=dict)
     narrowed: bool = False
 
@@ -236,7 +241,7 @@ def configure(
 
 def _preflight(configuration: RunConfiguration, shapes: Iterable[tuple[int, int]]) -> dict[str, str]:
     """Call each metric and network that is a user's once, on images of the run's smallest size."""
-    metrics_of_run = list({variant.metric.name: variant.metric for variant in configuration.variants}.values())
+    metrics_of_run = list(_metrics_of(configuration))
     users = [network for network in configuration.networks.values() if network.user_defined]
     if not users and all(metric.built_in for metric in metrics_of_run):
         return {}
@@ -246,26 +251,37 @@ def _preflight(configuration: RunConfiguration, shapes: Iterable[tuple[int, int]
         preflight.check_network(network, shape, configuration.device)
     first = next(iter(configuration.networks.values()), None)
     load = None if first is None else functools.partial(Extractor, first, device=configuration.device)
-    excluded = preflight.check(metrics_of_run, shape, load)
-    if configuration.against in excluded or len(excluded) == len(metrics_of_run):
-        name, reason = next((n, r) for n, r in excluded.items() if configuration.against in (n, None))
+    find = preflight.find_exception if configuration.same_as else preflight.find_fault
+    excluded = preflight.check(metrics_of_run, shape, load, find)
+    needed = {configuration.against, *(variant.metric.name for variant in configuration.same_as.values())}
+    if needed & excluded.keys() or all(variant.metric.name in excluded for variant in configuration.variants):
+        name, reason = min(excluded.items(), key=lambda item: item[0] not in needed)
         raise UsageError(f"metric {name!r}: {reason}, so there is nothing to measure or to compare with.")
     return excluded
+
+
+def _metrics_of(configuration: RunConfiguration) -> tuple[AnyMetric, ...]:
+    """Return each metric that is called, once."""
+    called = [*configuration.variants, *configuration.same_as.values()]
+    return tuple({variant.metric.name: variant.metric for variant in called}.values())
 
 
 def configure_measurement(options: Options) -> RunConfiguration:
     """Turn the options that say what is measured into a configuration without probes; raises as `configure`."""
     check_device(options.device)
-    chosen, against = metrics.resolve(
+    if options.same_as is not None and not options.metric:
+        raise UsageError(f"--same-as {options.same_as}: name the metric that is compared with it, with --metric.")
+    chosen, against, reference = metrics.resolve(
         options.metric or metrics.DEFAULT_METRICS,
         against=options.against,
+        same_as=options.same_as,
         weights=options.weights,
         device=options.device,
     )
     if against is not None and len(chosen) == 1:
         raise UsageError(f"--against {options.against}: no other metric is measured; name one with --metric.")
     chosen_networks: Mapping[str, Network] = {}
-    if options.network or any(isinstance(metric, FeatureMetric) for metric in chosen):
+    if options.network or any(isinstance(metric, FeatureMetric) for metric in [*chosen, reference]):
         chosen_networks = networks.resolve(options.network, layers=options.layers, weights=options.weights)
     normalizations = _listed(options.normalization) or NORMALIZATIONS
     for normalization in normalizations:
@@ -273,7 +289,9 @@ def configure_measurement(options: Options) -> RunConfiguration:
     variants = metrics.variants(chosen, chosen_networks, normalizations)
     check_known("reduction", options.reduction, REDUCTIONS)
     dataset, folder = _dataset_and_store(options)
-    needed = dict.fromkeys(variant.network for variant in variants if variant.network is not None)
+    references = [] if reference is None else metrics.variants([reference], chosen_networks, normalizations)
+    same_as = {} if reference is None else dict(_with_references(variants, references))
+    needed = dict.fromkeys(v.network for v in [*variants, *same_as.values()] if v.network is not None)
     return RunConfiguration(
         dataset=dataset,
         store=folder,
@@ -282,7 +300,22 @@ def configure_measurement(options: Options) -> RunConfiguration:
         reduction=options.reduction,
         device=options.device,
         against=None if against is None else against.name,
+        same_as=same_as,
+        tolerance=options.tolerance,
+        weights=options.weights,
     )
+
+
+def _with_references(variants: Iterable[Variant], references: Sequence[Variant]) -> Iterator[tuple[Variant, Variant]]:
+    """Yield each variant with the reference of the same network and normalization, or the only one that there is."""
+    for variant in variants:
+        of_key = [each for each in references if each.key[:2] == variant.key[:2]] or references
+        if len(of_key) > 1:
+            raise UsageError(
+                f"--same-as {of_key[0].metric.name}: stands for {len(of_key)} variants, {of_key[0]} and so on; choose "
+                "one with --network and --normalization."
+            )
+        yield variant, of_key[0]
 
 
 def _selected(loaded: Sequence[Probe], names: Sequence[str]) -> tuple[Probe, ...]:

@@ -6,6 +6,7 @@ return, is only excluded.
 
 import contextlib
 import faulthandler
+import functools
 import math
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
@@ -24,6 +26,7 @@ from dps.errors import UsageError
 from dps.images import Pixels, as_batch
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Term, metric_error
 from dps.networks import Extractor, Network
+from dps.same import lenient
 from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
 
 TIME_LIMIT = 60
@@ -31,11 +34,15 @@ TIME_LIMIT = 60
 
 Subject: TypeAlias = Metric | Term
 
+Find: TypeAlias = Callable[[Subject, Sequence[Tensor]], str]
+"""Calls a metric or comparison, and returns in one line what is wrong with it; empty if nothing is."""
+
 
 def check(
     metrics: Sequence[AnyMetric],
     shape: tuple[int, int],
     network: Callable[[], Extractor] | None,
+    find: Find,
 ) -> dict[str, str]:
     """Call each metric and comparison of a run once, those that are built in excepted.
 
@@ -43,6 +50,7 @@ def check(
         metrics: the run's.
         shape: height and width of the run's smallest images, in pixels.
         network: loads the network whose features comparisons get; None without one.
+        find: calls one, and returns what is wrong with it: `find_fault` or `find_exception`.
 
     Returns:
         Why a metric must be excluded, by its name: it ended its process, or did not return.
@@ -55,7 +63,7 @@ def check(
     faults: dict[str, str] = {}
     deaths: dict[str, str] = {}
     for name, subject in subjects.items():
-        fault, death = _check_in_child(subject, inputs)
+        fault, death = _check_in_child(functools.partial(find, subject, inputs))
         if fault or death:
             (deaths if death else faults)[name] = fault or death
     if faults:
@@ -121,12 +129,27 @@ def draw_images(shape: tuple[int, int]) -> list[Pixels]:
 
 def find_fault(subject: Subject, inputs: Sequence[Tensor]) -> str:
     """Call a metric or comparison, and return in one line what is wrong with it; empty if nothing is."""
+    return _reported(subject, inputs, _fault_of_metric)
+
+
+def find_exception(subject: Subject, inputs: Sequence[Tensor]) -> str:
+    """Call likewise, but find nothing wrong with a metric that returns any numbers."""
+    return _reported(subject, inputs, _exception_of_metric)
+
+
+def _reported(subject: Subject, inputs: Sequence[Tensor], of_metric: Callable[[Metric, Tensor], str]) -> str:
     try:
-        return _fault_of_metric(subject, inputs[0]) if isinstance(subject, Metric) else _fault_of_term(subject, inputs)
+        return of_metric(subject, inputs[0]) if isinstance(subject, Metric) else _fault_of_term(subject, inputs)
     except KeyboardInterrupt:
         return ""
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
         return str(metric_error(subject.name, error))
+
+
+def _exception_of_metric(metric: Metric, images: Tensor) -> str:
+    numeric = lenient(metric).distance
+    replace(metric, distance=lambda a, b: numeric(a, b).flatten()[:1].expand(len(a)))(images[:1], images[:1])
+    return ""
 
 
 def _fault_of_metric(metric: Metric, images: Tensor) -> str:
@@ -152,13 +175,13 @@ def _fault_of_term(term: Term, inputs: Sequence[Tensor]) -> str:
     return ""
 
 
-def _check_in_child(subject: Subject, inputs: Sequence[Tensor]) -> tuple[str, str]:
-    """Return the fault of a metric, or why its process ended without an answer."""
+def _check_in_child(check: Callable[[], str]) -> tuple[str, str]:
+    """Return the fault of a metric that a check finds, or why its process ended without an answer."""
     if sys.platform != "linux" or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return find_fault(subject, inputs), ""  # CUDA in use does not work in a process that is forked
+        return check(), ""  # CUDA in use does not work in a process that is forked
     context: Any = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(sender, subject, inputs), daemon=True)
+    process = context.Process(target=_answer, args=(sender, check), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of forking with threads: the child starts none
         process.start()
@@ -178,7 +201,7 @@ def _check_in_child(subject: Subject, inputs: Sequence[Tensor]) -> tuple[str, st
         receiver.close()
 
 
-def _answer(sender: Connection, subject: Subject, inputs: Sequence[Tensor]) -> None:
+def _answer(sender: Connection, check: Callable[[], str]) -> None:
     """Find a fault in this process, quietly and with one thread, and send it."""
     torch.set_num_threads(1)
     faulthandler.disable()
@@ -186,5 +209,5 @@ def _answer(sender: Connection, subject: Subject, inputs: Sequence[Tensor]) -> N
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(nowhere, stream)
-    sender.send(find_fault(subject, inputs))
+    sender.send(check())
     sender.close()

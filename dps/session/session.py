@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dps import agreement, rows, verdicts
+from dps import agreement, rows, same, verdicts
 from dps.agreement import Subset
 from dps.errors import DpsError, StoreError
+from dps.image_pairs import ImagePair
 from dps.images import Triple
 from dps.invariants import Subject
 from dps.measurement import Engine
@@ -104,6 +105,21 @@ class Session:
     def subject(self, variant: Variant) -> Subject:
         """Return a variant as a subject of invariants; what one measures, the next ones use."""
         return Subject(variant, self.configuration.variants, self.engine(variant.backbone), self._checked)
+
+    def compare(self, variant: Variant) -> tuple[Row, ImagePair | None]:
+        """Compare a variant with the one that it must be the same as; see `same.compare`.
+
+        Returns:
+            Its row of results.json, and the smallest pair on which they differ, if they do.
+        """
+        configuration, reference = self.configuration, self.configuration.same_as[variant]
+        settings = (configuration.reduction, configuration.device, configuration.weights)
+        ours, theirs = (same.reference_of(each, configuration.networks, *settings) for each in (variant, reference))
+        smallest = max(self.subject(each).least for each in (variant, reference))
+        row, pair = same.compare(
+            (str(variant), str(reference)), ours, theirs, smallest=smallest, tolerance=configuration.tolerance
+        )
+        return {**variant.key._asdict(), **row}, pair
 
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
         """Return a variant's score; the first look-up measures all variants of its network.

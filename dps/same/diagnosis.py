@@ -1,0 +1,176 @@
+"""Which known mistakes explain the numbers of a metric: one at a time, then in pairs.
+
+Each is made with the reference and screened on a few small pairs; what survives is confirmed on all.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from dps.errors import one_line
+from dps.same.mistakes import MISTAKES, Distances, Mistake
+from dps.same.pairs import Batch
+from dps.same.reference import Distance, Reference
+from dps.user_code import guest
+
+SCREENED = 3
+"""Number of pairs on which mistakes are screened."""
+
+Made: TypeAlias = tuple[Mistake, str]
+"""A mistake, and how it was made, in a few words; empty where there is one way only."""
+
+Goal: TypeAlias = Sequence[tuple[Batch, Distances]]
+"""Batches with the distances that a metric has for them, ``(pair,)``; NaN where they are not compared."""
+
+FLOOR = 1e-3
+"""Part of the median distance below which distances are compared as if they were that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Mistakes with which the reference gives the numbers of a metric.
+
+    Attributes:
+        mistakes: one or two, each with its way in a few words.
+        deviation: the largest difference that is left, as a part of a distance.
+    """
+
+    mistakes: tuple[Made, ...]
+    deviation: float
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the mistakes, each with its way."""
+        return [f"{mistake.name} ({way})" if way else mistake.name for mistake, way in self.mistakes]
+
+
+def measure(distance: Distance, batches: Iterable[Batch]) -> tuple[Distances, dict[int, str]]:
+    """Measure batches; random numbers that a metric draws are the same for each.
+
+    Returns:
+        The distances, batch by batch, ``(pair,)``, NaN where the metric raised; and what it raised, by place.
+    """
+    values: list[float] = []
+    errors: dict[int, str] = {}
+    for batch in batches:
+        with guest.visit():
+            torch.manual_seed(0)
+        try:
+            values += distance(batch.originals, batch.others).double().cpu().tolist()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
+            errors |= dict.fromkeys(range(len(values), len(values) + len(batch.places)), one_line(error))
+            values += [np.nan] * len(batch.places)
+    return np.array(values), errors
+
+
+def deviations(distances: Distances, reference: Distances) -> Distances:
+    """Return the differences of two metrics as parts of the larger distance, or of `FLOOR` of the median distance."""
+    known = np.abs(reference[np.isfinite(reference)])
+    floor = FLOOR * float(np.median(known)) if known.size else 0.0
+    scale = np.maximum(np.maximum(np.abs(distances), np.abs(reference)), floor)
+    with np.errstate(invalid="ignore"):
+        return np.where(distances == reference, 0.0, np.abs(distances - reference) / np.maximum(scale, 1e-300))
+
+
+def explain(
+    reference: Reference, batches: Sequence[Batch], port: Distances, known: Distances, tolerance: float
+) -> list[Explanation]:
+    """Find the mistakes with which the reference gives the distances of a port: single ones, or else pairs.
+
+    Args:
+        reference: the metric without mistakes.
+        batches: the pairs.
+        port, known: the distances of the port and of the reference, batch by batch, ``(pair,)``; what is not finite in
+            either is left out.
+        tolerance: largest deviation of distances that count as equal, see `deviations`.
+    """
+    compared = np.isfinite(port) & np.isfinite(known)
+    if not compared.any() or np.ptp(port[compared]) == 0:
+        return []
+    goal = _by_batch(batches, np.where(compared, port, np.nan))
+    few = _screened(goal, _by_batch(batches, known), tolerance)
+    loose = max(10 * tolerance, FLOOR)
+    stages = (few[:1], loose), (few, loose), (goal, tolerance)
+    explanations: list[Explanation] = []
+    for count in (1, 2):
+        for made, mistakes in _made(reference, count):
+            adjusting = count - len(mistakes)
+            choices, found = _adjusting(adjusting), []
+            for stage, limit in stages[1:] if adjusting else stages:  # a constant fits any one pair
+                found = _matching(made, stage, choices, limit)
+                choices = [tuple(mistake for mistake, _ in ways) for ways, _ in found]
+            explanations += [Explanation(mistakes=(*mistakes, *ways), deviation=worst) for ways, worst in found]
+        if explanations:
+            break
+    return explanations
+
+
+def _by_batch(batches: Sequence[Batch], distances: Distances) -> list[tuple[Batch, Distances]]:
+    """Return batches with their part of all distances."""
+    ends = np.cumsum([len(batch.places) for batch in batches])
+    return list(zip(batches, np.split(distances, ends[:-1]), strict=True))
+
+
+def _screened(goal: Goal, known: Goal, tolerance: float) -> Goal:
+    """Choose the smallest batches in which distances differ, at least `SCREENED` distances in all.
+
+    Where the reference has a distance far below the median, rounding may count, so these come last.
+    """
+    small = 0.1 * np.nanmedian(np.abs(np.concatenate([distances for _, distances in known])))
+    keys = []
+    for number, ((batch, port), (_, distances)) in enumerate(zip(goal, known, strict=True)):
+        if (deviations(port, distances) > tolerance).any():
+            keys.append((np.nanmax(np.abs(distances)) < small, batch.originals.numel(), number))
+    chosen = [goal[number] for *_, number in sorted(keys)]
+    counts = np.cumsum([len(port) for _, port in chosen])
+    return chosen[: int(np.searchsorted(counts, SCREENED)) + 1]
+
+
+def _matching(
+    made: Reference, goal: Goal, choices: Sequence[Sequence[Mistake]], tolerance: float
+) -> list[tuple[tuple[Made, ...], float]]:
+    """Return the choices of adjusting mistakes that lead from a reference to a goal, and the largest deviation left."""
+    matching: list[tuple[tuple[Made, ...], float]] = []
+    if not choices:
+        return matching
+    port = np.concatenate([distances for _, distances in goal])
+    compared = np.isfinite(port)
+    measured = measure(made, [batch for batch, _ in goal])[0][compared]
+    for choice in choices:
+        distances, ways = measured, []
+        for mistake in choice:
+            assert mistake.adjust is not None
+            way, distances = mistake.adjust(made, distances, port[compared])
+            ways.append((mistake, way))
+        worst = float(deviations(port[compared], distances).max())
+        if worst <= tolerance:
+            matching.append((tuple(ways), worst))
+    return matching
+
+
+def _made(reference: Reference, most: int, first: int = 0) -> Iterator[tuple[Reference, tuple[Made, ...]]]:
+    """Yield the reference, and with each mistake that can be made with it, and with each two of these up to a number.
+
+    Mistakes are taken from a place of the table on.
+    """
+    yield reference, ()
+    for place, mistake in enumerate(MISTAKES[first:] if most else (), start=first):
+        for way, made in mistake.make(reference) if mistake.make else ():
+            for both, others in _made(made, most - 1, place + 1):
+                if not any(mistake.group and other.group == mistake.group for other, _ in others):
+                    yield both, ((mistake, way), *others)
+
+
+def _adjusting(count: int) -> list[tuple[Mistake, ...]]:
+    """Return all choices of mistakes that adjust distances, this many at once."""
+    single = [mistake for mistake in MISTAKES if mistake.adjust and not mistake.double]
+    choices = [
+        mistakes
+        for mistakes in itertools.combinations(single, count)
+        if len({mistake.group for mistake in mistakes}) == count
+    ]
+    return choices + ([(mistake,) for mistake in MISTAKES if mistake.double] if count == 2 else [])

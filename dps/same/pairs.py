@@ -1,0 +1,94 @@
+"""Pairs of images on which two metrics are compared: from near-identical to unrelated, and corner cases."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from dps.distortions import PIXEL_DISTORTIONS
+from dps.image_pairs import ImagePair, flat, image_pair, noise
+from dps.images import Pixels, as_batch
+from dps.scenes.composition import view
+from dps.scenes.contents import FULL
+from dps.scenes.plane import render
+from dps.scenes.rng import Rng
+
+SIZE, TINY, LARGE = 64, 32, 256
+"""Heights and widths in pixels of most pairs, of tiny and of large ones."""
+
+CHANGES: tuple[tuple[str, str, dict[str, float]], ...] = (
+    ("near-identical", "noise", {"deviation": 0.004}),
+    ("near-identical", "lighting", {"gain": 1.02}),
+    ("distorted", "blur", {"sigma": 1.5}),
+    ("distorted", "jpeg", {"quality": 20}),
+    ("distorted", "contrast", {"factor": 0.6}),
+    ("distorted", "noise", {"deviation": 0.1}),
+    ("distorted", "recolor", {"degrees": 60}),
+    ("distorted", "invert", {}),
+)
+"""What an image is compared with: the kind of the pair, and a distortion of images with its parameters."""
+
+
+class Batch(NamedTuple):
+    """Some pairs of one size, as tensors in [0, 1], ``(pair, 3, height, width)``, and their places among all pairs."""
+
+    places: tuple[int, ...]
+    originals: Tensor
+    others: Tensor
+
+
+def draw(smallest: int) -> list[tuple[str, ImagePair]]:
+    """Draw all pairs, each with its kind.
+
+    Args:
+        smallest: height and width that both metrics take, in pixels; smaller pairs are left out.
+    """
+    size, tiny = max(SIZE, smallest), max(TINY, smallest)
+    pairs: list[tuple[str, ImagePair]] = []
+    for name, other in itertools.pairwise([*FULL, next(iter(FULL))]):
+        pairs += _of_contents(name, other, size, size)
+    for height, width in ((size + 8, size + 32), (size + 33, size + 1)):
+        pairs += [("non-square", pair) for _, pair in _of_contents("bird", "plaid", height, width, 3)]
+    black, white, red, gray = flat((0, 0, 0)), flat((255, 255, 255)), flat((200, 30, 40)), flat((128, 128, 128))
+    drawings = [(black, white), (gray, red), (red, gray), (white, noise((0, 0, 0), 1))]
+    pairs += [("flat", image_pair(size, size, *each)) for each in drawings]
+    same = [(gray, 0), (black, 0), (noise((0, 0, 0), 2), 0)]
+    pairs += [("identical", image_pair(size, size, *each)) for each in same]
+    pairs += [("unrelated", image_pair(size, size, noise((0, 0, 0), 3), noise((0, 0, 0), 4)))]
+    pairs += [("tiny", pair) for _, pair in _of_contents("face", "terrain", tiny, tiny, 2)]
+    return pairs + [("large", pair) for _, pair in _of_contents("terrain", "face", LARGE, LARGE, 4)]
+
+
+def batches(pairs: Sequence[ImagePair]) -> list[Batch]:
+    """Return each pair alone, then all pairs of each size together."""
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for place, pair in enumerate(pairs):
+        by_size.setdefault(pair.original.shape, []).append(place)
+    together = [places for places in by_size.values() if len(places) > 1]
+    return [
+        Batch(tuple(p), as_batch(pairs[i].original for i in p), as_batch(pairs[i].other for i in p))
+        for p in [*([place] for place in range(len(pairs))), *together]
+    ]
+
+
+def _of_contents(name: str, other: str, height: int, width: int, step: int = 1) -> Iterator[tuple[str, ImagePair]]:
+    """Draw a content, and compare it with every few of its changes and with another content."""
+    start = f"{width} x {height} pixels, {name} against"
+    original = _content(name, height, width)
+    for kind, change, values in CHANGES[::step]:
+        changed = np.ascontiguousarray(PIXEL_DISTORTIONS[change](original, Rng(0, "same", change), **values))
+        how = ", ".join(f"{key} {value:g}" for key, value in values.items())
+        yield (
+            kind,
+            ImagePair(
+                original, changed, f"{start} itself with {change} ({how})" if how else f"{start} itself, inverted"
+            ),
+        )
+    yield "unrelated", ImagePair(original, _content(other, height, width), f"{start} {other}")
+
+
+def _content(name: str, height: int, width: int) -> Pixels:
+    side = max(height, width)
+    return render(view(Rng(0, "same", name), content=name), side)[:height, :width]

@@ -1,0 +1,205 @@
+"""A metric as a function of images, and what is known of it, so that mistakes can be made with it."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from dps import networks
+from dps.comparisons import COMPARISONS, layer_distances, normalized
+from dps.errors import DpsError, MetricError
+from dps.metrics import FeatureMetric, Metric, Term, Variant, third_party
+from dps.metrics.third_party import INSTALL, THIRD_PARTY_METRICS
+from dps.networks import Extractor, Network
+from dps.networks.definitions import IMAGENET_MEAN, IMAGENET_STD
+
+Distance: TypeAlias = Callable[[Tensor, Tensor], Any]
+"""From two batches of images, ``(batch, 3, height, width)``, to distances, ``(batch,)``."""
+
+Heads: TypeAlias = Sequence[Tensor]
+"""For each layer the weights of its channels, ``(channel,)``, none of them negative."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayeredDistance:
+    """A sum of comparisons on a network, with what may be wrong in it as parameters.
+
+    Attributes:
+        heads: with which each layer's squared differences are weighted, as in LPIPS; empty for no weights.
+        older_heads: those of an earlier version, which may be taken for `heads`.
+        over_positions: ``mean``, or ``sum``.
+    """
+
+    network: Network
+    metric: FeatureMetric
+    normalization: str
+    reduction: str = "sum"
+    device: str = "cpu"
+    heads: Heads = field(default=(), repr=False)
+    older_heads: Heads = field(default=(), repr=False)
+    over_positions: str = "mean"
+
+    @torch.inference_mode()
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return distances, ``(batch,)``, of images of any range."""
+        extractor = _extractor(self.network, self.device)
+        layers = []
+        for place, pair in enumerate(zip(extractor.features(a), extractor.features(b), strict=True)):
+            for term in self.metric.terms:
+                x, y = (normalized(term.represent(features), self.normalization) for features in pair)
+                if self.heads:
+                    weights = self.heads[place].to(x).sqrt().view(1, -1, 1)
+                    x, y = x * weights, y * weights
+                distances = term.weight * layer_distances(x, y, self.reduction)
+                layers.append(distances * (x.shape[2] if self.over_positions == "sum" else 1))
+        return torch.stack(layers).sum(dim=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A metric with which mistakes are made.
+
+    Attributes:
+        core: its distance, of images in its own range.
+        outer: makes of a core the distance of RGB in [0, 1], checked.
+        input_range: the range of its images' values.
+        mean, std: with which its network normalizes RGB in [0, 1].
+        has_network: modules with weights run in it.
+        layered: the same distance with its parts; None where they are not known.
+        others: the same metric on other networks, by name.
+        identity: the similarity of two equal images, were it one.
+    """
+
+    core: Distance
+    outer: Callable[[Distance], Distance]
+    input_range: tuple[float, float] = (0.0, 1.0)
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
+    has_network: bool = True
+    layered: LayeredDistance | None = None
+    others: Mapping[str, "Reference"] = field(default_factory=dict)
+    identity: float = 1.0
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return distances, ``(batch,)``."""
+        distances: Tensor = self.outer(self.core)(a, b)
+        return distances
+
+
+def reference_of(
+    variant: Variant, networks_of_run: Mapping[str, Network], reduction: str, device: str, weights: str
+) -> Reference:
+    """Return a variant as a reference; the other arguments are those of the run."""
+    metric = variant.metric
+    others: dict[str, Reference] = {}
+    if isinstance(metric, Metric):
+        for name in _same_kind(metric.name):
+            with contextlib.suppress(DpsError):  # its weights may be missing
+                other = third_party.named(name, weights=weights, device=device)
+                others[name] = _of_images(other, device, weights)
+        return replace(_of_images(metric, device, weights), others=others)
+    assert variant.network is not None
+    assert variant.normalization is not None
+    layered = LayeredDistance(
+        network=networks_of_run[variant.network],
+        metric=metric,
+        normalization=variant.normalization,
+        reduction=reduction,
+        device=device,
+    )
+    for name in networks.BUILT_IN:
+        if name != variant.network:
+            with contextlib.suppress(DpsError):
+                others[name] = of_layers(replace(layered, network=networks.named(name, weights)))
+    return replace(of_layers(layered), others=others)
+
+
+def of_layers(layered: LayeredDistance, **known: Any) -> Reference:
+    """Return the reference of a distance whose parts are known."""
+    network = layered.network
+    return Reference(
+        core=layered, outer=lambda core: core, mean=network.mean, std=network.std, layered=layered, **known
+    )
+
+
+def lenient(metric: Metric) -> Metric:
+    """Return a metric that is measured even where it breaks its contract, as long as it returns numbers.
+
+    One number for a batch stands for each of its pairs, and a changed input is not noticed.
+    """
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        value = metric.distance(a.clone(), b.clone())
+        try:
+            distances = torch.as_tensor(value).detach()
+        except (TypeError, ValueError, RuntimeError):
+            raise MetricError(f"must return one number for each pair, got {type(value).__name__}") from None
+        return distances.reshape(-1).expand(len(a)) if distances.numel() == 1 else distances
+
+    return replace(metric, distance=distance)
+
+
+def _of_images(metric: Metric, device: str, weights: str) -> Reference:
+    similarity = metric.similarity_at_identity
+    return Reference(
+        core=metric.distance,
+        outer=lambda core: lenient(replace(metric, distance=core)),
+        input_range=metric.input_range,
+        has_network=_runs_modules(metric),
+        layered=_calibrated(metric.name, device, weights),
+        identity=1.0 if similarity is None else similarity,
+    )
+
+
+def _same_kind(name: str) -> Iterator[str]:
+    """Yield the names of third-party metrics that are the same as one on other networks."""
+    one = THIRD_PARTY_METRICS.get(name)
+    for other_name, other in THIRD_PARTY_METRICS.items():
+        if one is not None and other is not one and other.about == one.about:
+            yield other_name
+
+
+def _calibrated(name: str, device: str, weights: str) -> LayeredDistance | None:
+    """Return LPIPS of a third-party metric's name with its parts; None of any other name."""
+    other = THIRD_PARTY_METRICS.get(name)
+    if other is None or other.older_weights is None:
+        return None
+    assert other.weights is not None
+    assert other.network is not None
+    heads = [_heads(file.find(name, INSTALL).state) for file in (other.weights, other.older_weights)]
+    spatial = FeatureMetric(name=name, terms=(Term(name="spatial", comparison=COMPARISONS["spatial"]),))
+    return LayeredDistance(
+        network=networks.named(other.network, weights),
+        metric=spatial,
+        normalization="unit",
+        device=device,
+        heads=heads[0],
+        older_heads=heads[1],
+    )
+
+
+def _heads(state: Mapping[str, Tensor]) -> Heads:
+    return tuple(state[f"lin{place}.model.1.weight"].flatten() for place in range(len(state)))
+
+
+def _runs_modules(metric: Metric) -> bool:
+    """Return whether modules with weights run in a metric, which for one that cannot be called is taken to be so."""
+    modules: list[nn.Module] = []
+    image = torch.zeros(1, 3, *[max(metric.smallest, 64)] * 2)
+    handle = nn.modules.module.register_module_forward_pre_hook(lambda module, _: modules.append(module))
+    try:
+        metric(image, image)
+    except (Exception, SystemExit):  # noqa: BLE001 - a user's metric may raise anything
+        return True
+    finally:
+        handle.remove()
+    return any(parameter.ndim > 1 for module in modules for parameter in module.parameters(recurse=False))
+
+
+@functools.lru_cache(maxsize=6)
+def _extractor(network: Network, device: str) -> Extractor:
+    return Extractor(network, device=device, check=lambda _images: None)
