@@ -153,8 +153,9 @@ def add(name: str, content: bytes | Pixels) -> Change:
         (add("ref/x.png", b"text"), ["ref: 8 images;", "clone/images/ref/x.png: not an image that can be read; PNG,"]),
         (
             add("rotate/a_90.jpg", halves(0, 250)[:30]),
-            ["a_90.jpg measures 40 x 30 pixels, but clone/images/rotate/a.png 40 x 40; the images of a case must have"],
+            ["a_90.jpg measures 40 x 30 pixels, but its case 40 x 40; the images of a case must have"],
         ),
+        (add("ref/ref_red.png", gray(9)[:30]), ["/ref/ref_red.png measures 40 x 30 pixels, but its case 40 x 40;"]),
         (add("rotate/a.jpg", halves(0, 255)), ["/rotate/a.png: a.jpg has the same name; remove one of them."]),
         (
             add("rotate/a_90.jpg", halves(0, 255)),

@@ -376,9 +376,9 @@ references: [{image: nothing.png}] => 6: nothing.png: no such image file.
 original: {image: text.png} => 4: text.png: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can.
 original: {image: [a.png]} => 4: image: a path, found ['a.png'].
 original: {image: a.png, size: 3} => 4: unknown key 'size'; an image file takes no more than
-distorted: {image: other.png} => 5: other.png measures 50 x 30 pixels, but a.png 40 x 40; the images of a case must
+distorted: {image: other.png} => 5: other.png measures 50 x 30 pixels, but its case 40 x 40; the images of a case must
 original: {scene: pattern, family: dots} => 5: b.png measures 40 x 40 pixels, but its case 96 x 96; the images of a
-references: [{image: other.png}] => 6: other.png measures 50 x 30 pixels, but a.png 40 x 40;
+references: [{image: other.png}] => 6: other.png measures 50 x 30 pixels, but its case 40 x 40;
 distorted: {image: same.bmp} => 3: case 'rings': the distorted image equals the original, so there is nothing
 references: [black, {image: same.bmp}] => 3: case 'rings': reference 'same.bmp' equals the original, so
 original: {image: black.png} => 3: case 'rings': reference 'black' equals the original, so there is nothing
@@ -406,7 +406,7 @@ def test_a_mistake_by_what_is_dropped_of_a_file_says_so(here: Path) -> None:
     save("c.png", np.rot90(a), exif=exif)
     what = "the distorted image (alpha channel dropped) equals the original, so there is nothing to compare."
     assert why(file_case()) == f"f.yaml:3: case 'rings': {what}"
-    measures = "c.png measures 40 x 60 pixels (EXIF orientation not applied), but a.png 60 x 40"
+    measures = "c.png measures 40 x 60 pixels (EXIF orientation not applied), but its case 60 x 40"
     assert why(file_case(distorted="{image: c.png}")).startswith(f"f.yaml:5: {measures}; the images of a case must")
 
 

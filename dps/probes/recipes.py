@@ -59,9 +59,8 @@ class Checker:
             if recipe.file is not None and (measured := self.files[recipe.file][0]) != case.shape:
                 document.fault(
                     (*loc, *key, "image"),
-                    f"{recipe.file} measures {measured[1]} x {measured[0]} pixels{_notes(recipe)}, but "
-                    f"{original.file or 'its case'} {width} x {height}{_notes(original)}; the images of a case must "
-                    "have one size.",
+                    f"{recipe.file} measures {measured[1]} x {measured[0]} pixels{_notes(recipe)}, but its case "
+                    f"{width} x {height}{_notes(original)}; the images of a case must have one size.",
                 )
             if original.scene is None and recipe.steps and (name := recipe.steps[0].name) in SCENE_DISTORTIONS:
                 message = f"{name} changes a scene, but the original is a file; give this image as a file, too."
