@@ -1,5 +1,6 @@
 """Layers alone: counts and sentences worked out by hand."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -25,11 +26,17 @@ def rows(probe: str, *verdicts: str, **names: Any) -> list[Row]:
 
 
 def tables_of(*cases: Row) -> list[Table]:
-    return layers.tables({"run": {"networks": NETWORKS}, "cases": cases}, pass_fractions.count(cases))
+    return layers.tables({"run": {"networks": NETWORKS}, "cases": cases})
+
+
+def networks_of(cases: Sequence[Row]) -> Row:
+    """Name the layers of each network of a run by their number."""
+    sizes = {case["network"]: len(case["passed_by_layer"]) for case in cases if "passed_by_layer" in case}
+    return {"networks": {name: {"layers": [*map(str, range(size))], "remark": ""} for name, size in sizes.items()}}
 
 
 def words_of(*cases: Row) -> list[str]:
-    return layers.in_words({"run": {}, "cases": cases}, pass_fractions.count(cases))
+    return layers.in_words({"run": networks_of(cases), "cases": cases}, pass_fractions.count(cases))
 
 
 def test_a_table_by_hand() -> None:
@@ -102,7 +109,7 @@ def test_words_are_of_one_metric_or_one_network() -> None:
 
 def test_the_terminal_has_the_sentences_and_no_table() -> None:
     cases = rows("rotate", "- -+", "- -+")
-    document = {"run": {}, "cases": cases, "scores": [], "throughput": [], "invariants": []}
+    document = {"run": networks_of(cases), "cases": cases, "scores": [], "throughput": [], "invariants": []}
     lines = summary.as_text(document, pass_fractions.count(cases), 80)
     assert lines[1] == "sort (none) on alexnet: layer 2 alone would pass 2/2 of rotate."
     assert "layer by layer" not in "\n".join(lines)

@@ -17,7 +17,7 @@ from dps.rows import Document, Row, case_name, json_lines
 def render(document: Document, images: Album) -> Iterator[str]:
     """Return the page piece by piece; the same for the same input. Cases without images are shown by numbers alone."""
     counts = pass_fractions.count(document["cases"])
-    shown, folded = findings.as_tables(document, counts), layers.tables(document, counts)
+    shown, folded = findings.as_tables(document, counts), layers.tables(document)
     grids = {f"table-{n}": table for n, table in enumerate([*shown, *folded], start=1)}
     data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
     asks = document["run"]["probes"]

@@ -50,7 +50,7 @@ def finish(
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(path).open("a", encoding="utf-8") as file:
-                file.write(summary.as_github_summary(document, counts))
+                file.write(summary.as_markdown(document, counts, brief=True))
         except OSError as error:
             lines.append(f"the summary was not written to {path}: {error.strerror or error}.")
     return lines, outcome.holds is False or bool(faults)

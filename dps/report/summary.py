@@ -1,10 +1,9 @@
 """What a run found, as text: for a terminal, as report.md, and as the summary that GitHub shows of a job."""
 
-from collections.abc import Iterable
-
 from dps.report import findings, gate, pass_fractions, tables
+from dps.report.page import environment
 from dps.report.pass_fractions import PassCounts
-from dps.report.tables import escape_markdown, wrapped
+from dps.report.tables import wrapped
 from dps.rows import Document
 
 MOST_LINES = 30
@@ -51,47 +50,17 @@ def _as_text(document: Document, counts: PassCounts, probes: list[str], width: i
     return shown
 
 
-def as_markdown(document: Document, counts: PassCounts) -> str:
-    """Return report.md: what was found, the tables, and where the numbers come from."""
-    run = document["run"]
-    parts = ["# dps: which known flaws does the metric have?"]
-    if run.get("interrupted"):
-        parts += ["", "**The run was interrupted; this is what had been measured.**"]
-    parts += _gate(document)
-    parts += ["", "## What to notice", "", *_bullets(findings.in_words(document, counts))]
-    parts += _tables(document, counts)
-    if counts.variants:
-        parts += ["", "A case passes when the distorted image is strictly closer to the original than every reference."]
-        parts += ["", "## What the probes ask", ""]
-        parts += [
-            f"- **{escape_markdown(name)}**: {escape_markdown(run['probes'].get(name, ''))}" for name in counts.probes
-        ]
-    parts += ["", "## What was measured", ""]
-    parts += [f"- `{run['command']}`, dps {run['dps']}, PyTorch {run['torch']}, {run['device']}"]
-    parts += [
-        f"- {escape_markdown(name)}: weights from {network['weights']}, SHA-256 `{network['sha256'][:12]}`; layers "
-        + escape_markdown(", ".join(network["layers"]))
-        for name, network in run["networks"].items()
-    ]
-    parts += _bullets(f"{name}: {definition}" for name, definition in run["metrics"].items())
-    return "\n".join([*parts, *_bullets(findings.notes(document))]) + "\n"
+def as_markdown(document: Document, counts: PassCounts, *, brief: bool = False) -> str:
+    """Return report.md: what was found, the tables, and where the numbers come from.
 
-
-def as_github_summary(document: Document, counts: PassCounts) -> str:
-    """Return what GitHub shows of a job: what could not be measured or regressed, and the tables."""
-    return "\n".join(["## dps", *_gate(document), *_tables(document, counts)]) + "\n"
-
-
-def _tables(document: Document, counts: PassCounts) -> list[str]:
-    return [line for table in findings.as_tables(document, counts) for line in ("", *tables.as_section(table))]
-
-
-def _gate(document: Document) -> list[str]:
-    """Return the gate's lines as a list; what is indented belongs to the line above."""
-    lines = document["run"]["gate_outcome"]["summary"]
-    items = [f"{'  - ' if line.startswith(' ') else '- '}{escape_markdown(line.strip())}" for line in lines]
-    return ["", *items] if items else []
-
-
-def _bullets(sentences: Iterable[str]) -> list[str]:
-    return [f"- {escape_markdown(sentence)}" for sentence in sentences]
+    In brief it is what GitHub shows of a job: what could not be measured or regressed, and the tables.
+    """
+    text: str = environment().get_template("report.md.j2").render(
+        brief=brief,
+        run=document["run"],
+        words=findings.in_words(document, counts),
+        tables=[line for table in findings.as_tables(document, counts) for line in ("", *tables.as_section(table))],
+        probes=counts.probes,
+        notes=findings.notes(document),
+    )  # fmt: skip
+    return text
