@@ -22,7 +22,7 @@ from torchvision.transforms import functional
 
 from dps import metrics, networks, store
 from dps.cli import main
-from dps.errors import DpsError, UsageError, WeightsError
+from dps.errors import UsageError, WeightsError
 from dps.fingerprint import NoFingerprintError
 from dps.images import Triple, make_image
 from dps.measurement import Engine
@@ -32,6 +32,7 @@ from dps.session import preflight
 from dps.user_code import loading
 from dps.verdicts import CaseDistances
 from dps.weights import State, in_torchvisions_cache
+from tests.refusals import refusal
 from tests.running import ROOT, Suite, suite  # noqa: F401 - a fixture
 from tests.test_networks import noise, structured
 from tests.test_weights import Server, bytes_of, leaves_connection_open, server, sha256  # noqa: F401 - a fixture
@@ -43,14 +44,6 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 def images(height: int, width: int, count: int = 2) -> Tensor:
     return torch.rand((count, 3, height, width), generator=torch.Generator().manual_seed(height))
-
-
-def refusal(call: Callable[[], object], kind: type[DpsError] = DpsError) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def assert_close(ours: list[Tensor], theirs: list[Tensor]) -> None:
@@ -532,9 +525,10 @@ def test_the_stores_key_has_the_weights_code_and_layers_of_a_users_network(write
     assert keys[0] == keys[1]
     assert len(set(keys)) == 4
     noisy = text.replace("nn.ReLU()", "nn.ReLU()); backbone[1].register_forward_hook(lambda m, i, o: o + torch.rand(1)")
-    with pytest.raises(NoFingerprintError) as caught:
-        key(lambda _: noisy, "@1")
-    assert str(caught.value) == "network 'nets.py:backbone' returns other numbers when it is called again"
+    assert (
+        refusal(lambda: key(lambda _: noisy, "@1"), NoFingerprintError)
+        == "network 'nets.py:backbone' returns other numbers when it is called again"
+    )
 
 
 # ------------------------------------------------------------------------------------------- whole runs

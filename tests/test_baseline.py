@@ -15,6 +15,7 @@ from dps import baseline
 from dps.baseline import Baseline, Standing, compare, in_words, read, write
 from dps.errors import UsageError
 from dps.rows import case_name, variant_key
+from tests.refusals import refusal
 from tests.rows import ABOUT, IMAGES, PIXEL, WEIGHTS, row
 
 OTHER_IMAGES, OTHER_WEIGHTS = "e2ad" * 16, "2ecb" * 16
@@ -255,9 +256,7 @@ def test_other_weights_and_another_reduction_are_refused(
 ) -> None:
     known = recorded(row(), row(network="vgg16"))
     baseline.check(known, {"alexnet": WEIGHTS, "squeezenet": "not in the baseline"}, "sum")
-    with pytest.raises(UsageError) as raised:
-        baseline.check(known, networks, reduction)
-    assert str(raised.value) == (
+    assert refusal(lambda: baseline.check(known, networks, reduction), UsageError) == (
         f"b.json: recorded with {message} gives other margins. Use --gate off or --gate strict, or record this run and "
         "compare with that: dps test --update-baseline FILE, then --baseline FILE."
     )
@@ -323,9 +322,7 @@ def test_what_does_not_fit_what_is_kept_is_refused(
     path = tmp_path / "b.json"
     write(path, [row()], ABOUT)
     before = path.read_bytes()
-    with pytest.raises(UsageError) as raised:
-        write(path, rows, ABOUT | about, read(path))
-    assert str(raised.value) == (
+    assert refusal(lambda: write(path, rows, ABOUT | about, read(path)), UsageError) == (
         f"{path}: not written: it keeps what was not measured now, with other images, weights or reduction "
         f"({changed}). Measure all that it contains, or name another file."
     )
@@ -357,9 +354,10 @@ def test_what_is_measured_again_may_have_other_weights_and_images(tmp_path: Path
 def test_a_run_with_what_could_not_be_measured_is_not_recorded(
     tmp_path: Path, rows: list[dict[str, Any]], reason: str
 ) -> None:
-    with pytest.raises(UsageError) as raised:
-        write(tmp_path / "b.json", rows, ABOUT)
-    assert str(raised.value) == f"{tmp_path / 'b.json'}: not written: {reason}"
+    assert (
+        refusal(lambda: write(tmp_path / "b.json", rows, ABOUT), UsageError)
+        == f"{tmp_path / 'b.json'}: not written: {reason}"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -418,9 +416,7 @@ def changed(*place: Any, to: Any) -> dict[str, Any]:
 def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str | bytes, fault: str) -> None:
     path = tmp_path / "b.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UsageError) as raised:
-        read(path)
-    assert str(raised.value) == (
+    assert refusal(lambda: read(path), UsageError) == (
         f"{path}: not a valid baseline: {fault}. Is it cut short, not merged to the end, or of a newer dps? To record "
         f"it again, remove it; then dps test --update-baseline {path}"
     )

@@ -17,6 +17,7 @@ from PIL import ImageCms
 from dps import images, notes
 from dps.errors import ImageError
 from dps.images import FORMATS, Pixels, Triple, make_image
+from tests.refusals import refusal
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -30,12 +31,8 @@ def no_notes() -> None:
     notes.clear()
 
 
-def refusal(path: Path) -> str:
-    with pytest.raises(ImageError) as caught:
-        images.read(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+def why(path: Path) -> str:
+    return refusal(lambda: images.read(path), ImageError)
 
 
 def saved(path: Path, source: PIL.Image.Image | None = None, **options: Any) -> Path:
@@ -193,7 +190,7 @@ def test_a_note_counts_each_file_once_and_names_three() -> None:
 def test_a_file_cut_short(tmp_path: Path, format_: str, share: float) -> None:
     path = saved(tmp_path / "cut.image", format=format_)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    message = refusal(path).removeprefix(f"{path}: ")
+    message = why(path).removeprefix(f"{path}: ")
     assert message.startswith(("the image cannot be decoded (", "not an image that can "))
     assert message.endswith("); is it cut short?") or format_ in ("WEBP", "TIFF", "BMP")
 
@@ -232,7 +229,7 @@ def test_more_than_8_bits_are_refused_with_what_converts_them(
         Path(name).write_bytes(source)
     else:
         saved(Path(name), PIL.Image.fromarray(source))
-    message = refusal(Path(name))
+    message = why(Path(name))
     assert message.startswith(f"{name}: {bits} where 8 are needed. Convert it, with {white} as white, by these")
     exec(message.partition("by these statements of Python: ")[2])
     assert np.array_equal(images.read(Path(f"{Path(name).stem}-8bit.png")), expected)
@@ -242,12 +239,12 @@ def test_more_than_8_bits_are_refused_with_what_converts_them(
 def test_a_file_that_is_no_image(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    assert refusal(path).startswith(f"{path}: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can, but")
+    assert why(path).startswith(f"{path}: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can, but")
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "no.png") == f"{tmp_path}/no.png: no such image file."
-    assert refusal(tmp_path) == f"{tmp_path}: a folder, not an image file."
+    assert why(tmp_path / "no.png") == f"{tmp_path}/no.png: no such image file."
+    assert why(tmp_path) == f"{tmp_path}: a folder, not an image file."
 
 
 @pytest.mark.parametrize("most", [NOISE[..., 0].size - 1, NOISE[..., 0].size // 2 - 1])
@@ -255,7 +252,7 @@ def test_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m
     path = tmp_path / "bomb.png"
     image().save(path)
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", most)  # Pillow warns above it, and raises above twice
-    assert refusal(path) == f"{path}: more than {most:,} pixels, which looks like a decompression bomb."
+    assert why(path) == f"{path}: more than {most:,} pixels, which looks like a decompression bomb."
 
 
 # ------------------------------------------------------------------------------------------- tensors and digests

@@ -16,19 +16,12 @@ from torch import Tensor
 
 from dps import metrics
 from dps.comparisons import COMPARISONS
-from dps.errors import DpsError, MetricError, UsageError
+from dps.errors import MetricError
 from dps.metrics import DEFAULT_METRICS, FeatureMetric, Metric
 from dps.metrics.third_party import THIRD_PARTY_METRICS
 from dps.metrics.user_defined import REMEDY, RULE
 from dps.user_code import loading, reading
-
-
-def refusal(call: Callable[[], object], error: type[DpsError] = UsageError) -> str:
-    with pytest.raises(error) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+from tests.refusals import refusal
 
 
 def terms(name: str) -> list[tuple[str, float]]:

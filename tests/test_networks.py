@@ -14,6 +14,7 @@ from dps.measurement import Engine
 from dps.metrics import Variant
 from dps.networks import BUILT_IN, Extractor
 from dps.verdicts import CaseDistances
+from tests.refusals import refusal
 
 Images = NDArray[np.uint8]
 
@@ -28,12 +29,8 @@ def random_images(count: int, height: int, width: int | None = None, seed: int =
     return torch.rand((count, 3, height, width or height), generator=torch.Generator().manual_seed(seed))
 
 
-def refusal(extractor: Extractor, images: Tensor) -> str:
-    with pytest.raises(ImageError) as caught:
-        next(iter(extractor.features(images)))
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+def why(extractor: Extractor, images: Tensor) -> str:
+    return refusal(lambda: next(iter(extractor.features(images))), ImageError)
 
 
 # ------------------------------------------------------------------------------------------- the features
@@ -93,7 +90,7 @@ def test_the_smallest_size_is_found_by_trying(extractor: Extractor) -> None:
 def test_smaller_images_are_refused_with_the_number(extractor: Extractor) -> None:
     smallest, name = extractor.smallest, extractor.network.name
     for height, width in [(smallest - 1, 99), (99, smallest - 1)] if smallest > 1 else ():
-        assert refusal(extractor, random_images(1, height, width)) == (
+        assert why(extractor, random_images(1, height, width)) == (
             f"images of {smallest - 1} pixels are too small for {name}, which needs {smallest} or more."
         )
 
@@ -111,7 +108,7 @@ def test_smaller_images_are_refused_with_the_number(extractor: Extractor) -> Non
 )
 def test_another_range_is_refused_with_a_guess_at_what_it_is(alexnet: Extractor, images: Tensor, message: str) -> None:
     low, high = images.min(), images.max()
-    assert refusal(alexnet, images) == (
+    assert why(alexnet, images) == (
         f"images must be RGB in [0, 1], got [{low:.4g}, {high:.4g}]. They look {'' if 'norm' in message else 'like '}"
         f"{message}"
     )
@@ -121,7 +118,7 @@ def test_another_range_is_refused_with_a_guess_at_what_it_is(alexnet: Extractor,
 def test_a_pixel_that_is_no_number_is_refused(alexnet: Extractor, value: float) -> None:
     images = random_images(2, 40)
     images[1, 2, 3, 4] = value
-    message = refusal(alexnet, images)
+    message = why(alexnet, images)
     assert message.startswith("images must be RGB in [0, 1], got [")
     assert message.endswith("]. They hold NaN or infinity.")
 
@@ -141,7 +138,7 @@ def test_both_ends_of_the_range_belong_to_it(alexnet: Extractor) -> None:
     ],
 )
 def test_another_shape_or_type_is_refused(alexnet: Extractor, images: Tensor, found: str) -> None:
-    assert refusal(alexnet, images) == (f"images must be floating point, (batch, 3, height, width), got {found}.")
+    assert why(alexnet, images) == (f"images must be floating point, (batch, 3, height, width), got {found}.")
 
 
 # ------------------------------------------------------------------------------------------- against LPIPS

@@ -15,6 +15,7 @@ from dps.errors import UsageError
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Term
 from dps.networks import Extractor
 from dps.session import preflight
+from tests.refusals import refusal
 from tests.running import Suite, suite
 
 __all__ = ["suite"]
@@ -78,9 +79,9 @@ def test_built_in_metrics_cost_no_process(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_wrong_metric_is_told_what_to_return(distance: Callable[..., Any], message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        check(of_images(distance), metrics.named("pixel"))
-    assert str(caught.value) == f"metric 'mine': {message}"
+    assert (
+        refusal(lambda: check(of_images(distance), metrics.named("pixel")), UsageError) == f"metric 'mine': {message}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,9 +94,12 @@ def test_a_wrong_metric_is_told_what_to_return(distance: Callable[..., Any], mes
 def test_a_wrong_comparison_is_told_once_though_two_sums_have_it(
     comparison: Callable[..., Any], message: str, alexnet: Extractor
 ) -> None:
-    with pytest.raises(UsageError) as caught:
-        check(of_features(comparison), of_features(comparison, "sort+mine"), network=alexnet)
-    assert str(caught.value) == f"metric 'mine': {message}"
+    assert (
+        refusal(
+            lambda: check(of_features(comparison), of_features(comparison, "sort+mine"), network=alexnet), UsageError
+        )
+        == f"metric 'mine': {message}"
+    )
 
 
 def test_a_metric_that_ends_its_process_or_hangs_is_excluded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from dps.report.results import Gathered
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, case_name, json_lines, variant_key
 from dps.session.configuration import RunConfiguration, configure
+from tests.refusals import refusal
 from tests.rows import UNMEASURED, row
 
 BUILT_IN = {"invert": 24, "rotate": 60, "translate": 24, "color_stain": 48}
@@ -367,9 +368,7 @@ def test_what_is_not_a_results_json_is_refused(tmp_path: Path, text: str | None,
     path = tmp_path / "results.json"
     if text is not None:
         path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError) as refused:
-        results.read(path)
-    assert str(refused.value) == f"{path}: {message}"
+    assert refusal(lambda: results.read(path), UsageError) == f"{path}: {message}"
 
 
 # ---------------------------------------------------------------------------------------- the end of a run

@@ -22,6 +22,7 @@ from dps.probes import Case
 from dps.rows import Row
 from dps.session.configuration import BUILT_IN_BASELINE, Floor, RunConfiguration, configure
 from dps.session.session import Session
+from tests.refusals import refusal
 from tests.running import TINY
 
 
@@ -45,11 +46,7 @@ def tiny(name: str = "tiny", size: int = 32, draw: int = 3) -> str:
 
 def why(**options: Any) -> str:
     """What is wrong with options, in one line."""
-    with pytest.raises(DpsError) as caught:
-        ask(**{"metric": ["pixel"], **options})
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    return refusal(lambda: ask(**{"metric": ["pixel"], **options}), DpsError)
 
 
 # ------------------------------------------------------------------------------------------- good questions

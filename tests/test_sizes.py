@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dps import probes
-from dps.errors import DpsError
 from dps.options import Options, image_size
 from dps.session.configuration import RunConfiguration, configure
+from tests.refusals import refusal
 
 TRANSLATE = probes.BUILT_IN / "translate.yaml"
 
@@ -45,9 +45,7 @@ def test_the_built_in_baseline_is_of_the_declared_size_alone() -> None:
 
 
 def test_a_network_that_does_not_take_the_size_names_the_nearest() -> None:
-    with pytest.raises(DpsError) as caught:
-        ask(metric=["sort"], network=["thirds.py:net"])
-    assert str(caught.value) == (
+    assert refusal(lambda: ask(metric=["sort"], network=["thirds.py:net"])) == (
         f"{TRANSLATE}:13: case 'mosaic-000': network 'thirds.py:net' does not take images of 96 x 96 pixels; it takes "
         "91 or 98. Draw at a size that it takes with --size: 224."
     )

@@ -19,6 +19,7 @@ from dps.metrics import FeatureMetric, Metric, third_party, user_defined
 from dps.metrics.third_party import THIRD_PARTY_METRICS
 from dps.networks import Extractor, extractor
 from dps.user_code import loading
+from tests.refusals import refusal
 from tests.running import ROOT, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
@@ -39,11 +40,7 @@ def pairs(size: int, count: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def why(name: str, error: type[DpsError] = UsageError) -> str:
-    with pytest.raises(error) as caught:
-        metrics.named(name)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    return refusal(lambda: metrics.named(name), error)
 
 
 # ---------------------------------------------------------------------------------------------- their numbers

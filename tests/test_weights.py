@@ -23,24 +23,15 @@ import torch
 from torch.nn import functional
 
 from dps import networks, notes, weights
-from dps.errors import WeightsError
 from dps.networks import BUILT_IN, Extractor, built_in, conversion
 from dps.weights import PackageFile, State, Weights
+from tests.refusals import refusal
 
 KERNEL = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)  # (height, width, in, out)
 SMALL = pickle.dumps({"conv": {"kernel": KERNEL, "bias": np.ones(5, np.float32)}})
 SMALL_STATE = {"features.0.weight": torch.zeros(1000)}
 
 Install: TypeAlias = Callable[..., PackageFile]
-
-
-def refusal(call: Callable[[], object]) -> str:
-    """Return the message, in one line, of a call that must be refused."""
-    with pytest.raises(WeightsError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def sha256(data: bytes) -> str:
