@@ -3,7 +3,7 @@
     probes/*.yaml --> probes --> scenes + distortions --.
                                                          >--> measurement --> verdicts --> report
     image files   --> images ---------------------------'        |
-    BAPPS folder  --> bapps --> agreement (+ store) -------------'
+    people's judgments --> judgments --> agreement (+ store) ----'
                                metrics = networks (weights) + comparisons
 
 Everything asked of a metric is a triple: the distorted image must be closer to the original than every
@@ -17,7 +17,7 @@ reference. Imports go down this list and never up; a test holds that:
     agreement, falsify, invariants, same
     measurement
     store
-    probes, bapps
+    probes, judgments
     distortions, image_pairs
     scenes
     metrics

@@ -3,7 +3,7 @@
     DpsError
     ├── UsageError         the question was wrong: an option, a name, a folder
     │   ├── ProbeError     a probe file, or an image that it names
-    │   ├── BappsError     a BAPPS folder, or an archive of it that is fetched
+    │   ├── JudgmentsError  people's judgments: a folder, a CSV file, or an archive that is fetched
     │   └── StoreError     a store that cannot be read or written
     ├── WeightsError       pretrained weights: missing, altered, or not what they should be
     ├── ImageError         an image, or a batch of them, that cannot be measured
@@ -31,8 +31,8 @@ class ProbeError(UsageError):
     """A probe file is wrong; the message begins with ``path:line``."""
 
 
-class BappsError(UsageError):
-    """A folder is no BAPPS folder, something in it is wrong, or its archives cannot be had."""
+class JudgmentsError(UsageError):
+    """A folder or file of people's judgments is not one, something in it is wrong, or it cannot be fetched."""
 
 
 class StoreError(UsageError):

@@ -54,8 +54,8 @@ def digest(images: Iterable[Pixels]) -> str:
     return total.hexdigest()
 
 
-def read(path: Path) -> Pixels:
-    """Read an image file of at most 8 bits a channel, as Pillow's ``convert("RGB")`` does.
+def read(path: Path, data: bytes | None = None) -> Pixels:
+    """Read an image file of at most 8 bits a channel, or its bytes, as Pillow's ``convert("RGB")`` does.
 
     The format is determined from the content. Alpha is dropped, not composited; EXIF orientation is not applied;
     further frames and color profiles are ignored. Each is noted in `dps.notes` where it makes a difference.
@@ -63,12 +63,12 @@ def read(path: Path) -> Pixels:
     Raises:
         ImageError: no such file, not one of `FORMATS`, too deep, cut short, or unreasonably large.
     """
-    path = files.existing(path)
+    path = files.existing(path) if data is None else path
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning)  # odd metadata; the pixels are what counts
-            with PIL.Image.open(path, formats=FORMATS) as image:
+            with PIL.Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as image:
                 if (bits := _bits(image)) > 8:
                     raise _too_deep(path, image.mode, bits)
                 pixels = _decode(path, image)
@@ -91,6 +91,15 @@ def read(path: Path) -> Pixels:
         raise ImageError(f"{path}: the image cannot be decoded ({one_line(error)}); is it cut short?") from None
     pixels.setflags(write=False)
     return pixels
+
+
+def shape(path: Path) -> tuple[int, int]:
+    """Return the height and width that the header of an image file says, in pixels; an ImageError where it cannot."""
+    try:
+        with PIL.Image.open(path, formats=FORMATS) as image:
+            return image.height, image.width
+    except Exception as error:  # noqa: BLE001 - Pillow raises almost anything on a damaged file
+        raise ImageError(f"{path}: not an image that can be read ({one_line(error)}).") from None
 
 
 def _bits(image: PIL.Image.Image) -> int:

@@ -27,6 +27,8 @@ def sums_of_squares(originals: NDArray[np.float32], others: NDArray[np.float32])
     """
     size = originals.shape[-1]
     sums = np.zeros((len(originals), others.shape[1]))
+    if not sums.size:
+        return sums
     row = min(SQUARES_PER_SUM, size)
     block = row * min(max(1, SUMS_AT_ONCE // sums.size), -(-size // row))
     difference = np.empty((*sums.shape, block), np.result_type(originals, others))

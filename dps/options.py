@@ -100,23 +100,38 @@ class Options:
     require: Sequence[str] = _option(
         "'PROBE>=X'",
         "A floor that every measured variant must reach: a pass fraction ('translate>=0.9') or a score "
-        f"('2afc/cnn>=0.8'). {_LIST}",
+        f"('2afc/cnn>=0.8', 'kadid10k/srcc>=0.8'). {_LIST}",
         action="append",
     )
-    bapps: str | None = _option(
-        "DIR",
-        "Measure agreement with people on BAPPS: the folder that holds 2afc/ and jnd/ (get it with: dps bapps fetch "
-        "DIR); or 'synthetic', a small drawn stand-in that says nothing about people.",
+    judgments: Sequence[str] = _option(
+        "PATH",
+        "Measure agreement with people: the folder of KADID-10k, TID2013, CSIQ, LIVE, PIPAL, NIGHTS or BAPPS, which is "
+        "recognized by its files, or the CSV file of your own study; or 'synthetic', a small drawn stand-in that says "
+        "nothing about people. Repeatable.",
+        action="append",
+    )
+    bapps: str | None = _option("DIR", "The same (get BAPPS with: dps bapps fetch DIR).")
+    judgment_size: int | None = _option(
+        "N",
+        "Resize the images of --judgments so that the shorter side has N pixels (bilinear). Default: as they are; "
+        "BAPPS always at 64 x 64.",
+        type=positive_integer,
+    )
+    predictions: Sequence[str] = _option(
+        "FILE",
+        "A CSV file of predictions that were made elsewhere, scored on the images of --judgments, or on the scores "
+        "that it has itself. Repeatable.",
+        action="append",
     )
     rank_flips: bool = _option(
         "",
-        "With --bapps: also measure the share of 2AFC answers that change when the distorted images are shifted by 1 "
-        "to 3 pixels or rotated by 1 to 3 degrees (six times the images).",
+        "With choices of --judgments: also measure the share of 2AFC answers that change when the distorted images "
+        "are shifted by 1 to 3 pixels or rotated by 1 to 3 degrees (six times the images).",
         default=False,
         action="store_true",
     )
     store: str | None = _option(
-        "DIR", "Where measured distances of BAPPS are kept between runs. Default: in your cache folder."
+        "DIR", "Where measured distances of --judgments are kept between runs. Default: in your cache folder."
     )
     examples: int | None = _option(
         "N",
@@ -143,7 +158,7 @@ class Options:
     )
     against: str | None = _option(
         "M",
-        "A metric, measured in the same run, that no other may be worse than on any probe or 2AFC subset (exact "
+        "A metric, measured in the same run, that no other may be worse than on any probe or on judgments (exact "
         "one-sided tests on the same cases, level 0.05, Holm's correction over the run).",
     )
     same_as: str | None = _option(

@@ -44,6 +44,9 @@ Record: TypeAlias = Callable[[str, Any], None]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check everything that options, files and weights can tell, before anything is measured."""
+    for place, path in enumerate(_paths(config)):
+        if path == SUITES.resolve() / "test_bapps.py":
+            config.args[place] = config.args[place].replace(path.name, "test_judgments.py")
     if not _suites_selected(config):
         return
     from dps.errors import DpsError
@@ -59,10 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     if not configured.same_as and any("test_same" in argument for argument in config.args):
         raise pytest.UsageError("test_same.py: name the metric that others must be the same as; pass --same-as METRIC.")
-    if configured.dataset is None and any("test_bapps" in argument for argument in config.args):
+    if not configured.datasets and any("test_judgments" in argument for argument in config.args):
         raise pytest.UsageError(
-            "test_bapps.py: needs people's judgments; pass --bapps DIR (get it with: dps bapps fetch DIR), or "
-            "--bapps synthetic for a drawn stand-in."
+            "test_judgments.py: needs people's judgments; pass --judgments PATH (BAPPS: get it with: dps bapps fetch "
+            "DIR), or --judgments synthetic for a drawn stand-in."
         )
     suites = Suites(config, configured)
     config.pluginmanager.register(suites, "dps-suites")
@@ -96,6 +99,7 @@ class Suites:
 
     def __init__(self, config: pytest.Config, configuration: "RunConfiguration") -> None:
         self.config, self.configuration = config, configuration
+        self.ids = _ids(list(dict.fromkeys([*configuration.variants, *(one for _, one in configuration.scores())])))
         self.session: Session | None = None
         self.reported: set[Any] = set()
         """Names of cases, digests of images, and variants that were not measured, which this process has reported."""
@@ -111,7 +115,7 @@ class Suites:
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out scores where no data set is named, and throughput where it is not named itself."""
         wanted = {
-            SUITES / "test_bapps.py": self.configuration.dataset is not None,
+            SUITES / "test_judgments.py": bool(self.configuration.datasets),
             SUITES / "test_same.py": bool(self.configuration.same_as),
             SUITES / "test_throughput.py": any("test_throughput" in argument for argument in self.config.args),
         }
@@ -119,7 +123,7 @@ class Suites:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one item for each case and variant, in the order in which they are measured."""
-        names, configuration, ids = metafunc.fixturenames, self.configuration, _ids(self.configuration.variants)
+        names, configuration, ids = metafunc.fixturenames, self.configuration, self.ids
         if "judged" in names:
             items = [pytest.param(case, one, id=f"{case.name}-{ids[one]}") for _, case, one in configuration.items()]
             metafunc.parametrize(("case", "variant"), items)
@@ -127,7 +131,8 @@ class Suites:
             items = [pytest.param(subset, one, id=f"{subset}-{ids[one]}") for subset, one in configuration.scores()]
             metafunc.parametrize(("subset", "variant"), items)
         elif "hold" in names or "compared" in names:
-            metafunc.parametrize("variant", configuration.variants, ids=list(ids.values()))
+            variants = configuration.variants
+            metafunc.parametrize("variant", variants, ids=[ids[variant] for variant in variants])
         elif "variants" in names:
             networks = dict.fromkeys(variant.network for variant in configuration.variants)
             groups = [[each for each in configuration.variants if each.network == network] for network in networks]
@@ -156,7 +161,7 @@ class Suites:
             return None
         from xdist.scheduler import LoadScopeScheduling
 
-        configuration, ids = self.configuration, _ids(self.configuration.variants)
+        configuration, ids = self.configuration, self.ids
         units = {f"{case.name}-{ids[variant]}": str(unit) for unit, case, variant in configuration.items()}
         for subset, variant in configuration.scores():
             units[f"{subset}-{ids[variant]}"] = str((subset.measured_with, variant.backbone))
@@ -230,10 +235,10 @@ class Suites:
                 record("broken_off", True)
                 request.session.shouldfail = str(error)  # not pytest.exit, which xdist takes for a crash of the worker
                 raise pytest.fail.Exception(str(error), pytrace=False) from None
-            assert self.configuration.dataset is not None
-            record("scores", score_rows(self.configuration.dataset, subset, variant, score))
-            if self.configuration.against is not None and score.triplets:
-                record("triplets", (str(subset), variant.key, score.triplets))
+            (dataset,) = (each for each in self.configuration.datasets if each.name == subset.dataset)
+            record("scores", score_rows(dataset, subset, variant, score))
+            if self.configuration.against is not None and score.originals:
+                record("originals", (str(subset), variant.key, score.originals))
             return score
 
         return look_up
@@ -337,7 +342,7 @@ class Recorder:
         from dps import verdicts
         from dps.rows import case_name, case_row, variant_key
 
-        ids = _ids(self.configuration.variants)
+        ids = self.suites.ids
         measured = {(case_name(row), variant_key(row).label) for row in self.gathered.cases}
         for _, case, variant in self.configuration.items() if self.crashed else ():
             if f"{case.name}-{ids[variant]}" in self.crashed and (case.name, str(variant)) not in measured:

@@ -20,14 +20,17 @@ class Estimate:
     """A score and how well it is known.
 
     Attributes:
-        value: the score, in [0, 1].
-        standard_error: of the value; NaN where there is one observation alone.
+        value: the score: in [0, 1], a correlation in [-1, 1], or a log-likelihood of at most 0.
+        standard_error: of the value; NaN where there is one observation, or one original, alone.
         count: how many triplets or pairs it rests on.
+        low, high: a 95 % bootstrap interval; NaN where there is none.
     """
 
     value: float
     standard_error: float
     count: int
+    low: float = math.nan
+    high: float = math.nan
 
 
 def two_afc(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> Array:
@@ -90,15 +93,18 @@ def rank_flips(before: ArrayLike, after: ArrayLike) -> Array:
     return flips
 
 
-def mean_score(scores: ArrayLike) -> Estimate:
-    """Return the mean of independent scores, with the standard error of a mean.
+def mean_score(scores: ArrayLike, originals: ArrayLike | None = None) -> Estimate:
+    """Return the mean of scores, with the standard error of a mean; scores of one original are not independent.
 
     Args:
         scores: ``(observation,)``, at least one.
+        originals: a number for the original of each, ``(observation,)``; None where each has its own.
 
     Returns:
-        The mean, summed exactly, so that it does not depend on the order; the sample's standard
-        deviation over the root of the count.
+        The mean, summed exactly, so that it does not depend on the order. The error is the root of the sum of squared
+        sums of deviations of each of G originals, times G / (G - 1), over the count; with an original for each score,
+        the sample's standard deviation over the root of the count. The interval is of `RESAMPLES` bootstrap samples
+        of originals.
 
     Raises:
         ValueError: there is none.
@@ -108,8 +114,16 @@ def mean_score(scores: ArrayLike) -> Estimate:
     if not count:
         raise ValueError("a mean needs at least one score, got none")
     mean = math.fsum(rows) / count
-    error = math.sqrt(math.fsum((rows - mean) ** 2) / (count - 1) / count) if count > 1 else math.nan
-    return Estimate(value=mean, standard_error=error, count=count)
+    places = np.arange(count) if originals is None else np.unique(originals, return_inverse=True)[1]
+    sums, sizes = np.bincount(places, rows - mean), np.bincount(places)
+    groups = len(sums)
+    if groups == 1:
+        return Estimate(value=mean, standard_error=math.nan, count=count)
+    error = math.sqrt(math.fsum(sums**2) * groups / (groups - 1)) / count
+    order = np.lexsort((sizes, sums))  # so that the samples do not depend on the order of files
+    counts = _resampled_counts(groups)
+    low, high = mean + np.percentile((counts @ sums[order]) / (counts @ sizes[order]), INTERVAL)
+    return Estimate(value=mean, standard_error=error, count=count, low=float(low), high=float(high))
 
 
 def mean_of_subsets(estimates: Sequence[Estimate]) -> Estimate:
@@ -136,6 +150,153 @@ def mean_of_subsets(estimates: Sequence[Estimate]) -> Estimate:
 
 RESAMPLES = 200
 """How many bootstrap samples a standard error is computed from, which is then known to 5 %."""
+
+INTERVAL = (2.5, 97.5)
+"""Percentiles of the bootstrap samples between which the interval lies."""
+
+
+def log_likelihood(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> Array:
+    """Score triplets by the log-likelihood of people's choices under a logistic psychometric function of the metric.
+
+    A person chooses the second image with probability ``1 / (1 + exp(-k (distance_0 - distance_1)))``. The one
+    parameter, ``k >= 0``, is what makes all choices most likely, so the unit of the distances does not matter.
+
+    Args:
+        distance_0, distance_1, judge: as for `two_afc`; distances finite.
+
+    Returns:
+        Each triplet's mean log-likelihood of a choice, ``(triplet,)``, in nats, at most 0; ``-log(2)`` is chance.
+
+    Raises:
+        ValueError: as for `two_afc`.
+    """
+    from scipy import optimize, special
+
+    first, second, chosen = _rows(distance_0, distance_1, judge=judge)
+    differences = first - second
+    sizes = np.abs(differences[differences != 0])
+    differences = differences / (np.median(sizes) if len(sizes) else 1.0)
+
+    def of_choices(k: float) -> Array:
+        likelihoods: Array = chosen * special.log_expit(k * differences)
+        likelihoods += (1 - chosen) * special.log_expit(-k * differences)
+        return likelihoods
+
+    fit = optimize.minimize_scalar(lambda log_k: -of_choices(np.exp(log_k)).sum(), bounds=(-12, 12), method="bounded")
+    return of_choices(float(np.exp(fit.x)))
+
+
+def correlations(distance: ArrayLike, score: ArrayLike, originals: ArrayLike) -> dict[str, Estimate]:
+    """Correlate distances with people's scores, positive where a small distance goes with a high score.
+
+    Args:
+        distance: of each pair, ``(pair,)``, finite, at least two different ones.
+        score: of each pair, ``(pair,)``, any unit, higher for more similar, at least two different ones.
+        originals: a number for the original of each pair, ``(pair,)``.
+
+    Returns:
+        ``srcc``, Spearman's rank correlation, ``krcc``, Kendall's tau-b, and ``plcc``, Pearson's correlation after
+        `logistic_fit`, each in [-1, 1]. The interval and the standard error are of `RESAMPLES` bootstrap samples of
+        originals from a fixed seed, the same for all metrics; the logistic is fitted once. Both are NaN for a single
+        original.
+
+    Raises:
+        ValueError: not three rows of one length, or all distances or scores are equal.
+    """
+    from scipy import stats
+
+    distances, scores, places = _rows(distance, score, originals)
+    if len(scores) < 2 or np.ptp(distances) == 0 or np.ptp(scores) == 0:
+        raise ValueError("a correlation needs at least two different distances and two different scores")
+    order = np.lexsort((distances, scores, places))
+    distances, scores = distances[order], scores[order]
+    clusters = np.unique(places[order], return_inverse=True)[1]
+    runs = [np.unique(values, return_inverse=True)[1] for values in (-distances, scores)]
+    fitted = logistic_fit(distances, scores)
+
+    def of_sample(weights: Array) -> list[float]:
+        ranks = []
+        for run in runs:
+            sizes = np.bincount(run, weights)
+            ranks.append((np.cumsum(sizes) - sizes / 2)[run])  # the middle rank of each run of ties
+        drawn = np.repeat(np.arange(len(weights)), weights.astype(np.int64))
+        kendall = float(stats.kendalltau(*(run[drawn] for run in runs)).statistic)
+        return [_pearson(ranks[0], ranks[1], weights), kendall, _pearson(fitted, scores, weights)]
+
+    values = of_sample(np.ones(len(scores)))
+    errors, lows, highs = np.full((3, 3), math.nan)
+    if (groups := int(clusters.max()) + 1) > 1:
+        samples = [of_sample(counts[clusters].astype(np.float64)) for counts in _resampled_counts(groups)]
+        errors, (lows, highs) = np.nanstd(samples, axis=0, ddof=1), np.nanpercentile(samples, INTERVAL, axis=0)
+    return {
+        name: Estimate(value=value, standard_error=error, count=len(scores), low=low, high=high)
+        for name, value, error, low, high in zip(
+            ("srcc", "krcc", "plcc"), values, errors.tolist(), lows.tolist(), highs.tolist(), strict=True
+        )
+    }
+
+
+def logistic_fit(distance: ArrayLike, score: ArrayLike) -> Array:
+    """Map distances to scores by the four-parameter logistic of the Video Quality Experts Group, kept decreasing.
+
+    ``score = b2 + (b1 - b2) / (1 + exp((distance - b3) / b4))`` with ``b1 >= b2`` and ``b4 > 0``, by least squares.
+
+    Args:
+        distance, score: as for `correlations`.
+
+    Returns:
+        The fitted scores less ``b2``, over ``b1 - b2``, ``(pair,)``, in [0, 1]: a correlation needs neither. (Where
+        these two are least squares, the squared error is least where Pearson's correlation is highest.)
+
+    Source:
+        VQEG 2000, "Final report on the validation of objective models of video quality assessment", Annex D.
+    """
+    from scipy import optimize, special
+
+    distances, scores = _rows(distance, score)
+    units = (distances - np.median(distances)) / distances.std()
+    weights = np.ones(len(scores))
+
+    def curve(parameters: Array) -> Array:
+        mapped: Array = special.expit((parameters[0] - units) * np.exp(-parameters[1]))
+        return mapped
+
+    def loss(parameters: Array) -> float:
+        correlation = _pearson(curve(parameters), scores, weights)
+        return -correlation if math.isfinite(correlation) else 1.0
+
+    fits = [optimize.minimize(loss, (0.0, math.log(width)), method="Nelder-Mead") for width in (0.25, 1, 4)]
+    return curve(min(fits, key=lambda fit: fit.fun).x)
+
+
+def concordance(distance: ArrayLike, score: ArrayLike) -> float:
+    """Return the share of pairs of distorted images, of one original, that distances order as people's scores do.
+
+    Args:
+        distance, score: of each image, ``(image,)``, as for `correlations`.
+
+    Returns:
+        In [0, 1]: equal distances count one half, and equal scores do not count; NaN where no two scores differ.
+    """
+    from scipy import stats
+
+    distances, scores = _rows(distance, score)
+    untied_distances, untied_scores = (
+        len(values) ** 2 - int((np.unique(values, return_counts=True)[1] ** 2).sum()) for values in (distances, scores)
+    )
+    if not untied_scores:
+        return math.nan
+    if not untied_distances:
+        return 0.5
+    tau = float(stats.kendalltau(-distances, scores).statistic)
+    return 0.5 + tau * math.sqrt(untied_distances / untied_scores) / 2
+
+
+def _pearson(a: Array, b: Array, weights: Array) -> float:
+    """Return Pearson's correlation of weighted pairs; NaN where one of them does not vary."""
+    a, b = (values - np.average(values, weights=weights) for values in (a, b))
+    product = math.sqrt(float((weights * a * a).sum()) * float((weights * b * b).sum()))
+    return float((weights * a * b).sum()) / product if product else math.nan
 
 
 def jnd_average_precision(distance: ArrayLike, same: ArrayLike) -> Estimate:
@@ -174,8 +335,10 @@ def jnd_average_precision(distance: ArrayLike, same: ArrayLike) -> Estimate:
     steps = np.flatnonzero(np.append(distances[1:] != distances[:-1], True) & np.isfinite(distances))
     (value,) = _average_precision(sames, np.ones((1, len(sames))), steps)
     resampled = _average_precision(sames, _resampled_counts(len(sames)), steps)
-    error = float(resampled.std(ddof=1)) if len(sames) > 1 else math.nan
-    return Estimate(value=float(value), standard_error=error, count=len(sames))
+    if len(sames) == 1:
+        return Estimate(value=float(value), standard_error=math.nan, count=1)
+    error, (low, high) = float(resampled.std(ddof=1)), np.percentile(resampled, INTERVAL).tolist()
+    return Estimate(value=float(value), standard_error=error, count=len(sames), low=low, high=high)
 
 
 def _average_precision(same: Array, counts: NDArray[np.floating], steps: NDArray[np.int64]) -> Array:

@@ -56,9 +56,9 @@ class MatchedOutcomes:
     Attributes:
         variant: the metric, with the network and normalization of both, or of the one that has them.
         other: the metric that it is compared with, by name.
-        outcomes: 1 for each passed and 0 for each failed case, or each triplet's 2AFC score, in [0, 1]; ``(count,)``.
+        outcomes: 1 for each passed and 0 for each failed case, or each original's score, in [0, 1]; ``(count,)``.
         other_outcomes: of `other`, in the same order.
-        unit: ``cases`` or ``triplets``.
+        unit: ``cases`` or ``originals``.
         not_measured: how many more cases were not measured with both.
     """
 
@@ -95,8 +95,8 @@ class ComparisonResult:
         network, normalization, metric = matched.variant
         worse, better = int((differences < 0).sum()), int((differences > 0).sum())
         balance = f"{worse} of {len(differences)} cases worse, {better} better"
-        if matched.unit == "triplets":
-            balance = f"{100 * matched.mean_difference:+.2f} points on {len(differences)} triplets"
+        if matched.unit != "cases":
+            balance = f"{100 * matched.mean_difference:+.2f} points on {len(differences)} {matched.unit}"
         if self.conclusion is Conclusion.WORSE:
             balance += f", p = {self.adjusted_p_value:.2g}"
         if matched.not_measured:
@@ -126,7 +126,7 @@ def match(outcomes: Mapping[Scored, ArrayLike], other: str, unit: str) -> list[M
     Args:
         outcomes: of each case or triplet, in [0, 1]; NaN where there is none; in one order for all metrics.
         other: the metric that the others are compared with, by name.
-        unit: ``cases`` or ``triplets``.
+        unit: ``cases`` or ``originals``.
 
     Returns:
         Sorted by metric and subject; empty where `other` was not measured.

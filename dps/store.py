@@ -59,7 +59,7 @@ def key_of(variant: Variant, *, network: Network | None, reduction: str, preproc
 
     Args:
         network: the variant's; None where it has none.
-        preprocessing: what was done to the images, such as `shard_files.PREPROCESSING`.
+        preprocessing: what was done to the images, see `shard_files.preprocessing`.
         device: as PyTorch names it; the number of a device does not matter.
 
     Raises:

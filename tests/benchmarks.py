@@ -26,9 +26,9 @@ import torch
 from numpy.typing import NDArray
 
 from dps import metrics, networks, probes, throughput
-from dps.bapps import synthetic
 from dps.comparisons import NORMALIZATIONS
 from dps.images import Pixels, as_batch
+from dps.judgments import synthetic
 from dps.measurement import IMAGES_AT_ONCE, Engine
 from dps.metrics import Variant
 from dps.networks import BUILT_IN, Extractor

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dps import networks
-from dps.bapps import folders, synthetic
-from dps.bapps.dataset import Dataset
+from dps.judgments import bapps, synthetic
+from dps.judgments.dataset import Dataset
 from dps.networks import Extractor
 
 TRIPLETS, PAIRS = 3, 2  # of each subset of the small stand-in for BAPPS
@@ -39,7 +39,7 @@ def small() -> Dataset:
 def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small stand-in as a folder; not to be changed."""
     folder = tmp_path_factory.mktemp("bapps") / "small"
-    folders.write(small, folder)
+    bapps.write(small, folder)
     return folder
 
 

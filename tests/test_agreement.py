@@ -20,12 +20,12 @@ from torch import Tensor
 
 from dps import agreement, metrics, notes, store
 from dps.agreement import DatasetDistances, Subset, subsets_of
-from dps.bapps import folders
-from dps.bapps.dataset import Dataset
-from dps.bapps.rank_flips import PERTURBATIONS, rotate, shift, with_perturbations
 from dps.comparisons import NORMALIZATIONS
-from dps.errors import BappsError, DpsError, MetricError, UsageError
+from dps.errors import DpsError, JudgmentsError, MetricError, UsageError
 from dps.images import Triple, make_image
+from dps.judgments import bapps
+from dps.judgments.dataset import Dataset
+from dps.judgments.rank_flips import PERTURBATIONS, rotate, shift, with_perturbations
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant, named, variants
 from dps.networks import Extractor
@@ -40,6 +40,9 @@ from dps.verdicts import CaseDistances as Of
 
 PIXEL = Variant(metric=named("pixel"), network=None, normalization=None)
 ALL_TEN = variants([named(name) for name in metrics.DEFAULT_METRICS[1:]], ["alexnet"], NORMALIZATIONS)
+
+
+ANY = Dataset(name="any", about="", shards=())
 
 
 def image_variant(distance: Callable[[Tensor, Tensor], Tensor], name: str = "mine") -> Variant:
@@ -79,7 +82,7 @@ def test_perturbed_triplets_are_added_and_change_no_other_score(small: Dataset) 
     assert list(PERTURBATIONS) == ["1px", "2px", "3px", "1deg", "2deg", "3deg"]
     assert more.counts == small.counts
     added = [str(subset) for subset in subsets_of(more)][len(subsets_of(small)) :]
-    assert added == [f"rank_flips/{name}" for name in PERTURBATIONS]
+    assert added == [f"synthetic/rank_flips/{name}" for name in PERTURBATIONS]
     perturbed = next(shard for shard in more.shards if shard.perturbation == "1px")
     assert str(perturbed) == "2afc/noise/000 (1px)"
     before, after = small.shards[0].read(), perturbed.read()
@@ -95,10 +98,10 @@ def test_the_share_of_rank_flips_by_hand(small: Dataset) -> None:
     shard = dataclasses.replace(small.shards[0], subset="large", count=3)
     other = dataclasses.replace(shard, subset="small", count=1)
     perturbed = tuple(dataclasses.replace(unchanged, perturbation="1px") for unchanged in (shard, other))
-    subset = Subset(kind="rank_flips", name="1px", shards=(shard, other, *perturbed))
+    subset = Subset(dataset="any", kind="rank_flips", name="1px", shards=(shard, other, *perturbed))
     before = [[1.0, 2.0], [1.0, 2.0], [1.0, 1.0], [2.0, 1.0]]
     after = [[3.0, 4.0], [4.0, 3.0], [1.0, 1.0], [2.0, 1.0]]  # kept, flipped, a tie again; kept
-    found = agreement.score(subset, np.zeros(8), np.array(before + after))
+    found = agreement.score(subset, np.zeros(8), np.array(before + after))["rank_flips"]
     assert found.value == pytest.approx((1 / 3 + 0) / 2)
     assert found.count == 4
     assert agreement.triplet_scores("rank_flips", np.zeros(2), np.array([[1.0, 1.0], [1.0, 2.0]])) == [1]  # no tie now
@@ -109,23 +112,21 @@ def test_a_metric_of_the_mean_color_flips_few_ranks_under_shifts(small: Dataset)
     """Of objects that stay inside the frame on a plain ground, nothing but the place changes."""
     mean = image_variant(lambda a, b: (a.mean((2, 3)) - b.mean((2, 3))).square().sum(1), "mean")
     more = with_perturbations(small)
-    configuration = dataclasses.replace(configure_measurement(options()), dataset=more)
+    configuration = dataclasses.replace(configure_measurement(options()), datasets=(more,))
     measured = Session(configuration, [], [PIXEL, mean])
-    subset = {str(subset): subset for subset in subsets_of(more)}["rank_flips/1px"]
+    subset = {str(subset): subset for subset in subsets_of(more)}["synthetic/rank_flips/1px"]
     found = measured.score(subset, mean)
-    assert found.estimate is not None
-    assert found.estimate.value <= 0.1
-    assert found.estimate.count == len(found.triplets) == 12
+    assert found.estimates["rank_flips"].value <= 0.1
+    assert found.estimates["rank_flips"].count == len(found.originals) == 12
 
 
 def test_scores_are_made_only_where_a_data_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     nothing = configure_measurement(options(bapps=None))
-    assert (nothing.dataset, nothing.store, list(nothing.scores())) == (None, None, [])
+    assert (nothing.datasets, nothing.store, list(nothing.scores())) == ((), None, [])
     stand_in = configure_measurement(options(rank_flips=True))
-    assert stand_in.dataset is not None
-    assert (stand_in.dataset.name, stand_in.store) == ("synthetic", None)
-    assert "rank_flips/1px" in [str(subset) for subset, _ in stand_in.scores()]
+    assert ([dataset.name for dataset in stand_in.datasets], stand_in.store) == (["synthetic"], None)
+    assert "synthetic/rank_flips/1px" in [str(subset) for subset, _ in stand_in.scores()]
 
 
 # ------------------------------------------------------------------------------------------------ stacks
@@ -194,18 +195,18 @@ def kept_in(
 ) -> DatasetDistances:
     """Distances with a store."""
     key_of = functools.partial(store.key_of, network=None, reduction="sum", preprocessing="none", device="cpu")
-    return DatasetDistances(chosen, engine, store.prepare(folder), key_of)
+    return DatasetDistances(chosen, ANY, engine, store.prepare(folder), key_of)
 
 
 def test_only_what_is_not_kept_or_is_damaged_is_measured(
     written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    dataset = folders.read(written)
+    dataset = bapps.read(written)
     calls: list[str | None] = []
     first = kept_in(tmp_path / "store", [PIXEL], counting(calls))
     assert first.measure(dataset.shards, None, "first") == len(calls) == 6
     second = kept_in(tmp_path / "store", [PIXEL], functools.partial(pytest.fail, "measured again"))
-    for subset in subsets_of(folders.read(written)):
+    for subset in subsets_of(bapps.read(written)):
         for mine, theirs in zip(first.of(subset, PIXEL), second.of(subset, PIXEL), strict=True):
             assert mine.tobytes() == theirs.tobytes()
     file = next((tmp_path / "store").glob("??/*.npy"))
@@ -220,7 +221,7 @@ def blue(a: Tensor, b: Tensor) -> Tensor:
 
 def test_a_second_metric_measures_only_itself(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second = image_variant(blue, "blue")
-    dataset = folders.read(written)
+    dataset = bapps.read(written)
     kept_in(tmp_path / "store", [PIXEL]).measure(dataset.shards, None, "one")
     measured: list[list[str]] = []
     real = Engine.measure_stack
@@ -252,7 +253,7 @@ class Loading:
 
 
 def test_what_a_metric_loads_at_its_first_call_is_part_of_its_key(written: Path, tmp_path: Path) -> None:
-    dataset = folders.read(written)
+    dataset = bapps.read(written)
     for expected in (6, 0):  # a second run loads it again
         distances = kept_in(tmp_path / "store", [image_variant(Loading())])
         assert distances.measure(dataset.shards, None, "run") == expected
@@ -289,7 +290,7 @@ class Tiring:
 def test_what_shows_only_in_a_call_is_not_kept_and_the_run_says_so(
     written: Path, tmp_path: Path, no_notes: None, metric: Callable[[], Any], reason: str
 ) -> None:
-    dataset = folders.read(written)
+    dataset = bapps.read(written)
     for _ in range(2):
         distances = kept_in(tmp_path / "store", [image_variant(metric()), PIXEL])
         distances.measure(dataset.shards, None, "run")
@@ -315,14 +316,14 @@ def test_a_metric_that_cannot_be_kept_is_refused_where_a_store_is_to_be_filled(w
 
 def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(written, tmp_path / "copy"))
-    dataset = folders.read(folder)
+    dataset = bapps.read(folder)
     image = next((folder / "2afc" / "val" / "blur" / "p1").iterdir())
     image.write_bytes(image.read_bytes()[:100])
-    distances = DatasetDistances([PIXEL], lambda _: Engine())
+    distances = DatasetDistances([PIXEL], ANY, lambda _: Engine())
     by_name = {str(subset): subset for subset in subsets_of(dataset)}
-    with pytest.raises(BappsError, match=image.name):
-        distances.of(by_name["2afc/blur"], PIXEL)
-    judgments, found = distances.of(by_name["2afc/noise"], PIXEL)
+    with pytest.raises(JudgmentsError, match=image.name):
+        distances.of(by_name["synthetic/2afc/blur"], PIXEL)
+    judgments, found = distances.of(by_name["synthetic/2afc/noise"], PIXEL)
     assert judgments.shape == (3,)
     assert found.shape == (3, 2)
 
@@ -332,53 +333,65 @@ def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp
 
 def test_pairs_are_scored_by_subset_and_pooled(small: Dataset) -> None:
     names = ["2afc/noise", "2afc/blur", "2afc/shift", "2afc/contrast", "jnd/noise", "jnd/blur", "jnd/pooled"]
-    assert [str(subset) for subset in subsets_of(small)] == names
-    distances = DatasetDistances([PIXEL], lambda _: Engine())
+    assert [str(subset) for subset in subsets_of(small)] == [f"synthetic/{name}" for name in names]
+    distances = DatasetDistances([PIXEL], ANY, lambda _: Engine())
     by_name = {str(subset): distances.of(subset, PIXEL) for subset in subsets_of(small)}
-    pooled = np.concatenate([by_name["jnd/noise"][1], by_name["jnd/blur"][1]])
-    assert by_name["jnd/pooled"][1].tolist() == pooled.tolist()
-    assert agreement.scored_names(small) == [*names, "2afc/all"]
+    pooled = np.concatenate([by_name["synthetic/jnd/noise"][1], by_name["synthetic/jnd/blur"][1]])
+    assert by_name["synthetic/jnd/pooled"][1].tolist() == pooled.tolist()
+    likelihoods = [f"log_likelihood/{family}" for family in ("noise", "blur", "shift", "contrast", "all")]
+    of_everything = {f"synthetic/{name}" for name in [*names, *likelihoods, "2afc/all", "2afc", "log_likelihood"]}
+    assert set(agreement.scored_names(small)) == of_everything | {*names, *likelihoods, "2afc/all"}
 
 
-def test_scores_by_hand() -> None:
-    triplets, pairs = (Subset(kind=kind, name="any", shards=()) for kind in ("2afc", "jnd"))
+def test_scores_by_hand(small: Dataset) -> None:
+    triplets, pairs = (
+        Subset(dataset="any", kind=kind, name="any", shards=(dataclasses.replace(small.shards[0], count=count),))
+        for kind, count in (("2afc", 3), ("jnd", 2))
+    )
     judgments, distances = np.array([0.2, 1.0, 0.4]), np.array([[1.0, 2.0], [3.0, 1.0], [1.0, 1.0]])
     found = agreement.score(triplets, judgments, distances)
-    assert found.value == pytest.approx((0.8 + 1.0 + 0.5) / 3)
+    assert found["2afc"].value == pytest.approx((0.8 + 1.0 + 0.5) / 3)
     judges = agreement.judges_score("2afc", judgments)
     assert judges is not None
     assert judges.value == pytest.approx((0.68 + 1.0 + 0.52) / 3)
-    assert agreement.score(pairs, np.array([1.0, 0.0]), np.array([[0.1], [0.2]])).value == 1
-    assert agreement.score(pairs, np.array([1.0, 0.0]), np.array([[0.2], [0.1]])).value == 0.5
+    assert agreement.score(pairs, np.array([1.0, 0.0]), np.array([[0.1], [0.2]]))["jnd"].value == 1
+    assert agreement.score(pairs, np.array([1.0, 0.0]), np.array([[0.2], [0.1]]))["jnd"].value == 0.5
     assert agreement.judges_score("jnd", judgments) is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
 def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> None:
     bad = image_variant(lambda a, _b: torch.full((len(a),), value))
-    configuration = dataclasses.replace(configure_measurement(options()), dataset=small, variants=(bad,))
+    configuration = dataclasses.replace(configure_measurement(options()), datasets=(small,), variants=(bad,))
     score = Session(configuration, [], [bad]).score(subsets_of(small)[0], bad)
-    assert score.estimate is None
+    assert score.estimates == {}
     assert score.error == f"6 of 6 distances are not valid, the first is {value}"
 
 
 # ------------------------------------------------------------------------------------------------ tables
 
 
+BAPPS = Dataset(name="bapps", about="people", shards=(), groups=bapps.GROUPS, judges="human")
+
+
 def bapps_rows() -> list[Row]:
     """Scores as a run on BAPPS has them; their values are made up."""
-    dataset = Dataset(name="bapps", about="people", shards=(), groups=folders.GROUPS, judges="human")
+    dataset = BAPPS
     variant = variants([named("spatial")], ["alexnet"], ["unit"])[0]
     rows = []
-    for number, subset in enumerate(folders.TRIPLETS):
+    for number, subset in enumerate(bapps.TRIPLETS):
         score = ScoreResult(
-            estimate=Estimate(value=0.6 + number / 100, standard_error=0.006, count=10),
+            estimates={"2afc": Estimate(value=0.6 + number / 100, standard_error=0.006, count=10)},
             judges=Estimate(value=0.8, standard_error=0.003, count=10),
         )
-        rows += results.score_rows(dataset, agreement.Subset(kind="2afc", name=subset, shards=()), variant, score)
-    pooled = ScoreResult(estimate=Estimate(value=0.5, standard_error=0.01, count=20))
-    rows += results.score_rows(dataset, agreement.Subset(kind="jnd", name="pooled", shards=()), variant, pooled)
-    return results.with_means(rows, folders.GROUPS)
+        rows += results.score_rows(
+            dataset, agreement.Subset(dataset="bapps", kind="2afc", name=subset, shards=()), variant, score
+        )
+    pooled = ScoreResult(estimates={"jnd": Estimate(value=0.5, standard_error=0.01, count=20)})
+    rows += results.score_rows(
+        dataset, agreement.Subset(dataset="bapps", kind="jnd", name="pooled", shards=()), variant, pooled
+    )
+    return results.with_means([row for row in rows if row["score"] is not None], [BAPPS])
 
 
 def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
@@ -411,7 +424,7 @@ def test_the_means_over_subsets_by_hand() -> None:
     assert means["real"] == pytest.approx((0.62 + 0.63 + 0.64 + 0.65) / 4)
     assert means["all"] == pytest.approx((0.60 + 0.61 + 0.62 + 0.63 + 0.64 + 0.65) / 6)
     partial = [row for row in bapps_rows() if row["subset"] == "cnn"]
-    assert results.with_means(partial, folders.GROUPS) == partial
+    assert results.with_means(partial, [BAPPS]) == partial
 
 
 # ----------------------------------------------------------------------------------------------- workers
@@ -424,10 +437,10 @@ def question_of(written: Path, folder: Path) -> RunConfiguration:
 def test_workers_share_the_shards_and_measure_none_twice(written: Path, tmp_path: Path) -> None:
     configuration = question_of(written, tmp_path / "store")
     lines = [line for worker in range(4) for line in measure_shards(configuration, worker, 4)]
-    assert lines[0] == "worker 0 of 4, no network: 2 shards measured, 0 of 2 were in the store"
+    assert lines[0] == "worker 0 of 4, synthetic, no network: 2 shards measured, 0 of 2 were in the store"
     assert [line.split(": ")[1].split()[0] for line in lines] == ["2", "2", "1", "1"]
     assert list(measure_shards(configuration)) == [
-        "worker 0 of 1, no network: 0 shards measured, 6 of 6 were in the store"
+        "worker 0 of 1, synthetic, no network: 0 shards measured, 6 of 6 were in the store"
     ]
 
 
@@ -484,14 +497,15 @@ def test_torchrun_continues_after_a_worker_died_and_suites_then_only_read(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "died").exists()
-    assert "worker 1 of 2, no network: 2 shards measured, 1 of 3 were in the store" in done.stdout
+    assert "worker 1 of 2, synthetic, no network: 2 shards measured, 1 of 3 were in the store" in done.stdout
     assert "worker 0 of 2: done" in done.stdout
     assert (tmp_path / "tally1").read_text() == "xxx"  # none twice
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
     assert len(files) == 6
     configuration = question_of(written, tmp_path / "store")
-    distances = configuration.distances(configuration.variants, functools.partial(pytest.fail, "measured"))
-    subsets = subsets_of(folders.read(written))
+    (dataset,) = configuration.datasets
+    distances = configuration.distances(dataset, configuration.variants, functools.partial(pytest.fail, "measured"))
+    subsets = subsets_of(bapps.read(written))
     assert [len(distances.of(subset, PIXEL)[0]) for subset in subsets] == [3, 3, 3, 3, 2, 2, 4]
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
 
@@ -514,7 +528,7 @@ def test_readers_end_with_a_run_that_is_killed(written: Path, tmp_path: Path, mo
 
 def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path: Path, mortal: str) -> None:
     root = Path(__file__).resolve().parents[1]
-    command = [sys.executable, mortal, "pytest", "suites/test_bapps.py", "-q", "-p", "no:cacheprovider", "--bapps",
+    command = [sys.executable, mortal, "pytest", "suites/test_judgments.py", "-q", "-p", "no:cacheprovider", "--bapps",
                str(written), "--store", str(tmp_path / "store"), "--report-dir", str(tmp_path / "report"),
                "--metric", "pixel"]  # fmt: skip
     run = functools.partial(
@@ -528,4 +542,5 @@ def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path
     store.remove(tmp_path / "store")
     run(check=True)
     assert (tmp_path / "report" / "results.json").read_bytes() == resumed
-    assert len(json.loads(resumed)["scores"]) == 7 + 4 + 2  # subsets, the judges', and the means of both
+    # subsets, log-likelihoods, the judges', and the means of all three
+    assert len(json.loads(resumed)["scores"]) == 7 + 4 + 4 + 3

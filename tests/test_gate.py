@@ -305,7 +305,15 @@ def test_a_case_that_was_measured_twice_has_one_result(strict: RunConfiguration)
 def test_floors(strict: RunConfiguration) -> None:
     floors = (Floor(name="tiny", limit=0.5), Floor(name="2afc/cnn", limit=0.7))
     configuration = dataclasses.replace(strict, gate="off", floors=floors)
-    score = {"kind": "2afc", "subset": "cnn", "network": None, "normalization": None, "metric": "pixel", "score": 0.7}
+    score = {
+        "dataset": "bapps",
+        "kind": "2afc",
+        "subset": "cnn",
+        "network": None,
+        "normalization": None,
+        "metric": "pixel",
+        "score": 0.7,
+    }
     judges = score | {"metric": "human", "score": 0.1}
     assert judged(configuration, [row("a"), row("b", -0.5)], document={"scores": [score, judges]}).holds
     low = [score | {"score": 0.69}, score | {"score": None}]

@@ -16,8 +16,8 @@ import platformdirs
 import pytest
 
 from dps import metrics, networks, store
-from dps.bapps import folders, synthetic
 from dps.errors import StoreError
+from dps.judgments import bapps, synthetic
 from dps.metrics import Metric, Variant, pixel_distance
 from dps.networks import Network
 from tests.running import SUITES, Suite, suite  # noqa: F401 - a fixture
@@ -211,7 +211,7 @@ def test_a_user_without_a_home_is_told_to_name_the_store(
     suite: Suite, pytester: pytest.Pytester, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As different versions of platformdirs have it."""
-    folders.write(synthetic.synthesize(triplets=1, pairs=1), pytester.path / "drawn")
+    bapps.write(synthetic.synthesize(triplets=1, pairs=1), pytester.path / "drawn")
     monkeypatch.setattr(platformdirs, "user_cache_path", Mock(side_effect=[answer]))
     done = suite("--bapps=drawn", "--metric=pixel", paths=(str(SUITES / "test_bapps.py"),))
     assert done.code == 4

@@ -102,7 +102,7 @@ DOORS = {
         "dps.scenes.parameters",
         "dps.scenes.composition",
         "dps.distortions",
-        "dps.bapps.folders",
+        "dps.judgments.bapps",
     },
     "torchvision": {"dps.networks.built_in", "dps.networks.libraries"},
     "jinja2": {"dps.report.page"},
@@ -111,8 +111,8 @@ DOORS = {
         "dps.images",
         "dps.report.sheets",
         "dps.report.probe_page",
-        "dps.bapps.folders",
-        "dps.bapps.shard_files",
+        "dps.judgments.bapps",
+        "dps.judgments.shard_files",
     },
     "click": {
         f"dps.cli.{name}"

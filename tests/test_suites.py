@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dps import networks, probes, report, store
-from dps.bapps import folders, synthetic
+from dps.judgments import bapps, synthetic
 from dps.networks import extractor
 from tests.running import ROOT, SUITES, TINY, Suite, suite  # noqa: F401 - a fixture
 
@@ -191,7 +191,7 @@ def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
         (["--weights=nowhere"], "--weights nowhere: no such folder. Use pypi, torchvision or a folder of weights."),
         (["--require=tony>=1"], "--require 'tony>=1': unknown probe or score 'tony'. Did you mean 'tiny'? Known: tiny"),
         (["--bapps=nowhere"], "nowhere: no such folder. Get BAPPS with: dps bapps fetch nowhere"),
-        (["--rank-flips"], "--rank-flips: needs triplets; pass --bapps DIR, too."),
+        (["--rank-flips"], "--rank-flips: needs triplets; pass --judgments PATH (or --bapps DIR), too."),
         (["--store=other"], "other: holds other things, such as notes.txt; name a new folder for the store."),
     ],
 )
@@ -301,7 +301,7 @@ def test_a_full_disk_ends_the_run_with_exit_code_1_and_keeps_what_was_measured(
     suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: str
 ) -> None:
     """Of four families of triplets the third finds no room, on both workers if there are two."""
-    folders.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "drawn")
+    bapps.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "drawn")
     (pytester.path / "full.py").write_text(FULL, encoding="utf-8")
     monkeypatch.setattr(store, "keep", store.keep)  # put back what the metric's file puts in its place
     options = ["--bapps=drawn", "--store=store", "--metric=full.py:full"]
@@ -368,7 +368,7 @@ def test_help_asks_nothing_and_names_all_options(
     done = suite("--help")
     assert done.code == 0
     for option in ("--metric", "--network", "--normalization", "--reduction", "--probes", "--cases", "--require",
-                   "--bapps", "--rank-flips", "--store",
+                   "--judgments", "--bapps", "--judgment-size", "--predictions", "--rank-flips", "--store",
                    "--weights", "--device", "--gate", "--baseline", "--update-baseline", "--against",
                    "--report-dir"):  # fmt: skip
         assert f"  {option}=" in done.text or f"  {option} " in done.text
@@ -411,7 +411,7 @@ def test_what_is_wrong_is_said_once_when_workers_are_started_already(suite: Suit
 def test_scores_that_are_named_without_a_data_set_are_a_wrong_question(suite: Suite) -> None:
     done = suite("--metric=pixel", paths=(str(SUITES / "test_bapps.py"),))
     assert done.code == 4
-    expected = "ERROR: test_bapps.py: needs people's judgments; pass --bapps DIR (get it with: dps bapps fetch DIR), or"
+    expected = "ERROR: test_judgments.py: needs people's judgments; pass --judgments PATH (BAPPS: get it with: "
     assert done.errors[0].startswith(expected)
 
 

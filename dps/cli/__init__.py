@@ -4,7 +4,7 @@ testing.py      test
 resources.py    weights, networks, metrics
 probe_files.py  probes
 inspection.py   distance, explain, falsify
-people.py       bapps, measure, store
+people.py       judgments, bapps, measure, store
 reporting.py    report
 paper.py        paper
 shared.py       exit codes, and options that many commands take

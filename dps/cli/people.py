@@ -1,4 +1,4 @@
-"""Data with people's judgments, and what is kept of it: ``dps bapps``, ``dps measure`` and ``dps store``."""
+"""Data with people's judgments, and what is kept of it: ``dps judgments``, ``bapps``, ``measure`` and ``store``."""
 
 import os
 import sys
@@ -9,6 +9,21 @@ import click
 
 from dps.cli.shared import INTERRUPTED, PATH, WEIGHTS, Refused, from_options, main
 from dps.options import Options
+
+
+@main.group()
+def judgments() -> None:
+    """Look at data sets of people's judgments, before anything is measured."""
+
+
+@judgments.command()
+@click.argument("path", metavar="PATH")
+def describe(path: str) -> None:
+    """Show what PATH is, how many judgments it has, and what is wrong with it; as --judgments reads it."""
+    from dps.judgments import layouts
+
+    for line in layouts.description(path):
+        click.echo(line)
 
 
 @main.group()
@@ -23,7 +38,7 @@ FOLDER = click.argument("folder", type=PATH, metavar="DIR")
 @FOLDER
 def fetch(folder: Path) -> None:
     """Download the validation archives into DIR (1.3 GB) and unpack them; resumes an interrupted download."""
-    from dps.bapps import fetching
+    from dps.judgments import fetching
 
     fetched = fetching.fetch(folder)
     for name, digest in fetched.items():
@@ -37,9 +52,9 @@ def fetch(folder: Path) -> None:
 @FOLDER
 def verify(folder: Path) -> None:
     """Count triplets and pairs, open every image, check every judgment, and name each file that is wrong."""
-    from dps.bapps import folders
+    from dps.judgments import bapps as library
 
-    index = folders.verify(folder)
+    index = library.verify(folder)
     if index.subsets:
         click.echo(f"{folder}: {index.description.name}")
     for subset, count in index.counts.items():
@@ -56,9 +71,10 @@ def verify(folder: Path) -> None:
 @click.option("--pairs", type=click.IntRange(min=1), default=64, show_default=True, help="Of each JND family.")
 def synthesize(folder: Path, triplets: int, pairs: int) -> None:
     """Write the synthetic stand-in as a folder of the same form; its judges are simulated, not people."""
-    from dps.bapps import folders, synthetic
+    from dps.judgments import bapps as library
+    from dps.judgments import synthetic
 
-    folders.write(synthetic.synthesize(triplets, pairs), folder)
+    library.write(synthetic.synthesize(triplets, pairs), folder)
     click.echo(f"{folder}: synthetic, {triplets} triplets and {pairs} pairs of each family")
 
 
@@ -86,7 +102,9 @@ def remove(place: Path) -> None:
 
 
 @main.command()
-@from_options("bapps", required=True)
+@from_options("judgments")
+@from_options("bapps")
+@from_options("judgment_size")
 @from_options("store")
 @from_options("rank_flips")
 @from_options("metric")
@@ -96,15 +114,15 @@ def remove(place: Path) -> None:
 @from_options("device")
 @WEIGHTS
 def measure(**options: Any) -> None:
-    """Measure BAPPS into the store, alone or as one of many workers.
+    """Measure people's judgments into the store, alone or as one of many workers.
 
     \b
-        dps measure --bapps DIR
-        torchrun --nproc-per-node 4 --max-restarts 3 -m dps measure --bapps DIR --store STORE --device cuda
+        dps measure --judgments PATH
+        torchrun --nproc-per-node 4 --max-restarts 3 -m dps measure --judgments PATH --store STORE --device cuda
 
     Under torchrun each worker takes its share of the shards, on the GPU of its local rank, and writes them to the
     store; on many machines, let the store be a folder that all of them see. What is there is never measured again, so
-    the same command continues an interrupted run. Then "pytest suites/ --bapps DIR --store STORE" only reads.
+    the same command continues an interrupted run. Then "pytest suites/ --judgments PATH --store STORE" only reads.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps.session.configuration import configure_measurement
     from dps.session.worker import measure_shards
@@ -114,6 +132,8 @@ def measure(**options: Any) -> None:
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     configuration = configure_measurement(Options(**options, device=device))
+    if not configuration.datasets:
+        raise Refused("name what is measured: --judgments PATH, or --bapps DIR.")
     try:
         for line in measure_shards(configuration, worker, workers):
             click.echo(line)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dps.errors import DpsError, ImageError, NetworkError
-from dps.images import Image, Pixels, Triple, as_batch
+from dps.images import Image, Pixels, Triple, as_batch, make_image
 from dps.measurement.groups import ComparisonGroup, fetch, in_blocks, in_chunks, subtract
 from dps.measurement.representations import Part, Representations, parts_of, represent
 from dps.metrics import Metric, Term, Variant, metric_error
@@ -118,7 +118,10 @@ class Engine:
             For each variant the distances, ``(stack, compared)``, or why there are none.
         """
         stacks, size, height, width, _ = images.shape
-        step = max(1, self.images_at_once * 96**2 // (height * width * size))
+        step = self.images_at_once * 96**2 // (height * width * size)
+        if not step:
+            by_stack = [self._measure_large_stack(stack, variants) for stack in images]
+            return {variant: concatenated([outcomes[variant] for outcomes in by_stack]) for variant in variants}
         outcomes: dict[Variant, list[NDArray[np.float64] | DpsError]] = {variant: [] for variant in variants}
         parts = parts_of(variants)
         for start in range(0, stacks, step):
@@ -140,7 +143,49 @@ class Engine:
                 places = self._places(variant)
                 by_layer = [group.add_terms(variant, range(size - 1), places) for group in groups]
                 outcomes[variant] += [o if isinstance(o, DpsError) else o.sum(axis=0)[None] for o in by_layer]
-        return {variant: _concatenate(of_variant) for variant, of_variant in outcomes.items()}
+        return {variant: concatenated(of_variant) for variant, of_variant in outcomes.items()}
+
+    def _measure_large_stack(
+        self, stack: NDArray[np.uint8], variants: Sequence[Variant]
+    ) -> dict[Variant, NDArray[np.float64] | DpsError]:
+        """Measure the first image of one stack, once, against the others, as many of them at a time as memory allows.
+
+        Args:
+            stack: 8-bit RGB, ``(1 + compared, height, width, 3)``.
+            variants: as for `measure_stack`.
+
+        Returns:
+            For each variant the distances, ``(1, compared)``, or why there are none.
+        """
+        original, others = stack[:1], stack[1:]
+        step = max(1, self.images_at_once * 96**2 // (stack[0].size // 3))
+        outcomes: dict[Variant, list[NDArray[np.float64] | DpsError]] = {variant: [] for variant in variants}
+        parts = parts_of(variants)
+        groups: list[ComparisonGroup] = []
+        failure: DpsError | None = None
+        try:
+            cache = ReferenceCache(parts=parts, layers=self._represent([make_image(stack[0])], parts) if parts else {})
+            for start in range(0, len(others) if parts else 0, step):
+                batch = others[start : start + step]
+                of_batch = [ComparisonGroup(images=[i], cached=[0]) for i in range(len(batch))]
+                self._run(list(batch), of_batch, parts, cache)
+                groups += of_batch
+        except (NetworkError, ImageError) as error:
+            failure = error
+        for variant in variants:
+            if isinstance(variant.metric, Metric):
+                for start in range(0, len(others), step):
+                    batch = others[start : start + step]
+                    pairs = np.stack([np.broadcast_to(original, batch.shape), batch], axis=1)
+                    measured = _measure_image_stacks(variant.metric, as_batch(pairs.reshape(-1, *stack.shape[1:])), 2)
+                    outcomes[variant].append(measured)
+            elif failure is not None:
+                outcomes[variant].append(failure)
+            else:
+                by_layer = [group.add_terms(variant, [0], self._places(variant)) for group in groups]
+                outcomes[variant] += [o if isinstance(o, DpsError) else o.sum(axis=0)[None] for o in by_layer]
+        of_variants = {variant: concatenated(of_variant) for variant, of_variant in outcomes.items()}
+        return {variant: o if isinstance(o, DpsError) else o.reshape(1, -1) for variant, o in of_variants.items()}
 
     def forward(self, images: Sequence[Pixels]) -> None:
         """Push images through the network in the chunks of a measurement, and drop its features."""
@@ -322,10 +367,15 @@ def _measure_image_stacks(metric: Metric, batch: Tensor, size: int) -> NDArray[n
     return distances.numpy().reshape(-1, size - 1)
 
 
-def _concatenate(outcomes: Sequence[NDArray[np.float64] | DpsError]) -> NDArray[np.float64] | DpsError:
-    """Return the distances of all stacks, or the first error of one."""
+def concatenated(
+    outcomes: Sequence[NDArray[np.float64] | DpsError], places: NDArray[np.int64] | None = None
+) -> NDArray[np.float64] | DpsError:
+    """Return the distances of all stacks, or the first error of one; with places, those of all of them by place."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, DpsError)]
-    return errors[0] if errors else np.concatenate([o for o in outcomes if not isinstance(o, DpsError)])
+    if errors:
+        return errors[0]
+    arrays = [o for o in outcomes if not isinstance(o, DpsError)]
+    return np.concatenate(arrays) if places is None else np.concatenate([o.ravel() for o in arrays])[places]
 
 
 @functools.cache

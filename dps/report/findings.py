@@ -30,7 +30,7 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     scores = document["scores"]
     return [
         *([pass_fractions.table(counts)] if counts.variants else []),
-        *([scores_table.table(scores, document["run"]["dataset"])] if scores else []),
+        *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
         *throughput_tables(document["throughput"]),
     ]
 

@@ -195,13 +195,13 @@ def _by_probe(compared: Iterable[Row], failing: Iterable[Row]) -> list[str]:
 def _judge_against(configuration: RunConfiguration, gathered: Gathered, cases: Sequence[Row]) -> GateOutcome:
     """Compare every metric with the one of ``--against``."""
     other = configuration.against
-    if other is None or not (cases or gathered.triplets):
+    if other is None or not (cases or gathered.originals):
         return GateOutcome()
     scores = {  # of rank flips, fewer are better
-        key: [1 - value for value in values] if key[0].startswith(agreement.RANK_FLIPS) else values
-        for key, values in gathered.triplets.items()
+        key: [1 - value for value in values] if agreement.RANK_FLIPS in key[0].split("/") else values
+        for key, values in gathered.originals.items()
     }
-    matched = [*significance.match_cases(cases, other), *significance.match(scores, other, "triplets")]
+    matched = [*significance.match_cases(cases, other), *significance.match(scores, other, "originals")]
     results = significance.compare(matched)
     texts = {c: [str(result) for result in results if result.conclusion is c] for c in Conclusion}
     counts = ", ".join(f"{len(lines)} {conclusion}" for conclusion, lines in texts.items())
@@ -233,7 +233,8 @@ def _judge_floors(configuration: RunConfiguration, document: Document) -> GateOu
                 lines.append(f"required {floor}: {variant.label} has {count.passed}/{count.cases}{place}{broken}")
         for row in document["scores"]:
             admitted = row["score"] is not None and floor.admits(row["score"])
-            if scores_table.score_name(row) == floor.name and row["metric"] not in scores_table.JUDGES and not admitted:
+            names = agreement.names_of(row["dataset"], row["kind"], row["subset"])
+            if floor.name in names and row["metric"] not in scores_table.JUDGES and not admitted:
                 score = "no score" if row["score"] is None else f"{row['score']:.4f}"
                 lines.append(f"required {floor}: {variant_key(row).label} has {score}")
     return GateOutcome(holds=not lines if configuration.floors else None, summary=lines)

@@ -14,14 +14,14 @@ import torch
 
 import dps
 from dps import scores
-from dps.agreement import Subset
-from dps.bapps.dataset import Dataset
+from dps.agreement import SCORES, Subset
 from dps.errors import UsageError
 from dps.images import digest_of_files
+from dps.judgments.dataset import Dataset
 from dps.metrics import Metric, Variant
 from dps.probes.declarations import Severity
 from dps.report.album import Album
-from dps.rows import Row, VariantKey, case_name, variant_key, was_measured
+from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration
 from dps.session.session import ScoreResult
@@ -37,13 +37,13 @@ class Gathered:
 
     Attributes:
         drawn: what each case was drawn with, by ``probe/case``.
-        triplets: each triplet's 2AFC score, by what was scored and the variant; only where metrics are compared.
+        originals: each original's score, by what was scored and the variant; only where metrics are compared.
     """
 
     cases: list[Row] = field(default_factory=list)
     drawn: dict[str, Row] = field(default_factory=dict)
     scores: list[Row] = field(default_factory=list)
-    triplets: dict[Scored, Sequence[float]] = field(default_factory=dict)
+    originals: dict[Scored, Sequence[float]] = field(default_factory=dict)
     throughput: list[Row] = field(default_factory=list)
     album: Album = field(default_factory=Album, repr=False)
     invariants: list[Row] = field(default_factory=list)
@@ -58,9 +58,9 @@ class Gathered:
         if "images" in data:
             self.album.update(data["images"])
         self.scores.extend(data.get("scores", ()))
-        if "triplets" in data:
-            subset, variant, values = data["triplets"]
-            self.triplets[subset, VariantKey(*variant)] = values
+        if "originals" in data:
+            subset, variant, values = data["originals"]
+            self.originals[subset, VariantKey(*variant)] = values
         if "invariant" in data:
             self.invariants.append(data["invariant"])
         if "same" in data:
@@ -72,28 +72,31 @@ class Gathered:
 
 
 def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
-    """Return the row of a variant's score, and that of those who judged the same.
+    """Return the row of each kind of score of a variant, and that of those who judged the same.
 
-    Where it could not be measured, its score is null, and it has an ``error``.
+    Where it could not be measured, its scores are null, and the first row has an ``error``.
     """
-    names = {"dataset": dataset.name, "kind": subset.kind, "subset": subset.name}
-    row = {**names, **variant.key._asdict(), **_estimate_columns(score.estimate)}
+    kinds = SCORES.get(subset.kind, (subset.kind,))
+    names = [{"dataset": dataset.name, "kind": kind, "subset": subset.name} for kind in kinds]
+    rows = [{**each, **variant.key._asdict(), **_estimate_columns(score.estimates.get(each["kind"]))} for each in names]
     if score.error:
-        row["error"] = score.error
-    if score.judges is None:
-        return [row]
-    return [row, {**names, **VariantKey(None, None, dataset.judges)._asdict(), **_estimate_columns(score.judges)}]
+        rows[0]["error"] = score.error
+    if score.judges is not None:
+        judges = VariantKey(None, None, dataset.judges)
+        rows.append({**names[0], **judges._asdict(), **_estimate_columns(score.judges)})
+    return rows
 
 
-def with_means(rows: Iterable[Row], groups: Mapping[str, Sequence[str]]) -> list[Row]:
-    """Add to rows of scores the unweighted means over the subsets of each group that all have a score."""
+def with_means(rows: Iterable[Row], datasets: Iterable[Dataset]) -> list[Row]:
+    """Add to rows of scores the unweighted means over the subsets of each data set's groups that all have a score."""
     all_rows = list(rows)
-    by_variant: dict[VariantKey, dict[str, Row]] = {}
+    groups = {dataset.name: dataset.groups for dataset in datasets}
+    measured: dict[tuple[str, str, VariantKey], dict[str, Row]] = {}
     for row in all_rows:
-        if row["kind"] == "2afc" and row["score"] is not None:
-            by_variant.setdefault(variant_key(row), {})[row["subset"]] = row
-    for by_subset in by_variant.values():
-        for group, subsets in groups.items():
+        if row["kind"] in SCORES["2afc"] and row["score"] is not None:
+            measured.setdefault((row["dataset"], row["kind"], variant_key(row)), {})[row["subset"]] = row
+    for (dataset, _, _), by_subset in measured.items():
+        for group, subsets in groups[dataset].items():
             if by_subset.keys() >= set(subsets):
                 estimates = [
                     Estimate(value=row["score"], standard_error=row["standard_error"], count=row["count"])
@@ -106,13 +109,14 @@ def with_means(rows: Iterable[Row], groups: Mapping[str, Sequence[str]]) -> list
 
 def _estimate_columns(estimate: Estimate | None) -> Row:
     if estimate is None:
-        return {"score": None, "standard_error": None, "count": 0}
-    return {"score": estimate.value, "standard_error": estimate.standard_error, "count": estimate.count}
+        return {"score": None, "standard_error": None, "count": 0, "low": None, "high": None}
+    row = {"score": estimate.value, "standard_error": estimate.standard_error, "count": estimate.count}
+    return row | {"low": finite(estimate.low), "high": finite(estimate.high)}
 
 
 def about_run(configuration: RunConfiguration, command: str, threads: int, *, interrupted: bool = False) -> Row:
     """Return ``run`` of results.json: what the run was, but for ``gate_outcome``; its keys are in docs/results.md."""
-    dataset = configuration.dataset
+    datasets = [{"name": each.name, "about": each.about, "title": each.title} for each in configuration.datasets]
     about: Row = {
         "dps": dps.__version__,
         "python": platform.python_version(),
@@ -133,7 +137,8 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "probes": {probe.name: probe.asks for probe in configuration.probes},
         "severity": {probe.name: _severity(probe.severity) for probe in configuration.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
-        "dataset": None if dataset is None else {"name": dataset.name, "about": dataset.about},
+        "dataset": next(iter(datasets), None),
+        "datasets": datasets,
         "networks": {
             name: {
                 "weights": network.source,
@@ -163,18 +168,18 @@ def _severity(severity: Severity) -> Row:
     }
 
 
-def document(about: Row, gathered: Gathered, groups: Mapping[str, Sequence[str]]) -> Row:
+def document(about: Row, gathered: Gathered, datasets: Iterable[Dataset] = ()) -> Row:
     """Return all of results.json: ``schema``, ``run``, the lists of `Gathered`, sorted, and ``drawn``.
 
     Where a case was measured more than once it has one row, of its worst result: that it could not be measured, or else
-    that it failed. The gate says where results differ. For `groups` see `with_means`.
+    that it failed. The gate says where results differ. For `datasets` see `with_means`.
     """
     worst_last = sorted(gathered.cases, key=lambda row: (was_measured(row), bool(row["passed"])), reverse=True)
     return {
         "schema": SCHEMA,
         "run": about,
         "cases": _sorted_once(worst_last, "probe", "case"),
-        "scores": _sorted_once(with_means(gathered.scores, groups), "dataset", "kind", "subset"),
+        "scores": _sorted_once(with_means(gathered.scores, datasets), "dataset", "kind", "subset"),
         "throughput": _sorted_once(gathered.throughput, "image_size", "batch_size"),
         "invariants": _sorted_once(gathered.invariants, "invariant"),
         **({"same": _sorted_once(gathered.same, "same_as")} if gathered.same else {}),

@@ -61,7 +61,7 @@ def judged(
 ) -> tuple[Document, GateOutcome]:
     """Return all of results.json, and what the gate says of it."""
     about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
-    document = results.document(about, gathered, configuration.dataset.groups if configuration.dataset else {})
+    document = results.document(about, gathered, configuration.datasets)
     outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
     about["gate_outcome"] = outcome.row
     return document, outcome
@@ -69,9 +69,10 @@ def judged(
 
 def how_to_go_on(configuration: RunConfiguration) -> list[str]:
     """Say what to do after an interrupted run, where something of it is kept."""
-    if configuration.store is None or configuration.dataset is None:
+    if configuration.store is None or not configuration.datasets:
         return []
-    kept = f"interrupted: what was measured of {configuration.dataset.name} is kept in {configuration.store}"
+    names = ", ".join(dataset.name for dataset in configuration.datasets)
+    kept = f"interrupted: what was measured of {names} is kept in {configuration.store}"
     return wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)
 
 

@@ -1,8 +1,11 @@
 """How well each variant agrees with people or with what stands in for them, as in the paper's Table 2."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from dps import agreement
+from dps.judgments.dataset import ALL
 from dps.report import published, tables
 from dps.report.published import DATASET
 from dps.report.tables import Cell, Table
@@ -27,13 +30,30 @@ ORDER = (
 
 AGGREGATES = ("2afc/all", "jnd/pooled")
 
+KINDS = ("2afc", "log_likelihood", "jnd", "srcc", "krcc", "plcc", agreement.RANK_FLIPS)
+"""Kinds of scores in the order in which they stand."""
+
+PERCENT = ("2afc", "jnd", agreement.RANK_FLIPS)
+"""Kinds of scores that are shown in percent with their standard error; others are with their interval."""
+
+MINOR = tuple(kind for kinds in agreement.SCORES.values() for kind in kinds[1:])
+"""Kinds of scores that are shown of all together alone."""
+
+
+def by_dataset(rows: Iterable[Row], run: Mapping[str, Any]) -> Iterator[tuple[list[Row], Mapping[str, str]]]:
+    """Yield the scores of each data set, and what ``run`` of results.json says about it."""
+    about = {each["name"]: each for each in run.get("datasets") or [run.get("dataset")] if each}
+    for name, same in itertools.groupby(sorted(rows, key=lambda row: str(row["dataset"])), lambda row: row["dataset"]):
+        yield list(same), about.get(name, {"name": name, "about": ""})
+
 
 def table(rows: Sequence[Row], dataset: Mapping[str, str]) -> Table:
     """Return the typed table of the scores of a data set, as ``run`` of results.json has it.
 
     The paper's numbers stand right of ours where people were asked, and nowhere else.
     """
-    scores = {(variant_key(row), score_name(row).removeprefix("2afc/")): row for row in rows}
+    rows = [row for row in rows if row["kind"] not in MINOR or row["subset"] == ALL]
+    scores = {(variant_key(row), _head(score_name(row))): row for row in rows}
     names = sorted({score_name(row) for row in rows}, key=_position)
     variants = sorted(tables.in_order(key for key, _ in scores), key=lambda key: key.metric not in JUDGES)
     people = all(row["dataset"] == DATASET for row in rows)
@@ -43,11 +63,9 @@ def table(rows: Sequence[Row], dataset: Mapping[str, str]) -> Table:
         return published.cell(variant, score_name(row)) if people and row else ""
 
     return tables.build(
-        "Agreement with people, on BAPPS"
-        if people
-        else f"Scores on {dataset['name']} data, which say nothing about agreement with people",
+        dataset.get("title") or f"Scores on {dataset['name']} data",
         variants,
-        [name.removeprefix("2afc/") for name in names],
+        [_head(name) for name in names],
         lambda *key: _cell(scores.get(key)),
         published_cell,
         _note(rows, dataset),
@@ -63,8 +81,15 @@ JUDGES = ("human", "judges")
 """What those who judged are called in the place of a metric: people, or what only stands in for them."""
 
 
+def _head(name: str) -> str:
+    kind, _, subset = name.partition("/")
+    return kind if kind not in PERCENT and subset == ALL else name.removeprefix("2afc/")
+
+
 def _position(name: str) -> tuple[object, ...]:
-    return name.partition("/")[0], tables.position(name, ORDER) if name not in AGGREGATES else len(ORDER), name
+    kind, _, subset = name.partition("/")
+    place = kind not in PERCENT and subset != ALL, tables.position(kind, KINDS)
+    return *place, tables.position(name, ORDER) if name not in AGGREGATES else len(ORDER), name
 
 
 def _cell(row: Row | None) -> Cell:
@@ -72,6 +97,9 @@ def _cell(row: Row | None) -> Cell:
         return Cell()
     if row["score"] is None:
         return Cell("not measured", shade="unmeasured")
+    if row["kind"] not in PERCENT:
+        low, high = row.get("low"), row.get("high")
+        return Cell(f"{row['score']:.3f}", "" if low is None else f"{low:.3f}..{high:.3f}", row["score"])
     error = finite(row["standard_error"])
     return Cell(f"{100 * row['score']:.1f}", "" if error is None else f"±{100 * error:.1f}", row["score"])
 
@@ -84,9 +112,25 @@ FLIPS = (
 )
 
 
-def _note(rows: Iterable[Row], about: Mapping[str, str]) -> str:
-    text = "percent ± standard error; higher is better. "
-    text += FLIPS if any(row["kind"] == agreement.RANK_FLIPS for row in rows) else ""
+CORRELATIONS = (
+    "srcc, krcc, plcc: Spearman's and Kendall's (tau-b) correlation with people's scores, and Pearson's after the "
+    "four-parameter logistic of VQEG; with 95 % bootstrap intervals over originals; higher is better. "
+)
+
+LIKELIHOOD = (
+    "log_likelihood: of a person's choice under a logistic function of the difference of distances, in nats, at "
+    "most 0; -0.693 is chance. "
+)
+
+
+def _note(rows: Sequence[Row], about: Mapping[str, str]) -> str:
+    kinds = {row["kind"] for row in rows}
+    text = "percent ± standard error; higher is better. " if kinds & set(PERCENT) else ""
+    text += FLIPS if agreement.RANK_FLIPS in kinds else ""
+    text += CORRELATIONS if "srcc" in kinds else ""
+    text += LIKELIHOOD if "log_likelihood" in kinds else ""
+    if "2afc" not in kinds and "jnd" not in kinds:
+        return f"{text}{about['name']}: {about['about']}."
     text += "2AFC: "
     if about["name"] != DATASET:
         return text + (

@@ -9,7 +9,7 @@ from dps.rows import Document
 MOST_LINES = 30
 """Of the table of pass fractions on a terminal; a longer one shows only the paper's probes."""
 
-WITHOUT_PEOPLE = "agreement with people was not measured: dps bapps fetch DIR, then --bapps DIR"
+WITHOUT_PEOPLE = "agreement with people was not measured: dps bapps fetch DIR, --judgments DIR"
 
 
 def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool = False) -> list[str]:

@@ -14,11 +14,12 @@ import torch
 
 from dps import agreement, baseline, locations, metrics, networks, notes, probes, store
 from dps.agreement import DatasetDistances, Subset
-from dps.bapps import folders, rank_flips, shard_files, synthetic
-from dps.bapps.dataset import SIZE, Dataset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
 from dps.errors import ImageError, ProbeError, UsageError, check_known, unknown
+from dps.judgments import layouts, rank_flips, synthetic, tables
+from dps.judgments.dataset import Dataset
+from dps.judgments.tables import Predictions
 from dps.measurement import IMAGES_AT_ONCE, Engine, images_at_once
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Variant
 from dps.networks import Extractor, Network
@@ -65,8 +66,8 @@ class RunConfiguration:
         variants: what is measured.
         networks: those that a variant needs, by name.
         reduction, device, gate, report_dir: as the options of those names.
-        dataset: with judgments, BAPPS or the synthetic stand-in; None where no scores were asked for.
-        store: where distances of the data set are kept; None to keep none.
+        datasets: with judgments; none where no scores were asked for.
+        store: where distances of the data sets are kept; None to keep none.
         probes: in order of their files.
         batches: all cases, those in one batch measured at once, see `batches_of`.
         cases, size: the options of these names; None for what the probes declare.
@@ -86,7 +87,7 @@ class RunConfiguration:
     networks: Mapping[str, Network]
     reduction: str
     device: str
-    dataset: Dataset | None = None
+    datasets: tuple[Dataset, ...] = ()
     store: Path | None = None
     probes: tuple[Probe, ...] = ()
     batches: tuple[Batch, ...] = field(default=(), repr=False)
@@ -124,10 +125,11 @@ class RunConfiguration:
                         yield (number, backbone), case, variant
 
     def scores(self) -> Iterator[tuple[Subset, Variant]]:
-        """Yield every subset of the data set with every variant."""
-        for subset in agreement.subsets_of(self.dataset) if self.dataset else ():
-            for variant in self.variants:
-                yield subset, variant
+        """Yield every subset of the data sets with every variant, and with all predictions of it."""
+        for dataset in self.datasets:
+            for subset in agreement.subsets_of(dataset):
+                for variant in (*(self.variants if dataset.shapes else ()), *map(_predicting, dataset.predictions)):
+                    yield subset, variant
 
     def check_size(self, shape: Sequence[int]) -> None:
         """Refuse images, by height and width in pixels, that a network or metric cannot take.
@@ -156,21 +158,35 @@ class RunConfiguration:
         return Engine(Extractor(*chosen, device=self.device), self.reduction)
 
     def distances(
-        self, variants: Sequence[Variant], engine: Callable[[str | None], Engine], *, shown: bool = True
+        self,
+        dataset: Dataset,
+        variants: Sequence[Variant],
+        engine: Callable[[str | None], Engine],
+        *,
+        shown: bool = True,
     ) -> DatasetDistances:
-        """Return the distances of the data set by some of the variants; see `agreement.DatasetDistances`."""
-        assert self.dataset is not None
-        return DatasetDistances(variants, engine, self.store, self.key_of, shown=shown)
+        """Return the distances of a data set by some of the variants; see `agreement.DatasetDistances`."""
+        key_of = functools.partial(self.key_of, dataset.preprocessing)
+        return DatasetDistances(variants, dataset, engine, self.store, key_of, shown=shown)
 
-    def key_of(self, variant: Variant) -> str:
+    def key_of(self, preprocessing: str, variant: Variant) -> str:
         """Return the key of a variant's distances, see `store.key_of`."""
         return store.key_of(
             variant,
             network=None if variant.network is None else self.networks[variant.network],
             reduction=self.reduction,
-            preprocessing=shard_files.PREPROCESSING,
+            preprocessing=preprocessing,
             device=self.device,
         )
+
+
+def _predicting(name: str) -> Variant:
+    """Return what predictions that were made elsewhere stand under: a metric that is never called."""
+    return Variant(metric=Metric(name=name, distance=_never_called), network=None, normalization=None)
+
+
+def _never_called(_a: torch.Tensor, _b: torch.Tensor) -> torch.Tensor:
+    raise NotImplementedError
 
 
 def configure(
@@ -191,11 +207,11 @@ def configure(
     check_known("gate", gate, ("baseline", "strict", "off"))
     chosen = _selected(loaded, options.select_probe)
     _check_sizes(chosen, configuration)
-    if configuration.dataset is not None:
+    for dataset, shape in ((each, shape) for each in configuration.datasets for shape in sorted(each.shapes)):
         try:
-            configuration.check_size((SIZE, SIZE))
+            configuration.check_size(shape)
         except ImageError as error:
-            raise UsageError(f"--bapps {options.bapps}: {error}") from None
+            raise UsageError(f"--judgments {dataset.name}: {error} (--judgment-size N resizes.)") from None
     recorded = Baseline()
     if gate == "baseline":
         recorded = baseline.read(_shortened(Path(options.baseline or BUILT_IN_BASELINE)))
@@ -211,7 +227,7 @@ def configure(
     if update is not None:
         _check_writable("--update-baseline", update.parent)
     names = [probe.name for probe in chosen]
-    names += agreement.scored_names(configuration.dataset) if configuration.dataset else []
+    names += [name for dataset in configuration.datasets for name in agreement.scored_names(dataset)]
     floors = tuple(_floor(text, names) for text in _listed(options.require))
     previous = baseline.read(update) if update is not None and update.exists() else None
     report_dir = Path(options.report_dir or default_report_dir())
@@ -245,8 +261,7 @@ def _preflight(configuration: RunConfiguration, shapes: Iterable[tuple[int, int]
     users = [network for network in configuration.networks.values() if network.user_defined]
     if not users and all(metric.built_in for metric in metrics_of_run):
         return {}
-    of_dataset = [] if configuration.dataset is None else [(SIZE, SIZE)]
-    shape = min([*shapes, *of_dataset], key=min)
+    shape = min([*shapes, *(shape for dataset in configuration.datasets for shape in dataset.shapes)], key=min)
     for network in users:
         preflight.check_network(network, shape, configuration.device)
     first = next(iter(configuration.networks.values()), None)
@@ -288,12 +303,12 @@ def configure_measurement(options: Options) -> RunConfiguration:
         check_known("normalization", normalization, NORMALIZATIONS)
     variants = metrics.variants(chosen, chosen_networks, normalizations)
     check_known("reduction", options.reduction, REDUCTIONS)
-    dataset, folder = _dataset_and_store(options)
+    datasets, folder = _datasets_and_store(options)
     references = [] if reference is None else metrics.variants([reference], chosen_networks, normalizations)
     same_as = {} if reference is None else dict(_with_references(variants, references))
     needed = dict.fromkeys(v.network for v in [*variants, *same_as.values()] if v.network is not None)
     return RunConfiguration(
-        dataset=dataset,
+        datasets=datasets,
         store=folder,
         variants=tuple(variants),
         networks={name: chosen_networks[name] for name in needed},
@@ -376,19 +391,31 @@ def _listed(values: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def _dataset_and_store(options: Options) -> tuple[Dataset | None, Path | None]:
-    """Return the data set, and the store that is named, else for a folder of judgments one in the user's cache."""
+def _datasets_and_store(options: Options) -> tuple[tuple[Dataset, ...], Path | None]:
+    """Return the data sets, and the store that is named, else for files of judgments one in the user's cache."""
     folder = None if options.store is None else store.prepare(Path(options.store))
-    if options.bapps is None:
-        if options.rank_flips:
-            raise UsageError("--rank-flips: needs triplets; pass --bapps DIR, too.")
-        return None, folder
-    if options.bapps == synthetic.NAME and not Path(options.bapps).exists():  # a folder of that name wins
-        dataset = synthetic.synthesize()  # is measured in seconds, so it is kept only where a store is named
-    else:
-        dataset = folders.read(Path(options.bapps))
+    named = [*options.judgments, *([options.bapps] if options.bapps else [])]
+    texts = [part for text in named for part in ([text] if Path(text).exists() else text.split(","))]
+    predictions = [tables.predictions(Path(text)) for text in options.predictions]
+    elsewhere: list[Predictions] = [each for each in predictions if not each.own]
+    if elsewhere and not texts:
+        raise UsageError(
+            f"--predictions {elsewhere[0].path}: has no column score; name the judgments: --judgments PATH."
+        )
+    datasets = [layouts.read(text, size=options.judgment_size, predictions=elsewhere) for text in dict.fromkeys(texts)]
+    datasets += [layouts.predicted(each) for each in predictions if each.own]
+    names = [dataset.name for dataset in datasets]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"--judgments: {names.count(twice[0])} data sets are called {twice[0]}; rename a file.")
+    if options.rank_flips:
+        if not any(dataset.subsets("2afc") for dataset in datasets):
+            raise UsageError("--rank-flips: needs triplets; pass --judgments PATH (or --bapps DIR), too.")
+        datasets = [rank_flips.with_perturbations(dataset) for dataset in datasets]
+    for remark in (remark for dataset in datasets for remark in dataset.remarks):
+        notes.add_text(remark)
+    if any(text != synthetic.NAME or Path(text).exists() for text in texts):  # the stand-in is measured in seconds
         folder = folder or store.prepare(store.default_folder())
-    return rank_flips.with_perturbations(dataset) if options.rank_flips else dataset, folder
+    return tuple(datasets), folder
 
 
 _FLOOR = re.compile(r"(?P<name>[^<>=]+)(?P<sign>[<>]=)(?P<limit>.+)")
@@ -400,15 +427,16 @@ def _floor(text: str, known: Sequence[str]) -> Floor:
         limit = float(match["limit"]) if match else math.nan
     except ValueError:
         limit = math.nan
-    if match is None or not 0 <= limit <= 1:
+    least = -math.inf if "log_likelihood" in text else 0
+    if match is None or not least <= limit <= 1:
         raise UsageError(f"--require {text!r}: write PROBE[/STRATUM]>=X with X from 0 to 1, as in 'translate>=0.9'.")
     name = match["name"].strip()
     probe, stratum, _ = name.partition("/")
     if name not in known and not (stratum and probe in known):
         if "/" in name and not any("/" in each for each in known):
-            raise UsageError(f"--require {text!r}: {name} is a score, and no scores are measured; add --bapps DIR.")
+            raise UsageError(f"--require {text!r}: {name} is a score, and none is measured; add --judgments PATH.")
         raise UsageError(f"--require {text!r}: {unknown('probe or score', name, known)}")
-    upper = name.startswith(f"{agreement.RANK_FLIPS}/")
+    upper = agreement.RANK_FLIPS in name.split("/")
     if upper != (match["sign"] == "<="):
         better = "fewer flips are better" if upper else "more is better"
         raise UsageError(f"--require {text!r}: {better}; write {Floor(name=name, limit=limit, upper=upper)}.")

@@ -29,14 +29,15 @@ class ScoreResult:
     """The agreement of one variant with the judgments of one subset.
 
     Attributes:
+        estimates: of each kind of score, see `agreement.SCORES`.
         judges: how well the judges agree with each other; None where that has no score.
-        triplets: each triplet's score, ``(triplet,)``; empty for JND, which has none.
+        originals: each original's score, ``(original,)``, see `agreement.scores_by_original`.
         error: what broke, in one line; empty if nothing did, and else there is no estimate.
     """
 
-    estimate: Estimate | None
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
     judges: Estimate | None = None
-    triplets: tuple[float, ...] = field(default=(), repr=False)
+    originals: tuple[float, ...] = field(default=(), repr=False)
     error: str = ""
 
 
@@ -72,7 +73,9 @@ class Session:
         self._rows: dict[tuple[str, Variant], Row] = {}
         self.engine: Callable[..., Engine] = functools.cache(configuration.engine)
         self._checked: dict[object, Mapping[Variant, Any]] = {}
-        self._distances = configuration.distances(scored, self.engine) if configuration.dataset else None
+        self._distances = {
+            dataset.name: configuration.distances(dataset, scored, self.engine) for dataset in configuration.datasets
+        }
 
     def row(self, case: Case, variant: Variant) -> Row:
         """Return the row of a case and variant, which a unit's first look-up measures."""
@@ -127,22 +130,24 @@ class Session:
         Raises:
             StoreError: measured distances cannot be kept. The same command continues from there.
         """
-        assert self._distances is not None
         try:
-            judgments, distances = self._distances.of(subset, variant)
+            judgments, distances = self._distances[subset.dataset].of(subset, variant)
         except StoreError:
             raise
         except DpsError as error:
-            return ScoreResult(estimate=None, error=str(error))
+            return ScoreResult(error=str(error))
         invalid = distances[~(np.isfinite(distances) & (distances >= 0))]
         if invalid.size:
             reason = f"{invalid.size} of {distances.size} distances are not valid, the first is {invalid[0]}"
-            return ScoreResult(estimate=None, error=reason)
-        triplets = agreement.triplet_scores(subset.kind, judgments, distances)
+            return ScoreResult(error=reason)
+        try:
+            estimates = agreement.score(subset, judgments, distances)
+        except ValueError as error:
+            return ScoreResult(error=f"no score: {error}")
         return ScoreResult(
-            estimate=agreement.score(subset, judgments, distances),
+            estimates=estimates,
             judges=agreement.judges_score(subset.kind, judgments),
-            triplets=() if triplets is None else tuple(triplets.tolist()),
+            originals=tuple(agreement.scores_by_original(subset, judgments, distances).tolist()),
         )
 
     def _measure(self, unit: Unit, cases: Sequence[Case], variants: Sequence[Variant]) -> None:

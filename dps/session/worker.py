@@ -1,6 +1,7 @@
 """One of many workers that measure a data set into a store."""
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping
 
 from dps import store
@@ -10,7 +11,7 @@ from dps.session.configuration import RunConfiguration
 
 
 def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: int = 1) -> Iterator[str]:
-    """Measure this worker's share of the data set into the store, and yield a line for each network that is done.
+    """Measure this worker's share of each data set into the store, and yield a line for each network that is done.
 
     Nothing is shared between workers but the store: worker i of n, from 0, takes every n-th shard from the i-th on.
     What is in the store is not measured again.
@@ -18,23 +19,23 @@ def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: in
     Raises:
         DpsError: a metric broke or cannot be kept, images cannot be read, or the store cannot be written.
     """
-    assert configuration.dataset is not None
-    for variant in configuration.variants:
+    for dataset, variant in itertools.product(configuration.datasets, configuration.variants):
         try:
-            configuration.key_of(variant)
+            configuration.key_of(dataset.preprocessing, variant)
         except NoFingerprintError as error:
             _check_kept({variant.metric.name: str(error)})
-    shards = configuration.dataset.shards[worker::workers]
     engine = functools.cache(configuration.engine)
-    distances = configuration.distances(configuration.variants, engine, shown=worker == 0)
-    for backbone in dict.fromkeys(variant.backbone for variant in configuration.variants):
-        measured = distances.measure(shards, backbone, configuration.dataset.name)
-        distances.check(shards, backbone)
-        _check_kept(distances.not_kept)
-        yield (
-            f"worker {worker} of {workers}, {backbone or 'no network'}: {measured} shards measured, "
-            f"{len(shards) - measured} of {len(shards)} were in the store"
-        )
+    for dataset in configuration.datasets:
+        shards = dataset.shards[worker::workers]
+        distances = configuration.distances(dataset, configuration.variants, engine, shown=worker == 0)
+        for backbone in dict.fromkeys(variant.backbone for variant in configuration.variants):
+            measured = distances.measure(shards, backbone, dataset.name)
+            distances.check(shards, backbone)
+            _check_kept(distances.not_kept)
+            yield (
+                f"worker {worker} of {workers}, {dataset.name}, {backbone or 'no network'}: {measured} shards "
+                f"measured, {len(shards) - measured} of {len(shards)} were in the store"
+            )
 
 
 def _check_kept(not_kept: Mapping[str, str]) -> None:

@@ -18,9 +18,9 @@ import PIL.Image
 import pydantic
 from tqdm import tqdm
 
-from dps.bapps import shard_files
-from dps.bapps.dataset import KINDS, SHARD_SIZE, Dataset, Shard, shards_of
-from dps.errors import BappsError
+from dps.errors import JudgmentsError
+from dps.judgments import shard_files
+from dps.judgments.dataset import ALL, SHARD_SIZE, SIZE, Content, Dataset, Judged, Labels, Shard, shards_of
 
 DESCRIPTION = "dps-dataset.json"
 """Beside ``2afc`` and ``jnd`` in a folder that is not BAPPS: its name, and how much it holds."""
@@ -99,13 +99,13 @@ class Index:
         return {f"{kind}/{subset}": max(map(len, names.values())) for (kind, subset), names in self.subsets.items()}
 
 
-def index_of(folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> Index:
+def index_of(folder: Path, kinds: Sequence[str] = tuple(shard_files.ROLES)) -> Index:
     """List the files of a folder, of some kinds, and what is wrong with their names and number; no file is opened."""
     if not folder.is_dir():
         return Index(faults=[f"{folder}: no such folder."])
     try:
         index = Index(description=_description_of(folder))
-    except BappsError as error:
+    except JudgmentsError as error:
         return Index(faults=[str(error)])
     name, counts = index.description.name, index.description.counts
     if not any((folder / kind).is_dir() for kind in kinds):
@@ -135,6 +135,12 @@ def index_of(folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> Index:
     return index
 
 
+def resembles(folder: Path) -> bool:
+    """Return whether a folder has a part of BAPPS's layout, is one, or describes itself."""
+    parts = (DESCRIPTION, SPLIT, *shard_files.ROLES)
+    return folder.name in parts or any((folder / name).exists() for name in parts)
+
+
 def _description_of(folder: Path) -> Description:
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -144,9 +150,9 @@ def _description_of(folder: Path) -> Description:
     except pydantic.ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
-        raise BappsError(f"{path}: {where + ': ' if where else ''}{fault['msg']}.") from None
+        raise JudgmentsError(f"{path}: {where + ': ' if where else ''}{fault['msg']}.") from None
     except OSError as error:
-        raise BappsError(f"{path}: cannot be read ({error.strerror}).") from None
+        raise JudgmentsError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def _names_in(root: Path, kind: str) -> tuple[Names, list[str]]:
@@ -181,14 +187,14 @@ def _entries(folder: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise BappsError(f"{folder}: cannot be read ({error.strerror}).") from None
+        raise JudgmentsError(f"{folder}: cannot be read ({error.strerror}).") from None
 
 
 def read(folder: Path) -> Dataset:
     """Index a BAPPS folder; images and judgments are read shard by shard, see `shard_files`.
 
     Raises:
-        BappsError: a folder is missing or empty, names do not match, or there are more or fewer triplets than
+        JudgmentsError: a folder is missing or empty, names do not match, or there are more or fewer triplets than
             BAPPS, or the folder's own description, has.
     """
     index = index_of(folder)
@@ -196,22 +202,46 @@ def read(folder: Path) -> Dataset:
     if index.faults:
         more = f" ({len(index.faults) - 1} more: dps bapps verify {folder})" if len(index.faults) > 1 else ""
         advice = f" Get BAPPS with: dps bapps fetch {folder}" if description is BAPPS else ""
-        if (folder / SPLIT).is_dir() or folder.name in (*KINDS, SPLIT):
+        if (folder / SPLIT).is_dir() or folder.name in (*shard_files.ROLES, SPLIT):
             advice = " Name the folder above, the one that holds 2afc and jnd."
-        raise BappsError(f"{index.faults[0]}{more}{advice}")
+        raise JudgmentsError(f"{index.faults[0]}{more}{advice}")
     shards: list[Shard] = []
     for (kind, subset), roles in index.subsets.items():
         names = next(iter(roles.values()))
-        files = folder / kind / SPLIT / subset, kind, names
-        look, read = functools.partial(shard_files.look, *files), functools.partial(shard_files.read, *files)
+        what = folder / kind / SPLIT / subset, kind, names
+        look, read = functools.partial(_look, *what), functools.partial(_read, *what)
         shards += shards_of(kind, subset, len(names), look, read)
+    whole = description is BAPPS
     return Dataset(
         name=description.name,
         about=description.about,
         shards=tuple(shards),
-        groups=GROUPS if description is BAPPS else {"all": tuple(description.counts["2afc"])},
-        judges="human" if description is BAPPS else "judges",
+        groups=GROUPS if whole else {ALL: tuple(description.counts["2afc"])},
+        judges="human" if whole else "judges",
+        title="Agreement with people, on BAPPS"
+        if whole
+        else f"Scores on {description.name} data, which say nothing about agreement with people",
+        preprocessing=shard_files.preprocessing(SIZE),
     )
+
+
+def _rows(root: Path, kind: str, names: Sequence[str], span: range) -> list[Judged]:
+    """Return some triplets or pairs of a subset, by the names of their files without suffix."""
+    rows = []
+    for name in names[span.start : span.stop]:
+        original, *compared, judgment = (
+            f"{root}/{role}/{name}{suffix}" for role, suffix in shard_files.ROLES[kind].items()
+        )
+        rows.append(Judged(original=original, compared=tuple(compared), judgment=judgment))
+    return rows
+
+
+def _look(root: Path, kind: str, names: Sequence[str], span: range) -> Labels:
+    return shard_files.look(_rows(root, kind, names, span), kind, SIZE)
+
+
+def _read(root: Path, kind: str, names: Sequence[str], span: range) -> Content:
+    return shard_files.read(_rows(root, kind, names, span), kind, SIZE)
 
 
 def verify(folder: Path) -> Index:
@@ -226,7 +256,7 @@ def verify(folder: Path) -> Index:
     for path in tqdm(paths, desc=f"verifying {folder}", unit=" files", disable=None):
         try:
             shard_files.check(path)
-        except BappsError as error:
+        except JudgmentsError as error:
             index.faults.append(str(error))
     return index
 
@@ -235,14 +265,14 @@ def write(dataset: Dataset, folder: Path) -> None:
     """Write a data set, not BAPPS itself, as a folder with a description of its own, whole or not at all.
 
     Raises:
-        BappsError: the folder holds something, or cannot be written.
+        JudgmentsError: the folder holds something, or cannot be written.
     """
     if dataset.name == BAPPS.name:
-        raise BappsError("BAPPS itself is not written; copy its folder.")
+        raise JudgmentsError("BAPPS itself is not written; copy its folder.")
     folder = folder.absolute()
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise BappsError(f"{folder}: is there and not empty; name a new folder.")
+            raise JudgmentsError(f"{folder}: is there and not empty; name a new folder.")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
             complete = Path(temporary) / "complete"
@@ -250,7 +280,7 @@ def write(dataset: Dataset, folder: Path) -> None:
             _write_files(dataset, complete)
             complete.replace(folder)
     except OSError as error:
-        raise BappsError(f"{folder}: cannot be written ({error.strerror}).") from None
+        raise JudgmentsError(f"{folder}: cannot be written ({error.strerror}).") from None
 
 
 def _write_files(dataset: Dataset, folder: Path) -> None:

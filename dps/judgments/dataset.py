@@ -11,14 +11,38 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS: Mapping[str, int] = {"2afc": 2, "jnd": 1}
+KINDS: Mapping[str, int] = {"2afc": 2, "jnd": 1, "mos": 1}
 """Each kind of task, and the number of images that are compared with the original."""
 
 SIZE = 64
-"""Height and width of every image, in pixels."""
+"""Height and width of every image of BAPPS and of the stand-in, in pixels."""
 
 SHARD_SIZE = 256
-"""Triplets or pairs per shard: 9 MiB of images."""
+"""Most triplets or pairs per shard: of BAPPS, 9 MiB of images."""
+
+ALL = "all"
+"""Everything of a kind together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One triplet or pair, by its image files.
+
+    Attributes:
+        original: the path of its image file.
+        compared: those of the images that are compared with it, as many as `KINDS` says.
+        judgment: see `Labels`; or the path of an ``.npy`` file that holds it.
+        group: such as the type of the distortion; empty for none.
+        split: the part of the data set; empty for none.
+        where: the file and line that says so, for messages.
+    """
+
+    original: str
+    compared: tuple[str, ...]
+    judgment: float | str
+    group: str = ""
+    split: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +50,9 @@ class Labels:
     """People's judgments of one shard.
 
     Attributes:
-        judgments: ``(n,)``, in [0, 1]. For ``2afc`` the share of people who chose the second image as the
-            closer one; for ``jnd`` the share who said "same".
-        digest: SHA-256, hexadecimal, over judgments and images as they are stored, or the pixels of what is drawn.
+        judgments: ``(n,)``. For ``2afc`` the share of people who chose the second image as the closer one, for
+            ``jnd`` the share who said "same", in [0, 1]; for ``mos`` a score, any unit, higher for more similar.
+        digest: SHA-256, hexadecimal, over images and judgment files as they are stored, or the pixels of what is drawn.
     """
 
     judgments: NDArray[np.float64] = field(repr=False, compare=False)
@@ -39,23 +63,33 @@ class Labels:
 class Content:
     """One shard, read: its labels, and its images, from the same bytes.
 
-    8-bit RGB, ``(n, 1 + compared, SIZE, SIZE, 3)``: each original, then the first and the second image for ``2afc``,
-    the other one for ``jnd``.
+    Attributes:
+        stacks: 8-bit RGB, each ``(stack, 1 + compared, height, width, 3)``: an original, then what it is compared with.
+        labels: of the shard.
+        places: of each row's compared images among all of the stacks, ``(n, compared)``; None for one after the other.
     """
 
-    images: NDArray[np.uint8] = field(repr=False, compare=False)
+    stacks: tuple[NDArray[np.uint8], ...] = field(repr=False, compare=False)
     labels: Labels
+    places: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """Return the stacks where all have one size and layout."""
+        (images,) = self.stacks
+        return images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Some triplets or pairs of one subset, at most `SHARD_SIZE`, not yet read.
+    """Some triplets or pairs of one subset or split, at most `SHARD_SIZE`, not yet read.
 
     Attributes:
         number: the place among the shards of the subset, from 0.
         perturbation: what is done to the compared images, see `rank_flips.PERTURBATIONS`; empty for nothing.
         look: gives judgments and digest; no image is decoded.
-        read: gives everything; like `look`, it raises `BappsError` where a file cannot be read or is wrong.
+        read: gives everything; like `look`, it raises `JudgmentsError` where a file cannot be read or is wrong.
+        rows: what it holds, by file; empty where every row has an original of its own and no group.
     """
 
     kind: str
@@ -65,6 +99,12 @@ class Shard:
     look: Callable[[], Labels] = field(repr=False, compare=False)
     read: Callable[[], Content] = field(repr=False, compare=False)
     perturbation: str = ""
+    rows: tuple[Judged, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def image_count(self) -> int:
+        """Return how many images it has; an original that rows share is one."""
+        return self.count * KINDS[self.kind] + (len({row.original for row in self.rows}) or self.count)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.subset}/{self.number:03d}{self.perturbation and f' ({self.perturbation})'}"
@@ -75,18 +115,30 @@ class Dataset:
     """Shards, subset by subset.
 
     Attributes:
-        name: ``bapps``, ``synthetic``, or the name that a folder gives itself.
+        name: ``bapps``, ``synthetic``, or the name that a folder or file gives itself.
         about: what a reader of results has to know about it.
         shards: those of one subset stand together, in order.
         groups: names of unweighted means over subsets of ``2afc``, each with its subsets.
         judges: ``human`` where people judged, as in BAPPS, and else ``judges``.
+        title: of a table of its scores.
+        pooled: for each kind the name of all of its subsets together, where that has a score.
+        shapes: height and width of the images, each once; empty where there are none, only predictions.
+        preprocessing: what is done to each image, so that distances depend on it.
+        predictions: by name, distances that were made elsewhere, ``(n, compared)`` of each shard.
+        remarks: what is odd, but need not be wrong, in sentences.
     """
 
     name: str
     about: str
     shards: tuple[Shard, ...] = field(repr=False)
-    groups: Mapping[str, tuple[str, ...]]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     judges: str = "judges"
+    title: str = ""
+    pooled: Mapping[str, str] = field(default_factory=lambda: {"jnd": "pooled"})
+    shapes: frozenset[tuple[int, int]] = frozenset({(SIZE, SIZE)})
+    preprocessing: str = ""
+    predictions: Mapping[str, Mapping[Shard, NDArray[np.float64]]] = field(default_factory=dict, repr=False)
+    remarks: tuple[str, ...] = ()
 
     def subsets(self, kind: str) -> dict[str, tuple[Shard, ...]]:
         """Return the shards of each subset of one kind, in order, without perturbed ones."""

@@ -5,12 +5,13 @@ A metric whose answer changes flips the rank of the two images (Ghildyal and Liu
 
 import functools
 import hashlib
+import itertools
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dps.bapps.dataset import Content, Dataset, Labels, Shard
+from dps.judgments.dataset import Content, Dataset, Labels, Shard
 
 DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Right, down, left, up."""
@@ -71,7 +72,7 @@ def _labels(labels: Labels, name: str) -> Labels:
 
 def _read(shard: Shard, name: str) -> Content:
     content = shard.read()
-    images = content.images.copy()
-    for number, triplet in enumerate(images):
+    stacks = tuple(stack.copy() for stack in content.stacks)
+    for number, triplet in enumerate(itertools.chain(*stacks)):
         triplet[1:] = PERTURBATIONS[name](triplet[1:], number)
-    return replace(content, images=images, labels=_labels(content.labels, name))
+    return replace(content, stacks=stacks, labels=_labels(content.labels, name))

@@ -18,8 +18,8 @@ from requests import codes
 from tqdm import tqdm
 
 from dps import files
-from dps.bapps.folders import DESCRIPTION, SPLIT, index_of
-from dps.errors import BappsError, one_line
+from dps.errors import JudgmentsError, one_line
+from dps.judgments.bapps import DESCRIPTION, SPLIT, index_of
 
 BASE = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset"
 
@@ -57,7 +57,7 @@ def fetch(folder: Path, *, base: str = BASE, pause: float = 1.0) -> dict[str, st
         The archives that were fetched, each with its SHA-256; none if everything was there.
 
     Raises:
-        BappsError: there is no connection, the server has something else, an archive wants to write outside of
+        JudgmentsError: there is no connection, the server has something else, an archive wants to write outside of
             the folder, is incomplete or has another digest than before, or the folder cannot be written. What was
             downloaded is kept where it can be of use, and the folder never looks like BAPPS before it is.
     """
@@ -67,10 +67,12 @@ def fetch(folder: Path, *, base: str = BASE, pause: float = 1.0) -> dict[str, st
             digests = {name: _fetch(kind, name, into, folder, base, pause) for kind, (name, into) in ARCHIVES.items()}
             shutil.rmtree(folder / WORK)
     except filelock.Timeout:
-        raise BappsError(f"{folder}: another process is fetching into it; wait for that one.") from None
+        raise JudgmentsError(f"{folder}: another process is fetching into it; wait for that one.") from None
     except OSError as error:
         where = error.filename or folder
-        raise BappsError(f"{where}: cannot be written ({error.strerror or error}); when it can be, {RESUME}.") from None
+        raise JudgmentsError(
+            f"{where}: cannot be written ({error.strerror or error}); when it can be, {RESUME}."
+        ) from None
     return {name: digest for name, digest in digests.items() if digest}
 
 
@@ -79,7 +81,7 @@ def _fetch(kind: str, name: str, into: str, folder: Path, base: str, pause: floa
     target = folder / kind / SPLIT
     if target.exists():
         if faults := index_of(folder, (kind,)).faults:
-            raise BappsError(f"{faults[0]} Remove {target} and run the same command again to fetch it.")
+            raise JudgmentsError(f"{faults[0]} Remove {target} and run the same command again to fetch it.")
         return ""
     url, archive = f"{base}/{name}", folder / WORK / name
     if not archive.exists():
@@ -94,13 +96,13 @@ def _fetch(kind: str, name: str, into: str, folder: Path, base: str, pause: floa
             shutil.copy(folder / DESCRIPTION, unpacked)
         try:
             if (expected := recorded.setdefault(name, digest)) != digest:
-                raise BappsError(f"SHA-256 {digest[:12]}.. but {expected[:12]}.. stands in {folder / DIGESTS}.")
+                raise JudgmentsError(f"SHA-256 {digest[:12]}.. but {expected[:12]}.. stands in {folder / DIGESTS}.")
             _unpack(archive, unpacked / into)
             if faults := index_of(unpacked, (kind,)).faults:
-                raise BappsError(faults[0].replace(f"{unpacked}/", ""))
-        except BappsError as error:
+                raise JudgmentsError(faults[0].replace(f"{unpacked}/", ""))
+        except JudgmentsError as error:
             archive.unlink()
-            raise BappsError(f"{url}: not what it should be, so it was removed: {error}") from None
+            raise JudgmentsError(f"{url}: not what it should be, so it was removed: {error}") from None
         target.parent.mkdir(exist_ok=True)
         (unpacked / kind / SPLIT).replace(target)
     files.write(folder / DIGESTS, "".join(f"{text}  {file}\n" for file, text in recorded.items()).encode())
@@ -122,7 +124,7 @@ def _download(url: str, archive: Path, pause: float) -> None:
                 _resume(session, url, part)
                 break
             except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
-                raise BappsError(f"{url}: a redirect that is not followed ({one_line(error)}).") from None
+                raise JudgmentsError(f"{url}: a redirect that is not followed ({one_line(error)}).") from None
             except requests.HTTPError as error:
                 reason = str(error)
             except requests.RequestException as error:
@@ -130,18 +132,18 @@ def _download(url: str, archive: Path, pause: float) -> None:
             size = part.stat().st_size
             failures = 0 if size > before else failures + 1
             if failures == TRIES:
-                raise BappsError(f"{url}: {reason}; {size:,} bytes are kept. Check the network, and {RESUME}.")
+                raise JudgmentsError(f"{url}: {reason}; {size:,} bytes are kept. Check the network, and {RESUME}.")
             time.sleep(pause * 2**failures)
     with part.open("rb") as file:
         start = file.read(24)
     if not start.startswith(b"\x1f\x8b"):
         part.unlink()
-        raise BappsError(f"{url}: not a gzip file (is a proxy in between?), it begins with {start!r}.")
+        raise JudgmentsError(f"{url}: not a gzip file (is a proxy in between?), it begins with {start!r}.")
     part.replace(archive)
 
 
 def _resume(session: requests.Session, url: str, part: Path) -> None:
-    """Request what is missing of a file and add it; a BappsError where it will never be complete.
+    """Request what is missing of a file and add it; a JudgmentsError where it will never be complete.
 
     A `requests.RequestException` says that it is still not complete; the text of an `requests.HTTPError`, why.
     """
@@ -154,7 +156,7 @@ def _resume(session: requests.Session, url: str, part: Path) -> None:
         if status >= 500 or status in (codes.requested_range_not_satisfiable, codes.too_many_requests):
             raise requests.HTTPError(answer)
         if status not in (codes.ok, codes.partial_content):
-            raise BappsError(
+            raise JudgmentsError(
                 f"{url}: {answer}. BAPPS may have moved: see https://github.com/richzhang/PerceptualSimilarity."
             )
         first = size if status == codes.partial_content else 0
@@ -170,7 +172,7 @@ def _resume(session: requests.Session, url: str, part: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a ``.tar.gz`` and check its checksum; a BappsError where it is damaged, or would write elsewhere."""
+    """Unpack a ``.tar.gz`` and check its checksum; a JudgmentsError where it is damaged, or would write elsewhere."""
     folder.mkdir(exist_ok=True)
     try:
         with gzip.open(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as tar:
@@ -178,6 +180,6 @@ def _unpack(archive: Path, folder: Path) -> None:
             while unzipped.read(2**20):
                 pass
     except tarfile.FilterError as error:
-        raise BappsError(f"a member that must not be unpacked ({one_line(error)}).") from None
+        raise JudgmentsError(f"a member that must not be unpacked ({one_line(error)}).") from None
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BappsError(f"a damaged archive ({one_line(error)}).") from None
+        raise JudgmentsError(f"a damaged archive ({one_line(error)}).") from None

@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 
 from dps import distortions
-from dps.bapps.dataset import KINDS, SIZE, Content, Dataset, Labels, Shard, add_part, new_digest, shards_of
 from dps.images import Pixels
+from dps.judgments.dataset import ALL, KINDS, SIZE, Content, Dataset, Labels, Shard, add_part, new_digest, shards_of
 from dps.scenes.composition import patch
 from dps.scenes.contents import CONTENTS
 from dps.scenes.plane import render
@@ -29,6 +29,8 @@ ABOUT = (
     "drawn by dps, not BAPPS: objects on plain grounds under graded distortions; the milder distortion is the closer "
     "one, simulated judges err near the threshold, and no person ever looked at it"
 )
+
+TITLE = f"Scores on {NAME} data, which say nothing about agreement with people"
 
 LEVELS = 16
 """Each distortion has this many strengths, evenly spaced, and none."""
@@ -77,7 +79,7 @@ def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
         for family in families:
             what = seed, kind, family
             shards += shards_of(kind, family, count, functools.partial(_look, *what), functools.partial(_draw, *what))
-    return Dataset(name=NAME, about=ABOUT, shards=tuple(shards), groups={"all": tuple(FAMILIES)})
+    return Dataset(name=NAME, about=ABOUT, title=TITLE, shards=tuple(shards), groups={ALL: tuple(FAMILIES)})
 
 
 def strengths(kind: str, family: str, number: int, seed: int = 0) -> tuple[float, ...]:
@@ -115,7 +117,7 @@ def _draw(seed: int, kind: str, family: str, span: range) -> Content:
         add_part(digest, judgments[row].tobytes())
     for array in (images, judgments):
         array.setflags(write=False)
-    return Content(images=images, labels=Labels(judgments=judgments, digest=digest.hexdigest()))
+    return Content(stacks=(images,), labels=Labels(judgments=judgments, digest=digest.hexdigest()))
 
 
 @functools.lru_cache(maxsize=512)
