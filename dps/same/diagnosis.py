@@ -81,6 +81,8 @@ def explain(
 ) -> list[Explanation]:
     """Find the mistakes with which the reference gives the distances of a port: single ones, or else pairs.
 
+    Those that change no more than the distances, such as a constant factor, come last.
+
     Args:
         reference: the metric without mistakes.
         batches: the pairs.
@@ -94,19 +96,43 @@ def explain(
     goal = _by_batch(batches, np.where(compared, port, np.nan))
     few = _screened(goal, _by_batch(batches, known), tolerance)
     loose = max(10 * tolerance, FLOOR)
-    stages = (few[:1], loose), (few, loose), (goal, tolerance)
+    sieve = _Sieve(few[:1], loose)
     explanations: list[Explanation] = []
     for count in (1, 2):
         for made, mistakes in _made(reference, count):
-            adjusting = count - len(mistakes)
-            choices, found = _adjusting(adjusting), []
-            for stage, limit in stages[1:] if adjusting else stages:  # a constant fits any one pair
-                found = _matching(made, stage, choices, limit)
-                choices = [tuple(mistake for mistake, _ in ways) for ways, _ in found]
+            choices = _adjusting(count - len(mistakes))
+            if choices == [()] and not sieve.admits(made, mistakes):  # a constant would fit any one pair
+                continue
+            found = _matching(made, few, choices, loose)
+            found = _matching(made, goal, [tuple(mistake for mistake, _ in ways) for ways, _ in found], tolerance)
             explanations += [Explanation(mistakes=(*mistakes, *ways), deviation=worst) for ways, worst in found]
         if explanations:
             break
-    return explanations
+    return sorted(explanations, key=lambda each: any(mistake.adjust for mistake, _ in each.mistakes))
+
+
+class _Sieve:
+    """Refutes mistakes by the smallest batch in which distances differ.
+
+    What two mistakes give together is taken to follow from what each gives alone, so that ways that are equal for
+    these images, such as resizing with and without antialiasing to a larger size, are measured once.
+    """
+
+    def __init__(self, goal: Goal, limit: float) -> None:
+        self._goal, self._limit = goal, limit
+        self._alone: dict[Made, tuple[float, ...]] = {}
+        self._admitted: dict[object, bool] = {}
+
+    def admits(self, made: Reference, mistakes: tuple[Made, ...]) -> bool:
+        """Return whether mistakes, one or two, lead to the goal."""
+        key: object = tuple(self._alone.get(each, each) for each in mistakes)
+        if key not in self._admitted:
+            ((batch, port),) = self._goal
+            values, _ = measure(made, [batch])
+            self._admitted[key] = bool((deviations(port, values)[np.isfinite(port)] <= self._limit).all())
+            if len(mistakes) == 1:
+                self._alone[mistakes[0]] = tuple(values)
+        return self._admitted[key]
 
 
 def _by_batch(batches: Sequence[Batch], distances: Distances) -> list[tuple[Batch, Distances]]:
