@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dps import metrics
 from dps.comparisons import normalized, spatial
-from dps.errors import DpsError, MetricError, UsageError, one_line, unknown
+from dps.errors import DpsError, MetricError, UsageError, unknown
 from dps.images import Image, Triple, as_batch
 from dps.measurement import Engine
 from dps.metrics import FeatureMetric, Term, Variant
@@ -237,9 +237,7 @@ def _view(features: Tensor, term: Term, layer: int, module: str, normalization: 
         raw = term.represent(features)
         placed = _keeps_places(raw, term, tuple(features.shape[1:]))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's comparison may raise anything
-        raise MetricError(
-            f"metric {term.name!r}: {error if isinstance(error, MetricError) else one_line(error)}"
-        ) from None
+        raise metrics.metric_error(term.name, error) from None
     representations = normalized(raw, normalization)
     channels, positions = representations.shape[1:]
     divisor = positions * (channels if reduction == "mean" else 1) / term.weight

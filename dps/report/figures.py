@@ -1,6 +1,5 @@
 """Figures of a run, drawn with Matplotlib: how many cases pass, by how much, and at which severity."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -28,11 +27,8 @@ PANEL, ABOVE_PANELS, BELOW_PANELS = 1.7, 0.2, 0.85
 LARGEST_RATIO = 100
 """Ratios of distances are drawn from one over this to this; what lies beyond stands at the edge."""
 
-LEAST_SHOWN = math.log10(1.5)
-"""The range of ratios about 1 that is always shown."""
-
-TICKS = (1, 10, 0.1, 100, 0.01, 2, 0.5, 5, 0.2, 30, 0.03, 3, 0.3, 1.2, 0.8)
-"""Ratios that are labeled where there is room, the first ones first."""
+LEAST_SHOWN = 1.5
+"""Ratios from one over this to this are always shown."""
 
 LEAST, MOST = 1e-3, 1e2
 """Relative distances beyond these are drawn at the edge."""
@@ -159,35 +155,34 @@ def _draw_fractions(axes: "Axes", counts: Sequence[Count]) -> None:
 
 
 def _draw_ratios(axes: "Axes", ratios: Mapping[VariantKey, list[float]], variants: Sequence[VariantKey]) -> None:
+    from matplotlib.ticker import LogLocator
+
     places = [place for place, variant in enumerate(variants) if variant in ratios]
-    low, high = -LEAST_SHOWN, LEAST_SHOWN
+    low, high = 1 / LEAST_SHOWN, LEAST_SHOWN
     if places:
-        five = np.array([np.quantile(ratios[variants[place]], [0, 0.25, 0.5, 0.75, 1]) for place in places]).T
+        logarithms = [np.log(ratios[variants[place]]) for place in places]
+        five = np.exp([np.quantile(each, [0, 0.25, 0.5, 0.75, 1]) for each in logarithms]).T
         low, high = min(low, float(five[0].min())), max(high, float(five[4].max()))
         axes.hlines(places, five[0], five[4], color=INK, linewidth=0.8)
         axes.hlines(places, five[1], five[3], color=PASSES, linewidth=5, alpha=0.55)
         axes.scatter(five[2], places, s=18, c=INK, marker="|", linewidths=1.6, zorder=3)
-    edge = 0.04 * (high - low)
-    low, high = low - edge, high + edge
-    axes.axvspan(low, 0, color=FAILS, alpha=0.08, linewidth=0)
-    axes.axvline(0, color=INK, linewidth=0.8, linestyle=":")
-    ticks: list[float] = []
-    for tick in TICKS:
-        place = math.log10(tick)
-        if low <= place <= high and all(abs(place - math.log10(other)) > 0.11 * (high - low) for other in ticks):
-            ticks.append(tick)
-    axes.set(xlim=(low, high), xlabel="nearest reference / distorted image")
-    axes.set_xticks([math.log10(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
+    edge = (high / low) ** 0.04
+    axes.axvspan(low / edge, 1, color=FAILS, alpha=0.08, linewidth=0)
+    axes.axvline(1, color=INK, linewidth=0.8, linestyle=":")
+    axes.set(xscale="log", xlim=(low / edge, high * edge), xlabel="nearest reference / distorted image")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 200 else (1,)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
 
 
 def _ratios(document: Document, probe: str) -> dict[VariantKey, list[float]]:
-    """Return log10 of reference over distorted of all cases that have a margin, by variant, within `LARGEST_RATIO`."""
+    """Return reference over distorted of all cases that have a margin, by variant, within `LARGEST_RATIO`."""
     ratios: dict[VariantKey, list[float]] = {}
     for row in document["cases"]:
         margin = finite(row.get("margin"))
         if row["probe"] == probe and margin is not None and margin > -1:
             ratio = min(max(1 + margin, 1 / LARGEST_RATIO), LARGEST_RATIO)
-            ratios.setdefault(variant_key(row), []).append(math.log10(ratio))
+            ratios.setdefault(variant_key(row), []).append(ratio)
     return ratios
 
 
