@@ -23,26 +23,31 @@ def of_module(module: str) -> str:
     their version.
     """
     digests: dict[str, str] = {}
+    installed: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
         top, _, _ = name.partition(".")
-        file = None if name in digests or top in sys.stdlib_module_names else _file_of(name)
-        if file is None:
+        if not name or name in digests or top in installed or top in sys.stdlib_module_names:
             continue
-        if not {"site-packages", "dist-packages"}.isdisjoint(file.parts):
-            digests[name] = _versions(top)
-            continue
-        source, package = file.read_bytes(), name if file.stem == "__init__" else name.rpartition(".")[0]
-        digests[name] = hashlib.sha256(source).hexdigest()
-        waiting += [name.rpartition(".")[0], *_imported(source, package)]
-    own = digests.pop(module)  # whose name depends on what else is loaded
-    return hashlib.sha256(repr((platform.python_version(), own, sorted(digests.items()))).encode()).hexdigest()
+        if _is_installed(file := _file_of(top)) or _is_installed(file := _file_of(name)):
+            installed.add(top)
+        elif file is not None:
+            source, package = file.read_bytes(), name if file.stem == "__init__" else name.rpartition(".")[0]
+            digests[name] = hashlib.sha256(source).hexdigest()
+            waiting += [name.rpartition(".")[0], *(_imported(source, package) if file.suffix == ".py" else ())]
+    own = digests.pop(module, "")  # whose name depends on what else is loaded
+    versions = [platform.python_version(), *map(_versions, sorted(installed))]
+    return hashlib.sha256(repr((own, sorted(digests.items()), versions)).encode()).hexdigest()
+
+
+def _is_installed(file: Path | None) -> bool:
+    return file is not None and not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
 
 
 def _file_of(module: str) -> Path | None:
     """Return the file of a module, which may not be loaded yet; None where there is none that can be read."""
-    with contextlib.suppress(ImportError, ValueError, AttributeError):
+    with contextlib.suppress(Exception, SystemExit):  # to look for a module imports its packages, which are a user's
         spec = importlib.util.find_spec(module)
         if spec is not None and spec.has_location and spec.origin is not None:
             return Path(spec.origin)
@@ -55,8 +60,9 @@ def _imported(source: bytes, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            name = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            yield from (name, *(f"{name}.{alias.name}" for alias in node.names))
+            with contextlib.suppress(ImportError):  # of a package that there is not
+                name = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                yield from (name, *(f"{name}.{alias.name}" for alias in node.names))
 
 
 @functools.cache

@@ -128,6 +128,13 @@ def test_a_definition_is_the_same_in_another_process_and_place(make: Make, tmp_p
     assert done.stdout.strip() == expected
 
 
+def test_what_cannot_be_imported_is_no_part_of_the_source(make: Make) -> None:
+    unused = "\ndef unused():\n    import broken.part, nowhere.at_all, PIL.Nothing\n    from ..beyond import it\n"
+    helpers = {"broken/__init__.py": "raise SystemExit(1)\n", "broken/part.py": ""}
+    assert make(body("1") + unused, helpers) == make(body("1") + unused, helpers)
+    assert named("operator:sub").name == "operator:sub"  # of a module without a file
+
+
 AGAIN = "metric 'mine.py:distance' returns other numbers when it is called again"
 
 REFUSED = {
