@@ -20,6 +20,7 @@ reference. Imports go down this list and never up; a test holds that:
     probes, judgments
     distortions, image_pairs
     scenes
+    photographs
     metrics
     networks
     weights

@@ -120,28 +120,23 @@ def stain_noise(scene: Scene, rng: Rng, *, strength: Annotated[float, Field(gt=0
 
 
 def replace_object(scene: Scene, rng: Rng, *, content: Annotated[str, one_of(["other", *FILLERS])] = "other") -> Scene:
-    """Put another object in the object's place, of the same area: ``other`` is another one of `CONTENTS`.
+    """Put another object in the object's place, of the same area: ``other`` is another content.
 
-    Rejection sampling: over the object's interior the two differ by a median of 30 CIELAB or more, and their
-    luminances correlate by at most 0.5.
+    A photograph is replaced by another one of its pool, unless none differs enough. Rejection sampling: over the
+    object's interior the two differ by a median of 30 CIELAB or more, and their luminances correlate by at most 0.5.
 
     Raises:
         DrawError: no object that differs enough was found.
     """
     old = scene.layers[-1]
-    families = {name: make for name, make in CONTENTS.items() if name != old.name}
-
-    def sample(rng: Rng) -> Scene:
-        name = rng.choice(list(families)) if content == "other" else content
-        layer = _in_its_place(old, name, {**families, **FILLERS}[name](rng))
-        return replace(scene, layers=(*scene.layers[:-1], layer))
-
-    replaced = rng.rejection_sample(
-        sample,
-        lambda other: stands_out(other.layers[-1].paint, scene.ground) and _differ(scene, other),
-        f"{content} that differs from {old.name}",
-    )
-    return _noting(replaced, replaced_by=replaced.layers[-1].name)
+    drawn = {name: make for name, make in CONTENTS.items() if name != old.name}
+    pool = {content: FILLERS[content]} if content in FILLERS else old.others or drawn
+    try:
+        return _replaced(scene, rng, pool, content)
+    except DrawError:
+        if pool is not old.others:
+            raise
+        return _replaced(scene, rng, drawn, content)
 
 
 SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
@@ -149,6 +144,22 @@ SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
     for function in (rotate, zoom, shear, translate, translate_clear, stain, stain_noise, replace_object)
 }
 """Distortions of scenes: functions of a scene, a random number generator and their parameters, to a scene."""
+
+
+def _replaced(scene: Scene, rng: Rng, pool: Mapping[str, Callable[[Rng], Paint]], what: str) -> Scene:
+    """Return the scene with a content of a pool as its object."""
+    old, names = scene.layers[-1], list(pool)
+
+    def sample(rng: Rng) -> Scene:
+        name = rng.choice(names)
+        return replace(scene, layers=(*scene.layers[:-1], _in_its_place(old, name, pool[name](rng))))
+
+    replaced = rng.rejection_sample(
+        sample,
+        lambda other: stands_out(other.layers[-1].paint, scene.ground) and _differ(scene, other),
+        f"{what} that differs from {old.name}",
+    )
+    return _noting(replaced, replaced_by=replaced.layers[-1].name)
 
 
 def _noting(scene: Scene, **drawn: object) -> Scene:
@@ -339,8 +350,10 @@ def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Field(gt=0, lt=1
 def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Field(ge=1, le=1024), Identity(1024)]) -> Pixels:
     """Put the image's square patches of this many pixels in random order, none of them where it was.
 
+    Rejection sampling: the average colors of old and new patches differ by 4 CIELAB or more on average.
+
     Raises:
-        DrawError: the sides are not multiples of the patch, or there is one patch alone.
+        DrawError: the sides are not multiples of the patch, there is one patch alone, or all orders look alike.
     """
     height, width, _ = pixels.shape
     down, across = height // patch, width // patch
@@ -348,10 +361,11 @@ def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Field(ge=1, le=10
         raise DrawError(f"an image of {width} x {height} pixels is not made of patches of {patch} pixels")
     patches = pixels.reshape(down, patch, across, patch, 3).swapaxes(1, 2).reshape(-1, patch, patch, 3)
     places = range(len(patches))
+    means = patches.mean(axis=(1, 2)) / 255
     order = rng.rejection_sample(
-        lambda rng: rng.shuffled(places),
-        lambda order: all(a != b for a, b in zip(order, places, strict=True)),
-        "an order in which no patch stays where it was",
+        lambda rng: np.array(rng.shuffled(places)),
+        lambda order: bool(np.all(order != places) and color.difference(means[order], means).mean() >= 4),
+        "an order in which no patch stays where it was, and that looks different",
     )
     return patches[order].reshape(down, across, patch, patch, 3).swapaxes(1, 2).reshape(pixels.shape)
 

@@ -1,16 +1,19 @@
 """Images: from files, as tensors, and their digests."""
 
+import contextlib
 import hashlib
 import io
+import math
 import shlex
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags
@@ -64,6 +67,39 @@ def read(path: Path, data: bytes | None = None) -> Pixels:
         ImageError: no such file, not one of `FORMATS`, too deep, cut short, or unreasonably large.
     """
     path = files.existing(path) if data is None else path
+    with opened(path, data) as image:
+        turned = image.getexif().pop(ExifTags.Base.Orientation, 1) in range(2, 9)  # or Pillow would apply that of TIFF
+        rgb = _converted(path, image)
+        if turned:
+            notes.add(
+                "EXIF orientation not applied in", path, "pixels are compared as stored, which may lie on their side."
+            )
+        profile = image.info.get("icc_profile") or b""
+        if profile and not any("sRGB".encode(code) in profile for code in ("ascii", "utf-16-be")):
+            notes.add("color profile ignored in", path, "numbers are compared as if they were sRGB.")
+        pixels = np.asarray(rgb)
+    pixels.setflags(write=False)
+    return pixels
+
+
+def read_upright(path: Path, shorter: int) -> Pixels:
+    """Read an image file with its EXIF orientation applied; an ImageError as for `read`.
+
+    A JPEG is decoded at an eighth to all of its size, with at least so many pixels along its shorter side.
+    """
+    with opened(path) as image:
+        width, height = (math.ceil(side * shorter / min(image.size)) for side in image.size)
+        image.draft("RGB", (width, height))
+        return np.array(PIL.ImageOps.exif_transpose(_converted(path, image)))
+
+
+@contextlib.contextmanager
+def opened(path: Path, data: bytes | None = None) -> Iterator[PIL.Image.Image]:
+    """Open an image file of at most 8 bits a channel; its header is read, and its pixels when they are asked for.
+
+    Raises:
+        ImageError: as for `read`, for what goes wrong inside, too.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
@@ -71,7 +107,7 @@ def read(path: Path, data: bytes | None = None) -> Pixels:
             with PIL.Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as image:
                 if (bits := _bits(image)) > 8:
                     raise _too_deep(path, image.mode, bits)
-                pixels = _decode(path, image)
+                yield image
     except ImageError:
         raise
     except FileNotFoundError:
@@ -89,17 +125,12 @@ def read(path: Path, data: bytes | None = None) -> Pixels:
         raise ImageError(f"{path}: more than {most:,} pixels, which looks like a decompression bomb.") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise almost anything on a damaged file
         raise ImageError(f"{path}: the image cannot be decoded ({one_line(error)}); is it cut short?") from None
-    pixels.setflags(write=False)
-    return pixels
 
 
 def shape(path: Path) -> tuple[int, int]:
     """Return the height and width that the header of an image file says, in pixels; an ImageError where it cannot."""
-    try:
-        with PIL.Image.open(path, formats=FORMATS) as image:
-            return image.height, image.width
-    except Exception as error:  # noqa: BLE001 - Pillow raises almost anything on a damaged file
-        raise ImageError(f"{path}: not an image that can be read ({one_line(error)}).") from None
+    with opened(path) as image:
+        return image.height, image.width
 
 
 def _bits(image: PIL.Image.Image) -> int:
@@ -123,23 +154,14 @@ def _too_deep(path: Path, mode: str, bits: int) -> ImageError:
     )
 
 
-def _decode(path: Path, image: PIL.Image.Image) -> Pixels:
-    """Return an opened file's pixels as stored, and note what is dropped."""
-    turned = image.getexif().pop(ExifTags.Base.Orientation, 1) in range(2, 9)  # or Pillow would apply that of TIFF
+def _converted(path: Path, image: PIL.Image.Image) -> PIL.Image.Image:
+    """Decode an opened file, and return it as RGB; what is dropped is noted."""
     shown = image.convert("LA") if image.mode == "La" else image  # which Pillow converts to nothing else
-    rgb = shown.convert("RGB")
-    if turned:
-        notes.add(
-            "EXIF orientation not applied in", path, "pixels are compared as stored, which may lie on their side."
-        )
     if shown.has_transparency_data and shown.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         notes.add("alpha channel dropped in", path, "transparent pixels count with the color stored under them.")
     if getattr(image, "n_frames", 1) > 1:
         notes.add("further frames ignored in", path, "only the first is compared.")
-    profile = image.info.get("icc_profile") or b""
-    if profile and not any("sRGB".encode(code) in profile for code in ("ascii", "utf-16-be")):
-        notes.add("color profile ignored in", path, "numbers are compared as if they were sRGB.")
-    return np.asarray(rgb)
+    return shown.convert("RGB")
 
 
 def write(path: Path, pixels: Pixels) -> None:

@@ -85,6 +85,11 @@ class Options:
         "pytest, put the path of the suites first: pytest suites/ --probes=DIR",
         action="append",
     )
+    images: str | None = _option(
+        "DIR",
+        "A folder of photographs (PNG, JPEG, TIFF, WebP, BMP, from 64 pixels) in place of the contents of all probes "
+        "that have any. The built-in baseline is of other images, so nothing is compared with it.",
+    )
     select_probe: Sequence[str] = _option("NAME", argparse.SUPPRESS, action="append")
     cases: int | None = _option(
         "N",

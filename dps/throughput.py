@@ -31,7 +31,7 @@ def triples(size: int, images: int) -> list[Triple]:
     """Draw a number of different images, divisible by 3, as triples of one reference each."""
     contents = list(CONTENTS)
     drawn = [
-        make_image(render(patch(Rng(9, i), content=contents[i % len(contents)], side=0.6, ground="other"), size))
+        make_image(render(patch(Rng(9, i), size, content=contents[i % len(contents)], side=0.6, ground="other"), size))
         for i in range(images)
     ]
     return [

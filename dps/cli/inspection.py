@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, INTERRUPTED, PATH, PROBES, SIZE, configured, load, main, select, variant
+from dps.cli.shared import CASES, IMAGES, INTERRUPTED, PATH, PROBES, SIZE, configured, load, main, select, variant
 
 
 @main.command()
@@ -56,6 +56,7 @@ def _layer_numbers(text: str | None) -> list[int]:
 @PROBES
 @CASES
 @SIZE
+@IMAGES
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder for explain.html and PNGs.")
 def explain_(
     what: tuple[str, ...],
@@ -63,6 +64,7 @@ def explain_(
     probes: tuple[str, ...],
     cases: int | None,
     size: int | None,
+    images: str | None,
     out: Path,
     **options: str,
 ) -> None:
@@ -82,14 +84,16 @@ def explain_(
     if len(what) == 1 and Path(what[0]).is_file():
         raise click.UsageError(f"{what[0]} is an image file; name the distorted image, too.")
     if len(what) == 1:
-        name, triple = what[0], explain.find(load(probes, cases, size), what[0]).draw()
+        name, triple = what[0], explain.find(load(probes, cases, size, images), what[0]).draw()
     else:
         name, triple = " and ".join(what[:2]), image_files.as_triple([Path(path) for path in what])
     configuration.check_size(triple.original.pixels.shape)
     (one,) = configuration.variants
     explanation = explain.explain(name, triple, one, configuration.engine(one.backbone))
     given = [f"--{option}={value}" for option, value in sorted(options.items()) if option != "weights"]
-    command = shlex.join(["dps", "explain", *what, *given, *(f"--probes={path}" for path in probes)])
+    given += [f"--probes={path}" for path in probes]
+    given += [f"--{n}={v}" for n, v in {"cases": cases, "size": size, "images": images}.items() if v is not None]
+    command = shlex.join(["dps", "explain", *what, *given])
     written = explain_page.write(explanation, numbers, command, configuration.weights_in_words, out)
     for sentence in [*explain_page.in_words(explanation), *(f"note: {note}" for note in notes.lines())]:
         click.echo("\n".join(tables.wrapped(sentence, shutil.get_terminal_size().columns)))

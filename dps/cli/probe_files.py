@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, PATH, PROBES, SIZE, load, main, select
+from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, load, main, select
 from dps.errors import DpsError
 
 
@@ -36,12 +36,21 @@ def list_(probes: tuple[str, ...], cases: int | None, ids: bool) -> None:
 @PROBES
 @CASES
 @SIZE
+@IMAGES
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder for the PNG files.")
-def draw(names: tuple[str, ...], probes: tuple[str, ...], cases: int | None, size: int | None, out: Path) -> None:
+def draw(
+    names: tuple[str, ...],
+    probes: tuple[str, ...],
+    cases: int | None,
+    size: int | None,
+    images: str | None,
+    out: Path,
+) -> None:
     """Draw contact sheets: each case's original, distorted image and own reference, below its id."""
     from dps.report import sheets
 
-    chosen = [select(name, probes, cases, size) for name in names] or load(probes, cases, size)
+    options = probes, cases, size, images
+    chosen = [select(name, *options) for name in names] or load(*options)
     out.mkdir(parents=True, exist_ok=True)
     for probe in chosen:
         for path in sheets.draw(probe, out):

@@ -98,7 +98,8 @@ def _write_page(document: dict[str, Any], path: Path, probes: tuple[str, ...], c
 
     if not document["run"]:
         raise Refused("this results.json does not say what was measured: it has no 'run'.")
-    loaded = load(probes, cases or document["run"]["cases"])
+    run = document["run"]
+    loaded = load(probes, cases or run["cases"], run.get("size"), run.get("images"))
     drawn = album.redraw(document["cases"], (case for probe in loaded for case in probe.cases))
     files.write_text(path, page.render(document, drawn))
     names = {f"{row['probe']}/{row['case']}" for row in document["cases"]}

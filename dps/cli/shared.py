@@ -103,6 +103,7 @@ PROBES = from_options(
 )
 CASES = from_options("cases")
 SIZE = from_options("size", help="Draw scenes at N x N pixels, a multiple of 32.")
+IMAGES = from_options("images", help="A folder of photographs in place of the contents of all probes that have any.")
 WEIGHTS = from_options("weights")
 
 
@@ -128,15 +129,18 @@ def configured(metric: str, network: str, normalization: str, **options: Any) ->
     return configure_measurement(Options(metric=[metric], network=[network], normalization=[normalization], **options))
 
 
-def load(paths: tuple[str, ...], cases: int | None, size: int | None = None) -> "list[Probe]":
+def load(
+    paths: tuple[str, ...], cases: int | None = None, size: int | None = None, images: str | None = None
+) -> "list[Probe]":
     """Return the probes that options name, or the built-in ones."""
-    from dps import probes
+    from dps import photographs, probes
 
-    return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases, size)
+    chosen = photographs.in_folder(Path(images)) if images else []
+    return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases, size, chosen)
 
 
-def select(name: str, paths: tuple[str, ...], cases: int | None = None, size: int | None = None) -> "Probe":
-    """Return one of these probes by its name."""
-    known = {probe.name: probe for probe in load(paths, cases, size)}
+def select(name: str, *options: Any) -> "Probe":
+    """Return one of these probes by its name; the options are those of `load`."""
+    known = {probe.name: probe for probe in load(*options)}
     check_known("probe", name, known)
     return known[name]

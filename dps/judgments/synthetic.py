@@ -125,6 +125,6 @@ def _original(number: int, seed: int) -> Pixels:
     """An object on a plain ground, ``(SIZE, SIZE, 3)``; every family distorts the same ones."""
     rng = Rng(seed, NAME, number)
     content = rng.choice([name for name in CONTENTS if name != "mosaic"])  # drawing one takes ten times as long
-    pixels = render(patch(rng, content=content, side=0.6, ground="other"), SIZE)
+    pixels = render(patch(rng, SIZE, content=content, side=0.6, ground="other"), SIZE)
     pixels.setflags(write=False)
     return pixels

@@ -14,8 +14,9 @@ import numpy as np
 
 from dps import images
 from dps.distortions import PIXEL_DISTORTIONS, SCENE_DISTORTIONS
-from dps.errors import DrawError
+from dps.errors import DrawError, ImageError, WeightsError
 from dps.images import Image, Pixels, Triple
+from dps.photographs import Photograph
 from dps.probes.declarations import Severity
 from dps.scenes.color import REFERENCE_COLORS
 from dps.scenes.composition import SCENES
@@ -88,7 +89,7 @@ class Recipe:
         if self.reference:
             return standard_reference(self.reference, *shape).pixels
         if self.scene is not None:
-            return _scene(self.scene.name, tuple(self.scene.parameters.items()), self.entropy)
+            return _scene(self.scene.name, tuple(self.scene.parameters.items()), self.entropy, min(shape))
         assert original is not None
         drawing = original
         for index, step in enumerate(self.steps):
@@ -107,9 +108,9 @@ class Recipe:
 
 
 @functools.lru_cache(maxsize=16)
-def _scene(name: str, parameters: tuple[tuple[str, Any], ...], entropy: tuple[int | str, ...]) -> Scene:
+def _scene(name: str, parameters: tuple[tuple[str, Any], ...], entropy: tuple[int | str, ...], size: int) -> Scene:
     """Draw a scene; the last few are cached, since many cases may begin with one."""
-    return SCENES[name](Rng(*entropy), **dict(parameters))
+    return SCENES[name](Rng(*entropy), size, **dict(parameters))
 
 
 def _pixels(drawing: Drawing, shape: tuple[int, int]) -> Pixels:
@@ -164,6 +165,10 @@ class Case:
         """Return all parameters by place, such as ``distorted.rotate.degrees``."""
         return {place: value for recipe in self.recipes() for place, value in recipe.values().items()}
 
+    def photographs(self) -> list[Photograph]:
+        """Return the photographs that its scenes begin with."""
+        return [value for value in self.values().values() if isinstance(value, Photograph)]
+
     def compared(self) -> dict[str, Recipe]:
         """Return how the images that are compared with the original are made, by what messages call them."""
         references = {f"reference {name!r}": recipe for name, recipe in self.references.items()}
@@ -173,8 +178,8 @@ class Case:
         """Draw its images; the same ones every time.
 
         Raises:
-            DrawError: a scene cannot be drawn, or an image equals the original; the message names the declaration.
-            ImageError: an image file that could be read before no longer can.
+            DrawError: a scene cannot be drawn, a file can no longer be read, or an image equals the original; with the
+                declaration.
         """
         compared = self.compared()
         try:
@@ -187,7 +192,7 @@ class Case:
             for what, image in zip(compared, others, strict=True):
                 if image.digest == first.digest:
                     raise DrawError(equals_original(what))
-        except DrawError as error:
+        except (DrawError, ImageError, WeightsError) as error:
             raise DrawError(f"{self.where}: case {self.id!r}: {error}") from None
         return Triple(
             original=first,

@@ -5,30 +5,40 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dps import files, locations, notes
+from dps import files, locations, notes, photographs
 from dps.errors import ProbeError, unknown
+from dps.photographs import Photograph
 from dps.probes import ranges, yaml_files
 from dps.probes.cases import Case, Probe
 from dps.probes.declarations import MAX_CASES, Entry, ProbeFile, validated
 from dps.probes.recipes import Checker
 from dps.probes.yaml_files import Document, Loc
+from dps.scenes.contents import PHOTO, is_photograph
 
 BUILT_IN = locations.data("probes")
 """The folder of the probes that are used when none are named."""
 
+CONTENT = "original.content"
+"""The place in a case of the content that images of one's own replace."""
 
-def load(places: Sequence[str | Path], cases: int | None = None, size: int | None = None) -> list[Probe]:
+
+def load(
+    places: Sequence[str | Path],
+    cases: int | None = None,
+    size: int | None = None,
+    images: Sequence[Photograph] = (),
+) -> list[Probe]:
     """Read probe files, or folders' ``*.yaml`` and ``*.yml`` (not deeper); images that they name are not kept.
 
     Args:
         cases: how many cases each drawn probe expands to, whole scenes at a time; as declared if None.
         size: height and width in pixels at which scenes are drawn; as declared if None.
+        images: photographs in place of the built-in contents; probes without such contents are left out, with a note.
 
     Raises:
         ProbeError: with file and line, what was found and what would be right; a line for each mistake of each file.
@@ -37,7 +47,7 @@ def load(places: Sequence[str | Path], cases: int | None = None, size: int | Non
     probes, faults = [], []
     for path in dict.fromkeys(paths):
         try:
-            probes.append(_probe(yaml_files.read(path), cases, size))
+            probes.append(_probe(yaml_files.read(path), cases, size, images))
         except ProbeError as error:
             faults.append(str(error))
     if faults:
@@ -46,7 +56,11 @@ def load(places: Sequence[str | Path], cases: int | None = None, size: int | Non
         if count > 1:
             both = " and ".join(str(probe.path) for probe in probes if probe.name == name)
             raise ProbeError(f"probe {name!r} stands in {both}; names must differ.")
-    return probes
+    if images and (left_out := [probe.name for probe in probes if not probe.cases]):
+        notes.add_text(f"left out, since they have no content that a photograph can replace: {', '.join(left_out)}.")
+        if len(left_out) == len(probes):
+            raise ProbeError(f"--images: no content of {', '.join(left_out)} can be replaced by a photograph.")
+    return [probe for probe in probes if probe.cases]
 
 
 def of_data(data: dict[str, Any], path: Path) -> Probe:
@@ -73,16 +87,17 @@ def _probe_files(place: Path) -> list[Path]:
     return paths
 
 
-def _probe(document: Document, count: int | None = None, size: int | None = None) -> Probe:
-    """Return a document's probe, with this many cases of drawn ones, at this size."""
+def _probe(
+    document: Document, count: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()
+) -> Probe:
+    """Return a document's probe, with this many cases of drawn ones, at this size; see `load`."""
     if not isinstance(document.data, dict):
         document.fault((), "a probe file is a mapping that begins with 'probe: NAME'.")
         document.check()
     file = validated(ProbeFile, document, document.data)
     size = size or (file.size if file else 96)
     checker, listed = Checker(document=document), document.data.get("cases")
-    unvaried: list[Iterator[list[Case]]] = []
-    drawn: list[tuple[int, Iterator[list[Case]]]] = []
+    entries: list[tuple[Entry, Case]] = []
     for index, data in enumerate(listed if isinstance(listed, list) else []):
         loc: Loc = ("cases", index)
         entry = validated(Entry, document, data, loc)
@@ -90,14 +105,10 @@ def _probe(document: Document, count: int | None = None, size: int | None = None
         if entry is None or declared is None:
             continue
         _check_values(document, loc, entry, declared)
-        scenes = map(partial(_scene_cases, declared, entry), itertools.count())
-        if entry.draw is None:
-            unvaried.append(scenes)
-        else:
-            drawn.append((entry.draw, scenes))
+        entries.append((entry, declared))
     document.check()
     assert file is not None
-    cases = [case for scenes in unvaried for case in next(scenes)] + _interleaved(drawn, count)
+    cases = _expanded(_with_contents(entries) if images else entries, count, images)
     for case_id, times in Counter(case.id for case in cases).items():
         if times > 1:
             line = int(next(case.where for case in reversed(cases) if case.id == case_id).rpartition(":")[2])
@@ -135,10 +146,20 @@ def _check_values(document: Document, loc: Loc, entry: Entry, declared: Case) ->
             document.fault((*loc, "id"), f"id: {unknown('name', name, names)}")
 
 
-def _scene_cases(declared: Case, entry: Entry, number: int) -> list[Case]:
-    """Return the cases of one scene: one, unless something stands under ``each``."""
+def _with_contents(entries: Sequence[tuple[Entry, Case]]) -> list[tuple[Entry, Case]]:
+    """Return the entries whose contents photographs of one's own can replace: where photographs stand, if they do."""
+    contents = [(each, each[1].values().get(CONTENT)) for each in entries]
+    replaceable = [(each, list(ranges.possible(content))) for each, content in contents if content is not None]
+    photographed = [each for each, options in replaceable if all(map(is_photograph, options))]
+    return photographed or [each for each, _ in replaceable]
+
+
+def _scene_cases(declared: Case, entry: Entry, number: int, image: Photograph | None) -> list[Case]:
+    """Return the cases of one scene: one, unless something stands under ``each``; with an image as content if given."""
     cases = []
-    for values in ranges.expand(declared.values(), entry.seed, number):
+    declared_values = declared.values() if image is None else {**declared.values(), CONTENT: image}
+    for drawn in ranges.expand(declared_values, entry.seed, number):
+        values = {place: _photograph(value, entry.seed, number, place) for place, value in drawn.items()}
         names = {**_id_names(declared, values), "number": f"{number:03d}"}
         case = replace(
             declared,
@@ -153,11 +174,20 @@ def _scene_cases(declared: Case, entry: Entry, number: int) -> list[Case]:
     return cases
 
 
+def _photograph(value: Any, seed: int, number: int, place: str) -> Any:
+    """Return a value, or the built-in photograph that it names; each is dealt equally often."""
+    built_in = {photograph.name: photograph for photograph in photographs.built_in()}
+    if value == PHOTO:
+        return ranges.draw({"deal": list(built_in.values())}, seed, number, place)
+    return built_in.get(value, value) if isinstance(value, str) else value
+
+
 def _id_names(declared: Case, values: dict[str, Any]) -> dict[str, str]:
     """Return the names that an id may have, with their values; the original's win."""
     names: dict[str, str] = {}
     for place, value in values.items():
-        names.setdefault(place.rpartition(".")[2], f"{value:g}" if isinstance(value, float) else str(value))
+        text = files.safe_name(value.name) if isinstance(value, Photograph) else str(value)
+        names.setdefault(place.rpartition(".")[2], f"{value:g}" if isinstance(value, float) else text)
     for recipe in declared.recipes():
         if recipe.scene is not None:
             names.setdefault("scene", recipe.scene.name)
@@ -166,19 +196,20 @@ def _id_names(declared: Case, values: dict[str, Any]) -> dict[str, str]:
     return names
 
 
-def _interleaved(drawn: list[tuple[int, Iterator[list[Case]]]], count: int | None) -> list[Case]:
-    """Return the cases of all ranges of a probe, scene by scene, in the proportion in which they are declared.
+def _expanded(entries: Sequence[tuple[Entry, Case]], count: int | None, images: Sequence[Photograph]) -> list[Case]:
+    """Return the cases of all entries: single ones, then ranges, scene by scene, in the proportion that they declare.
 
-    The order is one endless sequence: ten cases are the beginning of two hundred.
+    The order is one endless sequence: ten cases are the beginning of two hundred. Images are the contents in turn.
     """
-    if not drawn:
-        return []
-    counts = [scenes for scenes, _ in drawn]
-    lap = [scenes for scenes_in_range, scenes in drawn for _ in range(scenes_in_range // math.gcd(*counts))]
-    turns = itertools.cycle(lap)
-    if count is None:
-        return [case for scenes in itertools.islice(turns, sum(counts)) for case in next(scenes)]
+    single = [each for each in entries if each[0].draw is None]
+    counts = [entry.draw for entry, _ in entries if entry.draw is not None]
+    lap = [each for each in entries for _ in range((each[0].draw or 0) // (math.gcd(*counts) or 1))]
+    contents, numbers = itertools.cycle(images or [None]), Counter[int]()
     cases: list[Case] = []
-    while len(cases) < count:
-        cases.extend(next(next(turns)))
+    most = None if count is None else count + len(single)
+    for entry, declared in itertools.chain(single, itertools.cycle(lap)):
+        if len(cases) >= most if most is not None else numbers.total() == len(single) + sum(counts):
+            break
+        cases += _scene_cases(declared, entry, numbers[id(entry)], next(contents))
+        numbers[id(entry)] += 1
     return cases

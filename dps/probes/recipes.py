@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dps import files, images, notes
+from dps import files, images, notes, photographs
 from dps.distortions import DISTORTIONS, PIXEL_DISTORTIONS, SCENE_DISTORTIONS
 from dps.errors import ImageError, UsageError, unknown
+from dps.photographs import Photograph
 from dps.probes import ranges
 from dps.probes.cases import STANDARD_REFERENCES, Case, Recipe, Step, equals_original, standard_reference
 from dps.probes.yaml_files import Document, Loc
@@ -153,6 +154,24 @@ class Checker:
             raise _WrongImageError((*loc, "image"), str(error)) from None
         return path
 
+    def _with_photographs(self, value: Any, loc: Loc) -> Any:
+        """Return a content, which may still have to be drawn, with a photograph in the place of each file."""
+        match value:
+            case {"photo": str(name)} if name and len(value) == 1:
+                path = files.existing(self.document.path.parent / name)
+                try:
+                    photographs.check(path)
+                except ImageError as error:
+                    raise _WrongImageError(loc, str(error)) from None
+                return Photograph(path.name, path.parent)
+            case {"photo": name}:
+                raise _WrongImageError(loc, f"photo: a path, as in {{photo: dog.png}}; found {name!r:.60}.")
+            case dict():
+                return {way: self._with_photographs(options, loc) for way, options in value.items()}
+            case list():
+                return [self._with_photographs(option, loc) for option in value]
+        return value
+
     def _step(
         self, kind: str, name: str, values: object, functions: Mapping[str, Callable[..., Any]], loc: Loc
     ) -> Step:
@@ -162,6 +181,11 @@ class Checker:
         if name not in functions:
             raise _WrongImageError(loc, unknown(kind, name, functions))
         accepted = parameters(functions[name])
+        contents = {key for key, parameter in accepted.items() if parameter.content}
+        values = {
+            key: self._with_photographs(value, (*loc, key)) if key in contents else value
+            for key, value in values.items()
+        }
         takes = ", ".join(accepted) or "no parameters"
         for key, value in values.items():
             if key not in accepted:

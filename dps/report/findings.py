@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dps.report import layers, pass_fractions, scores_table, tables
+from dps.report import layers, pass_fractions, scores_table, strata, tables
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey, variant_key
@@ -18,7 +18,7 @@ def in_words(document: Document, counts: PassCounts) -> list[str]:
     """Say what to notice in a run."""
     return [
         *same_in_words(document.get("same", [])),
-        *pass_fractions.in_words(counts),
+        *pass_fractions.in_words(strata.apart(document, counts)),
         *layers.in_words(document, counts),
         *_cost_in_words(document["throughput"]),
         *_invariants_in_words(document["invariants"]),
@@ -29,16 +29,18 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     """Return the tables of a run, of what was measured, in the order in which they are shown."""
     scores = document["scores"]
     return [
-        *([pass_fractions.table(counts)] if counts.variants else []),
+        *([pass_fractions.table(strata.apart(document, counts))] if counts.variants else []),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
         *throughput_tables(document["throughput"]),
     ]
 
 
 def notes(document: Document) -> list[str]:
-    """Return what a reader has to know of the weights."""
+    """Return what a reader has to know of the weights, and which photographs cases were made of."""
     remarks = {network["remark"] for network in document["run"].get("networks", {}).values()}
-    return [f"{remark}." for remark in sorted(remarks) if remark]
+    used = document["run"].get("photographs")
+    photographs = [f"{used['count']} photographs, {used['source']}, SHA-256 {used['sha256'][:16]}"] if used else []
+    return [f"{remark}." for remark in [*sorted(remarks), *photographs] if remark]
 
 
 def throughput_tables(rows: Iterable[Row]) -> list[Table]:

@@ -12,7 +12,7 @@ from dps.baseline import Baseline, Standing
 from dps.errors import UsageError
 from dps.report import pass_fractions, scores_table, tables
 from dps.report.results import Gathered
-from dps.report.strata import by_severity
+from dps.report.strata import by_severity, by_source
 from dps.rows import Document, Row, case_name, describe, variant_key, was_measured
 from dps.session.configuration import RunConfiguration
 from dps.significance import Conclusion
@@ -220,17 +220,17 @@ def _judge_floors(configuration: RunConfiguration, document: Document) -> GateOu
     for floor in configuration.floors:
         probe, _, stratum = floor.name.partition("/")
         rows = [row for row in document["cases"] if row["probe"] == probe]
-        strata = by_severity(document, probe)
-        counts = strata or pass_fractions.count(rows)
-        if stratum and rows and stratum not in counts.probes:
-            lines.append(
-                f"required {floor}: {probe} has no {stratum!r}; known: {', '.join(strata.probes if strata else ())}"
-            )
-        for variant, column in itertools.product(counts.variants, [stratum] if stratum else counts.probes):
-            count, place = counts.of(variant, column), f" at {column}" if strata else ""
-            if count.unmeasured or (count.cases and not floor.admits(count.fraction)):
-                broken = f", {count.unmeasured} could not be measured" if count.unmeasured else ""
-                lines.append(f"required {floor}: {variant.label} has {count.passed}/{count.cases}{place}{broken}")
+        divided = [each for each in (by_severity(document, probe), by_source(document, probe)) if each]
+        known = [column for counts in divided for column in counts.probes]
+        if stratum and rows and stratum not in known:
+            lines.append(f"required {floor}: {probe} has no {stratum!r}; known: {', '.join(known)}")
+        for counts in divided or [pass_fractions.count(rows)]:
+            columns = [column for column in counts.probes if stratum in ("", column)]
+            for variant, column in itertools.product(counts.variants, columns):
+                count, place = counts.of(variant, column), f" at {column}" if divided else ""
+                if count.unmeasured or (count.cases and not floor.admits(count.fraction)):
+                    broken = f", {count.unmeasured} could not be measured" if count.unmeasured else ""
+                    lines.append(f"required {floor}: {variant.label} has {count.passed}/{count.cases}{place}{broken}")
         for row in document["scores"]:
             admitted = row["score"] is not None and floor.admits(row["score"])
             names = agreement.names_of(row["dataset"], row["kind"], row["subset"])

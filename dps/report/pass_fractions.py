@@ -92,7 +92,8 @@ def table(counts: PassCounts, title: str = "Pass fractions") -> Table:
     """Return the typed table, with the numbers of the paper's Table 1 right of ours where it has any."""
 
     def published_cell(variant: VariantKey, probe: str) -> str:
-        return published.cell(variant, probe) if (variant, probe) in counts.counts else ""
+        name, _, source = probe.partition("/")  # the paper's own images are photographs and drawings; shown once
+        return published.cell(variant, name) if (variant, probe) in counts.counts and source != "drawn" else ""
 
     note = f"{CELLS}; higher is better. A metric fails a probe of which it passes fewer than half."
     if any(count.unmeasured for count in counts.counts.values()):

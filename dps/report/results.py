@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 import dps
-from dps import scores
+from dps import photographs, scores
 from dps.agreement import SCORES, Subset
-from dps.errors import UsageError
+from dps.errors import UsageError, WeightsError
 from dps.images import digest_of_files
 from dps.judgments.dataset import Dataset
 from dps.metrics import Metric, Variant
@@ -114,6 +114,23 @@ def _estimate_columns(estimate: Estimate | None) -> Row:
     return row | {"low": finite(estimate.low), "high": finite(estimate.high)}
 
 
+def photographs_used(configuration: RunConfiguration, drawn: Mapping[str, Row]) -> Row | None:
+    """Return what the photographs are that cases were drawn with: where from, how many, and the digest of their files.
+
+    None where there were none, or a file is gone.
+    """
+    cases = (case for probe in configuration.probes for case in probe.cases if case.name in drawn)
+    used = {photograph for case in cases for photograph in case.photographs()}
+    replaced_by = {values.get("replaced_by") for values in drawn.values()}
+    used |= {photograph for one in list(used)[:1] for photograph in one.others() if photograph.name in replaced_by}
+    try:
+        sha256 = photographs.digest_of(used)
+    except (WeightsError, OSError):
+        return None
+    folders = sorted({str(photograph.folder or "built-in") for photograph in used})
+    return {"source": ", ".join(folders), "count": len(used), "sha256": sha256} if used else None
+
+
 def about_run(configuration: RunConfiguration, command: str, threads: int, *, interrupted: bool = False) -> Row:
     """Return ``run`` of results.json: what the run was, but for ``gate_outcome``; its keys are in docs/results.md."""
     datasets = [{"name": each.name, "about": each.about, "title": each.title} for each in configuration.datasets]
@@ -134,6 +151,7 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "against": configuration.against,
         "cases": configuration.cases,
         "size": configuration.size,
+        "images": str(configuration.images[0].folder) if configuration.images else None,
         "probes": {probe.name: probe.asks for probe in configuration.probes},
         "severity": {probe.name: _severity(probe.severity) for probe in configuration.probes if probe.severity},
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),

@@ -61,6 +61,7 @@ def judged(
 ) -> tuple[Document, GateOutcome]:
     """Return all of results.json, and what the gate says of it."""
     about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
+    about["photographs"] = results.photographs_used(configuration, gathered.drawn)
     document = results.document(about, gathered, configuration.datasets)
     outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
     about["gate_outcome"] = outcome.row

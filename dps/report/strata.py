@@ -1,14 +1,16 @@
-"""Pass fractions by what cases were drawn with, such as content; and by severity: how far images are distorted."""
+"""Pass fractions by what cases were drawn with, such as content; by drawn or photographed; and by severity."""
 
+import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from dps import significance
 from dps.errors import UsageError, unknown
 from dps.report import pass_fractions, tables
-from dps.report.pass_fractions import PassCounts
+from dps.report.pass_fractions import Count, PassCounts
 from dps.rows import Document, Row, VariantKey, case_name, variant_key, was_measured
 
 Points: TypeAlias = list[tuple[float, float]]
@@ -67,6 +69,50 @@ def _labels(values: Sequence[Any]) -> dict[Any, str]:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return {value: label(group) for group in grouped(values) for value in group}
     return {value: str(value) for value in sorted(set(values), key=str)}
+
+
+# -------------------------------------------------------------------------------- drawn or photographed
+
+SOURCES = ("drawn", "photographs")
+"""The strata of a probe by what its cases show."""
+
+
+def by_source(document: Document, probe: str) -> PassCounts | None:
+    """Count passed cases of drawn contents and of photographs; None where the probe does not have both."""
+    columns = {name: SOURCES["photo" in values] for name, values in document["drawn"].items()}
+    rows = [row for row in document["cases"] if row["probe"] == probe]
+    counts = pass_fractions.count(rows, lambda row: columns.get(case_name(row)), SOURCES)
+    return counts if len(counts.probes) == len(SOURCES) else None
+
+
+def apart(document: Document, counts: PassCounts) -> PassCounts:
+    """Return the counts with two columns for each probe on which a variant's drawn and photographed cases differ.
+
+    They differ by more than chance: Fisher's exact test for each variant and probe, Holm's correction over them.
+    """
+    by_probe = {probe: split for probe in counts.probes if (split := by_source(document, probe)) is not None}
+    tested = [(probe, variant) for probe, split in by_probe.items() for variant in split.variants]
+    tables_ = [[by_probe[probe].of(variant, source) for source in SOURCES] for probe, variant in tested]
+    p_values = significance.holm([_fisher(tuple((c.passed, c.cases - c.passed) for c in two)) for two in tables_])
+    different = {probe for (probe, _), p in zip(tested, p_values, strict=True) if p <= significance.LEVEL}
+    columns: dict[str, dict[VariantKey, Count]] = {}
+    for probe in counts.probes:
+        if probe in different:
+            split = by_probe[probe]
+            for source in SOURCES:
+                columns[f"{probe}/{source}"] = {variant: split.of(variant, source) for variant in split.variants}
+        else:
+            columns[probe] = {v: counts.counts[v, probe] for v in counts.variants if (v, probe) in counts.counts}
+    cells = {(variant, name): count for name, column in columns.items() for variant, count in column.items()}
+    return PassCounts(counts.variants, tuple(columns), cells)
+
+
+@functools.cache
+def _fisher(table: tuple[tuple[int, int], ...]) -> float:
+    """Return the two-sided p-value of a 2 x 2 table."""
+    from scipy import stats
+
+    return float(stats.fisher_exact(table).pvalue)
 
 
 # ------------------------------------------------------------------------------------------- severity

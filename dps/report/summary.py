@@ -1,6 +1,6 @@
 """What a run found, as text: for a terminal, as report.md, and as the summary that GitHub shows of a job."""
 
-from dps.report import findings, gate, pass_fractions, tables
+from dps.report import findings, gate, pass_fractions, strata, tables
 from dps.report.page import environment
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import wrapped
@@ -45,7 +45,7 @@ def _as_text(document: Document, counts: PassCounts, probes: list[str], width: i
     papers = [probe for probe in probes if probe in pass_fractions.PROBE_ORDER]
     if probes and len(shown[0]) > MOST_LINES and len(papers) not in (0, len(probes)):
         more = f"{len(probes) - len(papers)} more probes are in the report; what fails them is said above."
-        table = pass_fractions.table(pass_fractions.selected(counts, papers))
+        table = pass_fractions.table(strata.apart(document, pass_fractions.selected(counts, papers)))
         shown[0] = [*tables.as_text(table, width), *wrapped(more, width)]
     return shown
 

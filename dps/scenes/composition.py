@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from dps.errors import DrawError
+from dps.photographs import BUILT_IN, Photograph
 from dps.scenes import color
 from dps.scenes.color import REFERENCE_COLORS, Array
-from dps.scenes.contents import CONTENTS, FULL
+from dps.scenes.contents import FULL, NAMES, PHOTO, named
 from dps.scenes.parameters import one_of
 from dps.scenes.patterns import PATTERNS
-from dps.scenes.plane import Layer, Paint, Scene, filling, grid, scale, shift, square_at
+from dps.scenes.plane import Affine, Layer, Paint, Scene, filling, grid, scale, shift, square_at
 from dps.scenes.rng import Rng
 
 STANDS_OUT = 35.0
@@ -97,6 +98,7 @@ PLACES: Mapping[str, Callable[[Rng, float], tuple[float, float]]] = {
 
 def pattern(
     rng: Rng,
+    _size: int,
     *,
     family: Annotated[str, one_of(PATTERNS)],
     off_black: Annotated[float, Field(ge=0, le=0.25)] = 0.0,
@@ -120,8 +122,9 @@ def pattern(
 
 def patch(
     rng: Rng,
+    size: int,
     *,
-    content: Annotated[str, one_of(CONTENTS)],
+    content: Photograph | Annotated[str, one_of(NAMES)],
     side: Annotated[float, Field(gt=0, le=1)] | None = None,
     cover: Annotated[float, Field(gt=0, le=1)] | None = None,
     place: Annotated[str, one_of(PLACES)] = "center",
@@ -132,6 +135,7 @@ def patch(
 
     Args:
         rng: for the object's own choices, the ground's color and the place.
+        size: of the frame in pixels, which tells how finely a photograph is sampled.
         content: of the object.
         side: of the object's square, as a fraction of the frame; either this or `cover`.
         cover: fraction of the frame that the object covers, at most what a side of 0.85 allows.
@@ -144,8 +148,9 @@ def patch(
     """
     if (side is None) == (cover is None):
         raise DrawError("patch takes either side or cover, and one of them")
+    make = named(content, size * (side or math.sqrt(cover or 0)))
     paint, rgb = rng.rejection_sample(
-        lambda rng: (CONTENTS[content](rng), GROUNDS[ground](rng)),
+        lambda rng: (make(rng), GROUNDS[ground](rng)),
         lambda drawn: stands_out(*drawn) and (also_on is None or stands_out(drawn[0], REFERENCE_COLORS[also_on])),
         f"{content} that stands out from its ground",
     )
@@ -153,10 +158,10 @@ def patch(
     side = side or min(0.85, math.sqrt((cover or 0) / covered))
     return Scene(
         ground=tuple(rgb.tolist()),
-        layers=(Layer(name=content, paint=paint, place=square_at(*PLACES[place](rng, side), side)),),
+        layers=(_layer(content, paint, square_at(*PLACES[place](rng, side), side), size * side),),
         drawn={
             "scene": "patch",
-            "content": content,
+            **_noted(content),
             "side": side,
             "cover": covered * side**2,
             "place": place,
@@ -168,15 +173,36 @@ def patch(
 
 def view(
     rng: Rng,
+    size: int,
     *,
-    content: Annotated[str, one_of(FULL)],
+    content: Photograph | Annotated[str, one_of((*FULL, PHOTO, *BUILT_IN))],
     reach: Annotated[float, Field(ge=1, le=4)] = 1.0,
 ) -> Scene:
-    """Return a content that fills the frame, and reaches this many times as far, so that more of it can come in."""
+    """Return a content that fills the frame, and reaches this many times as far, so that more of it can come in.
+
+    Raises:
+        DrawError: no window of a photograph shows more than one color.
+    """
     frame = shift(0.5, 0.5).after(scale(reach / 2))
-    drawn: dict[str, object] = {"scene": "view", "content": content, "reach": reach}
-    layer = Layer(name=content, paint=FULL[content](rng), place=frame)
+    drawn: dict[str, object] = {"scene": "view", **_noted(content), "reach": reach}
+    make, is_drawn = named(content, size * reach), isinstance(content, str)
+    paint = rng.rejection_sample(
+        make, lambda paint: is_drawn or has_contours(paint), f"{content} with more than one color"
+    )
+    layer = _layer(content, paint, frame, size * reach)
     return Scene(ground=REFERENCE_COLORS["gray"], layers=(layer,), drawn=drawn)
+
+
+def _layer(content: str | Photograph, paint: Paint, place: Affine, pixels: float) -> Layer:
+    """Return the layer of a content; for a photograph, with the other ones of its pool."""
+    pool = [] if isinstance(content, str) else content.others()
+    others = {str(other): named(other, pixels) for other in pool}
+    return Layer(name=str(content), paint=paint, place=place, others=others)
+
+
+def _noted(content: str | Photograph) -> dict[str, object]:
+    """Return what is noted of a content."""
+    return {"content": content} if isinstance(content, str) else {"content": PHOTO, PHOTO: content.name}
 
 
 SCENES: Mapping[str, Callable[..., Scene]] = {"pattern": pattern, "patch": patch, "view": view}
@@ -189,6 +215,12 @@ def stands_out(paint: Paint, ground: ArrayLike) -> bool:
     """Return whether most of an object looks clearly different from a ground."""
     colors, opaque = paint(*grid(48))
     return float(np.median(color.difference(colors[opaque], ground))) >= STANDS_OUT
+
+
+def has_contours(paint: Paint) -> bool:
+    """Return whether a twentieth of a content or more clearly differs from its median color."""
+    colors, _ = paint(*grid(48))
+    return float(np.mean(color.difference(colors, np.median(colors, axis=0)) >= 10)) >= 0.05
 
 
 def coverage(paint: Paint) -> float:

@@ -1,14 +1,17 @@
-"""The objects of the colored probes: ten families, and two fillers that stand in for them.
+"""The objects of the colored probes: ten families, photographs, and two fillers that stand in for them.
 
-A content draws its choices once and returns a paint, which looks the same at every place and size. To metrics, `face`,
-`bird` and `terrain` resemble photographs. To add a content, write a function and enter it in the table below them.
+A content draws its choices once and returns a paint, which looks the same at every place and size. To add a content,
+write a function and enter it in the table below them.
 """
 
+import functools
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 
+from dps.photographs import BUILT_IN, Photograph
 from dps.scenes.color import Array, distinct_hues, hsv, mix
 from dps.scenes.noise import Indices, cells, smooth_noise
 from dps.scenes.patterns import wavy, yin
@@ -251,11 +254,56 @@ CONTENTS: dict[str, Content] = {
     function.__name__: function for function in (mosaic, bars, rings, yin_yang, blob, face, bird, icons, plaid, terrain)
 }
 
-FULL: dict[str, Content] = {name: CONTENTS[name] for name in ("mosaic", "face", "bird", "plaid", "terrain")}
-"""The contents that fill their square and look like an image of their own."""
+FULL = ("mosaic", "face", "bird", "plaid", "terrain")
+"""The drawn contents that fill their square and look like an image of their own."""
 
 FILLERS: dict[str, Content] = {"block_noise": block_noise, "flat": flat}
 """Contents without structure, which replace an object."""
+
+
+PHOTO = "photo"
+"""The name of a content that stands for one of the built-in photographs, whichever the seed deals."""
+
+NAMES = (*CONTENTS, PHOTO, *BUILT_IN)
+"""What a probe file can name as a content."""
+
+
+def is_photograph(content: object) -> bool:
+    """Return whether a content, as probe files have it, is a photograph."""
+    return isinstance(content, Photograph) or content in (PHOTO, *BUILT_IN)
+
+
+def named(content: str | Photograph, pixels: float) -> Content:
+    """Return a content by its name, or that of a photograph, for an object whose side takes about so many pixels."""
+    return (
+        CONTENTS[content] if isinstance(content, str) else functools.partial(photo, photograph=content, pixels=pixels)
+    )
+
+
+def photo(rng: Rng, photograph: Photograph, pixels: float) -> Paint:
+    """Square window of a photograph, from half of its shorter side to all of it, anywhere.
+
+    The photograph is reduced once, to at least two of its pixels for each that the window is drawn with, and these
+    are interpolated linearly.
+    """
+    colors = photograph.reduced(math.ceil(4 * pixels))
+    height, width, _ = colors.shape
+    side = rng.uniform(0.5, 1) * min(height, width)
+    left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
+
+    def paint(u: Array, v: Array) -> Array:
+        (x, right), (y, down) = _between(left + (u + 1) / 2 * side, width), _between(top + (v + 1) / 2 * side, height)
+        above, below = (mix(colors[row, x], colors[row, x + 1], right) for row in (y, y + 1))
+        return mix(above, below, down) / 255
+
+    return filling(paint)
+
+
+def _between(position: Array, length: int) -> tuple[Indices, Array]:
+    """Return the pixel before each position along an axis, and how far it is to the next, in [0, 1]."""
+    along = np.clip(position - 0.5, 0, length - 1)  # from the middle of the first pixel
+    first = np.minimum(along.astype(np.int64), length - 2)
+    return first, along - first
 
 
 def _part(t: Array, parts: int) -> Indices:

@@ -4,11 +4,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pydantic
 
 from dps.errors import unknown
+from dps.photographs import Photograph
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,15 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One keyword argument: its type and limits, whether it is required, and its `Identity` value if it has one."""
+    """One keyword argument: its type and limits, whether it is required, and its `Identity` value if it has one.
+
+    A `content` may be a photograph, too.
+    """
 
     type: "pydantic.TypeAdapter[Any]"
     required: bool
     identity: float | None
+    content: bool
 
     def fault(self, value: object) -> str:
         """Return what is wrong with a value, as a sentence without a capital; empty if it is right."""
@@ -59,6 +64,7 @@ def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
         name: Parameter(
             type=pydantic.TypeAdapter(hints[name], config=strict),
             required=parameter.default is parameter.empty,
+            content=Photograph in get_args(hints[name]),
             identity=next((m.value for m in getattr(hints[name], "__metadata__", ()) if isinstance(m, Identity)), None),
         )
         for name, parameter in inspect.signature(function).parameters.items()

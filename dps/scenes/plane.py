@@ -6,7 +6,7 @@ unit square, x to the right and y down.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dps.images import Pixels
 from dps.scenes.color import Array
+from dps.scenes.rng import Rng
 
 Mask: TypeAlias = NDArray[np.bool_]
 Paint: TypeAlias = Callable[[Array, Array], tuple[Array, Mask]]
@@ -109,11 +110,13 @@ class Layer:
         name: what it shows.
         paint: what it looks like, in coordinates of its own.
         place: from its own coordinates, [-1, 1] in both, to the frame's; by default the whole frame.
+        others: contents that may take its place, by name; empty where any other may.
     """
 
     name: str
     paint: Paint = field(repr=False)
     place: Affine = FULL_FRAME
+    others: "Mapping[str, Callable[[Rng], Paint]]" = field(default_factory=dict, compare=False, repr=False)
 
     def box(self) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of what it can cover, in frame coordinates."""

@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 import torch
 
-from dps import agreement, baseline, locations, metrics, networks, notes, probes, store
+from dps import agreement, baseline, locations, metrics, networks, notes, photographs, probes, store
 from dps.agreement import DatasetDistances, Subset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
-from dps.errors import ImageError, ProbeError, UsageError, check_known, unknown
+from dps.errors import ImageError, ProbeError, UsageError, WeightsError, check_known, unknown
 from dps.judgments import layouts, rank_flips, synthetic, tables
 from dps.judgments.dataset import Dataset
 from dps.judgments.tables import Predictions
@@ -24,13 +24,14 @@ from dps.measurement import IMAGES_AT_ONCE, Engine, images_at_once
 from dps.metrics import AnyMetric, FeatureMetric, Metric, Variant
 from dps.networks import Extractor, Network
 from dps.options import Options
+from dps.photographs import Photograph
 from dps.probes import Case, Probe
 from dps.session import preflight
 
 BUILT_IN_BASELINE = locations.data("baselines") / "built-in.json"
 """The recorded run of the built-in metrics on the built-in probes."""
 
-NARROWING = ("metric", "network", "normalization", "probes", "select_probe", "cases", "size")
+NARROWING = ("metric", "network", "normalization", "probes", "images", "select_probe", "cases", "size")
 """Options with which a run is of less than everything that is built in."""
 
 Unit: TypeAlias = tuple[int, str | None]
@@ -71,6 +72,7 @@ class RunConfiguration:
         probes: in order of their files.
         batches: all cases, those in one batch measured at once, see `batches_of`.
         cases, size: the options of these names; None for what the probes declare.
+        images: photographs of one's own that the probes are asked of.
         floors: what ``--require`` demands.
         gating_requested: an option asks for a gate, so that what the baseline does not know must pass, too.
         baseline: what the run is compared with; empty to compare with nothing.
@@ -93,6 +95,7 @@ class RunConfiguration:
     batches: tuple[Batch, ...] = field(default=(), repr=False)
     cases: int | None = None
     size: int | None = None
+    images: tuple[Photograph, ...] = field(default=(), repr=False)
     gate: str = "off"
     gating_requested: bool = False
     report_dir: Path = Path()
@@ -201,12 +204,13 @@ def configure(
         DpsError: an option names something that does not exist, does not fit or is missing; one line says what.
     """
     notes.clear()
-    loaded = load(options.probes or [probes.BUILT_IN], options.cases, options.size)
+    images = photographs.in_folder(Path(options.images)) if options.images else []
+    loaded = load(options.probes or [probes.BUILT_IN], options.cases, options.size, images)
     configuration = configure_measurement(options)
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
     check_known("gate", gate, ("baseline", "strict", "off"))
     chosen = _selected(loaded, options.select_probe)
-    _check_sizes(chosen, configuration)
+    _check_images(chosen, configuration)
     for dataset, shape in ((each, shape) for each in configuration.datasets for shape in sorted(each.shapes)):
         try:
             configuration.check_size(shape)
@@ -218,7 +222,7 @@ def configure(
         digests = {name: network.sha256 for name, network in configuration.networks.items()}
         baseline.check(recorded, digests, configuration.reduction)
         if not options.baseline:  # a user's probe of the same name is another one, and so is one of another size
-            folder = None if options.size else probes.BUILT_IN.resolve()
+            folder = None if options.size or images else probes.BUILT_IN.resolve()
             users = [probe.name for probe in chosen if probe.path.resolve().parent != folder]
             recorded = baseline.without_probes(recorded, users)
     elif options.baseline:
@@ -246,6 +250,7 @@ def configure(
         gating_requested=bool(options.gate or options.baseline or options.against),
         cases=options.cases,
         size=options.size,
+        images=tuple(images),
         floors=floors,
         report_dir=_shortened(report_dir),
         baseline=recorded,
@@ -443,12 +448,14 @@ def _floor(text: str, known: Sequence[str]) -> Floor:
     return Floor(name=name, limit=limit, upper=upper)
 
 
-def _check_sizes(chosen: Sequence[Probe], configuration: RunConfiguration) -> None:
-    """Refuse images that a network or metric cannot take."""
+def _check_images(chosen: Sequence[Probe], configuration: RunConfiguration) -> None:
+    """Refuse photographs that are missing, and images that a network or metric cannot take."""
     for case in (case for probe in chosen for case in probe.cases):
         try:
             configuration.check_size(case.shape)
-        except ImageError as error:
+            for photograph in case.photographs():
+                photograph.path()
+        except (ImageError, WeightsError) as error:
             raise ProbeError(f"{case.where}: case {case.id!r}: {error}") from None
 
 
