@@ -91,4 +91,4 @@ def _of_contents(name: str, other: str, height: int, width: int, step: int = 1) 
 
 def _content(name: str, height: int, width: int) -> Pixels:
     side = max(height, width)
-    return render(view(Rng(0, "same", name), content=name), side)[:height, :width]
+    return render(view(Rng(0, "same", name), side, content=name), side)[:height, :width]
