@@ -2,7 +2,7 @@
 
     probes/*.yaml --> probes --> scenes + distortions --.
                                                          >--> measurement --> verdicts --> report
-    image files   --> images ---------------------------'        |
+    image files, --images --> images, photographs ------'        |
     people's judgments --> judgments --> agreement (+ store) ----'
                                metrics = networks (weights) + comparisons
 
