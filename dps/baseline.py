@@ -305,7 +305,7 @@ def record(rows: Iterable[Row], about: Row, where: str) -> Baseline:
     return Baseline(
         where=where,
         measured=measured,
-        images={case_name(row): row["images_sha256"] for row in rows},
+        images={case_name(row): row["images_sha256"] for row in rows if row["images_sha256"]},
         margins={(case_name(row), variant_key(row)): recorded_margin(row) for row in rows},
     )
 

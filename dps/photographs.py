@@ -97,10 +97,15 @@ def in_folder(folder: Path) -> list[Photograph]:
     Raises:
         UsageError: no folder, no photograph in it, or a line for each file that is none, too small, or too deep.
     """
+    folder = files.existing(folder)
     if not folder.is_dir():
         raise UsageError(f"--images {folder}: no such folder of photographs.")
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"--images {folder}: cannot be read ({error.strerror}).") from None
     paths, faults = [], []
-    for path in sorted(folder.iterdir()):
+    for path in found:
         if path.name.startswith("."):
             continue
         if path.is_dir():
