@@ -45,7 +45,7 @@ def write(document: Document, probes: Sequence[Probe], path: Path, command: str)
 
 def page(document: Document, probes: Sequence[Probe], command: str) -> str:
     """Return the page's text."""
-    counts = pass_fractions.count(document["cases"])
+    counts = strata.apart(document, pass_fractions.count(document["cases"]))
     text: str = environment().get_template("probe_page.md.j2").render(
         command=command,
         run=document["run"],
@@ -71,7 +71,16 @@ def ranges(probe: Probe) -> str:
 
 
 def _results(counts: PassCounts, probe: str) -> Iterator[str]:
-    """Yield a table with a row for each metric and normalization, and a column for each network."""
+    """Yield a table of metrics and normalizations by networks, or one for each of the strata that stand apart."""
+    for name in counts.probes:
+        if name == probe:
+            yield from _table(counts, name)
+        elif name.startswith(f"{probe}/"):
+            yield from (f"**{name.partition('/')[2].capitalize()}**", "", *_table(counts, name), "")
+
+
+def _table(counts: PassCounts, probe: str) -> Iterator[str]:
+    """Yield the lines of one."""
     networks = list(dict.fromkeys(variant.network for variant in counts.variants if variant.network)) or [""]
     yield f"| metric | normalization | {' | '.join(networks)} |"
     yield "| --- | --- |" + " ---: |" * len(networks)
