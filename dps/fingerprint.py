@@ -10,18 +10,28 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 
 class NoFingerprintError(Exception):
     """What a user's code returns depends on more than can be seen; the text says how that shows, in a few words."""
 
 
-def of_module(module: str) -> str:
-    """Return the digest of a loaded module and of all that it imports, SHA-256, hexadecimal.
+class ModuleSource(NamedTuple):
+    """A module with all that it imports: digests of files by module, its own first, and names of installed packages."""
 
-    Files count by their bytes, also those that are imported only when a function runs; installed packages count by
-    their version.
-    """
+    files: tuple[tuple[str, str], ...]
+    packages: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256, hexadecimal, of files and of the packages' versions, which take a second to look up."""
+        versions = [platform.python_version(), *map(_versions, self.packages)]
+        return hashlib.sha256(repr((self.files, versions)).encode()).hexdigest()
+
+
+def of_module(module: str) -> ModuleSource:
+    """Return the source of a loaded module and of all that it imports, also where that is only when a function runs."""
     digests: dict[str, str] = {}
     installed: set[str] = set()
     waiting = [module]
@@ -36,9 +46,8 @@ def of_module(module: str) -> str:
             source, package = file.read_bytes(), name if file.stem == "__init__" else name.rpartition(".")[0]
             digests[name] = hashlib.sha256(source).hexdigest()
             waiting += [name.rpartition(".")[0], *(_imported(source, package) if file.suffix == ".py" else ())]
-    own = digests.pop(module, "")  # whose name depends on what else is loaded
-    versions = [platform.python_version(), *map(_versions, sorted(installed))]
-    return hashlib.sha256(repr((own, sorted(digests.items()), versions)).encode()).hexdigest()
+    own = digests.pop(module, "")  # its name depends on what else is loaded
+    return ModuleSource((("", own), *sorted(digests.items())), tuple(sorted(installed)))
 
 
 def _is_installed(file: Path | None) -> bool:
@@ -68,8 +77,13 @@ def _imported(source: bytes, package: str) -> Iterator[str]:
 @functools.cache
 def _versions(top: str) -> str:
     """Return names and versions of the distributions that a top-level module is from."""
-    names = importlib.metadata.packages_distributions().get(top, ())
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return f"{top} {importlib.metadata.version(top)}"
+    names = _distributions().get(top, ())
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(names)))
+
+
+_distributions = functools.cache(importlib.metadata.packages_distributions)
 
 
 @functools.cache

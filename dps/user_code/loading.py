@@ -16,6 +16,7 @@ from types import ModuleType
 
 from dps import fingerprint
 from dps.errors import UsageError, one_line, unknown
+from dps.fingerprint import ModuleSource
 from dps.user_code import guest
 from dps.user_code.reading import TypedName
 
@@ -25,8 +26,8 @@ _files: dict[Path, ModuleType] = {}
 _modules: dict[str, Path] = {}
 """Modules that users' files imported from their own folders, by name, with that folder."""
 
-_sources: dict[tuple[str, str], str] = {}
-"""Digests of the source of what is loaded, by kind and name; see `fingerprint.of_module`."""
+_sources: dict[tuple[str, str], ModuleSource] = {}
+"""The source of what is loaded, by kind and name."""
 
 
 def registered(kind: str) -> dict[str, EntryPoint]:
@@ -79,7 +80,7 @@ def load(name: TypedName, kind: str, shown: str) -> object:
 
 def source(kind: str, shown: str) -> str:
     """Return the digest of the source of what was loaded under a name; empty where nothing was."""
-    return _sources.get((kind, shown), "")
+    return _sources[kind, shown].digest if (kind, shown) in _sources else ""
 
 
 def construct(factory: Callable[[], object], kind: str, shown: str) -> object:
