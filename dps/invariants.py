@@ -6,7 +6,7 @@ for the smallest pair that breaks one.
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -142,6 +142,10 @@ Check: TypeAlias = Callable[[Subject, ImagePair], None]
 """An invariant, of one pair: raises AssertionError where it is broken."""
 
 
+PairOutcome: TypeAlias = tuple[bool | None, str, str, ImagePair]
+"""Of one pair ``holds``, ``reason`` and ``error`` of a row of results.json, and the pair."""
+
+
 def examine(
     check: Check, subject: Subject, *, examples: int | None = None, derandomize: bool = True
 ) -> tuple[Row, ImagePair | None]:
@@ -157,7 +161,7 @@ def examine(
     """
     import hypothesis
 
-    outcomes: list[tuple[bool | None, str, str, ImagePair]] = []
+    outcomes: list[PairOutcome] = []
 
     def breaks(pair: ImagePair) -> bool:
         outcomes.append((*_outcome(check, subject, pair), pair))
@@ -178,6 +182,15 @@ def examine(
     ):
         hypothesis.find(image_pairs(subject.smallest), breaks, settings=settings)
 
+    return _summarized(check, subject, outcomes)
+
+
+def examine_pairs(check: Check, subject: Subject, pairs: Iterable[ImagePair]) -> tuple[Row, ImagePair | None]:
+    """Check an invariant on given pairs of images; see `examine`."""
+    return _summarized(check, subject, [(*_outcome(check, subject, pair), pair) for pair in pairs])
+
+
+def _summarized(check: Check, subject: Subject, outcomes: Sequence[PairOutcome]) -> tuple[Row, ImagePair | None]:
     # a broken invariant counts first, then an error, then why it does not apply; the smallest broken pair is tried last
     holds, reason, error, pair = min(
         reversed(outcomes), key=lambda o: (o[0] is not False, not o[2], not o[1], not o[0])

@@ -20,9 +20,11 @@ from dps.options import pytest_addoption
 
 if TYPE_CHECKING:
     from dps.agreement import Subset
+    from dps.image_pairs import ImagePair
     from dps.invariants import Check
     from dps.metrics import Variant
     from dps.probes import Case
+    from dps.rows import Row
     from dps.session.configuration import RunConfiguration
     from dps.session.session import ScoreResult, Session
 
@@ -47,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for place, path in enumerate(_paths(config)):
         if path == SUITES.resolve() / "test_bapps.py":
             config.args[place] = config.args[place].replace(path.name, "test_judgments.py")
+    config.addinivalue_line("markers", "users: of users' and third parties' metrics alone")
     if not _suites_selected(config):
         return
     from dps.errors import DpsError
@@ -130,7 +133,7 @@ class Suites:
         elif "scored" in names:
             items = [pytest.param(subset, one, id=f"{subset}-{ids[one]}") for subset, one in configuration.scores()]
             metafunc.parametrize(("subset", "variant"), items)
-        elif "hold" in names or "compared" in names:
+        elif "settle" in names or "compared" in names:
             variants = configuration.variants
             metafunc.parametrize("variant", variants, ids=[ids[variant] for variant in variants])
         elif "variants" in names:
@@ -154,6 +157,11 @@ class Suites:
         scored = list(dict.fromkeys(values["variant"] for values in parameters if "subset" in values))
         self.session = Session(self.configuration, selected, scored, CrashLog(self.crash_folder))
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
+        """Leave out what is built in where a test is marked to be of users' and third parties' metrics."""
+        is_users = self.configuration.is_users
+        items[:] = [i for i in items if not i.get_closest_marker("users") or is_users(i.callspec.params["variant"])]  # type: ignore[arg-type]  # pytest says object
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Keep the items of one unit of work on one worker."""
@@ -169,6 +177,8 @@ class Suites:
 
         class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
             def _split_scope(self, nodeid: str) -> str:
+                if "test_reproducible_construction[" in nodeid:
+                    return "construction"  # one new process makes all metrics
                 return units.get(nodeid.partition("[")[2].removesuffix("]"), nodeid)
 
         return UnitScheduling(config, log)
@@ -244,17 +254,11 @@ class Suites:
         return look_up
 
     @pytest.fixture
-    def hold(self, measurements: "Session", record: Record) -> "Callable[[Check, Variant], None]":
-        """Check an invariant of a variant; fail where it is broken, unless the gate is off."""
+    def settle(self, record: Record) -> "Callable[[Variant, Row, ImagePair | None], None]":
+        """Record what came out of an invariant of a variant; fail where it is broken, unless the gate is off."""
         from dps import invariants
 
-        option = self.config.option
-        profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
-        examples = option.examples or (None if profile else options.EXAMPLES)
-
-        def check_variant(check: "Check", variant: "Variant") -> None:
-            subject = measurements.subject(variant)
-            row, pair = invariants.examine(check, subject, examples=examples, derandomize=seed is None)
+        def settle_row(variant: "Variant", row: "Row", pair: "ImagePair | None") -> None:
             record("invariant", row)
             if row["holds"]:
                 return
@@ -266,6 +270,23 @@ class Suites:
             elif not self.configuration.gates(variant):
                 pytest.xfail(text)
             pytest.fail(text, pytrace=False)
+
+        return settle_row
+
+    @pytest.fixture
+    def hold(
+        self, measurements: "Session", settle: "Callable[[Variant, Row, ImagePair | None], None]"
+    ) -> "Callable[[Check, Variant], None]":
+        """Check an invariant of a variant, and settle what comes out."""
+        from dps import invariants
+
+        option = self.config.option
+        profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
+        examples = option.examples or (None if profile else options.EXAMPLES)
+
+        def check_variant(check: "Check", variant: "Variant") -> None:
+            subject = measurements.subject(variant)
+            settle(variant, *invariants.examine(check, subject, examples=examples, derandomize=seed is None))
 
         return check_variant
 

@@ -1,14 +1,18 @@
 """Invariants of every metric: each test is the check of one pair of images, of those that Hypothesis draws."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from dps.errors import ChangedInputError
 from dps.image_pairs import ImagePair, noise
 from dps.images import Pixels
 from dps.invariants import NotApplicableError, Subject, for_image_pairs
-from dps.metrics import Metric
+from dps.metrics import Metric, Variant
+from dps.rows import Row
+from dps.session.session import Session
 from dps.user_code.guest import threads
 from dps.verdicts import SELF_TOLERANCE
 
@@ -80,6 +84,24 @@ def test_determinism_across_threads(subject: Subject, pair: ImagePair) -> None:
         two = subject.distance((pair.original, pair.other))
     message = f"the distance is {one:.6g} on one thread, but {two:.6g} on two"
     assert subject.same(one, two, pair.original), message
+
+
+@pytest.mark.users
+@for_image_pairs
+def test_evaluation_mode(subject: Subject, pair: ImagePair) -> None:
+    """The same pair has the same distance when it is measured again: no dropout, no other random numbers."""
+    first = subject.distance((pair.original, pair.other))
+    (again,) = subject.distances((pair.original, pair.other), as_guests=True)  # which are remembered apart
+    message = f"the distance is {first:.6g}, but {again:.6g} when the same pair is measured again"
+    assert subject.same(first, again, pair.original), message
+
+
+@pytest.mark.users
+def test_reproducible_construction(
+    variant: Variant, measurements: Session, settle: Callable[[Variant, Row, ImagePair | None], None]
+) -> None:
+    """A metric that is made a second time, in a new process, gives the same distances: no weights are left random."""
+    settle(variant, *measurements.remake(variant))
 
 
 @for_image_pairs

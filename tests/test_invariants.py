@@ -10,20 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from dps import images, metrics
+from dps import images, metrics, networks
 from dps.comparisons import COMPARISONS
 from dps.image_pairs import flat, image_pair, noise, square
 from dps.invariants import Check, Subject, examine
 from dps.measurement import Engine
 from dps.metrics import FeatureMetric, Metric, Term, Variant
-from dps.networks import Extractor
+from dps.networks import BUILT_IN, Extractor
+from dps.options import Options
 from dps.rows import Row
+from dps.session import construction
 from suites import test_invariants as invariants
 from tests.running import SUITES, Run, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
 
 INVARIANTS = [name.removeprefix("test_") for name in vars(invariants) if name.startswith("test_")]
+INVARIANTS.remove("reproducible_construction")  # of a run, not of pairs
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:
@@ -53,6 +56,19 @@ def paints_over(a: Tensor, b: Tensor) -> Tensor:
     return distance
 
 
+def tires() -> Callable[[Tensor, Tensor], Tensor]:
+    """Twice as large for images that were measured before; but on two threads, which have an invariant of their own."""
+    seen = set()
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        images = (a.detach().numpy().tobytes(), b.detach().numpy().tobytes())
+        again = images in seen and torch.get_num_threads() == 1 and not a.requires_grad
+        seen.add(images)
+        return l1(a, b) * (1 + again)
+
+    return distance
+
+
 FLAWS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "finiteness": nan_on_flat,
     "identity": lambda a, b: l1(a, b) + 0.1,
@@ -61,6 +77,7 @@ FLAWS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "batch_invariance": lambda a, b: l1(a, b) * (1 + (len(a) > 1)),
     "batch_permutation_equivariance": lambda a, b: l1(a, b) * torch.arange(1, len(a) + 1),
     "unchanged_input": paints_over,
+    "evaluation_mode": tires(),
     "determinism_across_threads": lambda a, b: l1(a, b) * torch.get_num_threads(),
     "finite_gradients": lambda a, b: (a - b).square().mean((1, 2, 3)).sqrt(),
 }
@@ -297,7 +314,7 @@ def run(suite: Suite, *options: str) -> Run:
 def test_a_broken_invariant_fails_in_three_lines_and_its_pair_is_kept(suite: Suite) -> None:
     done = run(suite, "--metric=mine.py:l1,mine.py:one_way", "--examples=5", "--gate=strict")
     assert done.code == 1
-    assert done.outcomes == {"failed": 1, "passed": 2 * len(INVARIANTS) - 1}
+    assert done.outcomes == {"failed": 1, "passed": 2 * len(INVARIANTS) - 1 + 2}  # and made anew
     stem = done.folder.relative_to(Path.cwd()) / "invariants" / "symmetry-mine.py_one_way"
     reason = "the distance is 1 from the original to the other image, but 0 back"
     at = done.lines.index(" test_symmetry[mine.py:one_way] ".center(80, "_"))
@@ -322,9 +339,9 @@ def test_with_the_gate_off_only_what_could_not_be_measured_fails_and_once(suite:
     done = run(suite, "--metric=mine.py:one_way,mine.py:declared,mine.py:raises_on_flat", "--gate=off")
     assert done.code == 1
     count = len(INVARIANTS)
-    assert done.outcomes == {"failed": 1, "xfailed": 1, "skipped": count - 1 + 1, "passed": 2 * (count - 1)}
+    assert done.outcomes == {"failed": 1, "xfailed": 1, "skipped": count - 1 + 1, "passed": 2 * (count - 1) + 3}
     words = " ".join(done.text.split())
-    assert f"{2 * (count - 1)} invariants hold." in words
+    assert f"{2 * (count - 1) + 3} invariants hold." in words  # 3 of what is made anew
     assert "symmetry does not hold for mine.py:one_way: the distance is 1 from the original" in words
     assert "symmetry does not apply to mine.py:declared: declared not to be symmetric." in words
     assert "mine.py:raises_on_flat could not be measured: metric 'mine.py:raises_on_flat': ValueError: flat." in words
@@ -333,5 +350,59 @@ def test_with_the_gate_off_only_what_could_not_be_measured_fails_and_once(suite:
 def test_built_in_variants_hold_and_ids_name_every_axis(suite: Suite) -> None:
     done = run(suite, "--network=alexnet", "--metric=sort", "-v")
     assert done.code == 0
-    assert done.outcomes == {"passed": 2 * len(INVARIANTS)}
+    assert done.outcomes == {
+        "passed": 2 * (len(INVARIANTS) - 1)
+    }  # the evaluation mode of built-in metrics is tested here
     assert "test_symmetry[alexnet-none-sort] PASSED" in done.text
+
+
+# ---------------------------------------------------------------------------------------------- made anew
+
+
+MADE = """
+import sys
+
+import torch
+
+def once():
+    weights = torch.rand(1, 3, 1, 1, generator=torch.Generator().manual_seed(3))
+    return lambda a, b: (weights * (a - b).abs()).mean((1, 2, 3))
+
+def random_heads():
+    weights = torch.rand(1, 3, 1, 1)
+    return lambda a, b: (weights * (a - b).abs()).mean((1, 2, 3))
+
+def other_each_time():
+    sys.made = factor = getattr(sys, "made", 0) + 1
+    print("made", factor)
+    return lambda a, b: factor * (a - b).abs().mean((1, 2, 3))
+"""
+
+
+def test_a_metric_that_is_made_anew_gives_the_same_distances(suite: Suite, pytester: pytest.Pytester) -> None:
+    (pytester.path / "made.py").write_text(MADE, encoding="utf-8")
+    names = ",".join(f"made.py:{name}" for name in ("once", "random_heads", "other_each_time"))
+    options = (f"--metric={names},pixel", "--gate=strict", "-k", "reproducible_construction", "-vv")
+    done = suite(*options, paths=(str(SUITES / "test_invariants.py"),))
+    assert (done.code, done.outcomes) == (1, {"passed": 1, "failed": 2, "deselected": 39})
+    rows = {row["metric"]: row for row in done.results["invariants"]}
+    assert {name: row["holds"] for name, row in rows.items()} == {
+        "made.py:once": True,
+        "made.py:other_each_time": False,
+        "made.py:random_heads": False,
+    }
+    assert rows["made.py:random_heads"]["reason"].endswith(" of the same metric made in a new process")
+
+
+def test_a_process_that_ends_is_an_error_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    assert construction.remake(Options(metric=["pixel"]), ["pixel"]) == [{"pixel": "the new process ended with code 1"}]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_networks_are_in_evaluation_mode_and_the_same_when_made_anew(name: str) -> None:
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    extractor, anew = (Extractor(networks.named(name)) for _ in range(2))
+    for first, again, other in zip(*(each.features(images) for each in (extractor, extractor, anew)), strict=True):
+        assert torch.equal(first, again)
+        assert torch.equal(first, other)

@@ -87,7 +87,7 @@ def explain(
         reference: the metric without mistakes.
         batches: the pairs.
         port, known: the distances of the port and of the reference, batch by batch, ``(pair,)``; what is not finite in
-            either is left out.
+            either is left out, and where the rest does not differ, there is nothing to explain.
         tolerance: largest deviation of distances that count as equal, see `deviations`.
     """
     compared = np.isfinite(port) & np.isfinite(known)
@@ -95,6 +95,8 @@ def explain(
         return []
     goal = _by_batch(batches, np.where(compared, port, np.nan))
     few = _screened(goal, _by_batch(batches, known), tolerance)
+    if not few:
+        return []
     loose = max(10 * tolerance, FLOOR)
     sieve = _Sieve(few[:1], loose)
     explanations: list[Explanation] = []

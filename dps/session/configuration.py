@@ -80,7 +80,7 @@ class RunConfiguration:
         previous: the baseline in that place, whose entries are kept where this run does not measure them.
         against: the metric that no other may be worse than, by name.
         same_as: for each variant the one that it must be the same as; empty without ``--same-as``.
-        tolerance, weights: the options of these names.
+        options: as they were given.
         excluded: why metrics are not measured, by name: their first call ended its process or did not return.
         narrowed: one of `NARROWING` is given.
     """
@@ -105,8 +105,7 @@ class RunConfiguration:
     previous: Baseline | None = field(default=None, repr=False)
     against: str | None = None
     same_as: Mapping[Variant, Variant] = field(default_factory=dict)
-    tolerance: float = 1e-4
-    weights: str = "pypi"
+    options: Options = field(default=Options(), repr=False)
     excluded: Mapping[str, str] = field(default_factory=dict)
     narrowed: bool = False
 
@@ -115,6 +114,11 @@ class RunConfiguration:
         if self.gate == "off" or variant.metric.name == self.against:
             return False
         return self.gating_requested or any(variant.key == key for _, key in self.baseline.margins)
+
+    def is_users(self, variant: Variant) -> bool:
+        """Return whether a variant has a metric that is not built in, or a user's network."""
+        network = self.networks[variant.network] if variant.network else None
+        return not variant.metric.built_in or (network is not None and network.user_defined)
 
     def items(self) -> Iterator[tuple[Unit, Case, Variant]]:
         """Yield every case with every variant, in the order in which units are measured."""
@@ -321,8 +325,7 @@ def configure_measurement(options: Options) -> RunConfiguration:
         device=options.device,
         against=None if against is None else against.name,
         same_as=same_as,
-        tolerance=options.tolerance,
-        weights=options.weights,
+        options=options,
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dps import agreement, rows, same, verdicts
+from dps import agreement, invariants, rows, same, verdicts
 from dps.agreement import Subset
-from dps.errors import DpsError, StoreError
+from dps.errors import DpsError, MetricError, StoreError
 from dps.image_pairs import ImagePair
 from dps.images import Triple
 from dps.invariants import Subject
@@ -19,6 +19,7 @@ from dps.metrics import Metric, Variant
 from dps.probes import Case
 from dps.rows import Row
 from dps.scores import Estimate
+from dps.session import construction
 from dps.session.configuration import RunConfiguration, Unit
 from dps.session.crashes import REASON, CrashLog
 from dps.verdicts import Verdict
@@ -109,6 +110,29 @@ class Session:
         """Return a variant as a subject of invariants; what one measures, the next ones use."""
         return Subject(variant, self.configuration.variants, self.engine(variant.backbone), self._checked)
 
+    @functools.cached_property
+    def _remade(self) -> list[construction.Remade]:
+        """What metrics of users and third parties gave when they were made anew, in one new process for all."""
+        labels = [str(variant) for variant in self.configuration.variants if self.configuration.is_users(variant)]
+        return construction.remake(self.configuration.options, labels)
+
+    def remake(self, variant: Variant) -> tuple[Row, ImagePair | None]:
+        """Check that a variant has the same distances when its metric is made anew; see `invariants.examine`."""
+
+        def check(subject: Subject, pair: ImagePair) -> None:
+            place = [each.text for each in pairs].index(pair.text)
+            here = subject.distance((pair.original, pair.other))
+            for remade, how in zip(self._remade, ("in a new process", "there a second time"), strict=False):
+                there = remade.get(str(variant), "the new process has no such variant")
+                if isinstance(there, str):
+                    raise MetricError(f"made {how}: {there}")
+                message = f"the distance is {here:.6g}, but {there[place]:.6g} of the same metric made {how}"
+                assert subject.same(here, there[place], pair.original), message
+
+        check.__name__ = "reproducible_construction"
+        pairs = construction.draw(self.subject(variant).smallest)
+        return invariants.examine_pairs(check, self.subject(variant), pairs)
+
     def compare(self, variant: Variant) -> tuple[Row, ImagePair | None]:
         """Compare a variant with the one that it must be the same as; see `same.compare`.
 
@@ -116,11 +140,11 @@ class Session:
             Its row of results.json, and the smallest pair on which they differ, if they do.
         """
         configuration, reference = self.configuration, self.configuration.same_as[variant]
-        settings = (configuration.reduction, configuration.device, configuration.weights)
+        settings = (configuration.reduction, configuration.device, configuration.options.weights)
         ours, theirs = (same.reference_of(each, configuration.networks, *settings) for each in (variant, reference))
         smallest = max(self.subject(each).least for each in (variant, reference))
         row, pair = same.compare(
-            (str(variant), str(reference)), ours, theirs, smallest=smallest, tolerance=configuration.tolerance
+            (str(variant), str(reference)), ours, theirs, smallest=smallest, tolerance=configuration.options.tolerance
         )
         return {**variant.key._asdict(), **row}, pair
 
