@@ -287,7 +287,7 @@ def write(path: Path, rows: Iterable[Row], about: Row, previous: Baseline | None
     """
     run = record(rows, about, str(path))
     try:
-        files.write_text(path, as_json(run if previous is None else merge(previous, run)))
+        files.write(path, as_json(run if previous is None else merge(previous, run)))
     except OSError as error:
         raise UsageError(f"{path}: the baseline cannot be written ({error.strerror}).") from None
 

@@ -26,17 +26,12 @@ def existing(path: Path) -> Path:
     return parent / same[0] if same else path
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file through to the disk, under a temporary name until it is whole; else what stood there still does."""
-    _write(path, [data])
+def write(path: Path, data: bytes | Iterable[str]) -> None:
+    """Write a file through to the disk, under a temporary name until it is whole; else what stood there still does.
 
-
-def write_text(path: Path, pieces: Iterable[str]) -> None:
-    """Write UTF-8 as `write` does, piece by piece, so that it need not be in memory at once."""
-    _write(path, (piece.encode() for piece in pieces))
-
-
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
+    Text is written as UTF-8, piece by piece, so that it need not be in memory at once.
+    """
+    pieces = [data] if isinstance(data, bytes) else (piece.encode() for piece in data)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".dps-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

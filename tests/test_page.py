@@ -260,7 +260,7 @@ def test_names_are_text_wherever_they_stand(opened: Open, document: Row, tmp_pat
         row["probe"] = HOSTILE if row["probe"] == "translate" else row["probe"]
         row["metric"] = HOSTILE if row["metric"] == "sort" else row["metric"]
     path = tmp_path / "hostile.html"
-    files.write_text(path, page.render(changed, Album()))
+    files.write(path, page.render(changed, Album()))
     html = path.read_text(encoding="utf-8")
     assert html.lower().count("<script") == 2
     assert "<img" not in html
@@ -304,7 +304,7 @@ def test_what_could_not_be_measured_comes_first_in_the_gallery_and_counts_nowher
     broken.update({"passed": False, "error": "RuntimeError: NaN at layer 3", **dict.fromkeys(numbers)})
     name = f"translate/{broken['case']}"
     path = tmp_path / "unmeasured.html"
-    files.write_text(path, page.render(changed, images_of("translate")))
+    files.write(path, page.render(changed, images_of("translate")))
     shown = opened(path)
     assert "1 not measured" in texts(shown, "#table-1 tr:has(th:text-is('sort')) td:nth-child(4)")[0]
     assert texts(shown, "#cases .title")[0] == name
@@ -323,7 +323,7 @@ def test_five_thousand_cases_by_31_variants_are_less_than_25_mib(opened: Open, d
         for metric in range(31)
     ]
     path = tmp_path / "many.html"
-    files.write_text(path, page.render({**document, "cases": cases, "drawn": {}}, Album()))
+    files.write(path, page.render({**document, "cases": cases, "drawn": {}}, Album()))
     assert path.stat().st_size + album.IMAGE_BYTES < 25 * 2**20
     shown = opened(path)
     assert texts(shown, "#count")[0].startswith("5000 cases, ")

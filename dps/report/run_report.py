@@ -83,7 +83,7 @@ def write(folder: Path, contents: Mapping[str, Callable[[], Iterable[str]]]) -> 
     for name, make in contents.items():
         path = folder / name
         try:
-            files.write_text(path, make())
+            files.write(path, make())
         except OSError as error:
             faults.append(f"{path} was not written: {error.strerror or error}.")
         except Exception as error:  # noqa: BLE001 - a run's verdicts are not lost to a report that cannot be made
