@@ -110,14 +110,15 @@ def _fingerprint(kind: str, name: str, answer: Callable[[Tensor], Sequence[Tenso
 
     What it returns shows what the source does not: weights that it has read, settings, the clock, random numbers.
     """
+    subject = "it" if kind == "metric" else f"network {name!r}"
     images = torch.from_numpy(np.random.default_rng(0).random((4, 3, TRIED_SIZE, TRIED_SIZE), np.float32))
     try:
         with torch.inference_mode(), guest.threads(1):  # sums on another number of threads may differ
             answers = {digest_of({str(i): part for i, part in enumerate(answer(images.clone()))}) for _ in range(2)}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is a user's code
-        raise NoFingerprintError(f"{kind} {name!r} fails for images of noise ({one_line(error)})") from None
+        raise NoFingerprintError(f"{subject} fails for images of noise ({one_line(error)})") from None
     if len(answers) > 1:
-        raise NoFingerprintError(f"{kind} {name!r} returns other numbers when it is called again")
+        raise NoFingerprintError(f"{subject} returns other numbers when it is called again")
     return f"{loading.source(kind, name)} {answers.pop()}"
 
 
