@@ -266,8 +266,6 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "a word": (GOOD.replace("png,2", "png,two"), "s.csv:4: score 'two' is not a finite number."),
     "nan": (GOOD.replace("png,2", "png,nan"), "s.csv:4: score 'nan' is not a finite number."),
     "empty": (GOOD.replace("png,2", "png,"), "s.csv:4: score '' is not a finite number."),
-    "out of range": ("# range: 3 to 5\n" + GOOD, "2 rows with a judgment that is not within 3 and 5: "),
-    "odd range": ("# range: all\n" + GOOD, "s.csv: range 'all': write it as '# range: 1 to 5'."),
     "a row twice": (GOOD + "o.png,p.png,3\n", "s.csv: 2 rows with the same images as another; make one row of them: "),
     "equal scores": (GOOD.replace("png,2", "png,1"), "s.csv: 2 rows; two are needed at least, with different scores."),
     "missing": (GOOD + "".join(f"o.png,{i}.png,3\n" for i in range(5)), "s.csv: 5 image files are missing: "),
@@ -381,9 +379,7 @@ def test_a_layout_is_recognized_and_read(tmp_path: Path, monkeypatch: pytest.Mon
     assert (min(r.judgment for r in rows), max(r.judgment for r in rows)) == pytest.approx(judged)
     assert {row.group for row in rows} == groups
     (layout,) = (each for each in layouts.LAYOUTS if each.name == name)
-    assert dataset.remarks == (
-        f"{tmp_path}: {count} of the {layout.count:,} judgments of {layout.title}; not called by its name",
-    )
+    assert dataset.about == f"{count} judgments in the layout of {layout.title}, which has {layout.count:,}"
     assert all(np.isfinite(stack).all() for shard in dataset.shards for stack in shard.read().stacks)
     monkeypatch.setattr(layouts, "LAYOUTS", [dataclasses.replace(layout, count=count)])
     whole = layouts.read(str(tmp_path))
@@ -400,11 +396,11 @@ def test_the_published_counts() -> None:
 @pytest.mark.parametrize(
     ("name", "file", "text", "message"),
     [
-        ("kadid10k", "dmos.csv", "a,b\n1,2\n", "dmos.csv: the columns are a, b, not those of KADID-10k."),
+        ("kadid10k", "dmos.csv", "a,b\n1,2\n", "dmos.csv:2: 1, 2: not the image and score of"),
         ("tid2013", "mos_with_names.txt", "1.5\n", "mos_with_names.txt:1: 1 cells in a table of 2 columns."),
         ("tid2013", "mos_with_names.txt", "9.5 I01_01_1.bmp\n1 I01_02_1.bmp\n", "1 row with a judgment that is not"),
         ("live", "dmos.mat", "text", "dmos.mat: not LIVE's scores (MatReadError: "),
-        ("csiq", "csiq_label.txt", None, "csiq_label.txt is missing; it has the image and dmos of csiq.DMOS.xlsx"),
+        ("csiq", "csiq_label.txt", None, "csiq_label.txt: is missing; docs/judgments.md says what is in it."),
     ],
 )
 def test_a_damaged_layout_is_one_line(tmp_path: Path, name: str, file: str, text: str | None, message: str) -> None:
@@ -417,7 +413,7 @@ def test_a_damaged_layout_is_one_line(tmp_path: Path, name: str, file: str, text
 
 
 def test_a_folder_of_nothing_that_is_known_names_what_is(tmp_path: Path) -> None:
-    with pytest.raises(JudgmentsError, match=r"no data set that is known\. KADID-10k has dmos\.csv; TID2013 has mos_"):
+    with pytest.raises(JudgmentsError, match=r"no data set that is known\. KADID-10k \(Lin .*\) has dmos\.csv; TID"):
         layouts.read(str(tmp_path))
     with pytest.raises(JudgmentsError, match=r"none\.csv: no such file\."):
         layouts.read(str(tmp_path / "none.csv"))

@@ -110,7 +110,7 @@ class Shard:
         return f"{self.kind}/{self.subset}/{self.number:03d}{self.perturbation and f' ({self.perturbation})'}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """Shards, subset by subset.
 
@@ -125,12 +125,11 @@ class Dataset:
         shapes: height and width of the images, each once; empty where there are none, only predictions.
         preprocessing: what is done to each image, so that distances depend on it.
         predictions: by name, distances that were made elsewhere, ``(n, compared)`` of each shard.
-        remarks: what is odd, but need not be wrong, in sentences.
     """
 
     name: str
     about: str
-    shards: tuple[Shard, ...] = field(repr=False)
+    shards: tuple[Shard, ...] = field(default=(), repr=False)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     judges: str = "judges"
     title: str = ""
@@ -138,7 +137,6 @@ class Dataset:
     shapes: frozenset[tuple[int, int]] = frozenset({(SIZE, SIZE)})
     preprocessing: str = ""
     predictions: Mapping[str, Mapping[Shard, NDArray[np.float64]]] = field(default_factory=dict, repr=False)
-    remarks: tuple[str, ...] = ()
 
     def subsets(self, kind: str) -> dict[str, tuple[Shard, ...]]:
         """Return the shards of each subset of one kind, in order, without perturbed ones."""

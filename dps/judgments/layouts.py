@@ -4,106 +4,93 @@ A folder that has a set's layout, but not as many judgments as are published, is
 is read, which way its scores point and the sources are in docs/judgments.md.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dps import notes
 from dps.errors import JudgmentsError
 from dps.judgments import bapps, studies, synthetic, tables
 from dps.judgments.dataset import Dataset, Judged
-from dps.judgments.studies import Finder
-from dps.judgments.tables import Predictions, Table, number
+from dps.judgments.tables import Find, Predictions, number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
     """How a data set is published.
 
     Attributes:
         name: in tables and names of scores.
-        title: the name that its authors gave it.
-        source: of the data set.
+        title: the name that its authors gave it, and where.
         marks: what a folder with it has, each a file or folder.
         count: the published number of judgments.
         rows: reads them.
-        kind: of its judgments, one of `dataset.KINDS`.
         limits: of a score, in the sign of the judgments; None where it has none.
+        kind: of its judgments, one of `dataset.KINDS`.
     """
 
     name: str
     title: str
-    source: str
     marks: tuple[str, ...]
     count: int
-    rows: Callable[[Path, Finder], Iterable[Judged]] = field(repr=False)
-    kind: str = "mos"
+    rows: Callable[[Path, Find], Iterable[Judged]] = field(repr=False)
     limits: tuple[float, float] | None = None
+    kind: str = "mos"
 
 
-def _scored(
-    table: Table,
-    finder: Finder,
-    original: Callable[[str], str],
-    group: Callable[[str], str],
-    originals: Sequence[Path],
-    distorted: Sequence[Path],
-    sign: int = 1,
-) -> Iterator[Judged]:
-    """Yield the rows of a table with columns ``distorted`` and ``score``, where the image's name says the rest."""
-    for where, row in table.rows:
-        name = row["distorted"]
-        yield Judged(
-            original=finder.find(originals, original(name)),
-            compared=(finder.find(distorted, name),),
-            judgment=sign * number(where, row, "score"),
-            group=group(name),
-            where=where,
-        )
+IMAGE_FIRST = ("distorted", "score")
 
 
-def _kadid10k(folder: Path, finder: Finder) -> Iterator[Judged]:
-    """Read ``dmos.csv``, in which a high score means similar."""
-    images = [folder / "images", folder / "reference_images", folder / "distorted_images"]
-    table = tables.read(folder / "dmos.csv")
-    if not table.has(tables.SCORED):
-        raise JudgmentsError(f"{table.path}: the columns are {', '.join(table.columns)}, not those of KADID-10k.")
-    return _scored(table, finder, lambda n: f"{n.split('_')[0]}.png", lambda n: n.split("_")[1], images, images)
+@dataclass(frozen=True, slots=True)
+class NamedImages:
+    """Reads tables of distorted images and scores, where an image's name tells the original and the distortion.
 
+    Attributes:
+        tables: a pattern of their paths in the folder.
+        columns, separator: see `tables.read`.
+        name: a regular expression of the name of a distorted image: that of the original, and the group.
+        ending: of the originals' file names.
+        originals, distorted: patterns of the folders of the images.
+        sign: -1 where a high score means different.
+    """
 
-def _tid2013(folder: Path, finder: Finder) -> Iterator[Judged]:
-    table = tables.read(folder / "mos_with_names.txt", ("score", "distorted"), " ")
-    folders = [folder / "reference_images"], [folder / "distorted_images"]
-    return _scored(table, finder, lambda n: f"{n.split('_')[0]}.bmp", lambda n: n.split("_")[1], *folders)
+    tables: str
+    columns: tuple[str, ...]
+    separator: str
+    name: str
+    ending: str
+    originals: str
+    distorted: str
+    sign: int = 1
 
-
-def _csiq(folder: Path, finder: Finder) -> Iterator[Judged]:
-    """Read ``csiq_label.txt``, lines such as ``1600.AWGN.1.png 0.062``; a high score means different."""
-    if not (folder / "csiq_label.txt").exists():
-        raise JudgmentsError(
-            f"{folder}: csiq_label.txt is missing; it has the image and dmos of csiq.DMOS.xlsx, which is not read, in "
-            "lines such as: 1600.AWGN.1.png 0.062"
-        )
-    table = tables.read(folder / "csiq_label.txt", ("distorted", "score"), " ")
-    distorted = [path for path in (folder / "dst_imgs", *sorted((folder / "dst_imgs").iterdir())) if path.is_dir()]
-    names = (lambda n: f"{n.split('.')[0]}.png"), (lambda n: n.split(".")[1].casefold())
-    return _scored(table, finder, *names, [folder / "src_imgs"], distorted, -1)
-
-
-def _pipal(folder: Path, finder: Finder) -> Iterator[Judged]:
-    """Read all files in ``Train_Label``, lines such as ``A0001_00_00.bmp,1520.0648``."""
-    distorted = [path for path in sorted(folder.iterdir()) if path.name.startswith(("Distortion_", "Train_Dist"))]
-    for labels in sorted((folder / "Train_Label").glob("*.txt")):
-        table = tables.read(labels, ("distorted", "score"))
-        names = (lambda n: f"{n.split('_')[0]}.bmp"), (lambda n: n.split("_")[1])
-        yield from _scored(table, finder, *names, [folder / "Train_Ref"], distorted)
+    def __call__(self, folder: Path, find: Find) -> Iterator[Judged]:
+        """Yield the rows; a JudgmentsError where a table is missing, or a name has another form."""
+        paths = sorted(folder.glob(self.tables))
+        if not paths:
+            raise JudgmentsError(f"{folder / self.tables}: is missing; docs/judgments.md says what is in it.")
+        originals, distorted = (sorted(folder.glob(pattern)) for pattern in (self.originals, self.distorted))
+        for where, row in (row for path in paths for row in tables.read(path, self.columns, self.separator).rows):
+            image = row.get("distorted", "")
+            if not (match := re.match(self.name, image)) or "score" not in row:
+                raise JudgmentsError(
+                    f"{where}: {', '.join(row.values())}: not the image and score of {folder}'s layout."
+                )
+            yield Judged(
+                original=find(originals or [folder], match[1] + self.ending),
+                compared=(find(distorted or [folder], image),),
+                judgment=self.sign * number(where, row, "score"),
+                group=match[2].casefold(),
+                where=where,
+            )
 
 
 LIVE_FOLDERS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
 """The folders of LIVE in the order of its scores, with how many images they have, originals among them."""
 
 
-def _live(folder: Path, finder: Finder) -> Iterator[Judged]:
+def _live(folder: Path, find: Find) -> Iterator[Judged]:
     """Read ``dmos_realigned.mat``, or ``dmos.mat``; a high score means different, and originals have none."""
     from scipy import io
 
@@ -119,8 +106,8 @@ def _live(folder: Path, finder: Finder) -> Iterator[Judged]:
     for name, score, is_original, reference in zip(names, scores, are_original, references, strict=True):
         if not is_original:
             yield Judged(
-                original=finder.find([folder / "refimgs"], str(reference[0])),
-                compared=(finder.find([folder], name),),
+                original=find([folder / "refimgs"], str(reference[0])),
+                compared=(find([folder], name),),
                 judgment=-float(score),
                 group=name.split("/")[0],
                 where=f"{path}: {name}",
@@ -131,65 +118,27 @@ NIGHTS_VOTES = 6
 """A triplet of NIGHTS counts from so many unanimous votes on."""
 
 
-def _nights(folder: Path, finder: Finder) -> Iterator[Judged]:
+def _nights(folder: Path, find: Find) -> Iterator[Judged]:
     table = tables.read(folder / "data.csv")
     rows = [each for each in table.rows if "votes" not in each[1] or number(*each, "votes") >= NIGHTS_VOTES]
-    return iter(tables.judged(replace(table, rows=rows), finder.find)[1])
+    return iter(tables.judged(replace(table, rows=rows), find)[1])
 
+
+PARTS = "([^_]+)_([^_]+)_"
+"""A name such as ``I01_02_3.png``: of the original, and the distortion."""
+
+KADID = NamedImages("dmos.csv", (), ",", PARTS, ".png", "*images", "*images")
+TID = NamedImages("mos_with_names.txt", ("score", "distorted"), " ", PARTS, ".bmp", "reference*", "distorted*")
+CSIQ = NamedImages("csiq_label.txt", IMAGE_FIRST, " ", r"(.+?)\.(\w+)\.", ".png", "src_imgs", "dst_imgs/**", -1)
+PIPAL = NamedImages("Train_Label/*.txt", IMAGE_FIRST, ",", PARTS, ".bmp", "Train_Ref", "*Dist*")
 
 LAYOUTS = (
-    Layout(
-        name="kadid10k",
-        title="KADID-10k",
-        source="Lin et al. 2019, QoMEX",
-        marks=("dmos.csv",),
-        count=10125,
-        rows=_kadid10k,
-        limits=(1, 5),
-    ),
-    Layout(
-        name="tid2013",
-        title="TID2013",
-        source="Ponomarenko et al. 2015, Signal Processing: Image Communication 30",
-        marks=("mos_with_names.txt", "reference_images"),
-        count=3000,
-        rows=_tid2013,
-        limits=(0, 9),
-    ),
-    Layout(
-        name="csiq",
-        title="CSIQ",
-        source="Larson and Chandler 2010, Journal of Electronic Imaging 19",
-        marks=("src_imgs", "dst_imgs"),
-        count=866,
-        rows=_csiq,
-        limits=(-1, 0),
-    ),
-    Layout(
-        name="live",
-        title="LIVE, release 2",
-        source="Sheikh et al. 2006, IEEE Transactions on Image Processing 15",
-        marks=("refnames_all.mat", "refimgs"),
-        count=779,
-        rows=_live,
-    ),
-    Layout(
-        name="pipal",
-        title="PIPAL, training set",
-        source="Gu et al. 2020, arXiv:2007.12142",
-        marks=("Train_Label", "Train_Ref"),
-        count=23200,
-        rows=_pipal,
-    ),
-    Layout(
-        name="nights",
-        title="NIGHTS",
-        source="Fu et al. 2023, arXiv:2306.09344",
-        marks=("data.csv", "ref", "distort"),
-        count=20019,
-        rows=_nights,
-        kind="2afc",
-    ),
+    Layout("kadid10k", "KADID-10k (Lin et al. 2019)", ("dmos.csv",), 10125, KADID, (1, 5)),
+    Layout("tid2013", "TID2013 (Ponomarenko et al. 2015)", ("mos_with_names.txt",), 3000, TID, (0, 9)),
+    Layout("csiq", "CSIQ (Larson and Chandler 2010)", ("src_imgs", "dst_imgs"), 866, CSIQ, (-1, 0)),
+    Layout("live", "LIVE, release 2 (Sheikh et al. 2006)", ("refnames_all.mat",), 779, _live),
+    Layout("pipal", "PIPAL, training set (Gu et al. 2020)", ("Train_Label", "Train_Ref"), 23200, PIPAL),
+    Layout("nights", "NIGHTS (Fu et al. 2023)", ("data.csv", "ref", "distort"), 20019, _nights, kind="2afc"),
 )
 
 RESERVED = frozenset(layout.name for layout in LAYOUTS) | {bapps.BAPPS.name, synthetic.NAME}
@@ -223,41 +172,19 @@ def read(text: str, *, size: int | None = None, predictions: Iterable[Prediction
                 f"{path}). A study of your own is a CSV file, see docs/judgments.md."
             )
         return bapps.read(path)
-    rows, whole = list(layout.rows(path, Finder())), True
-    about, remarks = f"{layout.title} ({layout.source})", []
+    rows = list(layout.rows(path, studies.finder()))
+    about = Dataset(layout.name, layout.title, title=f"Agreement with people, on {layout.title}", judges="human")
     if len(rows) != layout.count:
-        whole = False
-        remarks = [f"{path}: {len(rows):,} of the {layout.count:,} judgments of {layout.title}; not called by its name"]
-    return studies.make(
-        layout.name if whole else f"{layout.name}-layout",
-        about if whole else f"{len(rows):,} judgments in the layout of {layout.title}, which has {layout.count:,}",
-        layout.kind,
-        rows,
-        where=path,
-        size=size,
-        title=f"Agreement with people, on {layout.title}" if whole else "",
-        judges="human" if whole else "judges",
-        limits=layout.limits,
-        predictions=predictions,
-        remarks=remarks,
-    )
+        text = f"{len(rows):,} judgments in the layout of {layout.title}, which has {layout.count:,}"
+        about = Dataset(f"{layout.name}-layout", text)
+        notes.add_text(f"{path}: {text}; not called by its name.")
+    return studies.make(about, layout.kind, rows, path, size, limits=layout.limits, predictions=predictions)
 
 
 def _study(path: Path, size: int | None, predictions: Iterable[Predictions]) -> Dataset:
-    table = tables.read(path)
-    kind, rows = tables.judged(table, Finder().find)
-    sign = 1 if kind == "2afc" or table.high_is_similar("score") else -1
-    about = f"{path.name}, {'choices' if kind == '2afc' else 'scores'} of a study of one's own"
-    return studies.make(
-        name_of(path),
-        about,
-        kind,
-        rows,
-        where=path,
-        size=size,
-        limits=tables.limits(table, sign),
-        predictions=predictions,
-    )
+    kind, rows = tables.judged(tables.read(path), studies.finder())
+    about = Dataset(name_of(path), f"{'choices' if kind == '2afc' else 'scores'} of the file {path.name}")
+    return studies.make(about, kind, rows, path, size, predictions=predictions)
 
 
 def name_of(path: Path) -> str:
@@ -267,14 +194,9 @@ def name_of(path: Path) -> str:
 
 def predicted(predictions: Predictions) -> Dataset:
     """Return the data set of predictions whose file has people's scores, too."""
+    about = Dataset(name_of(predictions.path), f"scores and predictions of the file {predictions.path.name}")
     return studies.make(
-        name_of(predictions.path),
-        f"{predictions.path.name}, scores and predictions that were made elsewhere",
-        "mos",
-        predictions.own,
-        where=predictions.path,
-        predictions=[predictions],
-        with_images=False,
+        about, "mos", predictions.own, predictions.path, None, predictions=[predictions], measured=False
     )
 
 
@@ -294,4 +216,3 @@ def description(text: str) -> Iterator[str]:
         yield f"  judgments: {min(values):g} to {max(values):g}, {meaning}"
         yield f"  originals: {len({row.original for row in rows}):,}"
     yield f"  images: {', '.join(f'{width} x {height}' for height, width in sorted(dataset.shapes)[:6])}"
-    yield from dataset.remarks

@@ -7,7 +7,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from dps import images
@@ -15,33 +15,32 @@ from dps.errors import ImageError, JudgmentsError
 from dps.judgments import shard_files
 from dps.judgments.dataset import ALL, KINDS, SHARD_SIZE, Dataset, Judged, Shard
 from dps.judgments.shard_files import resized_shape
-from dps.judgments.tables import Predictions
+from dps.judgments.tables import Find, Predictions
 
 SHARD_PIXELS = 2**25
 """Most pixels of a shard, 100 MB: all distorted images of one original of any published set, measured with it once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finder:
-    """Finds image files by the names that a study has for them."""
+def finder() -> Find:
+    """Return what finds image files by the names that a study has for them.
 
-    listings: dict[str, dict[str, str]] = field(default_factory=dict)
+    It returns the path of a file in the first of some folders that has it, else its path in the first. A name may have
+    backslashes, and may differ in case and in its Unicode normalization form.
+    """
+    listings: dict[str, dict[str, str]] = {}
 
-    def find(self, folders: Sequence[Path], name: str) -> str:
-        """Return the path of a file in the first of some folders that has it, else its path in the first.
-
-        A name may have backslashes, and may differ in case and in its Unicode normalization form.
-        """
+    def find(folders: Sequence[Path], name: str) -> str:
         paths = [os.path.normpath(folder / name.replace("\\", "/")) for folder in folders]
         for path in paths:
             folder, base = os.path.split(path)
-            if folder not in self.listings:
+            if folder not in listings:
                 entries = sorted(os.listdir(folder)) if os.path.isdir(folder) else []  # noqa: PTH112, PTH208 - fast
-                self.listings[folder] = {_folded(entry): entry for entry in entries} | {e: e for e in entries}
-            listing = self.listings[folder]
-            if found := listing.get(base) or listing.get(_folded(base)):
+                listings[folder] = {_folded(entry): entry for entry in entries} | {e: e for e in entries}
+            if found := listings[folder].get(base) or listings[folder].get(_folded(base)):
                 return os.path.join(folder, found)  # noqa: PTH118 - three times as fast
         return paths[0]
+
+    return find
 
 
 def _folded(name: str) -> str:
@@ -49,27 +48,24 @@ def _folded(name: str) -> str:
 
 
 def make(
-    name: str,
-    about: str,
+    about: Dataset,
     kind: str,
     rows: Sequence[Judged],
-    *,
     where: Path,
-    size: int | None = None,
-    title: str = "",
-    judges: str = "judges",
+    size: int | None,
+    *,
     limits: tuple[float, float] | None = None,
     predictions: Iterable[Predictions] = (),
-    remarks: Iterable[str] = (),
-    with_images: bool = True,
+    measured: bool = True,
 ) -> Dataset:
     """Make a data set of rows, with the rows of one original in one shard where they fit.
 
     Args:
+        about: its names and what is said about it.
         where: the file or folder that messages begin with.
         size: the length of the shorter side that images are resized to; None for as they are.
         limits: of a score.
-        with_images: the image files are read; else there are only predictions.
+        measured: the image files are read; else there are only predictions.
 
     Raises:
         JudgmentsError: an image is missing or has another size than its original, a row stands there twice, or a score
@@ -85,19 +81,16 @@ def make(
         raise JudgmentsError(f"{where}: {counted(len(rows), 'row')}; two are needed at least, with different scores.")
     if clash := ({row.group for row in rows} & ({row.split for row in rows} | {ALL})) - {""}:
         raise JudgmentsError(f"{where}: the group {min(clash)!r} has the name of a split, or of all rows; rename it.")
-    shapes = _shapes(where, rows, size) if with_images else {}
+    shapes = _shapes(where, rows, size) if measured else {}
     shards = tuple(_shards(kind, sorted(rows, key=lambda row: (row.split, row.original)), shapes, size))
-    return Dataset(
-        name=name,
-        about=about,
+    return replace(
+        about,
         shards=shards,
-        judges=judges,
-        title=title or f"Scores on the study {name}",
+        title=about.title or f"Scores on the study {about.name}",
         pooled={kind: ALL},
         shapes=frozenset(shapes.values()),
         preprocessing=shard_files.preprocessing(size),
         predictions={each.name: each.distances(shards) for each in predictions},
-        remarks=tuple(remarks),
     )
 
 

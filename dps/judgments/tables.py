@@ -4,7 +4,6 @@ Comment lines before the heads of the columns say what is never guessed:
 
     # high score: similar          or different; of predictions: high prediction
     # originals: DIR               the folder of the originals' names, relative to the file's; also: distorted
-    # range: 1 to 5                of the scores
 """
 
 import csv
@@ -177,17 +176,6 @@ def _chosen(where: str, row: Mapping[str, str]) -> float:
             "votes, an integer from 0 to count, and without one a fraction."
         )
     return chosen / count
-
-
-def limits(table: Table, sign: int = 1) -> tuple[float, float] | None:
-    """Return the least and the greatest score that a comment allows, in the sign of the judgments; None without one."""
-    if not (text := table.comments.get("range", "")):
-        return None
-    match = re.fullmatch(r"([-+]?\d+\.?\d*)\s*(?:to|\.\.)\s*([-+]?\d+\.?\d*)", text)
-    if not match:
-        raise JudgmentsError(f"{table.path}: range {text!r}: write it as '# range: 1 to 5'.")
-    low, high = sorted(sign * float(value) for value in match.groups())
-    return low, high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

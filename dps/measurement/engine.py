@@ -157,7 +157,7 @@ class Engine:
         Returns:
             For each variant the distances, ``(1, compared)``, or why there are none.
         """
-        original, others = stack[:1], stack[1:]
+        others = stack[1:]
         step = max(1, self.images_at_once * 96**2 // (stack[0].size // 3))
         outcomes: dict[Variant, list[NDArray[np.float64] | DpsError]] = {variant: [] for variant in variants}
         parts = parts_of(variants)
@@ -174,11 +174,10 @@ class Engine:
             failure = error
         for variant in variants:
             if isinstance(variant.metric, Metric):
+                first = as_batch(stack[:1])
                 for start in range(0, len(others), step):
-                    batch = others[start : start + step]
-                    pairs = np.stack([np.broadcast_to(original, batch.shape), batch], axis=1)
-                    measured = _measure_image_stacks(variant.metric, as_batch(pairs.reshape(-1, *stack.shape[1:])), 2)
-                    outcomes[variant].append(measured)
+                    compared = as_batch(others[start : start + step])
+                    outcomes[variant].append(_measure_pairs(variant.metric, first.expand_as(compared), compared))
             elif failure is not None:
                 outcomes[variant].append(failure)
             else:
@@ -360,11 +359,17 @@ def _measure_image_stacks(metric: Metric, batch: Tensor, size: int) -> NDArray[n
     """Measure stacks of images by a metric of images, ``(stack, compared)``."""
     stacks = torch.unflatten(batch, 0, (-1, size))
     originals = stacks[:, :1].expand(-1, size - 1, -1, -1, -1)
+    distances = _measure_pairs(metric, originals.flatten(0, 1), stacks[:, 1:].flatten(0, 1))
+    return distances if isinstance(distances, DpsError) else distances.reshape(-1, size - 1)
+
+
+def _measure_pairs(metric: Metric, originals: Tensor, others: Tensor) -> NDArray[np.float64] | DpsError:
+    """Measure pairs of images by a metric of images, ``(pair,)``."""
     try:
-        distances = metric(originals.flatten(0, 1), stacks[:, 1:].flatten(0, 1))
+        distances: NDArray[np.float64] = metric(originals, others).numpy()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
         return metric_error(metric.name, error)
-    return distances.numpy().reshape(-1, size - 1)
+    return distances
 
 
 def concatenated(

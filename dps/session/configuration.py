@@ -135,8 +135,17 @@ class RunConfiguration:
         """Yield every subset of the data sets with every variant, and with all predictions of it."""
         for dataset in self.datasets:
             for subset in agreement.subsets_of(dataset):
-                for variant in (*(self.variants if dataset.shapes else ()), *map(_predicting, dataset.predictions)):
+                for variant in self.scored_on(dataset):
                     yield subset, variant
+
+    def scored_on(self, dataset: Dataset) -> list[Variant]:
+        """Return the variants, where a data set has images, and what its predictions stand under: a metric's place."""
+        pixel = metrics.named("pixel")  # of which nothing but the name is used
+        predicted = [replace(pixel, name=name) for name in dataset.predictions]
+        return [
+            *(self.variants if dataset.shapes else ()),
+            *(Variant(metric=metric, network=None, normalization=None) for metric in predicted),
+        ]
 
     def check_size(self, shape: Sequence[int]) -> None:
         """Refuse images, by height and width in pixels, that a network or metric cannot take.
@@ -185,15 +194,6 @@ class RunConfiguration:
             preprocessing=preprocessing,
             device=self.device,
         )
-
-
-def _predicting(name: str) -> Variant:
-    """Return what predictions that were made elsewhere stand under: a metric that is never called."""
-    return Variant(metric=Metric(name=name, distance=_never_called), network=None, normalization=None)
-
-
-def _never_called(_a: torch.Tensor, _b: torch.Tensor) -> torch.Tensor:
-    raise NotImplementedError
 
 
 def configure(
@@ -419,8 +419,6 @@ def _datasets_and_store(options: Options) -> tuple[tuple[Dataset, ...], Path | N
         if not any(dataset.subsets("2afc") for dataset in datasets):
             raise UsageError("--rank-flips: needs triplets; pass --judgments PATH (or --bapps DIR), too.")
         datasets = [rank_flips.with_perturbations(dataset) for dataset in datasets]
-    for remark in (remark for dataset in datasets for remark in dataset.remarks):
-        notes.add_text(remark)
     if any(text != synthetic.NAME or Path(text).exists() for text in texts):  # the stand-in is measured in seconds
         folder = folder or store.prepare(store.default_folder())
     return tuple(datasets), folder

@@ -74,9 +74,14 @@ class Session:
         self._rows: dict[tuple[str, Variant], Row] = {}
         self.engine: Callable[..., Engine] = functools.cache(configuration.engine)
         self._checked: dict[object, Mapping[Variant, Any]] = {}
-        self._distances = {
-            dataset.name: configuration.distances(dataset, scored, self.engine) for dataset in configuration.datasets
-        }
+        self._distances = {}
+        elsewhere = {name for dataset in configuration.datasets for name in dataset.predictions}
+        for dataset in configuration.datasets:
+            names = [
+                variant.metric.name for variant in scored if dataset.shapes and variant.metric.name not in elsewhere
+            ]
+            of_dataset = [variant for variant in scored if variant.metric.name in {*names, *dataset.predictions}]
+            self._distances[dataset.name] = configuration.distances(dataset, of_dataset, self.engine)
 
     def row(self, case: Case, variant: Variant) -> Row:
         """Return the row of a case and variant, which a unit's first look-up measures."""
