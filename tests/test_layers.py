@@ -109,7 +109,14 @@ def test_words_are_of_one_metric_or_one_network() -> None:
 
 def test_the_terminal_has_the_sentences_and_no_table() -> None:
     cases = rows("rotate", "- -+", "- -+")
-    document = {"run": networks_of(cases), "cases": cases, "scores": [], "throughput": [], "invariants": []}
+    document = {
+        "run": networks_of(cases),
+        "cases": cases,
+        "scores": [],
+        "throughput": [],
+        "invariants": [],
+        "drawn": {},
+    }
     lines = summary.as_text(document, pass_fractions.count(cases), 80)
     assert lines[1] == "sort (none) on alexnet: layer 2 alone would pass 2/2 of rotate."
     assert "layer by layer" not in "\n".join(lines)
