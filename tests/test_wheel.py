@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dps.photographs import Photograph
+
 ROOT = Path(__file__).resolve().parents[1]
 VARIANT = """
 def quantiles(features):
@@ -48,6 +50,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = place.glob("dps-*.whl")
     done = run(*pip, "--python", environment / "bin" / "python", "install", *options[:2], wheel, folder=place)
     assert done.returncode == 0, done.stderr
+    fetched = Photograph("chelsea.png").path().parent  # so that nothing has to be downloaded here
+    shutil.copytree(fetched, environment / "share" / "dps" / "photographs")
     return environment / "bin"
 
 
@@ -89,7 +93,7 @@ def test_the_workflow_runs_as_it_is_printed(installed: Path, user: Path) -> None
 
 def test_other_commands_find_their_data(installed: Path, user: Path) -> None:
     listed = run(installed / "dps", "probes", "list", folder=user)
-    assert "rotate: 60 cases" in listed.stdout
+    assert "rotate: 100 cases" in listed.stdout
     case = ["explain", "translate/rings-022", "--metric", "pixel", "--out", "explained"]
     assert run(installed / "dps", *case, folder=user).returncode == 0
     assert (user / "explained" / "explain.html").is_file()
