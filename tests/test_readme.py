@@ -139,8 +139,10 @@ def test_the_workflow_in_the_docs_is_the_file() -> None:
 
 
 def test_the_columns_in_the_docs_are_those_of_a_run(suite: Suite) -> None:
-    paths = tuple(str(locations.data("suites") / f"test_{name}.py") for name in ("probes", "invariants"))
-    data = suite("--metric", "pixel", "--probes=tiny.yaml", "--examples", "1", "--gate", "off", paths=paths).results
+    paths = tuple(str(locations.data("suites") / f"test_{name}.py") for name in ("probes", "invariants", "same"))
+    data = suite(
+        "--metric", "pixel", "--probes=tiny.yaml", "--examples", "1", "--gate", "off", "--same-as=pixel", paths=paths
+    ).results
     data["throughput"] = [throughput.row(VariantKey(None, None, "pixel"), [1.0, 1.0], [1.0, 1.0])]
     sections = re.split(r"^## ", TEXTS[ROOT / "docs" / "results.md"], flags=re.MULTILINE)
     for section in sections[1:]:

@@ -20,7 +20,7 @@ from dps.networks import Extractor
 from dps.networks.extractor import cut
 from dps.same import diagnosis, lenient, mistakes, pairs, reference
 from dps.same.reference import Distance, Reference
-from tests.running import SUITES, Suite, suite  # noqa: F401 - a fixture
+from tests.running import ROOT, SUITES, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
 
@@ -58,7 +58,9 @@ def test_equal_metrics_pass_and_others_fail_with_the_smallest_pair(same: Suite) 
     assert (first["metric"], first["same_as"], first["same"]) == ("port.py:again", "port.py:l1", True)
     assert (second["metric"], second["same"]) == ("port.py:flipped", False)
     assert second["pairs"] == second["compared"] > second["differing"] > 0
-    assert second["pair"].startswith("32 x 32 pixels, face against itself")
+    assert second["pair"].startswith("32 x 32 pixels, face against ")
+    assert (second["batch"], second["explanations"]) == (1, [])
+    assert abs(second["distance"] - second["reference_distance"]) > 1e-4
     assert "port.py:flipped is not port.py:l1: 0." in done.text
     for name in ("original", "other"):
         assert (done.folder / "same" / f"port.py_flipped-{name}.png").is_file()
@@ -289,3 +291,10 @@ def test_another_kind_of_metric_is_not_explained_away(few: list[pairs.Batch]) ->
 
 def test_a_constant_is_not_a_factor_of_zero(few: list[pairs.Batch]) -> None:
     assert explanations("light", lambda a, _b: torch.zeros(len(a)), few) == []
+
+
+def test_the_page_names_every_mistake() -> None:
+    page = " ".join((ROOT / "docs" / "same-metric.md").read_text(encoding="utf-8").split())
+    for mistake in mistakes.MISTAKES:
+        name = mistake.name.replace(", plus", ",")
+        assert mistake.double or name.removeprefix("on images in ") in page, name

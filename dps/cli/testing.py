@@ -15,7 +15,7 @@ CONFIGURATION_FILE = locations.PACKAGE / "pytest.ini"
 ABOUT = """\
 Run the suites: which known flaws does a metric have?
 
-Words before the first option name suites (invariants, judgments, probes, throughput)
+Words before the first option name suites (invariants, judgments, probes, same, throughput)
 or probes (rotate, translate, ...); without one, all suites run. Everything from the first
 option on goes to pytest, whose own options work, too: -n 2, -k, -v, -x.
 """
@@ -26,6 +26,7 @@ examples:
   dps test translate rotate --network alexnet        two probes on one network
   dps test --metric my_variant.py:quantiles --against sort
   dps test probes --metric my_metric.py:distance --gate strict
+  dps test same --metric my_port.py:lpips --same-as lpips:alex
   dps test judgments --judgments kadid10k/ --metric lpips:alex
 
 exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 the question was

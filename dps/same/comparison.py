@@ -50,14 +50,15 @@ def compare(
         "deviation": float(np.max(deviating[comparable], initial=0.0)),
         "explanations": [],
         "findings": [],
-        "pair": None,
+        **dict.fromkeys(("pair", "batch", "distance", "reference_distance")),
     }
     if row["same"] is None:
         why = next(iter(their_errors.values()), "no distance is finite")
         return {**row, "error": f"{names[1]} could not be measured on any pair: {why}"}, None
     if row["same"]:
         return row, None
-    first = min(np.flatnonzero(differs), key=lambda i: (pairs[places[i]].original.size, sizes[i], i))
+    apart = np.where(np.isfinite(ours), np.abs(ours - theirs), 0.0)
+    first = min(np.flatnonzero(differs), key=lambda i: (pairs[places[i]].original.size, sizes[i], -apart[i]))
     pair = pairs[places[first]]
     explanations = explain(reference, batches, ours, theirs, tolerance)
     finite = np.isfinite(ours) & comparable
@@ -67,12 +68,17 @@ def compare(
     ]
     findings += _explained(names[1], explanations, len(set(places[finite])))
     findings += _broken(ours, comparable, errors, places, sizes, len(pairs))
-    if not explanations:
+    if not (differs & finite).any() and finite.any():
+        findings.append(f"Where it has a distance, that is the one of {names[1]}.")
+    elif not explanations:
         alone = sizes == 1
-        findings += _unexplained(names[1], ours[finite & alone], theirs[finite & alone])
-        findings += _where(kinds, set(places[comparable]), set(places[differs]))
         if not differs[alone].any():
             findings.append("Alone, all pairs have the same distance; only in a batch they do not.")
+        findings += _unexplained(names[1], ours[finite & alone], theirs[finite & alone])
+        again, _ = measure(port, batches, seed=1)
+        if (deviations(again, ours)[finite] > tolerance).any():
+            findings.append("The same pair has another distance when it is measured again: is it in evaluation mode?")
+        findings += _where(kinds, set(places[comparable]), set(places[differs]))
     return {
         **row,
         "explanations": [each.names for each in explanations],
@@ -89,7 +95,8 @@ def _explained(name: str, explanations: Sequence[Explanation], count: int) -> It
         remedies = ", and ".join(mistake.remedy for mistake, _ in each.mistakes)
         names = " and ".join(each.names)
         start = "Just as well, it equals" if number else "It equals"
-        yield f"{start} {name} {names} (to {each.deviation:.0e} on {count} pairs): {remedies}."
+        near = f"to {each.deviation:.0e}" if each.deviation else "exactly"
+        yield f"{start} {name} {names} ({near} on {count} pairs): {remedies}."
     if len(explanations) > SHOWN:
         others = [" and ".join(each.names) for each in explanations[SHOWN:]]
         yield f"These give the same numbers, too: {'; '.join(others)}."
@@ -131,6 +138,8 @@ def _unexplained(name: str, ours: Distances, theirs: Distances) -> Iterator[str]
         f"No known mistake explains that. Its rank correlation with {name} is {rank:.3f}; the best linear fit, "
         f"{factor:.4g} * distance {offset:+.4g}, leaves {residual:.1%} of its standard deviation."
     )
+    if (ours.astype(np.float16) == ours).all():
+        yield "Its distances are numbers of float16: does it compute in half precision?"
 
 
 def _where(kinds: Sequence[str], compared: set[int], differing: set[int]) -> Iterator[str]:

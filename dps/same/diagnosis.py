@@ -48,8 +48,8 @@ class Explanation:
         return [f"{mistake.name} ({way})" if way else mistake.name for mistake, way in self.mistakes]
 
 
-def measure(distance: Distance, batches: Iterable[Batch]) -> tuple[Distances, dict[int, str]]:
-    """Measure batches; random numbers that a metric draws are the same for each.
+def measure(distance: Distance, batches: Iterable[Batch], seed: int = 0) -> tuple[Distances, dict[int, str]]:
+    """Measure batches; random numbers that a metric draws with PyTorch begin at a seed for each.
 
     Returns:
         The distances, batch by batch, ``(pair,)``, NaN where the metric raised; and what it raised, by place.
@@ -58,7 +58,7 @@ def measure(distance: Distance, batches: Iterable[Batch]) -> tuple[Distances, di
     errors: dict[int, str] = {}
     for batch in batches:
         with guest.visit():
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
         try:
             values += distance(batch.originals, batch.others).double().cpu().tolist()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything

@@ -1,5 +1,6 @@
 """Pairs of images on which two metrics are compared: from near-identical to unrelated, and corner cases."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -8,8 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from dps.distortions import PIXEL_DISTORTIONS
+from dps.errors import WeightsError
 from dps.image_pairs import ImagePair, flat, image_pair, noise
 from dps.images import Pixels, as_batch
+from dps.photographs import built_in
 from dps.scenes.composition import view
 from dps.scenes.contents import FULL
 from dps.scenes.plane import render
@@ -43,12 +46,15 @@ def draw(smallest: int) -> list[tuple[str, ImagePair]]:
     """Draw all pairs, each with its kind.
 
     Args:
-        smallest: height and width that both metrics take, in pixels; smaller pairs are left out.
+        smallest: height and width that both metrics take, in pixels; no pair is smaller.
     """
     size, tiny = max(SIZE, smallest), max(TINY, smallest)
     pairs: list[tuple[str, ImagePair]] = []
     for name, other in itertools.pairwise([*FULL, next(iter(FULL))]):
         pairs += _of_contents(name, other, size, size)
+    windows = dict(_windows(size))
+    for (name, original), other in zip(windows.items(), [*list(windows)[1:], *windows], strict=False):
+        pairs += [("photograph", pair) for _, pair in _compared(name, original, other, windows[other], 2)]
     for height, width in ((size + 8, size + 32), (size + 33, size + 1)):
         pairs += [("non-square", pair) for _, pair in _of_contents("bird", "plaid", height, width, 3)]
     black, white, red, gray = flat((0, 0, 0)), flat((255, 255, 255)), flat((200, 30, 40)), flat((128, 128, 128))
@@ -75,8 +81,14 @@ def batches(pairs: Sequence[ImagePair]) -> list[Batch]:
 
 def _of_contents(name: str, other: str, height: int, width: int, step: int = 1) -> Iterator[tuple[str, ImagePair]]:
     """Draw a content, and compare it with every few of its changes and with another content."""
+    return _compared(name, _content(name, height, width), other, _content(other, height, width), step)
+
+
+def _compared(
+    name: str, original: Pixels, other: str, other_image: Pixels, step: int
+) -> Iterator[tuple[str, ImagePair]]:
+    height, width, _ = original.shape
     start = f"{width} x {height} pixels, {name} against"
-    original = _content(name, height, width)
     for kind, change, values in CHANGES[::step]:
         changed = np.ascontiguousarray(PIXEL_DISTORTIONS[change](original, Rng(0, "same", change), **values))
         how = ", ".join(f"{key} {value:g}" for key, value in values.items())
@@ -86,7 +98,17 @@ def _of_contents(name: str, other: str, height: int, width: int, step: int = 1) 
                 original, changed, f"{start} itself with {change} ({how})" if how else f"{start} itself, inverted"
             ),
         )
-    yield "unrelated", ImagePair(original, _content(other, height, width), f"{start} {other}")
+    yield "unrelated", ImagePair(original, other_image, f"{start} {other}")
+
+
+def _windows(size: int) -> Iterator[tuple[str, Pixels]]:
+    """Yield the name and a square window of each built-in photograph that is installed and stored without loss."""
+    for photograph in built_in():
+        if photograph.name.endswith(".png"):
+            with contextlib.suppress(WeightsError):
+                reduced = photograph.reduced(size)[:size, :size]
+                if reduced.shape == (size, size, 3):
+                    yield photograph.name, np.ascontiguousarray(reduced)
 
 
 def _content(name: str, height: int, width: int) -> Pixels:
