@@ -38,7 +38,7 @@ def compare(
     places = np.concatenate([batch.places for batch in batches])
     sizes = np.concatenate([np.full(len(batch.places), len(batch.places)) for batch in batches])
     comparable = np.isfinite(theirs)
-    deviating = deviations(ours, theirs)
+    deviating = deviations(ours, theirs, reference.least)
     differs = comparable & ~(deviating <= tolerance)
     row: Row = {
         "same_as": names[1],

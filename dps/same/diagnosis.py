@@ -67,10 +67,13 @@ def measure(distance: Distance, batches: Iterable[Batch], seed: int = 0) -> tupl
     return np.array(values), errors
 
 
-def deviations(distances: Distances, reference: Distances) -> Distances:
-    """Return the differences of two metrics as parts of the larger distance, or of `FLOOR` of the median distance."""
+def deviations(distances: Distances, reference: Distances, least: float = 0.0) -> Distances:
+    """Return the differences of two metrics as parts of the larger distance, or of `FLOOR` of the median distance.
+
+    Distances below the least one are compared as if they were that.
+    """
     known = np.abs(reference[np.isfinite(reference)])
-    floor = FLOOR * float(np.median(known)) if known.size else 0.0
+    floor = max(least, FLOOR * float(np.median(known)) if known.size else 0.0)
     scale = np.maximum(np.maximum(np.abs(distances), np.abs(reference)), floor)
     with np.errstate(invalid="ignore"):
         return np.where(distances == reference, 0.0, np.abs(distances - reference) / np.maximum(scale, 1e-300))
@@ -94,19 +97,22 @@ def explain(
     if not compared.any() or np.ptp(port[compared]) == 0:
         return []
     goal = _by_batch(batches, np.where(compared, port, np.nan))
-    few = _screened(goal, _by_batch(batches, known), tolerance)
+    apart = deviations(port, known, reference.least)
+    few, worst = _screened(goal, _by_batch(batches, known), _by_batch(batches, apart), tolerance)
     if not few:
         return []
-    loose = max(10 * tolerance, FLOOR)
+    loose = max(tolerance, min(10 * tolerance, worst / 2))  # nearer than the reference is without a mistake
     sieve = _Sieve(few[:1], loose)
+    some = [item for item in goal if np.isfinite(item[1]).any()][::8] or few
     explanations: list[Explanation] = []
     for count in (1, 2):
         for made, mistakes in _made(reference, count):
             choices = _adjusting(count - len(mistakes))
             if choices == [()] and not sieve.admits(made, mistakes):  # a constant would fit any one pair
                 continue
-            found = _matching(made, few, choices, loose)
-            found = _matching(made, goal, [tuple(mistake for mistake, _ in ways) for ways, _ in found], tolerance)
+            for stage, limit in ((few, loose), (some, tolerance), (goal, tolerance)):
+                found = _matching(made, stage, choices, limit)
+                choices = [tuple(mistake for mistake, _ in ways) for ways, _ in found]
             explanations += [Explanation(mistakes=(*mistakes, *ways), deviation=worst) for ways, worst in found]
         if explanations:
             break
@@ -131,7 +137,7 @@ class _Sieve:
         if key not in self._admitted:
             ((batch, port),) = self._goal
             values, _ = measure(made, [batch])
-            self._admitted[key] = bool((deviations(port, values)[np.isfinite(port)] <= self._limit).all())
+            self._admitted[key] = bool((deviations(port, values, made.least)[np.isfinite(port)] <= self._limit).all())
             if len(mistakes) == 1:
                 self._alone[mistakes[0]] = tuple(values)
         return self._admitted[key]
@@ -143,19 +149,25 @@ def _by_batch(batches: Sequence[Batch], distances: Distances) -> list[tuple[Batc
     return list(zip(batches, np.split(distances, ends[:-1]), strict=True))
 
 
-def _screened(goal: Goal, known: Goal, tolerance: float) -> Goal:
-    """Choose the smallest batches in which distances differ, at least `SCREENED` distances in all.
+def _screened(goal: Goal, known: Goal, apart: Goal, tolerance: float) -> tuple[Goal, float]:
+    """Choose the smallest batches in which distances differ, about `SCREENED` distances in all, single pairs if any.
+
+    Returns:
+        Those of the goal, and the smallest of their largest deviations from the reference.
 
     Where the reference has a distance far below the median, rounding may count, so these come last.
     """
     small = 0.1 * np.nanmedian(np.abs(np.concatenate([distances for _, distances in known])))
     keys = []
-    for number, ((batch, port), (_, distances)) in enumerate(zip(goal, known, strict=True)):
-        if (deviations(port, distances) > tolerance).any():
-            keys.append((np.nanmax(np.abs(distances)) < small, batch.originals.numel(), number))
-    chosen = [goal[number] for *_, number in sorted(keys)]
-    counts = np.cumsum([len(port) for _, port in chosen])
-    return chosen[: int(np.searchsorted(counts, SCREENED)) + 1]
+    for number, ((batch, port), (_, distances), (_, deviating)) in enumerate(zip(goal, known, apart, strict=True)):
+        worst = float(np.max(deviating[np.isfinite(port)], initial=0.0))
+        if worst > tolerance:
+            keys.append((np.nanmax(np.abs(distances)) < small, batch.originals.numel(), number, worst))
+    chosen = sorted(keys)
+    chosen = [key for key in chosen if len(goal[key[2]][1]) == 1] or chosen
+    counts = np.cumsum([len(goal[number][1]) for *_, number, _ in chosen])
+    chosen = chosen[: int(np.searchsorted(counts, SCREENED)) + 1]
+    return [goal[number] for *_, number, _ in chosen], min((worst for *_, worst in chosen), default=0.0)
 
 
 def _matching(
@@ -174,7 +186,7 @@ def _matching(
             assert mistake.adjust is not None
             way, distances = mistake.adjust(made, distances, port[compared])
             ways.append((mistake, way))
-        worst = float(deviations(port[compared], distances).max())
+        worst = float(deviations(port[compared], distances, made.least).max())
         if worst <= tolerance:
             matching.append((tuple(ways), worst))
     return matching

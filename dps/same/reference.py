@@ -24,6 +24,10 @@ Heads: TypeAlias = Sequence[Tensor]
 """For each layer the weights of its channels, ``(channel,)``, none of them negative."""
 
 
+ROUNDED = 5e-2
+"""Part of a similarity for equal images below which a distance that is taken from it has too few digits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayeredDistance:
     """A sum of comparisons on a network, with what may be wrong in it as parameters.
@@ -72,6 +76,7 @@ class Reference:
         layered: the same distance with its parts; None where they are not known.
         others: the same metric on other networks, by name.
         identity: the similarity of two equal images, were it one.
+        least: distances below it are compared as if they were it, since 1 less a similarity is rounded.
     """
 
     core: Distance
@@ -83,6 +88,7 @@ class Reference:
     layered: LayeredDistance | None = None
     others: Mapping[str, "Reference"] = field(default_factory=dict)
     identity: float = 1.0
+    least: float = 0.0
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Return distances, ``(batch,)``."""
@@ -152,6 +158,7 @@ def _of_images(metric: Metric, device: str, weights: str) -> Reference:
         has_network=_runs_modules(metric),
         layered=_calibrated(metric.name, device, weights),
         identity=1.0 if similarity is None else similarity,
+        least=ROUNDED * abs(similarity or 0.0),
     )
 
 
