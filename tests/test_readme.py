@@ -85,9 +85,13 @@ def test_the_readme_is_short_and_has_the_numbers_of_the_baseline() -> None:
     recorded = json.loads(BUILT_IN_BASELINE.read_text(encoding="utf-8"))["margins"]
     for metric, normalization in (("sort", "none"), ("spatial", "none"), ("pixel", None)):
         cells = []
-        for name in ("invert", "rotate", "translate", "color_stain"):
+        for column in ("invert", "rotate", "translate", "color_stain/drawn", "color_stain/photographs"):
+            name, _, source = column.partition("/")
             values = [
-                value for probe, _, *variant, value in recorded if [probe, *variant] == [name, metric, normalization]
+                value
+                for probe, case, *variant, value in recorded
+                if [probe, *variant] == [name, metric, normalization]
+                and source in ("", ("drawn", "photographs")[".png-" in case or ".jpg-" in case])
             ]
             margins = [value["alexnet"] if isinstance(value, dict) else value for value in values]
             cell = Count(sum(margin > 0 for margin in margins), len(margins)).cell()
