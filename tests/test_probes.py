@@ -373,7 +373,7 @@ def file_case(**changed: object) -> str:
 original: {image: nothing.png} => 4: nothing.png: no such image file.
 distorted: {image: nothing.png} => 5: nothing.png: no such image file.
 references: [{image: nothing.png}] => 6: nothing.png: no such image file.
-original: {image: text.png} => 4: text.png: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can.
+original: {image: text.png} => 4: text.png: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can,
 original: {image: [a.png]} => 4: image: a path, found ['a.png'].
 original: {image: a.png, size: 3} => 4: unknown key 'size'; an image file takes no more than
 distorted: {image: other.png} => 5: other.png measures 50 x 30 pixels, but its case 40 x 40; the images of a case must
