@@ -21,10 +21,10 @@ WIDTH = 930
 
 CASES = {
     "invert": ("zebra-002", "swirl-004", "yin_yang-011"),
-    "rotate": ("mosaic-000-45", "icons-off-center-000-90", "rings-002-22.5"),
-    "translate": ("rings-022", "yin_yang-013", "icons-007"),
-    "color_stain": ("bars-001", "yin_yang-003", "face-005"),
-    "shuffle": ("face-001-32", "mosaic-000-32", "face-001-16"),
+    "rotate": ("mosaic-000-45", "chelsea.png-005-67.5", "rings-002-22.5"),
+    "translate": ("rings-022", "coffee.png-003", "icons-007"),
+    "color_stain": ("bars-001", "astronaut.png-006", "chelsea.png-017"),
+    "shuffle": ("face-001-32", "astronaut.png-001-32", "face-001-16"),
     "order_rotate": ("rings-002", "icons-005"),
     "order_translate": ("bars-right-001",),
 }
