@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, load, main, select
+from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, Refused, load, main, select
 from dps.errors import DpsError
 
 
@@ -47,10 +47,14 @@ def draw(
     out: Path,
 ) -> None:
     """Draw contact sheets: each case's original, distorted image and own reference, below its id."""
+    from dps import probes as library
     from dps.report import sheets
 
     options = probes, cases, size, images
     chosen = [select(name, *options) for name in names] or load(*options)
+    chosen = [probe for probe in chosen if probe.cases]
+    if not chosen:
+        raise Refused(f"{', '.join(names)}: {library.NOTHING_TO_REPLACE}.")
     out.mkdir(parents=True, exist_ok=True)
     for probe in chosen:
         for path in sheets.draw(probe, out):

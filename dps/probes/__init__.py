@@ -10,6 +10,6 @@ loading.py       from files to probes
 
 from dps.probes.cases import Case, Probe
 from dps.probes.declarations import Severity
-from dps.probes.loading import BUILT_IN, load, of_data
+from dps.probes.loading import BUILT_IN, NOTHING_TO_REPLACE, load, of_data
 
-__all__ = ["BUILT_IN", "Case", "Probe", "Severity", "load", "of_data"]
+__all__ = ["BUILT_IN", "NOTHING_TO_REPLACE", "Case", "Probe", "Severity", "load", "of_data"]

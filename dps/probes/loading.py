@@ -23,6 +23,8 @@ from dps.scenes.contents import PHOTO, is_photograph
 BUILT_IN = locations.data("probes")
 """The folder of the probes that are used when none are named."""
 
+NOTHING_TO_REPLACE = "no content that a photograph can replace"
+
 CONTENT = "original.content"
 """The place in a case of the content that images of one's own replace."""
 
@@ -38,7 +40,8 @@ def load(
     Args:
         cases: how many cases each drawn probe expands to, whole scenes at a time; as declared if None.
         size: height and width in pixels at which scenes are drawn; as declared if None.
-        images: photographs in place of the built-in contents; probes without such contents are left out, with a note.
+        images: photographs in place of the built-in contents; probes without such contents have no case then, which is
+            noted.
 
     Raises:
         ProbeError: with file and line, what was found and what would be right; a line for each mistake of each file.
@@ -57,10 +60,8 @@ def load(
             both = " and ".join(str(probe.path) for probe in probes if probe.name == name)
             raise ProbeError(f"probe {name!r} stands in {both}; names must differ.")
     if images and (left_out := [probe.name for probe in probes if not probe.cases]):
-        notes.add_text(f"left out, since they have no content that a photograph can replace: {', '.join(left_out)}.")
-        if len(left_out) == len(probes):
-            raise ProbeError(f"--images: no content of {', '.join(left_out)} can be replaced by a photograph.")
-    return [probe for probe in probes if probe.cases]
+        notes.add_text(f"left out, {', '.join(left_out)}: {NOTHING_TO_REPLACE}.")
+    return probes
 
 
 def of_data(data: dict[str, Any], path: Path) -> Probe:

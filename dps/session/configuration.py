@@ -346,7 +346,10 @@ def _selected(loaded: Sequence[Probe], names: Sequence[str]) -> tuple[Probe, ...
     suites = [path.stem.removeprefix("test_") for path in locations.data("suites").glob("test_*.py")]
     for name in names:
         check_known("suite or probe", name, [*suites, *(probe.name for probe in loaded)])
-    return tuple(probe for probe in loaded if not names or probe.name in names)
+    selected = [probe for probe in loaded if not names or probe.name in names]
+    if selected and not any(probe.cases for probe in selected):
+        raise UsageError(f"{', '.join(probe.name for probe in selected)}: {probes.NOTHING_TO_REPLACE}.")
+    return tuple(probe for probe in selected if probe.cases)
 
 
 def batches_of(cases: Iterator[Case], images: int = IMAGES_AT_ONCE) -> list[Batch]:
