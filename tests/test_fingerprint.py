@@ -141,7 +141,7 @@ REFUSED = {
     "random numbers": (body("torch.rand(1)"), AGAIN),
     "random numbers of NumPy": (body("np.random.rand()"), AGAIN),
     "a generator": ("rng = np.random.default_rng(0)" + body("rng.random()"), AGAIN),
-    "the clock": (body("time.perf_counter()"), AGAIN),
+    "the clock": (body("(time.perf_counter_ns() % 1000)"), AGAIN),
     "a counter": (
         "calls = 0\ndef distance(a, b):\n    global calls\n    calls += 1\n    return calls * (a - b).sum((1, 2, 3))\n",
         AGAIN,
