@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class NoFingerprintError(Exception):
-    """What a user's code returns depends on more than can be seen; the text says how that shows, in a few words."""
+    """Results of a user's code depend on more than can be seen; the text says how that shows, in a few words."""
 
 
 class ModuleSource(NamedTuple):

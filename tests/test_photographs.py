@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from dps.images import Pixels
 from dps.options import Options
 from dps.photographs import BUILT_IN, Photograph, averaged
 from dps.probes import Case, Probe
-from dps.report import pass_fractions, strata
+from dps.report import pass_fractions, results, strata
 from dps.report.pass_fractions import Count
 from dps.rows import Row
 from dps.scenes.contents import photo
@@ -322,6 +323,20 @@ def test_a_run_on_images_names_them_and_is_compared_with_no_built_in_baseline(su
     assert run.code == 1
     assert "case 'd.png-003': " in run.text
     assert "the image cannot be decoded" in run.text
+
+
+def test_the_photographs_of_a_run_are_those_that_its_cases_show() -> None:
+    """One of a file, one that is built in, and another built-in one in its place."""
+    save(Path("dog.png"), noise(80, 80))
+    probe = loaded("{cycle: [{photo: dog.png}, chelsea.png]}")
+    run: Any = SimpleNamespace(probes=[probe])
+    drawn = {"mine/dog.png-000": {"replaced_by": "bird"}, "mine/chelsea.png-001": {"replaced_by": "coffee.png"}}
+    used = [Photograph(name) for name in ("chelsea.png", "coffee.png")] + [Photograph("dog.png", Path())]
+    assert results.photographs_used(run, drawn) == {
+        "source": "., built-in",
+        "count": 3,
+        "sha256": photographs.digest_of(used),
+    }
 
 
 def case_rows(passed: int, cases: int, name: str) -> list[Row]:

@@ -41,7 +41,7 @@ SCORED, CHOSEN, PREDICTED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class TextTable:
     """The cells of a file, as text, by column; each row with its place for messages."""
 
     path: Path
@@ -64,7 +64,7 @@ class Table:
         return meaning == "similar"
 
 
-def read(path: Path, columns: Sequence[str] = (), separator: str = ",") -> Table:
+def read(path: Path, columns: Sequence[str] = (), separator: str = ",") -> TextTable:
     """Read a text file of columns.
 
     Args:
@@ -105,7 +105,7 @@ def read(path: Path, columns: Sequence[str] = (), separator: str = ",") -> Table
         if len(row) != len(heads):
             raise JudgmentsError(f"{where}: {len(row)} cells in a table of {len(heads)} columns.")
     rows = [(where, dict(zip(heads, row, strict=True))) for where, row in numbered]
-    return Table(path=path, comments=comments, columns=heads, rows=rows)
+    return TextTable(path=path, comments=comments, columns=heads, rows=rows)
 
 
 def _column(name: str) -> str:
@@ -124,7 +124,7 @@ def number(where: str, row: Mapping[str, str], column: str) -> float:
     return value
 
 
-def judged(table: Table, find: Find) -> tuple[str, list[Judged]]:
+def judged(table: TextTable, find: Find) -> tuple[str, list[Judged]]:
     """Return the kind of a study's rows, and the rows.
 
     Args:
@@ -249,7 +249,7 @@ def predictions(path: Path) -> Predictions:
         complete = [(where, {"original": row["distorted"], **row}) for where, row in table.rows]
         columns = dict.fromkeys([*table.columns, "original"])
         _, own = judged(
-            Table(path=path, comments=table.comments, columns=[*columns], rows=complete), lambda _, name: name
+            TextTable(path=path, comments=table.comments, columns=[*columns], rows=complete), lambda _, name: name
         )
     shifted = {name: value - least for name, value in values.items()}  # a distance is never negative
     return Predictions(name=path.stem, path=path, values=shifted, own=tuple(own))

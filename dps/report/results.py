@@ -19,6 +19,7 @@ from dps.errors import UsageError, WeightsError
 from dps.images import digest_of_files
 from dps.judgments.dataset import Dataset
 from dps.metrics import Metric, Variant
+from dps.photographs import Photograph
 from dps.probes.declarations import Severity
 from dps.report.album import Album
 from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
@@ -122,7 +123,8 @@ def photographs_used(configuration: RunConfiguration, drawn: Mapping[str, Row]) 
     cases = (case for probe in configuration.probes for case in probe.cases if case.name in drawn)
     used = {photograph for case in cases for photograph in case.photographs()}
     replaced_by = {values.get("replaced_by") for values in drawn.values()}
-    used |= {photograph for one in list(used)[:1] for photograph in one.others() if photograph.name in replaced_by}
+    pools = {(photograph.folder, photograph.pool) for photograph in used}
+    used |= {Photograph(name, folder) for folder, pool in pools for name in pool if name in replaced_by}
     try:
         sha256 = photographs.digest_of(used)
     except (WeightsError, OSError):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dps.image_pairs import ImagePair
 from dps.rows import Row
 from dps.same import pairs as drawn
-from dps.same.diagnosis import Explanation, deviations, explain, measure
+from dps.same.diagnosis import Diagnosis, deviations, explain, measure
 from dps.same.mistakes import Distances
 from dps.same.reference import Reference
 
@@ -90,7 +90,7 @@ def compare(
     }, pair
 
 
-def _explained(name: str, explanations: Sequence[Explanation], count: int) -> Iterator[str]:
+def _explained(name: str, explanations: Sequence[Diagnosis], count: int) -> Iterator[str]:
     for number, each in enumerate(explanations[:SHOWN]):
         remedies = ", and ".join(mistake.remedy for mistake, _ in each.mistakes)
         names = " and ".join(each.names)

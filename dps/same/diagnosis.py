@@ -31,7 +31,7 @@ FLOOR = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Diagnosis:
     """Mistakes with which the reference gives the numbers of a metric.
 
     Attributes:
@@ -81,7 +81,7 @@ def deviations(distances: Distances, reference: Distances, least: float = 0.0) -
 
 def explain(
     reference: Reference, batches: Sequence[Batch], port: Distances, known: Distances, tolerance: float
-) -> list[Explanation]:
+) -> list[Diagnosis]:
     """Find the mistakes with which the reference gives the distances of a port: single ones, or else pairs.
 
     Those that change no more than the distances, such as a constant factor, come last.
@@ -104,7 +104,7 @@ def explain(
     loose = max(tolerance, min(10 * tolerance, worst / 2))  # nearer than the reference is without a mistake
     sieve = _Sieve(few[:1], loose)
     some = [item for item in goal if np.isfinite(item[1]).any()][::8] or few
-    explanations: list[Explanation] = []
+    explanations: list[Diagnosis] = []
     for count in (1, 2):
         for made, mistakes in _made(reference, count):
             choices = _adjusting(count - len(mistakes))
@@ -113,7 +113,7 @@ def explain(
             for stage, limit in ((few, loose), (some, tolerance), (goal, tolerance)):
                 found = _matching(made, stage, choices, limit)
                 choices = [tuple(mistake for mistake, _ in ways) for ways, _ in found]
-            explanations += [Explanation(mistakes=(*mistakes, *ways), deviation=worst) for ways, worst in found]
+            explanations += [Diagnosis(mistakes=(*mistakes, *ways), deviation=worst) for ways, worst in found]
         if explanations:
             break
     return sorted(explanations, key=lambda each: any(mistake.adjust for mistake, _ in each.mistakes))
