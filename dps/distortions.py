@@ -7,7 +7,8 @@ on every machine.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -370,9 +371,54 @@ def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Field(ge=1, le=10
     return patches[order].reshape(down, across, patch, patch, 3).swapaxes(1, 2).reshape(pixels.shape)
 
 
+Changes: TypeAlias = Mapping[str, Callable[[Pixels, Rng], Pixels]]
+"""Changes of images without parameters, by name."""
+
+EVERYDAY: Changes = {
+    "jpeg": partial(jpeg, quality=30),
+    "blur": partial(blur, sigma=1.0),
+    "noise": partial(noise, deviation=10 / 255),
+    "gamma": partial(lighting, gamma=0.8),
+}
+"""Mild changes of a whole image, which a person sees and hardly minds."""
+
+SLIGHT: Changes = {
+    "jpeg": partial(jpeg, quality=60),
+    "blur": partial(blur, sigma=0.6),
+    "noise": partial(noise, deviation=5 / 255),
+    "gamma": partial(lighting, gamma=0.9),
+}
+"""The same, about half as strong."""
+
+DAMAGES: Changes = {
+    "blur": partial(blur, sigma=2.0),
+    "jpeg": partial(jpeg, quality=10),
+    "noise": partial(noise, deviation=15 / 255),
+}
+"""Changes of a whole image that nobody misses."""
+
+
+def everyday(pixels: Pixels, rng: Rng, *, change: Annotated[str, one_of(EVERYDAY)]) -> Pixels:
+    """Make one of the mild changes that people hardly mind: see `EVERYDAY`."""
+    return EVERYDAY[change](pixels, rng)
+
+
+def slight(pixels: Pixels, rng: Rng, *, change: Annotated[str, one_of(SLIGHT)]) -> Pixels:
+    """Make one of the slight changes that are hard to see: see `SLIGHT`."""
+    return SLIGHT[change](pixels, rng)
+
+
+def damage(pixels: Pixels, rng: Rng, *, change: Annotated[str, one_of(DAMAGES)]) -> Pixels:
+    """Damage the image so that nobody misses it: see `DAMAGES`."""
+    return DAMAGES[change](pixels, rng)
+
+
 PIXEL_DISTORTIONS: Mapping[str, Callable[..., Pixels]] = {
     function.__name__: function
-    for function in (invert, flip, blur, noise, jpeg, contrast, lighting, recolor, occlude, shuffle)
+    for function in (
+        *(invert, flip, blur, noise, jpeg, contrast, lighting, recolor, occlude, shuffle),
+        *(everyday, slight, damage),
+    )
 }
 """Distortions of images, likewise; they work on files, too."""
 
