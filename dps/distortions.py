@@ -19,7 +19,7 @@ from dps.images import Pixels
 from dps.scenes import color
 from dps.scenes.color import Array
 from dps.scenes.composition import GRID, GROUNDS, coverage, hexadecimal, stands_out
-from dps.scenes.contents import CONTENTS, FILLERS
+from dps.scenes.contents import CONTENTS, FILLERS, FULL, Grained
 from dps.scenes.parameters import Identity, one_of
 from dps.scenes.plane import (
     Affine,
@@ -123,8 +123,9 @@ def stain_noise(scene: Scene, rng: Rng, *, strength: Annotated[float, Field(gt=0
 def replace_object(scene: Scene, rng: Rng, *, content: Annotated[str, one_of(["other", *FILLERS])] = "other") -> Scene:
     """Put another object in the object's place, of the same area: ``other`` is another content.
 
-    A photograph is replaced by another one of its pool, unless none differs enough. Rejection sampling: over the
-    object's interior the two differ by a median of 30 CIELAB or more, and their luminances correlate by at most 0.5.
+    Among several objects it is the last one, and the new one stays in its square. A photograph is replaced by another
+    one of its pool, unless none differs enough. Rejection sampling: over the object's interior the two differ by a
+    median of 30 CIELAB or more, and their luminances correlate by at most 0.5.
 
     Raises:
         DrawError: no object that differs enough was found.
@@ -140,9 +141,67 @@ def replace_object(scene: Scene, rng: Rng, *, content: Annotated[str, one_of(["o
         return _replaced(scene, rng, drawn, content)
 
 
+def remove_object(scene: Scene, _rng: Rng) -> Scene:
+    """Take the object away, or the last one of several."""
+    return _noting(replace(scene, layers=scene.layers[:-1]), removed=scene.layers[-1].name)
+
+
+def rearrange(scene: Scene, rng: Rng) -> Scene:
+    """Exchange the places of a scene's objects, so that none stays where it was.
+
+    Raises:
+        DrawError: there is one object alone.
+    """
+    places = [layer.place for layer in scene.layers]
+    order = rng.rejection_sample(
+        lambda rng: rng.shuffled(range(len(places))),
+        lambda order: all(place != old for old, place in enumerate(order)),
+        "an order in which no object stays where it was",
+    )
+    moved = (replace(layer, place=places[place]) for layer, place in zip(scene.layers, order, strict=True))
+    return replace(scene, layers=tuple(moved))
+
+
+def replace_background(scene: Scene, rng: Rng) -> Scene:
+    """Put another content behind the objects; a photograph is replaced by another one of its pool, if it has any.
+
+    Rejection sampling: the two backgrounds differ by a median of 30 CIELAB or more.
+
+    Raises:
+        DrawError: none that differs enough was found.
+    """
+    old, points = scene.layers[0], grid(48)
+    drawn = {name: CONTENTS[name] for name in FULL if name != old.name}
+    pool = old.others or drawn
+    name, paint = rng.rejection_sample(
+        lambda rng: (name := rng.choice(list(pool)), pool[name](rng)),
+        lambda new: float(np.median(color.difference(new[1](*points)[0], old.paint(*points)[0]))) >= 30,
+        f"a background that differs from {old.name}",
+    )
+    background = replace(old, name=name, paint=paint)
+    return _noting(replace(scene, layers=(background, *scene.layers[1:])), replaced_by=name)
+
+
+def regrain(scene: Scene, rng: Rng) -> Scene:
+    """Draw the film grain of a view again, as strong as it was."""
+    (layer,) = scene.layers
+    grained = _grained(layer)
+    paint = Grained.draw(rng, grained.paint, len(grained.grains), grained.deviation)
+    return replace(scene, layers=(replace(layer, paint=paint),))
+
+
+def remove_grain(scene: Scene, _rng: Rng) -> Scene:
+    """Take the film grain of a view away."""
+    (layer,) = scene.layers
+    return replace(scene, layers=(replace(layer, paint=_grained(layer).paint),))
+
+
 SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
     function.__name__: function
-    for function in (rotate, zoom, shear, translate, translate_clear, stain, stain_noise, replace_object)
+    for function in (
+        *(rotate, zoom, shear, translate, translate_clear, stain, stain_noise, replace_object, remove_object),
+        *(rearrange, replace_background, regrain, remove_grain),
+    )
 }
 """Distortions of scenes: functions of a scene, a random number generator and their parameters, to a scene."""
 
@@ -150,10 +209,11 @@ SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
 def _replaced(scene: Scene, rng: Rng, pool: Mapping[str, Callable[[Rng], Paint]], what: str) -> Scene:
     """Return the scene with a content of a pool as its object."""
     old, names = scene.layers[-1], list(pool)
+    room = 1.25 if len(scene.layers) > 1 else math.inf
 
     def sample(rng: Rng) -> Scene:
         name = rng.choice(names)
-        return replace(scene, layers=(*scene.layers[:-1], _in_its_place(old, name, pool[name](rng))))
+        return replace(scene, layers=(*scene.layers[:-1], _in_its_place(old, name, pool[name](rng), room)))
 
     replaced = rng.rejection_sample(
         sample,
@@ -161,6 +221,13 @@ def _replaced(scene: Scene, rng: Rng, pool: Mapping[str, Callable[[Rng], Paint]]
         f"{what} that differs from {old.name}",
     )
     return _noting(replaced, replaced_by=replaced.layers[-1].name)
+
+
+def _grained(layer: Layer) -> Grained:
+    """Return the paint of a layer with grain; a DrawError where it has none."""
+    if not isinstance(layer.paint, Grained):
+        raise DrawError("the scene has no grain; use scene: view with grain: 0.1")
+    return layer.paint
 
 
 def _noting(scene: Scene, **drawn: object) -> Scene:
@@ -187,10 +254,10 @@ def _strokes(rng: Rng, count: int, ink: Array) -> Paint:
     return paint
 
 
-def _in_its_place(old: Layer, name: str, paint: Paint) -> Layer:
-    """Return a layer about where the old one is, as large, and inside the frame."""
+def _in_its_place(old: Layer, name: str, paint: Paint, room: float) -> Layer:
+    """Return a layer about where the old one is, as large, inside the frame, its side at most `room` times the old."""
     left, top, right, bottom = old.box()
-    side = min(1.0, (right - left) * math.sqrt(coverage(old.paint) / coverage(paint)))
+    side = min(1.0, (right - left) * min(room, math.sqrt(coverage(old.paint) / coverage(paint))))
     x = min(max((left + right - side) / 2, 0), 1 - side)
     y = min(max((top + bottom - side) / 2, 0), 1 - side)
     return Layer(name=name, paint=paint, place=square_at(x, y, side))

@@ -232,6 +232,8 @@ class Probe:
         because: why a person would agree.
         source: of the idea.
         severity: how strongly its cases are distorted; None where they do not differ in that.
+        counterparts: the probes that reward what this one punishes, by name.
+        sanity: a check that all metrics pass, decided on a recorded run; it shares one column with the others.
     """
 
     name: str
@@ -239,5 +241,7 @@ class Probe:
     because: str
     source: str
     severity: Severity | None = None
+    counterparts: tuple[str, ...] = ()
+    sanity: bool = False
     path: Path
     cases: tuple[Case, ...] = field(repr=False)

@@ -55,6 +55,8 @@ class ProbeFile(_Declaration):
     because: str = ""
     source: str = ""
     severity: Severity | None = None
+    counterparts: list[Name] = []
+    sanity: bool = False
     size: Annotated[int, pydantic.Field(ge=8, le=2048)] = 96
     cases: Annotated[list[Any], pydantic.Field(min_length=1)]
 

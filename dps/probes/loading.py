@@ -122,6 +122,8 @@ def _probe(
         because=file.because,
         source=file.source,
         severity=file.severity,
+        counterparts=tuple(file.counterparts),
+        sanity=file.sanity,
         path=document.path,
         cases=tuple(cases),
     )

@@ -3,8 +3,10 @@
 Rejection sampling makes them what a person would agree with: balanced, or clearly visible.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -15,7 +17,7 @@ from dps.errors import DrawError
 from dps.photographs import BUILT_IN, Photograph
 from dps.scenes import color
 from dps.scenes.color import REFERENCE_COLORS, Array
-from dps.scenes.contents import FULL, NAMES, PHOTO, named
+from dps.scenes.contents import CONTENTS, FULL, NAMES, PHOTO, Grained, named
 from dps.scenes.parameters import one_of
 from dps.scenes.patterns import PATTERNS
 from dps.scenes.plane import Affine, Layer, Paint, Scene, filling, grid, scale, shift, square_at
@@ -177,8 +179,11 @@ def view(
     *,
     content: Photograph | Annotated[str, one_of((*FULL, PHOTO, *BUILT_IN))],
     reach: Annotated[float, Field(ge=1, le=4)] = 1.0,
+    grain: Annotated[float, Field(ge=0, le=0.5)] = 0.0,
 ) -> Scene:
     """Return a content that fills the frame, and reaches this many times as far, so that more of it can come in.
+
+    It may have grain as of a film: of this standard deviation, as a part of the range of colors.
 
     Raises:
         DrawError: no window of a photograph shows more than one color.
@@ -189,8 +194,91 @@ def view(
     paint = rng.rejection_sample(
         make, lambda paint: is_drawn or has_contours(paint), f"{content} with more than one color"
     )
+    if grain:
+        paint, drawn = Grained.draw(rng, paint, math.ceil(size * reach), grain), {**drawn, "grain": grain}
     layer = _layer(content, paint, frame, size * reach)
     return Scene(ground=REFERENCE_COLORS["gray"], layers=(layer,), drawn=drawn)
+
+
+def setting(
+    rng: Rng,
+    size: int,
+    *,
+    content: Photograph | Annotated[str, one_of((*FULL, PHOTO, *BUILT_IN))],
+    thing: Annotated[str, one_of(CONTENTS)],
+    side: Annotated[float, Field(gt=0, le=1)],
+) -> Scene:
+    """Return an object in front of a content that fills the frame, most of which it stands out from.
+
+    Args:
+        rng: for the choices of both, and the place.
+        size: of the frame in pixels.
+        content: behind the object.
+        thing: the object, a drawn content.
+        side: of the object's square, as a fraction of the frame.
+
+    Raises:
+        DrawError: no such object was found.
+    """
+    behind = view(rng, size, content=content)
+    around = np.median(behind.colors(*((axis + 1) / 2 for axis in grid(48))), axis=0)
+    paint = rng.rejection_sample(
+        CONTENTS[thing], lambda paint: stands_out(paint, around), f"{thing} that stands out from {content}"
+    )
+    layer = Layer(name=thing, paint=paint, place=square_at(*_anywhere(rng, side), side))
+    drawn = {**behind.drawn, "scene": "setting", "thing": thing, "side": side}
+    return replace(behind, layers=(*behind.layers, layer), drawn=drawn)
+
+
+def arrangement(
+    rng: Rng,
+    size: int,
+    *,
+    content: Photograph | Annotated[str, one_of(NAMES)],
+    per_side: Annotated[int, Field(ge=2, le=3)],
+    ground: Annotated[str, one_of(GROUNDS)] = "white",
+) -> Scene:
+    """Return different objects on a plain ground that they stand out from, one in each square of a grid.
+
+    Each fills four fifths of its square's side.
+
+    Args:
+        rng: for the objects' own choices, their order, and the ground's color.
+        size: of the frame in pixels.
+        content: of the first object; the others are other photographs of its pool, and then drawn contents.
+        per_side: squares along each side of the frame.
+        ground: its color.
+
+    Raises:
+        DrawError: there are not enough objects that stand out from the ground.
+    """
+    rgb, side = GROUNDS[ground](rng), 0.8 / per_side
+    pool = [] if isinstance(content, str) else list(content.others())
+    candidates = [content, *rng.shuffled(pool), *rng.shuffled([name for name in CONTENTS if name != content])]
+    squares = rng.shuffled(range(per_side**2))
+    layers: list[Layer] = []
+    for candidate in candidates:
+        row, column = divmod(squares[len(layers)], per_side)
+        place = square_at((column + 0.1) / per_side, (row + 0.1) / per_side, side)
+        with contextlib.suppress(DrawError):
+            what = f"{candidate} that stands out from its ground"
+            paint = rng.rejection_sample(named(candidate, size * side), lambda paint: stands_out(paint, rgb), what)
+            layers.append(_layer(candidate, paint, place, size * side))
+        if len(layers) == len(squares):
+            break
+    else:
+        raise DrawError(f"there are not enough objects that stand out from the ground {hexadecimal(rgb)}")
+    return Scene(
+        ground=tuple(rgb.tolist()),
+        layers=tuple(layers),
+        drawn={
+            "scene": "arrangement",
+            **_noted(content),
+            "per_side": per_side,
+            "ground": ground,
+            "ground_color": hexadecimal(rgb),
+        },
+    )
 
 
 def _layer(content: str | Photograph, paint: Paint, place: Affine, pixels: float) -> Layer:
@@ -205,7 +293,9 @@ def _noted(content: str | Photograph) -> dict[str, object]:
     return {"content": content} if isinstance(content, str) else {"content": PHOTO, PHOTO: content.name}
 
 
-SCENES: Mapping[str, Callable[..., Scene]] = {"pattern": pattern, "patch": patch, "view": view}
+SCENES: Mapping[str, Callable[..., Scene]] = {
+    function.__name__: function for function in (pattern, patch, view, setting, arrangement)
+}
 
 
 # ---------------------------------------------------------------------- what a person would agree with

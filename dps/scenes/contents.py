@@ -7,6 +7,7 @@ write a function and enter it in the table below them.
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -297,6 +298,33 @@ def photo(rng: Rng, photograph: Photograph, pixels: float) -> Paint:
         return mix(above, below, down) / 255
 
     return filling(paint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grained:
+    """The paint of a content that fills its square, with the grain of a film over it.
+
+    Attributes:
+        paint: without grain.
+        grains: added to red, green and blue alike, ``(rows, columns, 1)`` of [-1, 1] x [-1, 1].
+        deviation: of the grains, as a part of the range of colors.
+    """
+
+    paint: Paint
+    grains: Array
+    deviation: float
+
+    @classmethod
+    def draw(cls, rng: Rng, paint: Paint, per_side: int, deviation: float) -> "Grained":
+        """Draw independent uniform grains of this standard deviation."""
+        limit = math.sqrt(3) * deviation
+        return cls(paint=paint, grains=rng.uniforms(-limit, limit, per_side, per_side, 1), deviation=deviation)
+
+    def __call__(self, u: Array, v: Array) -> tuple[Array, Mask]:
+        """Return colors, in [0, 1], ``(n, 3)``, and where the paint is opaque, as every `Paint` does."""
+        colors, opaque = self.paint(u, v)
+        rows, columns = (_part(axis, len(self.grains)) for axis in (v, u))
+        return np.clip(colors + self.grains[rows, columns], 0, 1), opaque
 
 
 def _between(position: Array, length: int) -> tuple[Indices, Array]:
