@@ -36,7 +36,7 @@ def digests() -> dict[str, str]:
 
 
 def _decodes_jpeg(triple: Triple) -> bool:
-    return any(str(triple.drawn.get(key)).endswith(".jpg") for key in ("photo", "replaced_by"))
+    return ".jpg" in ", ".join(map(str, triple.drawn.values()))
 
 
 def recorded() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dps.report import layers, pass_fractions, scores_table, strata, tables
+from dps.report import layers, pairs, pass_fractions, scores_table, strata, tables
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey, variant_key
@@ -19,6 +19,8 @@ def in_words(document: Document, counts: PassCounts) -> list[str]:
     return [
         *same_in_words(document.get("same", [])),
         *pass_fractions.in_words(strata.apart(document, counts)),
+        *pairs.in_words(document.get("pairs", [])),
+        *strata.sanity_in_words(document, counts),
         *layers.in_words(document, counts),
         *_cost_in_words(document["throughput"]),
         *_invariants_in_words(document["invariants"]),
@@ -30,6 +32,7 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     scores = document["scores"]
     return [
         *([pass_fractions.table(strata.apart(document, counts))] if counts.variants else []),
+        *pairs.as_tables(document.get("pairs", [])),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
         *throughput_tables(document["throughput"]),
     ]

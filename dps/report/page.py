@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from dps.errors import one_line
-from dps.report import album, figure_style, figures, findings, layers, pass_fractions, tables
+from dps.report import album, figure_style, figures, findings, heat_map, layers, pass_fractions, tables
 from dps.report.album import Album
 from dps.report.pass_fractions import PassCounts
 from dps.rows import Document, Row, case_name, json_lines
@@ -24,6 +24,7 @@ def render(document: Document, images: Album) -> Iterator[str]:
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
         run=document["run"],
         counts=counts,
+        heat=heat_map.build(document, counts),
         cases=len({case_name(row) for row in document["cases"]}),
         words=findings.in_words(document, counts),
         grids=grids,

@@ -54,6 +54,12 @@ class Count:
         return Cell(f"{self.passed}/{self.cases}", f"{low}-{high}{missing}", round(self.fraction, 6), shade)
 
 
+def total(counts: Iterable[Count]) -> Count:
+    """Return the sum of counts."""
+    columns = zip(*((count.passed, count.cases, count.unmeasured) for count in counts), strict=True)
+    return Count(*map(sum, columns))
+
+
 @dataclass(frozen=True, slots=True)
 class PassCounts:
     """Counts by variant and probe, both in the order in which they are shown."""

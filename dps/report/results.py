@@ -122,9 +122,10 @@ def photographs_used(configuration: RunConfiguration, drawn: Mapping[str, Row]) 
     """
     cases = (case for probe in configuration.probes for case in probe.cases if case.name in drawn)
     used = {photograph for case in cases for photograph in case.photographs()}
-    replaced_by = {values.get("replaced_by") for values in drawn.values()}
+    texts = (str(values.get(key)) for values in drawn.values() for key in ("replaced_by", "contents"))
+    named = {name for text in texts for name in text.split(", ")}
     pools = {(photograph.folder, photograph.pool) for photograph in used}
-    used |= {Photograph(name, folder) for folder, pool in pools for name in pool if name in replaced_by}
+    used |= {Photograph(name, folder) for folder, pool in pools for name in pool if name in named}
     try:
         sha256 = photographs.digest_of(used)
     except (WeightsError, OSError):
@@ -156,6 +157,8 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "images": str(configuration.images[0].folder) if configuration.images else None,
         "probes": {probe.name: probe.asks for probe in configuration.probes},
         "severity": {probe.name: _severity(probe.severity) for probe in configuration.probes if probe.severity},
+        "counterparts": {probe.name: list(probe.counterparts) for probe in configuration.probes if probe.counterparts},
+        "sanity": [probe.name for probe in configuration.probes if probe.sanity],
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
         "dataset": next(iter(datasets), None),
         "datasets": datasets,

@@ -9,7 +9,7 @@ import torch
 
 from dps import files, notes
 from dps.errors import one_line
-from dps.report import gate, page, pass_fractions, results, summary
+from dps.report import gate, page, pairs, pass_fractions, results, summary
 from dps.report.gate import GateOutcome
 from dps.report.results import Gathered
 from dps.report.tables import wrapped
@@ -63,6 +63,8 @@ def judged(
     about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
     about["photographs"] = results.photographs_used(configuration, gathered.drawn)
     document = results.document(about, gathered, configuration.datasets)
+    if measured := pairs.rows(document, pass_fractions.count(document["cases"])):
+        document["pairs"] = measured
     outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
     about["gate_outcome"] = outcome.row
     return document, outcome

@@ -10,7 +10,7 @@ import numpy as np
 from dps import significance
 from dps.errors import UsageError, unknown
 from dps.report import pass_fractions, tables
-from dps.report.pass_fractions import Count, PassCounts
+from dps.report.pass_fractions import Count, PassCounts, total
 from dps.rows import Document, Row, VariantKey, case_name, variant_key, was_measured
 
 Points: TypeAlias = list[tuple[float, float]]
@@ -88,7 +88,8 @@ def by_source(document: Document, probe: str) -> PassCounts | None:
 def apart(document: Document, counts: PassCounts) -> PassCounts:
     """Return the counts with two columns for each probe on which a variant's drawn and photographed cases differ.
 
-    They differ by more than chance: Fisher's exact test for each variant and probe, Holm's correction over them.
+    They differ by more than chance: Fisher's exact test for each variant and probe, Holm's correction over them. Where
+    there are others, too, the probes that are sanity checks share the last column.
     """
     by_probe = {probe: split for probe in counts.probes if (split := by_source(document, probe)) is not None}
     tested = [(probe, variant) for probe, split in by_probe.items() for variant in split.variants]
@@ -96,15 +97,40 @@ def apart(document: Document, counts: PassCounts) -> PassCounts:
     p_values = significance.holm([_fisher(tuple((c.passed, c.cases - c.passed) for c in two)) for two in tables_])
     different = {probe for (probe, _), p in zip(tested, p_values, strict=True) if p <= significance.LEVEL}
     columns: dict[str, dict[VariantKey, Count]] = {}
+    checks = sanity_checks(document, counts)
     for probe in counts.probes:
+        if probe in checks:
+            continue
         if probe in different:
             split = by_probe[probe]
             for source in SOURCES:
                 columns[f"{probe}/{source}"] = {variant: split.of(variant, source) for variant in split.variants}
         else:
             columns[probe] = {v: counts.counts[v, probe] for v in counts.variants if (v, probe) in counts.counts}
+    if checks:
+        columns[SANITY] = {v: total(counts.of(v, probe) for probe in checks) for v in counts.variants}
     cells = {(variant, name): count for name, column in columns.items() for variant, count in column.items()}
     return PassCounts(counts.variants, tuple(columns), cells)
+
+
+SANITY = "sanity"
+"""The column of the probes that all metrics passed on a recorded run: ``sanity: true`` in their files."""
+
+
+def sanity_checks(document: Document, counts: PassCounts) -> list[str]:
+    """Return the probes that are sanity checks; none where nothing else was measured."""
+    checks = [probe for probe in counts.probes if probe in document["run"].get("sanity", ())]
+    return checks if len(checks) < len(counts.probes) else []
+
+
+def sanity_in_words(document: Document, counts: PassCounts) -> list[str]:
+    """Say which sanity checks a variant does not pass in full."""
+    checks, sentences = sanity_checks(document, counts), []
+    for variant in counts.variants:
+        failed = {probe: counts.of(variant, probe) for probe in checks}
+        parts = [f"{probe} {c.passed}/{c.cases}" for probe, c in failed.items() if c.passed < c.cases]
+        sentences += [f"{variant.label} does not pass all sanity checks: {', '.join(parts)}."] if parts else []
+    return sentences
 
 
 @functools.cache

@@ -16,35 +16,24 @@ def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool
     """Return the lines for a terminal or a log file: the findings in words, then the tables."""
     outcome = document["run"].get("gate_outcome")
     sentences = findings.in_words(document, counts)
-    short = {probe for (_, probe), count in counts.counts.items() if count.passed < count.cases + count.unmeasured}
-    whole = {
-        probe: max(counts.of(variant, probe).cases for variant in counts.variants)
-        for probe in counts.probes
-        if probe not in short
-    }
-    if whole:
-        probes = ", ".join(f"{probe} ({cases})" for probe, cases in whole.items())
-        sentences.append(f"Every variant passes all cases of {probes}.")
     notes = [f"note: {note}" for note in findings.notes(document)]
     if counts.variants and not document["run"].get("dataset"):
         notes.append(WITHOUT_PEOPLE)
     blocks = [
         gate.as_text(outcome, width, verbose=verbose) if outcome else [],
         [line for sentence in sentences for line in wrapped(sentence, width)],
-        *_as_text(document, counts, [probe for probe in counts.probes if probe not in whole], width),
+        *_as_text(document, counts, width),
         [line for note in notes for line in wrapped(note, width)],
     ]
     return [line for block in blocks if block for line in ("", *block)][1:]
 
 
-def _as_text(document: Document, counts: PassCounts, probes: list[str], width: int) -> list[list[str]]:
-    """Lay out the tables, with the pass fractions of some probes; of many, of the paper's."""
-    shown = [
-        tables.as_text(table, width) for table in findings.as_tables(document, pass_fractions.selected(counts, probes))
-    ]
-    papers = [probe for probe in probes if probe in pass_fractions.PROBE_ORDER]
-    if probes and len(shown[0]) > MOST_LINES and len(papers) not in (0, len(probes)):
-        more = f"{len(probes) - len(papers)} more probes are in the report; what fails them is said above."
+def _as_text(document: Document, counts: PassCounts, width: int) -> list[list[str]]:
+    """Lay out the tables, with the pass fractions of all probes, or of many variants of the paper's."""
+    shown = [tables.as_text(table, width) for table in findings.as_tables(document, counts)]
+    papers = [probe for probe in counts.probes if probe in pass_fractions.PROBE_ORDER]
+    if counts.probes and len(shown[0]) > MOST_LINES and len(papers) not in (0, len(counts.probes)):
+        more = f"{len(counts.probes) - len(papers)} more probes are in the report; what fails them is said above."
         table = pass_fractions.table(strata.apart(document, pass_fractions.selected(counts, papers)))
         shown[0] = [*tables.as_text(table, width), *wrapped(more, width)]
     return shown

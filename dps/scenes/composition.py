@@ -274,6 +274,7 @@ def arrangement(
         drawn={
             "scene": "arrangement",
             **_noted(content),
+            "contents": ", ".join(layer.name for layer in layers),
             "per_side": per_side,
             "ground": ground,
             "ground_color": hexadecimal(rgb),

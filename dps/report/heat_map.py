@@ -1,0 +1,113 @@
+"""The first screen of the page: every variant on every probe, drawn and photographed, best first, as shades."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dps.report import strata
+from dps.report.pass_fractions import Count, PassCounts, total
+from dps.report.tables import Cell, Table
+from dps.rows import Document, VariantKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """The cells of one probe and stratum, or of one column of another table.
+
+    Attributes:
+        head: the probe, or what else was measured.
+        stratum: drawn or photographs; empty where there is no such division.
+        first: first of a group, which is one probe with those that answer it.
+        counts: of a probe, by variant.
+        cells: of another table, by variant.
+    """
+
+    head: str
+    stratum: str = ""
+    first: bool = True
+    counts: dict[VariantKey, Count] | None = None
+    cells: dict[VariantKey, Cell] | None = None
+
+    def cell(self, variant: VariantKey) -> Cell:
+        """Return a cell, whose value is a pass fraction in [0, 1], or None where it has none."""
+        if self.counts is None:
+            return (self.cells or {}).get(variant, Cell())
+        count = self.counts.get(variant, Count())
+        name = ", ".join(filter(None, (self.head, self.stratum)))
+        detail = f"{name}: {count.passed} of {count.cases} cases passed" if count.cases else f"{name}: not measured"
+        fraction = None if math.isnan(count.fraction) else count.fraction
+        text = "" if fraction is None else f"{math.floor(100 * fraction)}"
+        return Cell(text, detail, fraction, "fails" if count.fails else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """Columns by group; rows with the number of flaws, from the fewest to the most."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[VariantKey, int, tuple[Cell, ...]], ...]
+
+    def heads(self) -> list[tuple[str, int, bool]]:
+        """Return each head with the number of its columns, and whether it begins a group."""
+        heads: list[tuple[str, int, bool]] = []
+        for column in self.columns:
+            if heads and heads[-1][0] == column.head:
+                heads[-1] = (column.head, heads[-1][1] + 1, heads[-1][2])
+            else:
+                heads.append((column.head, 1, column.first))
+        return heads
+
+
+def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) -> HeatMap:
+    """Return the heat map of a run.
+
+    A flaw is a probe of which a variant passes fewer than half of the cases of a stratum, or another table's cell that
+    is marked as failing.
+
+    Args:
+        document: all of results.json.
+        counts: of its cases.
+        others: tables of variants whose columns follow those of the probes.
+    """
+    checks = strata.sanity_checks(document, counts)
+    columns: list[Column] = []
+    for group in _groups(document, [probe for probe in counts.probes if probe not in checks]):
+        for place, probe in enumerate(group):
+            split = strata.by_source(document, probe) or PassCounts(counts.variants, ("",), _of(counts, probe))
+            for number, stratum in enumerate(split.probes):
+                of_stratum = {variant: split.of(variant, stratum) for variant in split.variants}
+                columns.append(Column(head=probe, stratum=stratum, first=place == number == 0, counts=of_stratum))
+    if checks:
+        of_checks = {variant: total(counts.of(variant, probe) for probe in checks) for variant in counts.variants}
+        columns.append(Column(head=strata.SANITY, counts=of_checks))
+    variants = dict.fromkeys(counts.variants)
+    for table in others:
+        keys = [VariantKey(*row) for row in table.rows]  # type: ignore[arg-type]  # a metric is never None
+        variants |= dict.fromkeys(keys)
+        for place, head in enumerate(table.heads):
+            cells = {key: row[place] for key, row in zip(keys, table.cells, strict=True)}
+            columns.append(Column(head=head, first=place == 0, cells=cells))
+    rows = [(variant, tuple(column.cell(variant) for column in columns)) for variant in variants]
+    counted = [(variant, _flaws(columns, cells), cells) for variant, cells in rows]
+    counted.sort(key=lambda row: (row[1], -sum(cell.value or 0 for cell in row[2])))
+    return HeatMap(columns=tuple(columns), rows=tuple(counted))
+
+
+def _of(counts: PassCounts, probe: str) -> dict[tuple[VariantKey, str], Count]:
+    return {(variant, ""): counts.of(variant, probe) for variant in counts.variants}
+
+
+def _flaws(columns: Sequence[Column], cells: Sequence[Cell]) -> int:
+    return len({column.head for column, cell in zip(columns, cells, strict=True) if cell.shade == "fails"})
+
+
+def _groups(document: Document, probes: Sequence[str]) -> list[list[str]]:
+    """Return the probes in groups of those that answer each other, in the order of the first of each."""
+    groups = [[probe] for probe in probes]
+    for probe, counterparts in document["run"].get("counterparts", {}).items():
+        joined = [group for group in groups if {probe, *counterparts} & set(group)]
+        if joined and probe in probes:
+            first, *others = joined
+            first += [name for group in others for name in group]
+            groups = [group for group in groups if group not in others]
+    return groups
