@@ -20,7 +20,7 @@ from dps.scenes import color
 from dps.scenes.color import Array
 from dps.scenes.composition import GRID, GROUNDS, coverage, hexadecimal, stands_out
 from dps.scenes.contents import CONTENTS, FILLERS, FULL, Grained
-from dps.scenes.parameters import Identity, one_of
+from dps.scenes.parameters import one_of
 from dps.scenes.plane import (
     Affine,
     Layer,
@@ -40,17 +40,17 @@ from dps.scenes.rng import Rng
 # ------------------------------------------------------------------------------------------ of scenes
 
 
-def rotate(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Field(gt=-360, lt=360), Identity(0)]) -> Scene:
+def rotate(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Field(gt=-360, lt=360)]) -> Scene:
     """Turn the scene clockwise about the middle of the frame, by right angles exactly."""
     return scene.moved(about_middle(turn(degrees)))
 
 
-def zoom(scene: Scene, _rng: Rng, *, factor: Annotated[float, Field(gt=0, le=8), Identity(1)]) -> Scene:
+def zoom(scene: Scene, _rng: Rng, *, factor: Annotated[float, Field(gt=0, le=8)]) -> Scene:
     """Enlarge (factor above 1) or shrink the scene about the middle of the frame."""
     return scene.moved(about_middle(scale(factor)))
 
 
-def shear(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Field(gt=-80, lt=80), Identity(0)]) -> Scene:
+def shear(scene: Scene, _rng: Rng, *, degrees: Annotated[float, Field(gt=-80, lt=80)]) -> Scene:
     """Slant the scene: upright lines lean to the right by this angle, the middle of the frame stays."""
     return scene.moved(about_middle(Affine(((1.0, -math.tan(math.radians(degrees))), (0.0, 1.0)))))
 
@@ -59,8 +59,8 @@ def translate(
     scene: Scene,
     _rng: Rng,
     *,
-    right: Annotated[float, Field(gt=-1, lt=1), Identity(0)] = 0.0,
-    down: Annotated[float, Field(gt=-1, lt=1), Identity(0)] = 0.0,
+    right: Annotated[float, Field(gt=-1, lt=1)] = 0.0,
+    down: Annotated[float, Field(gt=-1, lt=1)] = 0.0,
 ) -> Scene:
     """Shift the scene by fractions of the frame; multiples of 1/32 are whole pixels at 64, 96 and 128."""
     return _noting(scene.moved(shift(right, down)), distance=math.hypot(right, down))
@@ -86,7 +86,7 @@ def translate_clear(scene: Scene, rng: Rng) -> Scene:
     return _noting(translate(scene, rng, right=x, down=y), right=x, down=y)
 
 
-def stain(scene: Scene, rng: Rng, *, strokes: Annotated[int, Field(ge=0, le=100), Identity(0)] = 0) -> Scene:
+def stain(scene: Scene, rng: Rng, *, strokes: Annotated[int, Field(ge=0, le=100)] = 0) -> Scene:
     """Give the plain ground another color, and this number of stains under the object, which stays.
 
     White becomes a strong color that the object stands out from; any other color becomes white.
@@ -106,7 +106,7 @@ def stain(scene: Scene, rng: Rng, *, strokes: Annotated[int, Field(ge=0, le=100)
     return _noting(stained, new_ground_color=hexadecimal(ground), strokes=strokes)
 
 
-def stain_noise(scene: Scene, rng: Rng, *, strength: Annotated[float, Field(gt=0, le=1), Identity(0)]) -> Scene:
+def stain_noise(scene: Scene, rng: Rng, *, strength: Annotated[float, Field(gt=0, le=1)]) -> Scene:
     """Sprinkle the plain ground with grains under the object.
 
     Each is lighter or darker than the ground by at most this part of the full range of colors.
@@ -294,7 +294,7 @@ def flip(pixels: Pixels, _rng: Rng) -> Pixels:
     return pixels[:, ::-1]
 
 
-def blur(pixels: Pixels, _rng: Rng, *, sigma: Annotated[float, Field(gt=0, le=32), Identity(0)]) -> Pixels:
+def blur(pixels: Pixels, _rng: Rng, *, sigma: Annotated[float, Field(gt=0, le=32)]) -> Pixels:
     """Blur with a Gaussian of this standard deviation in pixels, up to four of them; edges are replicated."""
     from scipy import ndimage  # here, since importing it takes longer than drawing most scenes
 
@@ -312,13 +312,13 @@ _ONE = 2**16
 """Sum of the weights of a blur, which are integers: these add up to the same in any order."""
 
 
-def noise(pixels: Pixels, rng: Rng, *, deviation: Annotated[float, Field(gt=0, le=1), Identity(0)]) -> Pixels:
+def noise(pixels: Pixels, rng: Rng, *, deviation: Annotated[float, Field(gt=0, le=1)]) -> Pixels:
     """Add nearly Gaussian noise to each channel, with this standard deviation as a part of the full range."""
     total = rng.integers(0, 255, 12, *pixels.shape).sum(axis=0) - 12 * 127.5  # of 12, each of variance (256^2 - 1) / 12
     return _rounded(pixels + total * (255 * deviation / math.sqrt(256**2 - 1)))
 
 
-def jpeg(pixels: Pixels, _rng: Rng, *, quality: Annotated[int, Field(ge=1, le=99), Identity(100)]) -> Pixels:
+def jpeg(pixels: Pixels, _rng: Rng, *, quality: Annotated[int, Field(ge=1, le=99)]) -> Pixels:
     """Quantize the image as a JPEG of this quality does, without chroma subsampling.
 
     In integers alone: libraries round differently between versions, and flat blocks lie on the edge between two steps
@@ -381,7 +381,7 @@ _QUANTA[1, :4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47,
 """Quantization steps of luma and color at quality 50, by frequency down and across."""
 
 
-def contrast(pixels: Pixels, _rng: Rng, *, factor: Annotated[float, Field(gt=0, le=4), Identity(1)]) -> Pixels:
+def contrast(pixels: Pixels, _rng: Rng, *, factor: Annotated[float, Field(gt=0, le=4)]) -> Pixels:
     """Scale the distance of all colors to middle gray; below 1 is less contrast."""
     return _rounded(127.5 + factor * (pixels - 127.5))
 
@@ -390,14 +390,14 @@ def lighting(
     pixels: Pixels,
     _rng: Rng,
     *,
-    gamma: Annotated[float, Field(gt=0, le=8), Identity(1)] = 1.0,
-    gain: Annotated[float, Field(gt=0, le=8), Identity(1)] = 1.0,
+    gamma: Annotated[float, Field(gt=0, le=8)] = 1.0,
+    gain: Annotated[float, Field(gt=0, le=8)] = 1.0,
 ) -> Pixels:
     """Raise colors in [0, 1] to the power of gamma, multiply them by gain, and clip."""
     return _rounded(255 * gain * (np.arange(256) / 255) ** gamma)[pixels]
 
 
-def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Field(gt=-360, lt=360), Identity(0)]) -> Pixels:
+def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Field(gt=-360, lt=360)]) -> Pixels:
     """Rotate all hues about the gray axis, and clip: by 120 degrees, red becomes green, green blue and blue red."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees)) / math.sqrt(3)
     same, next_, last = (1 + 2 * c) / 3, (1 - c) / 3 - s, (1 - c) / 3 + s
@@ -405,7 +405,7 @@ def recolor(pixels: Pixels, _rng: Rng, *, degrees: Annotated[float, Field(gt=-36
     return _rounded(pixels @ turned.T)
 
 
-def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Field(gt=0, lt=1), Identity(0)]) -> Pixels:
+def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Field(gt=0, lt=1)]) -> Pixels:
     """Cover a square, its side a fraction of the shorter side, with a gray that no standard reference has."""
     height, width, _ = pixels.shape
     length = max(1, round(side * min(height, width)))
@@ -415,7 +415,7 @@ def occlude(pixels: Pixels, rng: Rng, *, side: Annotated[float, Field(gt=0, lt=1
     return covered
 
 
-def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Field(ge=1, le=1024), Identity(1024)]) -> Pixels:
+def shuffle(pixels: Pixels, rng: Rng, *, patch: Annotated[int, Field(ge=1, le=1024)]) -> Pixels:
     """Put the image's square patches of this many pixels in random order, none of them where it was.
 
     Rejection sampling: the average colors of old and new patches differ by 4 CIELAB or more on average.

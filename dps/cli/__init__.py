@@ -3,7 +3,7 @@
 testing.py      test
 resources.py    weights, networks, metrics
 probe_files.py  probes
-inspection.py   distance, explain, falsify
+inspection.py   distance, explain
 people.py       judgments, bapps, measure, store
 reporting.py    report
 paper.py        paper

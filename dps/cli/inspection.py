@@ -1,13 +1,12 @@
-"""Single distances and cases: ``dps distance``, ``dps explain`` and ``dps falsify``."""
+"""Single distances and cases: ``dps distance`` and ``dps explain``."""
 
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, IMAGES, INTERRUPTED, PATH, PROBES, SIZE, configured, load, main, select, variant
+from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, configured, load, main, variant
 
 
 @main.command()
@@ -98,51 +97,3 @@ def explain_(
     for sentence in [*explain_page.in_words(explanation), *(f"note: {note}" for note in notes.lines())]:
         click.echo("\n".join(tables.wrapped(sentence, shutil.get_terminal_size().columns)))
     click.echo(f"written: {written[0]} and {len(written) - 1} PNGs")
-
-
-@main.command()
-@click.argument("name", metavar="PROBE")
-@variant
-@PROBES
-@click.option("--tries", type=click.IntRange(min=1), default=300, show_default=True, help="Cases measured at most.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The seed of the search.")
-@click.option("--out", type=PATH, default="falsified", show_default=True, metavar="DIR", help="For a PNG of the case.")
-def falsify(name: str, probes: tuple[str, ...], tries: int, seed: int, out: Path, **options: str) -> None:
-    """Search PROBE's ranges for the mildest distortion that the metric still fails on.
-
-    \b
-        dps falsify rotate --metric spatial --network vgg16
-        dps falsify rotate --metric spatial >> probes/rotate.yaml
-
-    The case is printed as it stands in a probe file, ready to be added to PROBE's, and drawn into DIR; everything else
-    goes to standard error. A distortion's parameters go together from the mildest to the strongest that the probe
-    declares, each toward its identity; fractions that are listed stand for the range that they span. The same seed
-    finds the same case. Ctrl-C ends the search and keeps the mildest so far.
-
-    Exit code: 0 if none of the tried cases fails, 1 if one does, 2 after Ctrl-C, 4 if the question is wrong.
-    """  # noqa: D301 - \b keeps the lines below as they are
-    from dps import falsify as library
-    from dps import files, progress
-    from dps.report import sheets
-
-    probe = select(name, probes)
-    configuration = configured(**options)
-    (one,) = configuration.variants
-    out.mkdir(parents=True, exist_ok=True)
-    with progress.progress(f"falsify {name}", tries, "cases") as advance:
-        engine = configuration.engine(one.backbone)
-        search = library.search(probe, one, engine, tries=tries, seed=seed, advance=advance)
-    ended = "interrupted: " if search.interrupted else ""
-    not_drawn = f" ({search.not_drawn} more could not be drawn)" if search.not_drawn else ""
-    if search.mildest is None:
-        click.echo(f"{ended}{one} fails none of {search.measured} cases of {name}{not_drawn}", err=True)
-    else:
-        case, verdict = search.mildest.case, search.mildest.verdict
-        picture = out / f"{files.safe_name(case.name.replace('/', '-'))}.png"
-        sheets.sheet([case]).save(picture)
-        mildest = "the mildest that fails" if search.graded else "one that fails"
-        click.echo(f"{ended}{case.name}: {verdict}", err=True)
-        text = f"  {library.in_words(search.mildest)}: {mildest}, of {search.measured} cases{not_drawn}"
-        click.echo(f"{text}\n  drawn: {picture}", err=True)
-        click.echo(library.as_yaml(search.mildest), nl=False)
-    sys.exit(INTERRUPTED if search.interrupted else int(search.mildest is not None))

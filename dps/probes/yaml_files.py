@@ -1,7 +1,6 @@
 """YAML files as plain data with line numbers. Nothing in a file is executed, and nothing is expanded."""
 
 import json
-import sys
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,11 +141,3 @@ class _Reader(yaml.SafeLoader):
             raise self.error(node, f"{node.value!r:.60} is not a valid {kind}; put text in quotes.") from None
         self.sources[loc] = node.value
         return value
-
-
-def written(data: Any, *, flow: bool = False) -> str:
-    """Return plain data as YAML, in the given order: in the style of the probe files, or as flow, on one line."""
-    text: str = yaml.safe_dump(
-        data, sort_keys=False, default_flow_style=flow or None, width=sys.maxsize if flow else 110, allow_unicode=True
-    )
-    return text.strip().removeprefix("{").removesuffix("}") if flow else text

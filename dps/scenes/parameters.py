@@ -12,23 +12,12 @@ from dps.errors import unknown
 from dps.photographs import Photograph
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Marks the value of a parameter that changes nothing, or least: a distortion is milder the nearer it is."""
-
-    value: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One keyword argument: its type and limits, whether it is required, and its `Identity` value if it has one.
-
-    A `content` may be a photograph, too.
-    """
+    """One keyword argument: its type and limits, and whether it is required; a `content` may be a photograph, too."""
 
     type: "pydantic.TypeAdapter[Any]"
     required: bool
-    identity: float | None
     content: bool
 
     def fault(self, value: object) -> str:
@@ -65,7 +54,6 @@ def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
             type=pydantic.TypeAdapter(hints[name], config=strict),
             required=parameter.default is parameter.empty,
             content=Photograph in get_args(hints[name]),
-            identity=next((m.value for m in getattr(hints[name], "__metadata__", ()) if isinstance(m, Identity)), None),
         )
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
