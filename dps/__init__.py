@@ -14,7 +14,7 @@ reference. Imports go down this list and never up; a test holds that:
     report
     throughput, explain, image_files
     session
-    agreement, invariants, same
+    agreement, invariants, same, thresholds
     measurement
     store
     probes, judgments

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import shlex
@@ -52,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "users: of users' and third parties' metrics alone")
     if not _suites_selected(config):
         return
+    from dps import thresholds
     from dps.errors import DpsError
     from dps.session import configuration
 
@@ -61,11 +63,15 @@ def pytest_configure(config: pytest.Config) -> None:
             warnings.simplefilter("default")
             excluded = getattr(config, "workerinput", {}).get("dps_excluded")
             configured = configuration.configure(options.from_namespace(config.option), excluded)
+            if _names(config, "test_thresholds"):
+                configuration.check_images(
+                    [graded.probe(images=configured.images) for graded in thresholds.GRADED], configured
+                )
     except DpsError as error:
         raise pytest.UsageError(str(error)) from None
-    if not configured.same_as and any("test_same" in argument for argument in config.args):
+    if not configured.same_as and _names(config, "test_same"):
         raise pytest.UsageError("test_same.py: name the metric that others must be the same as; pass --same-as METRIC.")
-    if not configured.datasets and any("test_judgments" in argument for argument in config.args):
+    if not configured.datasets and _names(config, "test_judgments"):
         raise pytest.UsageError(
             "test_judgments.py: needs people's judgments; pass --judgments PATH (BAPPS: get it with: dps bapps fetch "
             "DIR), or --judgments synthetic for a drawn stand-in."
@@ -89,6 +95,11 @@ def _suites_selected(config: pytest.Config) -> bool:
                 "Install that copy, or run: dps test"
             )
     return any(path.is_relative_to(SUITES) or SUITES.is_relative_to(path) for path in paths)
+
+
+def _names(config: pytest.Config, suite: str) -> bool:
+    """Return whether the arguments name a suite itself."""
+    return any(suite in argument for argument in config.args)
 
 
 def _paths(config: pytest.Config) -> list[Path]:
@@ -116,16 +127,18 @@ class Suites:
     # ------------------------------------------------------------------------------------------- collection
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Leave out scores where no data set is named, and throughput where it is not named itself."""
+        """Leave out scores where no data set is named, and what takes long where it is not named itself."""
         wanted = {
             SUITES / "test_judgments.py": bool(self.configuration.datasets),
             SUITES / "test_same.py": bool(self.configuration.same_as),
-            SUITES / "test_throughput.py": any("test_throughput" in argument for argument in self.config.args),
+            **{SUITES / f"{name}.py": _names(self.config, name) for name in ("test_throughput", "test_thresholds")},
         }
         return None if wanted.get(collection_path, True) else True
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one item for each case and variant, in the order in which they are measured."""
+        from dps import thresholds
+
         names, configuration, ids = metafunc.fixturenames, self.configuration, self.ids
         if "judged" in names:
             items = [pytest.param(case, one, id=f"{case.name}-{ids[one]}") for _, case, one in configuration.items()]
@@ -133,6 +146,10 @@ class Suites:
         elif "scored" in names:
             items = [pytest.param(subset, one, id=f"{subset}-{ids[one]}") for subset, one in configuration.scores()]
             metafunc.parametrize(("subset", "variant"), items)
+        elif "graded" in names:
+            product = itertools.product(thresholds.GRADED, configuration.variants)
+            items = [pytest.param(graded, one, id=f"{graded.name}-{ids[one]}") for graded, one in product]
+            metafunc.parametrize(("graded", "variant"), items)
         elif "settle" in names or "compared" in names:
             variants = configuration.variants
             metafunc.parametrize("variant", variants, ids=[ids[variant] for variant in variants])
@@ -169,10 +186,14 @@ class Suites:
             return None
         from xdist.scheduler import LoadScopeScheduling
 
+        from dps import thresholds
+
         configuration, ids = self.configuration, self.ids
         units = {f"{case.name}-{ids[variant]}": str(unit) for unit, case, variant in configuration.items()}
         for subset, variant in configuration.scores():
             units[f"{subset}-{ids[variant]}"] = str((subset.measured_with, variant.backbone))
+        for graded, variant in itertools.product(thresholds.GRADED, configuration.variants):
+            units[f"{graded.name}-{ids[variant]}"] = str((graded.name, variant.backbone))
         units |= {ids[variant]: str(("invariants", variant.backbone)) for variant in configuration.variants}
 
         class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types

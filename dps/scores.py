@@ -33,6 +33,12 @@ class Estimate:
     high: float = math.nan
 
 
+def invalid(distances: Array) -> str:
+    """Say how many distances are not finite or negative; empty if none is."""
+    wrong = distances[~(np.isfinite(distances) & (distances >= 0))]
+    return f"{wrong.size} of {distances.size} distances are not valid, the first is {wrong[0]}" if wrong.size else ""
+
+
 def two_afc(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> Array:
     """Score triplets by two alternative forced choice: the share of people who chose the image that is closer.
 

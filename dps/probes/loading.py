@@ -64,9 +64,12 @@ def load(
     return probes
 
 
-def of_data(data: dict[str, Any], path: Path) -> Probe:
-    """Return a probe of plain data, as if it had been read from a file; a ProbeError as for `load`, all on line 1."""
-    return _probe(Document(path=path, data=data, lines={(): 1}))
+def of_data(data: dict[str, Any], path: Path, *arguments: Any) -> Probe:
+    """Return a probe of plain data, as if it had been read from a file; a ProbeError as for `load`, all on line 1.
+
+    Further arguments are `load`'s: cases, size, images.
+    """
+    return _probe(Document(path=path, data=data, lines={(): 1}), *arguments)
 
 
 def _probe_files(place: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from dps import files
-from dps.report import strata
+from dps.report import strata, tables, thresholds_table
 from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, as_file, blank, defaults, plain
 from dps.report.pass_fractions import Count, PassCounts
 from dps.report.strata import Points
@@ -45,6 +45,9 @@ LOOKS = (
     ("#56b4e9", "X", "--"),
 )
 """Color, marker and line of each metric in turn; the colors are Okabe and Ito's, safe for color-blind readers."""
+
+Look: TypeAlias = tuple[str, str, str]
+"""A color, a marker and a line."""
 
 Plot: TypeAlias = "Callable[[Document, PassCounts, str], Figure | None]"
 """Of results.json, its pass counts and a probe's name, a figure; None where there is nothing to draw."""
@@ -92,6 +95,53 @@ def draw_severity(document: Document, _counts: PassCounts, probe: str) -> "Figur
     if declaration is None or len({value for points in curves.values() for value, _ in points}) < 2:
         return None
     declared, _ = declaration
+    figure, panels = _draw_panels(curves, _draw_curve, declared["detection_threshold"], declared["source"])
+    for axes in panels:
+        axes.axhline(1, color=INK, linewidth=0.8, alpha=0.6)
+    panels[0].set_yscale("log")
+    panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    panels[0].yaxis.set_major_formatter("{x:g}")
+    panels[0].minorticks_off()
+    figure.supylabel("distance: distorted image / nearest reference", fontsize=8, x=0.01)
+    by, unit = declared["by"].replace("_", " "), declared["unit"]
+    figure.supxlabel(by if by == unit else f"{by} ({unit})", fontsize=8, y=0.5 / figure.get_figheight())
+    return figure
+
+
+@defaults()
+def draw_threshold(document: Document, _counts: PassCounts, distortion: str) -> "Figure | None":
+    """Draw psychometric curves: pass fractions by severity, a panel for each network and normalization."""
+    from matplotlib.ticker import LogLocator
+
+    rows = [row for row in document.get("thresholds", []) if row["distortion"] == distortion and row["cases"]]
+    if not rows:
+        return None
+    points = {
+        variant_key(row): [
+            (level, 100 * count / row["cases"]) for level, count in zip(row["levels"], row["passed"], strict=True)
+        ]
+        for row in rows
+    }
+    curves = {variant: points[variant] for variant in tables.in_order(points)}
+    figure, panels = _draw_panels(curves, _draw_line, rows[0]["people"], rows[0]["source"])
+    for axes in panels:
+        axes.axhline(50, color=INK, linewidth=0.8, alpha=0.6)
+    panels[0].set(xscale="log", ylim=(-4, 104), yticks=range(0, 101, 25))
+    panels[0].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panels[0].xaxis.set_major_formatter("{x:g}")
+    panels[0].minorticks_off()
+    figure.supylabel("scenes passed, percent", fontsize=8, x=0.01)
+    figure.supxlabel(f"{distortion} ({rows[0]['unit']})", fontsize=8, y=0.5 / figure.get_figheight())
+    return figure
+
+
+def _draw_panels(
+    curves: Mapping[VariantKey, Points],
+    draw: "Callable[[Axes, Points, Look, str], None]",
+    people: float | None,
+    source: str,
+) -> "tuple[Figure, list[Axes]]":
+    """Draw each variant in the panel of its network and normalization; below them names, and people's threshold."""
     with_network = [variant for variant in curves if variant.network] or list(curves)
     networks = list(dict.fromkeys(variant.network for variant in with_network))
     normalizations = list(dict.fromkeys(variant.normalization for variant in with_network))
@@ -106,42 +156,37 @@ def draw_severity(document: Document, _counts: PassCounts, probe: str) -> "Figur
         for axes, network in zip(row, networks, strict=True):
             for variant, points in curves.items():
                 if variant.network is None or variant[:2] == (network, normalization):
-                    _draw_curve(axes, points, looks[variant.metric], variant.metric)
-            axes.axhline(1, color=INK, linewidth=0.8, alpha=0.6)
+                    draw(axes, points, looks[variant.metric], variant.metric)
             title = "-".join(part for part in (network, normalization) if part)
             axes.set_title(title, y=1)  # without y its place is searched for, slowly
             plain(axes, "both")
-    panels[0][0].set_yscale("log")
-    panels[0][0].yaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    panels[0][0].yaxis.set_major_formatter("{x:g}")
-    panels[0][0].minorticks_off()
-    figure.supylabel("distance: distorted image / nearest reference", fontsize=8, x=0.01)
-    by, unit = declared["by"].replace("_", " "), declared["unit"]
-    figure.supxlabel(by if by == unit else f"{by} ({unit})", fontsize=8, y=0.5 / height)
     lines = {name: line for axes in panels.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     _draw_legend(figure, lines, 0.3 / height)
-    if (threshold := declared["detection_threshold"]) is not None:
-        thresholds = [axes.axvline(threshold, color=INK, linewidth=1, linestyle="-.") for axes in panels.flat]
-        label = f"people's detection threshold, {threshold:g}: {declared['source']}"
-        _draw_legend(figure, {label: thresholds[0]}, 0.1 / height)
-    return figure
+    if people is not None:
+        thresholds = [axes.axvline(people, color=INK, linewidth=1, linestyle="-.") for axes in panels.flat]
+        _draw_legend(figure, {f"people's detection threshold, {people:g}: {source}": thresholds[0]}, 0.1 / height)
+    return figure, list(panels.flat)
 
 
 PLOTS: dict[str, Plot] = {"outcome": draw_outcome, "severity": draw_severity}
 """What is drawn of each probe, by name, in this order: on the page, and into files."""
 
+THRESHOLD_PLOTS: dict[str, Plot] = {"threshold": draw_threshold}
+"""What is drawn of each graded distortion, likewise."""
+
 
 def write(document: Document, counts: PassCounts, folder: Path) -> Iterator[Path]:
-    """Write every figure of each counted probe as ``PROBE-FIGURE.svg`` and ``.png``, and yield the files."""
+    """Write every figure of each counted probe and distortion as ``PROBE-FIGURE.svg`` and ``.png``; yield the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for probe in counts.probes:
-        for name, plot in PLOTS.items():
-            if (figure := plot(document, counts, probe)) is None:
-                continue
-            for suffix in ("svg", "png"):
-                path = folder / f"{files.safe_name(probe)}-{name}.{suffix}"
-                files.write(path, as_file(figure, suffix))
-                yield path
+    drawn = [(probe, *each) for probe in counts.probes for each in PLOTS.items()]
+    drawn += [(d, *each) for d in thresholds_table.distortions(document) for each in THRESHOLD_PLOTS.items()]
+    for probe, name, plot in drawn:
+        if (figure := plot(document, counts, probe)) is None:
+            continue
+        for suffix in ("svg", "png"):
+            path = folder / f"{files.safe_name(probe)}-{name}.{suffix}"
+            files.write(path, as_file(figure, suffix))
+            yield path
 
 
 def _draw_fractions(axes: "Axes", counts: Sequence[Count]) -> None:
@@ -186,7 +231,7 @@ def _ratios(document: Document, probe: str) -> dict[VariantKey, list[float]]:
     return ratios
 
 
-def _looks(curves: Mapping[VariantKey, Points]) -> dict[str, tuple[str, str, str]]:
+def _looks(curves: Mapping[VariantKey, Points]) -> dict[str, Look]:
     """Return each metric's color, marker and line; what has no network is dotted, in the color of text."""
     with_network = dict.fromkeys(variant.metric for variant in curves if variant.network)
     without = [metric for metric in dict.fromkeys(variant.metric for variant in curves) if metric not in with_network]
@@ -194,7 +239,7 @@ def _looks(curves: Mapping[VariantKey, Points]) -> dict[str, tuple[str, str, str
     return looks | {metric: (INK, LOOKS[place % len(LOOKS)][1], ":") for place, metric in enumerate(without)}
 
 
-def _draw_curve(axes: "Axes", points: Points, look: tuple[str, str, str], name: str) -> None:
+def _draw_curve(axes: "Axes", points: Points, look: Look, name: str) -> None:
     """Draw one metric's cases, and a line through their medians."""
     color, marker, line = look
     severities, ratios = np.array(points).T
@@ -205,6 +250,12 @@ def _draw_curve(axes: "Axes", points: Points, look: tuple[str, str, str], name: 
     groups = [np.isin(severities, group) for group in strata.grouped(severities.tolist(), at_least=2)]
     x, y = zip(*((np.median(severities[group]), np.median(ratios[group])) for group in groups), strict=True)
     axes.plot(x, y, color=color, marker=marker, linestyle=line, markersize=3.5, linewidth=1.1, label=name)
+
+
+def _draw_line(axes: "Axes", points: Points, look: Look, name: str) -> None:
+    """Draw one metric's psychometric curve."""
+    color, marker, line = look
+    axes.plot(*zip(*points, strict=True), color=color, marker=marker, linestyle=line, markersize=3, label=name)
 
 
 def _draw_legend(figure: "Figure", lines: Mapping[str, "Artist"], middle: float) -> None:

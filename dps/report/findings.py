@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dps.report import layers, pairs, pass_fractions, scores_table, strata, tables
+from dps.report import layers, pairs, pass_fractions, scores_table, strata, tables, thresholds_table
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey, variant_key
@@ -22,6 +22,7 @@ def in_words(document: Document, counts: PassCounts) -> list[str]:
         *pairs.in_words(document.get("pairs", [])),
         *strata.sanity_in_words(document, counts),
         *layers.in_words(document, counts),
+        *thresholds_table.in_words(document.get("thresholds", [])),
         *_cost_in_words(document["throughput"]),
         *_invariants_in_words(document["invariants"]),
     ]
@@ -33,6 +34,7 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     return [
         *([pass_fractions.table(strata.apart(document, counts))] if counts.variants else []),
         *pairs.as_tables(document.get("pairs", [])),
+        *([thresholds_table.table(document)] if document.get("thresholds") else []),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
         *throughput_tables(document["throughput"]),
     ]

@@ -3,13 +3,24 @@
 import csv
 import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
 from dps.errors import one_line
-from dps.report import album, figure_style, figures, findings, heat_map, layers, pass_fractions, tables
+from dps.report import (
+    album,
+    figure_style,
+    figures,
+    findings,
+    heat_map,
+    layers,
+    pass_fractions,
+    tables,
+    thresholds_table,
+)
 from dps.report.album import Album
+from dps.report.figures import Plot
 from dps.report.pass_fractions import PassCounts
 from dps.rows import Document, Row, case_name, json_lines
 
@@ -30,8 +41,12 @@ def render(document: Document, images: Album) -> Iterator[str]:
         grids=grids,
         folded=[*grids][len(shown) :],
         probes=[
-            {"name": probe, "asks": asks.get(probe, ""), "figures": list(_figures(document, counts, probe))}
-            for probe in counts.probes
+            {"name": name, "asks": asks.get(name, ""), "figures": list(_figures(figures.PLOTS, document, counts, name))}
+            for name in counts.probes
+        ],
+        thresholds=[
+            {"name": name, "asks": "", "figures": list(_figures(figures.THRESHOLD_PLOTS, document, counts, name))}
+            for name in thresholds_table.distortions(document)
         ],
         data=_as_script({"tables": {name: _as_texts(grid) for name, grid in grids.items()}, **data}),
         css=asset("page.css"),
@@ -78,9 +93,9 @@ def _as_texts(table: tables.Table) -> Row:
     return {"markdown": "\n".join(tables.as_markdown(table)), "csv": text.getvalue(), "latex": tables.as_latex(table)}
 
 
-def _figures(document: Document, counts: PassCounts, probe: str) -> Iterator[Row]:
+def _figures(plots: Mapping[str, Plot], document: Document, counts: PassCounts, probe: str) -> Iterator[Row]:
     """Yield each figure as SVG; where one cannot be drawn, why: a report is not lost to a figure."""
-    for name, plot in figures.PLOTS.items():
+    for name, plot in plots.items():
         try:
             if (figure := plot(document, counts, probe)) is not None:
                 yield {"svg": figure_style.as_svg(figure), "fault": ""}

@@ -49,6 +49,7 @@ class Gathered:
     album: Album = field(default_factory=Album, repr=False)
     invariants: list[Row] = field(default_factory=list)
     same: list[Row] = field(default_factory=list)
+    thresholds: list[Row] = field(default_factory=list)
 
     def add(self, data: Row) -> None:
         """Take in what one test recorded, by name."""
@@ -66,10 +67,12 @@ class Gathered:
             self.invariants.append(data["invariant"])
         if "same" in data:
             self.same.append(data["same"])
+        if "threshold" in data:
+            self.thresholds.append(data["threshold"])
         self.throughput.extend(data.get("throughput", ()))
 
     def __bool__(self) -> bool:
-        return bool(self.cases or self.scores or self.throughput or self.invariants or self.same)
+        return bool(self.cases or self.scores or self.throughput or self.invariants or self.same or self.thresholds)
 
 
 def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
@@ -206,6 +209,7 @@ def document(about: Row, gathered: Gathered, datasets: Iterable[Dataset] = ()) -
         "throughput": _sorted_once(gathered.throughput, "image_size", "batch_size"),
         "invariants": _sorted_once(gathered.invariants, "invariant"),
         **({"same": _sorted_once(gathered.same, "same_as")} if gathered.same else {}),
+        **({"thresholds": _sorted_once(gathered.thresholds, "distortion")} if gathered.thresholds else {}),
         "drawn": dict(sorted(gathered.drawn.items())),
     }
 

@@ -214,7 +214,7 @@ def configure(
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
     check_known("gate", gate, ("baseline", "strict", "off"))
     chosen = _selected(loaded, options.select_probe)
-    _check_images(chosen, configuration)
+    check_images(chosen, configuration)
     for dataset, shape in ((each, shape) for each in configuration.datasets for shape in sorted(each.shapes)):
         try:
             configuration.check_size(shape)
@@ -452,7 +452,7 @@ def _floor(text: str, known: Sequence[str]) -> Floor:
     return Floor(name=name, limit=limit, upper=upper)
 
 
-def _check_images(chosen: Sequence[Probe], configuration: RunConfiguration) -> None:
+def check_images(chosen: Sequence[Probe], configuration: RunConfiguration) -> None:
     """Refuse photographs that are missing, and images that a network or metric cannot take."""
     for case in (case for probe in chosen for case in probe.cases):
         try:

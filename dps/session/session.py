@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
-from dps import agreement, invariants, rows, same, verdicts
+from dps import agreement, invariants, rows, same, scores, thresholds, verdicts
 from dps.agreement import Subset
 from dps.errors import DpsError, MetricError, StoreError
 from dps.image_pairs import ImagePair
-from dps.images import Triple
+from dps.images import Pixels, Triple
 from dps.invariants import Subject
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant
@@ -22,6 +20,7 @@ from dps.scores import Estimate
 from dps.session import construction
 from dps.session.configuration import RunConfiguration, Unit
 from dps.session.crashes import REASON, CrashLog
+from dps.thresholds import Graded
 from dps.verdicts import Verdict
 
 
@@ -74,6 +73,8 @@ class Session:
         self._rows: dict[tuple[str, Variant], Row] = {}
         self.engine: Callable[..., Engine] = functools.cache(configuration.engine)
         self._checked: dict[object, Mapping[Variant, Any]] = {}
+        self._thresholds: dict[tuple[str, Variant], Row] = {}
+        self._stack = functools.lru_cache(maxsize=1)(self._draw_stack)
         self._distances = {}
         elsewhere = {name for dataset in configuration.datasets for name in dataset.predictions}
         for dataset in configuration.datasets:
@@ -153,6 +154,30 @@ class Session:
         )
         return {**variant.key._asdict(), **row}, pair
 
+    def threshold(self, graded: Graded, variant: Variant) -> Row:
+        """Return the row of a graded distortion; the first look-up measures all variants of a network."""
+        if (graded.name, variant) not in self._thresholds:
+            alone = isinstance(variant.metric, Metric)
+            together = [each for each in self.configuration.variants if each.backbone == variant.backbone]
+            variants, stack = [variant] if alone else together, self._stack(graded)
+            outcomes: Mapping[Variant, Any] = (
+                dict.fromkeys(variants, stack)
+                if isinstance(stack, DpsError)
+                else self.engine(variant.backbone).measure_stack(stack, variants)
+            )
+            for each, distances in outcomes.items():
+                self._thresholds[graded.name, each] = thresholds.row(graded, each.key, distances)
+        return self._thresholds[graded.name, variant]
+
+    def _draw_stack(self, graded: Graded) -> Pixels | DpsError:
+        """Return the images of a graded distortion, or why they cannot be drawn."""
+        configuration = self.configuration
+        try:
+            probe = graded.probe(configuration.cases, configuration.size, configuration.images)
+            return thresholds.draw(probe, len(graded.levels))
+        except DpsError as error:
+            return error
+
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
         """Return a variant's score; the first look-up measures all variants of its network.
 
@@ -165,9 +190,7 @@ class Session:
             raise
         except DpsError as error:
             return ScoreResult(error=str(error))
-        invalid = distances[~(np.isfinite(distances) & (distances >= 0))]
-        if invalid.size:
-            reason = f"{invalid.size} of {distances.size} distances are not valid, the first is {invalid[0]}"
+        if reason := scores.invalid(distances):
             return ScoreResult(error=reason)
         try:
             estimates = agreement.score(subset, judgments, distances)
