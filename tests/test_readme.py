@@ -13,7 +13,7 @@ import pytest
 import torch
 import torchvision
 
-from dps import locations, metrics, options, probes, throughput
+from dps import locations, metrics, options, probes, thresholds, throughput
 from dps.cli import main
 from dps.metrics import FeatureMetric, Metric
 from dps.report.pass_fractions import Count
@@ -147,6 +147,8 @@ def test_the_columns_in_the_docs_are_those_of_a_run(suite: Suite) -> None:
     data = suite(
         "--metric", "pixel", "--probes=tiny.yaml", "--examples", "1", "--gate", "off", "--same-as=pixel", paths=paths
     ).results
+    located = thresholds.row(thresholds.GRADED[0], VariantKey(None, None, "pixel"), np.zeros((1, 11)))
+    data["thresholds"] = [located]
     data["throughput"] = [throughput.row(VariantKey(None, None, "pixel"), [1.0, 1.0], [1.0, 1.0])]
     sections = re.split(r"^## ", TEXTS[ROOT / "docs" / "results.md"], flags=re.MULTILINE)
     for section in sections[1:]:
