@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import lpips
+import numpy as np
 import pytest
 import torch
 import torchvision

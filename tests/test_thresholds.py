@@ -172,4 +172,4 @@ def test_a_run_is_gated_by_strict_alone_and_reported(suite: Suite) -> None:
     assert html.count('aria-label="Figure 1 of ') == 2
     strict = suite(*options, "--gate=strict", paths=paths)
     assert (strict.code, strict.outcomes) == (1, {"passed": 1, "failed": 1, "deselected": 8})
-    assert "rotate-pixel: half of the scenes pass up to <1.8 degrees" in strict.text
+    assert "rotate-pixel: half of the scenes pass up to 1.8 degrees" in strict.text
