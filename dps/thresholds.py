@@ -29,46 +29,33 @@ SCENES = 24
 RESAMPLES = 1000
 """Bootstrap resamples of the scenes."""
 
-PEOPLE = "arXiv:2407.17927"
-"""Where people's detection thresholds were published."""
 
-
-def _levels(first: float, last: float) -> tuple[float, ...]:
-    """Return eight severities with equal ratios, to three digits."""
-    return tuple(float(f"{level:.3g}") for level in np.geomspace(first, last, 8))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Graded:
-    """A distortion in levels of severity.
+    """A distortion in levels of severity, which is the distance from the unchanged image.
 
     Attributes:
         name: of the distortion.
         parameter: the one that severity is of.
         unit: of severity, in words.
         levels: of severity, ascending.
-        value: the parameter's value at a severity.
         original: the scene without its content, as a probe file has it.
-        contents: the drawn ones, in turn.
+        value: the parameter's value at a severity.
         people: people's detection threshold, in severity; None where none is published.
         source: of that threshold.
-        damages: names in `DAMAGES`; by default all, but not the distortion itself.
     """
 
     name: str
     parameter: str
     unit: str
     levels: tuple[float, ...]
-    value: Callable[[float], float] = float
     original: Mapping[str, Any] = field(hash=False)
-    contents: tuple[str, ...] = FULL
+    value: Callable[[float], float] = float
     people: float | None = None
     source: str | None = None
-    damages: tuple[str, ...] = ()
 
     def probe(self, scenes: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()) -> Probe:
         """Return its cases, scene by scene, level by level; for the arguments see the options of a run."""
-        damages = self.damages or [name for name in DAMAGES if name != self.name]
         entries = [
             {
                 "id": f"$content-$number-${self.parameter}",
@@ -76,87 +63,45 @@ class Graded:
                 "seed": seed,
                 "original": {**self.original, "content": content},
                 "distorted": {self.name: {self.parameter: {"each": [self.value(level) for level in self.levels]}}},
-                "references": [{"damage": {"change": name}} for name in damages],
+                "references": [{"damage": {"change": damage}} for damage in DAMAGES if damage != self.name],
             }
-            for seed, content in enumerate([{"cycle": list(self.contents)}, PHOTO])
+            for seed, content in enumerate([{"cycle": list(FULL)}, PHOTO])
         ]
-        data = {"probe": self.name, "cases": entries}
-        return probes.of_data(
-            data, Path(f"thresholds of {self.name}"), (scenes or SCENES) * len(self.levels), size, images
-        )
+        path, count = Path(f"thresholds of {self.name}"), (scenes or SCENES) * len(self.levels)
+        return probes.of_data({"probe": self.name, "cases": entries}, path, count, size, images)
+
+
+def _levels(first: float, last: float) -> tuple[float, ...]:
+    """Return eight severities with equal ratios, to three digits."""
+    return tuple(float(f"{level:.3g}") for level in np.geomspace(first, last, 8))
 
 
 _VIEW = {"scene": "view"}
-_WIDE = {"scene": "view", "reach": 1.6}
-"""As far as a shift by a quarter, a turn by 45 degrees and a slant by 30 need, so that no border comes in."""
-
-_OBJECT = {"scene": "patch", "side": 0.5, "ground": "other"}
+_WIDE = {"scene": "view", "reach": 1.6}  # for a shift by a quarter, a turn by 45 degrees and a slant by 30
+_PATCH = {"scene": "patch", "side": 0.5, "ground": "other"}
+_RANGE = "of the range of colors"
+_SHIFT = "arXiv:2407.17927, at its 29.2 pixels a degree"  # 0.23 degrees, of 256 pixels
+_TURN = "arXiv:2407.17927"
 
 GRADED = (
-    Graded(
-        name="translate",
-        parameter="right",
-        unit="of the frame",
-        levels=_levels(0.013, 0.25),
-        original=_WIDE,
-        people=0.026,  # 0.23 degrees, of 256 pixels
-        source=f"{PEOPLE}, at its 29.2 pixels a degree",
-    ),
-    Graded(
-        name="rotate",
-        parameter="degrees",
-        unit="degrees",
-        levels=_levels(1.8, 45),
-        original=_WIDE,
-        people=3.6,
-        source=PEOPLE,
-    ),
-    Graded(
-        name="zoom",
-        parameter="factor",
-        unit="of the size, larger",
-        levels=_levels(0.013, 0.5),
-        value=lambda severity: 1 + severity,
-        original=_WIDE,
-        people=0.026,
-        source=PEOPLE,
-    ),
-    Graded(name="shear", parameter="degrees", unit="degrees", levels=_levels(1, 30), original=_WIDE),
-    Graded(name="blur", parameter="sigma", unit="pixels", levels=_levels(0.3, 6), original=_VIEW),
-    Graded(
-        name="noise", parameter="deviation", unit="of the range of colors", levels=_levels(0.005, 0.3), original=_VIEW
-    ),
-    Graded(
-        name="jpeg",
-        parameter="quality",
-        unit="below quality 100",
-        levels=(5, 8, 12, 18, 27, 42, 63, 95),
-        value=lambda severity: 100 - int(severity),
-        original=_VIEW,
-    ),
-    Graded(
-        name="contrast",
-        parameter="factor",
-        unit="of the contrast, lost",
-        levels=_levels(0.03, 0.9),
-        value=lambda severity: 1 - severity,
-        original=_VIEW,
-    ),
-    Graded(name="recolor", parameter="degrees", unit="degrees of hue", levels=_levels(3, 180), original=_VIEW),
-    Graded(
-        name="stain_noise",
-        parameter="strength",
-        unit="of the range of colors",
-        levels=_levels(0.02, 1),
-        original=_OBJECT,
-        contents=("mosaic", "bars", "rings", "face", "bird", "icons"),
-    ),
+    Graded("translate", "right", "of the frame", _levels(0.013, 0.25), _WIDE, people=0.026, source=_SHIFT),
+    Graded("rotate", "degrees", "degrees", _levels(1.8, 45), _WIDE, people=3.6, source=_TURN),
+    Graded("zoom", "factor", "of the size, larger", _levels(0.013, 0.5), _WIDE, lambda s: 1 + s, 0.026, _TURN),
+    Graded("shear", "degrees", "degrees", _levels(1, 30), _WIDE),
+    Graded("blur", "sigma", "pixels", _levels(0.3, 6), _VIEW),
+    Graded("noise", "deviation", _RANGE, _levels(0.005, 0.3), _VIEW),
+    Graded("jpeg", "quality", "below quality 100", (5, 8, 12, 18, 27, 42, 63, 95), _VIEW, lambda s: 100 - int(s)),
+    Graded("contrast", "factor", "of the contrast, lost", _levels(0.03, 0.9), _VIEW, lambda s: 1 - s),
+    Graded("recolor", "degrees", "degrees of hue", _levels(3, 180), _VIEW),
+    Graded("stain_noise", "strength", _RANGE, _levels(0.02, 1), _PATCH),
 )
-"""The distortions that are graded, in the order of tables. Severity is the distance from the unchanged image."""
+"""The distortions that are graded, in the order of tables."""
 
 
-def draw(probe: Probe, levels: int) -> Pixels:
-    """Draw the cases of `Graded.probe`, of a number of levels.
+def draw(
+    graded: Graded, scenes: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()
+) -> Pixels:
+    """Draw a distortion's scenes; for the arguments see `Graded.probe`.
 
     Returns:
         8-bit RGB, ``(scene, 1 + level + damage, height, width, 3)``: originals, distorted and damaged images.
@@ -164,14 +109,13 @@ def draw(probe: Probe, levels: int) -> Pixels:
     Raises:
         DrawError: a case cannot be drawn.
     """
-    stacks = []
-    for start in range(0, len(probe.cases), levels):
-        first, *others = probe.cases[start : start + levels]
-        triples = [first.draw(), *(replace(case, references={}).draw() for case in others)]  # damages are the same
-        images = [triple.distorted for triple in triples]
-        images = [triples[0].original, *images, *triples[0].references.values()]
-        stacks.append(np.stack([image.pixels for image in images]))
-    return np.stack(stacks)
+    cases, levels, stacks = graded.probe(scenes, size, images).cases, len(graded.levels), []
+    for start in range(0, len(cases), levels):
+        others = [replace(case, references={}) for case in cases[start + 1 : start + levels]]  # damages are the same
+        first, *more = (case.draw() for case in (cases[start], *others))
+        distorted = [triple.distorted for triple in (first, *more)]
+        stacks.append([image.pixels for image in (first.original, *distorted, *first.references.values())])
+    return np.array(stacks)
 
 
 def row(graded: Graded, variant: VariantKey, distances: NDArray[np.float64] | DpsError) -> Row:

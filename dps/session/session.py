@@ -10,7 +10,7 @@ from dps import agreement, invariants, rows, same, scores, thresholds, verdicts
 from dps.agreement import Subset
 from dps.errors import DpsError, MetricError, StoreError
 from dps.image_pairs import ImagePair
-from dps.images import Pixels, Triple
+from dps.images import Triple
 from dps.invariants import Subject
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant
@@ -74,7 +74,9 @@ class Session:
         self.engine: Callable[..., Engine] = functools.cache(configuration.engine)
         self._checked: dict[object, Mapping[Variant, Any]] = {}
         self._thresholds: dict[tuple[str, Variant], Row] = {}
-        self._stack = functools.lru_cache(maxsize=1)(self._draw_stack)
+        self._stack = functools.lru_cache(maxsize=1)(
+            lambda graded: thresholds.draw(graded, configuration.cases, configuration.size, configuration.images)
+        )
         self._distances = {}
         elsewhere = {name for dataset in configuration.datasets for name in dataset.predictions}
         for dataset in configuration.datasets:
@@ -157,26 +159,16 @@ class Session:
     def threshold(self, graded: Graded, variant: Variant) -> Row:
         """Return the row of a graded distortion; the first look-up measures all variants of a network."""
         if (graded.name, variant) not in self._thresholds:
-            alone = isinstance(variant.metric, Metric)
             together = [each for each in self.configuration.variants if each.backbone == variant.backbone]
-            variants, stack = [variant] if alone else together, self._stack(graded)
-            outcomes: Mapping[Variant, Any] = (
-                dict.fromkeys(variants, stack)
-                if isinstance(stack, DpsError)
-                else self.engine(variant.backbone).measure_stack(stack, variants)
-            )
+            variants = [variant] if isinstance(variant.metric, Metric) else together
+            outcomes: Mapping[Variant, Any]
+            try:
+                outcomes = self.engine(variant.backbone).measure_stack(self._stack(graded), variants)
+            except DpsError as error:  # a scene cannot be drawn
+                outcomes = dict.fromkeys(variants, error)
             for each, distances in outcomes.items():
                 self._thresholds[graded.name, each] = thresholds.row(graded, each.key, distances)
         return self._thresholds[graded.name, variant]
-
-    def _draw_stack(self, graded: Graded) -> Pixels | DpsError:
-        """Return the images of a graded distortion, or why they cannot be drawn."""
-        configuration = self.configuration
-        try:
-            probe = graded.probe(configuration.cases, configuration.size, configuration.images)
-            return thresholds.draw(probe, len(graded.levels))
-        except DpsError as error:
-            return error
 
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
         """Return a variant's score; the first look-up measures all variants of its network.
