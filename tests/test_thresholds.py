@@ -45,6 +45,11 @@ def test_where_a_curve_crosses_one_half(curve: list[float], crossing: float) -> 
     assert crossings(np.array([curve, curve], float), LEVELS) == pytest.approx([crossing] * 2)
 
 
+def test_a_scene_passes_where_it_is_closer_than_every_damage() -> None:
+    distances = np.array([[1.0, 3.0, 2.0, 4.0], [1.0, 2.0, 2.0, np.nan]])  # two levels, two damages
+    assert thresholds.passed(distances, 2).tolist() == [[True, False], [False, False]]
+
+
 def test_the_interval_is_that_of_an_independent_bootstrap() -> None:
     """Scene i passes up to its own level, so the curve needs no pooling; crossings by `numpy.interp`."""
     last = np.random.default_rng(3).integers(1, 4, 24)  # passed levels of each scene
