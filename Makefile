@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: bench test check format pictures clean
+.PHONY: bench test check format separation pictures clean
 
 bench: $(READY)
 	$(BIN)/pytest suites/
@@ -21,6 +21,15 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Which probes separate no pair of variants (sanity checks): about an hour. Metrics that run VGG-16 apart, or are slow,
+# are measured where the built-in ones do not differ.
+SLOW := lpips:alex,stlpips:alex,piq:ssim,piq:gmsd,piq:fsim,piq:dists
+separation: $(READY)
+	$(BIN)/pytest suites/test_probes.py --cases 100 --gate off --report-dir reports/separation/built-in
+	$(BIN)/dps test $$($(BIN)/python -m tests.record_separation sanity) --cases 100 --gate off --metric $(SLOW) \
+		--report-dir reports/separation/third-party
+	$(BIN)/python -m tests.record_separation reports/separation/*/results.json
 
 # The README's pictures: of cases, a failure, and the last `make bench`; the last one needs Chromium.
 pictures: $(READY)

@@ -4,18 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import pytest
-from click.testing import CliRunner
 
 from dps import probes
-from dps.cli import main
-from dps.report import probe_page
 from dps.rows import Row
+from tests import record_probe_page, record_separation
+from tests.record_probe_page import COMMAND
 from tests.rows import PIXEL, row
 
 PAGE = probes.BUILT_IN / "README.md"
-COMMAND = "dps probes page reports/latest/results.json --out probes/README.md"
 
 PROBE = """probe: small
 asks: Is it *so*?
@@ -51,12 +50,11 @@ def document(**changed: Any) -> Row:
     return {"schema": 2, "run": run, "cases": cases, "drawn": {}, **changed}
 
 
-def test_the_command_writes_the_page_and_its_sheets(here: Path) -> None:
-    options = ["probes", "page", "results.json", "--probes", "small.yaml", "--out", "page.md"]
-    done = CliRunner().invoke(main, options)
-    assert (done.exit_code, done.output.split()) == (0, ["sheets/small.png", "page.md"])
+def test_the_page_and_its_sheets_by_hand(here: Path) -> None:
+    written = record_probe_page.write(document(), probes.load(["small.yaml"]), Path("page.md"))
+    assert [str(path) for path in written] == ["sheets/small.png", "page.md"]
     text = (here / "page.md").read_text(encoding="utf-8")
-    assert text.startswith("# Probes\n\nWritten by\n\n    dps probes page results.json --out page.md\n")
+    assert text.startswith(f"# Probes\n\nWritten by\n\n    {COMMAND}\n")
     assert "`pytest suites/`: dps 0, PyTorch 1, weights\nalexnet pypi `0123456789ab`, vgg16" in text
     assert "## small: 3 cases\n\n*Is it \\*so\\*?*\n\n![Cases of small](sheets/small.png)\n" in text
     assert PROBE[PROBE.index("cases:") :] in text
@@ -66,13 +64,20 @@ def test_the_command_writes_the_page_and_its_sheets(here: Path) -> None:
         assert sheet.format == "PNG"
 
 
-@pytest.mark.parametrize("cases", [[], document()["cases"][:2]])
-def test_a_run_of_other_cases_is_refused_and_nothing_is_written(here: Path, cases: list[Row]) -> None:
-    (here / "results.json").write_text(json.dumps(document(cases=cases)), encoding="utf-8")
-    done = CliRunner().invoke(main, ["probes", "page", "results.json", "--probes", "small.yaml", "--out", "page.md"])
-    assert done.exit_code == 4
-    assert f"small: the run has {len(cases)} cases, which are not the 3 of small.yaml" in done.output.replace("\n", " ")
-    assert sorted(path.name for path in here.iterdir()) == ["results.json", "small.yaml"]
+def test_pairs_that_differ_by_hand() -> None:
+    """Of variants that pass 12, 12 and 2 of 12 cases: p is 2 / 2^10 for two pairs, 3 times that after Holm, and 1."""
+    passes = np.array([[True] * 12, [True] * 12, [True] * 2 + [False] * 10])
+    assert record_separation.separation(passes) == {
+        "variants": 3, "cases": 12, "all_passed": 2, "pairs": 3, "separated": 2,
+    }  # fmt: skip
+    assert record_separation.separation(passes[:, :7])["separated"] == 0  # 2 / 2^5 is more than 0.05
+
+
+def test_sanity_checks_are_the_probes_that_separate_no_pair_of_the_recorded_run() -> None:
+    recorded = json.loads(record_separation.RECORDED.read_text(encoding="utf-8"))["probes"]
+    known = {probe.name: probe.sanity for probe in probes.load([probes.BUILT_IN])}
+    assert known == {name: counts["separated"] == 0 for name, counts in recorded.items()}
+    assert {counts["cases"] for counts in recorded.values()} == {100}
 
 
 def test_the_committed_page_knows_all_probes_as_they_are_now() -> None:
@@ -80,7 +85,13 @@ def test_the_committed_page_knows_all_probes_as_they_are_now() -> None:
     known = probes.load([probes.BUILT_IN])
     assert f"    {COMMAND}\n" in text
     for probe in known:
-        section = probe_page.heading(probe), probe.asks, probe.because, probe.source, probe_page.ranges(probe)
+        section = (
+            record_probe_page.heading(probe),
+            probe.asks,
+            probe.because,
+            probe.source,
+            record_probe_page.ranges(probe),
+        )
         missing = [part for part in section if part.replace("*", "\\*") not in text and part not in text]
         assert not missing, f"{PAGE} is not up to date; after pytest suites/test_probes.py --gate off: {COMMAND}"
     sheets = sorted((PAGE.parent / "sheets").glob("*.png"))

@@ -110,7 +110,6 @@ DOORS = {
     "PIL": {
         "dps.images",
         "dps.report.sheets",
-        "dps.report.probe_page",
         "dps.judgments.bapps",
         "dps.judgments.shard_files",
     },

@@ -62,26 +62,6 @@ def draw(
 
 
 @probes_.command()
-@click.argument("results", type=PATH, metavar="RESULTS.json")
-@PROBES
-@click.option("--out", type=PATH, required=True, metavar="FILE.md", help="The page to write.")
-def page(results: Path, probes: tuple[str, ...], out: Path) -> None:
-    """Write a page about probes: questions, sheets, ranges, and the results of a run.
-
-    \b
-        pytest suites/test_probes.py --gate off
-        dps probes page reports/latest/results.json --out probes/README.md
-    """  # noqa: D301 - \b keeps the lines below as they are
-    from dps.report import probe_page
-    from dps.report import results as library
-
-    document = library.read(results)
-    command = f"dps probes page {results} --out {out}"
-    for path in probe_page.write(document, load(probes, document["run"]["cases"]), out, command):
-        click.echo(path)
-
-
-@probes_.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @CASES
 @click.option("--out", type=PATH, default="sheets", show_default=True, metavar="DIR", help="For contact sheets.")

@@ -10,6 +10,9 @@ tables.py            typed tables of variants: on a terminal, in Markdown and in
 pass_fractions.py    cases passed by variant and probe; and what to notice in it
 layers.py            the same by each layer of a network alone
 strata.py            the same by what cases were drawn with, and by how far images are distorted
+pairs.py             probes that answer each other
+heat_map.py          every variant on every probe, the first screen of the page
+thresholds_table.py  psychometric thresholds
 scores_table.py      scores: agreement with people, or with what stands in for them
 published.py         the paper's published tables, beside which ours are shown
 paper_images.py      Table 1 of the paper, measured on its own images
@@ -19,7 +22,6 @@ figures.py           figures of each probe
 album.py             the images of a run's cases, and the gallery of the page
 explain_page.py      one explained case: words, figures and page
 sheets.py            contact sheets of cases
-probe_page.py        probes/README.md
 """
 
 from dps.report.run_report import finish, how_to_go_on

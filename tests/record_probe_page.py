@@ -1,16 +1,21 @@
-"""probes/README.md: what each probe asks, shows and draws, and the results of a run. Its text is probe_page.md.j2."""
+"""Write probes/README.md, what each probe asks, shows and draws, with the results of a run; see `COMMAND`.
+
+Its text is probe_page.md.j2. What a probe separates is in reports/separation.json, see record_separation.py.
+"""
 
 import io
+import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import PIL.Image
 
-from dps import files
+from dps import files, locations, probes
 from dps.errors import UsageError
 from dps.probes import Case, Probe
-from dps.report import pass_fractions, sheets, strata
+from dps.report import pass_fractions, results, sheets, strata
 from dps.report.page import environment
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import escape_markdown
@@ -20,7 +25,12 @@ SHEET_IMAGES, SHEET_BYTES, SHEET_COLORS = 16, 60_000, 128
 """Limits of a sheet on the page."""
 
 
-def write(document: Document, probes: Sequence[Probe], path: Path, command: str) -> Iterator[Path]:
+COMMAND = "python -m tests.record_probe_page reports/latest/results.json"
+
+SEPARATION = locations.data("baselines").parent / "separation.json"
+
+
+def write(document: Document, probes: Sequence[Probe], path: Path) -> Iterator[Path]:
     """Write the page, and a sheet of each probe into the folder ``sheets/`` next to it, and yield the files.
 
     Raises:
@@ -39,15 +49,19 @@ def write(document: Document, probes: Sequence[Probe], path: Path, command: str)
         sheet = path.parent / "sheets" / f"{probe.name}.png"
         files.write(sheet, _sheet(probe.cases))
         yield sheet
-    files.write(path, page(document, probes, command).encode())
+    files.write(path, page(document, probes).encode())
     yield path
 
 
-def page(document: Document, probes: Sequence[Probe], command: str) -> str:
+def page(document: Document, probes: Sequence[Probe]) -> str:
     """Return the page's text."""
+    template = Path(__file__).with_name("probe_page.md.j2").read_text(encoding="utf-8")
+    separation = json.loads(SEPARATION.read_text(encoding="utf-8"))
+    document = {**document, "run": {**document["run"], "sanity": []}}  # each has a table of its own
     counts = strata.apart(document, pass_fractions.count(document["cases"]))
-    text: str = environment().get_template("probe_page.md.j2").render(
-        command=command,
+    text: str = environment().overlay(autoescape=False).from_string(template).render(
+        command=COMMAND,
+        separation=separation["probes"],
         run=document["run"],
         cells=pass_fractions.CELLS,
         probes=probes,
@@ -113,3 +127,9 @@ def _dissimilar(cases: Sequence[Case], count: int) -> list[Case]:
         rest.remove(case)
         used.update(case.id.split("-"))
     return [case for case in cases if case not in rest]
+
+
+if __name__ == "__main__":
+    measured = results.read(Path(sys.argv[1]))
+    for written in write(measured, probes.load([probes.BUILT_IN]), probes.BUILT_IN / "README.md"):
+        print(written)
