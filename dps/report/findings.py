@@ -34,10 +34,15 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     return [
         *([pass_fractions.table(strata.apart(document, counts))] if counts.variants else []),
         *pairs.as_tables(document.get("pairs", [])),
-        *([thresholds_table.table(document)] if document.get("thresholds") else []),
+        *measured_apart(document),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
         *throughput_tables(document["throughput"]),
     ]
+
+
+def measured_apart(document: Document) -> list[Table]:
+    """Return the tables of variants, other than of probes, that a run was asked for by name and that find flaws."""
+    return [thresholds_table.table(document)] if document.get("thresholds") else []
 
 
 def notes(document: Document) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dps.report import strata
 from dps.report.pass_fractions import Count, PassCounts, total
@@ -83,9 +83,10 @@ def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) 
     variants = dict.fromkeys(counts.variants)
     for table in others:
         keys = [VariantKey(*row) for row in table.rows]  # type: ignore[arg-type]  # a metric is never None
-        variants |= dict.fromkeys(keys)
+        measured = {k: row for k, row in zip(keys, table.cells, strict=True) if not any(c.published for c in row)}
+        variants |= dict.fromkeys(measured)
         for place, head in enumerate(table.heads):
-            cells = {key: row[place] for key, row in zip(keys, table.cells, strict=True)}
+            cells = {key: replace(row[place], detail=f"{head}: {row[place]}") for key, row in measured.items()}
             columns.append(Column(head=head, first=place == 0, cells=cells))
     rows = [(variant, tuple(column.cell(variant) for column in columns)) for variant in variants]
     counted = [(variant, _flaws(columns, cells), cells) for variant, cells in rows]

@@ -15,7 +15,7 @@ NOTE = (
     "The severity up to which half of the scenes pass, with its 95 % bootstrap interval over scenes; higher is better; "
     "< and > stand before the first and the last level that was measured. A scene passes where the distorted image is "
     "closer to the original than each visibly damaged one: blurred by 2 pixels, as JPEG of quality 10, with noise of "
-    "15/255 (a distortion of these kinds: than the other two). ✗: below what people notice."
+    "15/255 (a distortion of these kinds: than the other two)."
 )
 
 
@@ -54,8 +54,12 @@ def _cell(row: Row) -> Cell:
     if row.get("error"):
         return Cell("not measured", shade="unmeasured")
     fails = below_people(row)
-    text = _number(row, "threshold") + (" ✗" if fails else "")
-    return Cell(text, f"{_number(row, 'low')}..{_number(row, 'high')}", row["threshold"], "fails" if fails else "")
+    return Cell(
+        _number(row, "threshold"),
+        f"{_number(row, 'low')}..{_number(row, 'high')}",
+        row["threshold"],
+        "fails" if fails else "",
+    )
 
 
 def _number(row: Row, name: str) -> str:
