@@ -29,6 +29,11 @@ class CrashLog:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
+    @property
+    def one_process(self) -> bool:
+        """Return whether the run has one process."""
+        return self._folder is None
+
     def excludes(self, unit: Unit, variant: Variant) -> bool:
         """Return whether a variant must not be measured any more."""
         if self._folder is None or variant.metric.built_in:

@@ -3,8 +3,11 @@
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
+
+import torch
 
 from dps import agreement, invariants, rows, same, scores, thresholds, verdicts
 from dps.agreement import Subset
@@ -22,6 +25,9 @@ from dps.session.configuration import RunConfiguration, Unit
 from dps.session.crashes import REASON, CrashLog
 from dps.thresholds import Graded
 from dps.verdicts import Verdict
+
+Measured: TypeAlias = tuple[Case, Variant, Verdict, str | None]
+"""The verdict of a case and variant, and the digest of the images; None where they could not be drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,12 @@ class Session:
             self._unit_of[case.name, variant] = unit
             self._cases.setdefault(unit[0], {})[case.name] = case
             self._variants.setdefault(unit, {})[variant] = None
-        self._triples: dict[str, Triple | DpsError] = {}
+        self._drawn = functools.lru_cache(maxsize=3)(self._draw)
+        self._ahead: dict[Unit, Future[list[Measured]]] = {}
+        self._worker = None
+        if self._crashes.one_process and not any(map(configuration.is_users, configuration.variants)):
+            threads = torch.get_num_threads()
+            self._worker = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
         self._rows: dict[tuple[str, Variant], Row] = {}
         self.engine: Callable[..., Engine] = functools.cache(configuration.engine)
         self._checked: dict[object, Mapping[Variant, Any]] = {}
@@ -94,25 +105,42 @@ class Session:
             cases = [case] if alone else list(self._cases[unit[0]].values())
             variants = [variant] if alone else list(self._variants[unit])
             try:
-                self._measure(unit, cases, variants)
+                ahead = None if alone else self._ahead.pop(unit, None)
+                measured = self._measure(unit, cases, variants) if ahead is None else ahead.result()
             except (Exception, KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as stop:  # a plugin's, such as pytest-timeout's: the unit would take as long again
-                for each, one in itertools.product(cases, variants):
-                    self._keep(each, one, verdicts.not_measured(f"stopped while it was measured: {stop}"))
+                verdict = verdicts.not_measured(f"stopped while it was measured: {stop}")
+                self._keep((each, one, verdict, None) for each, one in itertools.product(cases, variants))
                 raise
+            self._keep(measured)
+            self._measure_ahead(unit)
         return self._rows[key]
 
+    def _measure_ahead(self, unit: Unit) -> None:
+        """Begin to measure the unit after this one on another thread, while pytest goes through this one's items.
+
+        Not where there are several processes, nor where any code of a user's runs, which may change global state.
+        """
+        rest = itertools.islice(itertools.dropwhile(lambda each: each != unit, self._variants), 1, None)
+        following = next((each for each in rest if each[1] is not None), None)
+        if self._worker is not None and following is not None and following not in self._ahead:
+            cases, variants = list(self._cases[following[0]].values()), list(self._variants[following])
+            self._ahead[following] = self._worker.submit(self._measure, following, cases, variants)
+
     def triple(self, case: Case) -> Triple | DpsError:
-        """Return the images of a case, or why it cannot be drawn; those of the last batch are remembered."""
-        if case.name not in self._triples:
-            self._triples = {}
-            for name, other in self._cases[self._batch_of[case.name]].items():
-                try:
-                    self._triples[name] = other.draw()
-                except DpsError as error:
-                    self._triples[name] = error
-        return self._triples[case.name]
+        """Return the images of a case, or why it cannot be drawn; those of the last batches are remembered."""
+        return self._drawn(self._batch_of[case.name])[case.name]
+
+    def _draw(self, batch: int) -> dict[str, Triple | DpsError]:
+        """Draw the selected cases of a batch, by name."""
+        triples: dict[str, Triple | DpsError] = {}
+        for name, case in self._cases[batch].items():
+            try:
+                triples[name] = case.draw()
+            except DpsError as error:
+                triples[name] = error
+        return triples
 
     def subject(self, variant: Variant) -> Subject:
         """Return a variant as a subject of invariants; what one measures, the next ones use."""
@@ -194,33 +222,34 @@ class Session:
             originals=tuple(agreement.scores_by_original(subset, judgments, distances).tolist()),
         )
 
-    def _measure(self, unit: Unit, cases: Sequence[Case], variants: Sequence[Variant]) -> None:
-        """Measure some of a unit, and keep the rows."""
+    def _measure(self, unit: Unit, cases: Sequence[Case], variants: Sequence[Variant]) -> list[Measured]:
+        """Measure some of a unit."""
         excluded = [variant for variant in variants if self._crashes.excludes(unit, variant)]
         rest = [variant for variant in variants if variant not in excluded]
         triples: list[tuple[Case, Triple]] = []
+        measured: list[Measured] = []
         for case in cases:
             triple = self.triple(case)
-            if isinstance(triple, Triple):
-                triples.append((case, triple))
-            for variant in variants:
-                if not isinstance(triple, Triple):
-                    self._keep(case, variant, verdicts.not_measured(str(triple)))
-                elif variant in excluded:
-                    reason = REASON.format(variant.metric.name)
-                    self._keep(case, variant, verdicts.not_measured(reason), triple.digest)
+            if not isinstance(triple, Triple):
+                measured += [(case, variant, verdicts.not_measured(str(triple)), None) for variant in variants]
+                continue
+            triples.append((case, triple))
+            for variant in excluded:
+                reason = REASON.format(variant.metric.name)
+                measured.append((case, variant, verdicts.not_measured(reason), triple.digest))
         if not triples or not rest:
-            return
+            return measured
         with self._crashes.noting(unit, rest):
             outcomes = self.engine(unit[1]).measure([triple for _, triple in triples], rest)
         for (case, triple), by_variant in zip(triples, outcomes, strict=True):
-            digest = triple.digest
             for variant, outcome in by_variant.items():
                 verdict = (
                     verdicts.not_measured(str(outcome)) if isinstance(outcome, DpsError) else verdicts.judge(outcome)
                 )
-                self._keep(case, variant, verdict, digest)
+                measured.append((case, variant, verdict, triple.digest))
+        return measured
 
-    def _keep(self, case: Case, variant: Variant, verdict: Verdict, images_sha256: str | None = None) -> None:
-        row = rows.case_row(case.probe, case.id, variant.key, asdict(verdict), images_sha256)
-        self._rows[case.name, variant] = row
+    def _keep(self, measured: Iterable[Measured]) -> None:
+        for case, variant, verdict, digest in measured:
+            row = rows.case_row(case.probe, case.id, variant.key, asdict(verdict), digest)
+            self._rows[case.name, variant] = row
