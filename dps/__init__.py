@@ -14,7 +14,8 @@ reference. Imports go down this list and never up; a test holds that:
     report
     throughput, explain, image_files
     session
-    agreement, invariants, same, thresholds
+    agreement, attacks, invariants, same, thresholds
+    differentiable
     measurement
     store
     probes, judgments
@@ -34,6 +35,7 @@ reference. Imports go down this list and never up; a test holds that:
 """
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -46,12 +48,13 @@ _PUBLIC = {  # name: module. Imported when asked for, since most need PyTorch an
     "Metric": "dps.metrics",
     "Network": "dps.networks",
     "judge": "dps.verdicts",
+    "load": "dps.session.loading",
 }
 
 __all__ = sorted(_PUBLIC)
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'dps' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from dps import files, images
+from dps.differentiable import DifferentiableDistance, NotDifferentiableError, gradients
 from dps.errors import DpsError, one_line
 from dps.image_pairs import ImagePair, image_pairs
 from dps.images import Pixels, as_batch
-from dps.measurement import Engine, pairwise_distances
+from dps.measurement import Engine
 from dps.metrics import Metric, Variant
 from dps.rows import Row, variant_key
 from dps.user_code import guest
@@ -106,27 +107,9 @@ class Subject:
         return abs(distance - other) <= tolerance
 
     def gradients(self, original: Pixels, other: Pixels) -> list[Tensor]:
-        """Return the gradients of a distance at both images, RGB in [0, 1], each ``(1, 3, height, width)``.
-
-        A NotApplicableError says that the metric is not differentiable.
-        """
-        metric = self.variant.metric
+        """Return the gradients of a distance at both images, RGB in [0, 1], each ``(1, 3, height, width)``."""
         batches = [as_batch([image]).requires_grad_() for image in (original, other)]
-        try:
-            with torch.inference_mode(mode=False), torch.enable_grad():
-                if isinstance(metric, Metric):
-                    low, high = metric.input_range
-                    with guest.visit():
-                        distances = metric.distance(*(batch * (high - low) + low for batch in batches))
-                else:
-                    assert self._engine.extractor is not None
-                    assert self.variant.normalization is not None
-                    layers = self._engine.extractor.features(torch.cat(batches))
-                    a, b = ([layer[i : i + 1] for layer in layers] for i in (0, 1))
-                    distances = pairwise_distances(a, b, metric, self.variant.normalization, self._engine.reduction)
-                return list(torch.autograd.grad(distances.sum(), batches))
-        except RuntimeError as error:  # PyTorch's own: nothing requires a gradient, or an operation has none
-            raise NotApplicableError(f"not differentiable: {str(error).partition(chr(10))[0]}") from None
+        return gradients(DifferentiableDistance(self.variant, self._engine), *batches)
 
 
 def _as_guest(variant: Variant) -> Variant:
@@ -218,7 +201,7 @@ def _outcome(check: Check, subject: Subject, pair: ImagePair) -> tuple[bool | No
         return False, str(error).partition("\n")[0], ""
     except NotFiniteError:
         return None, "", ""
-    except NotApplicableError as error:
+    except (NotApplicableError, NotDifferentiableError) as error:
         return None, str(error), ""
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
         return None, "", str(error).removesuffix(".") if isinstance(error, DpsError) else one_line(error)

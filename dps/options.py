@@ -178,6 +178,12 @@ class Options:
         default=1e-4,
         type=positive_number,
     )
+    transfer: bool = _option(
+        "",
+        "With the suite attacks: photographs that were attacked on one variant are judged by all others of the run.",
+        default=False,
+        action="store_true",
+    )
     report_dir: str | None = _option(
         "DIR",
         "Where results.json, report.md and report.html are written. Default: reports/latest in a checkout, "

@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "users: of users' and third parties' metrics alone")
     if not _suites_selected(config):
         return
-    from dps import thresholds
+    from dps import photographs, thresholds
     from dps.errors import DpsError
     from dps.session import configuration
 
@@ -67,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
                 configuration.check_images(
                     [graded.probe(images=configured.images) for graded in thresholds.GRADED], configured
                 )
+            for photograph in configured.images or photographs.built_in() if _names(config, "test_attacks") else ():
+                photograph.path()  # a WeightsError where it is missing
     except DpsError as error:
         raise pytest.UsageError(str(error)) from None
     if not configured.same_as and _names(config, "test_same"):
@@ -76,10 +78,17 @@ def pytest_configure(config: pytest.Config) -> None:
             "test_judgments.py: needs people's judgments; pass --judgments PATH (BAPPS: get it with: dps bapps fetch "
             "DIR), or --judgments synthetic for a drawn stand-in."
         )
+    if configured.options.transfer and not _names(config, "test_attacks"):
+        raise pytest.UsageError("--transfer: nothing is attacked; name the suite: dps test attacks --transfer")
     suites = Suites(config, configured)
     config.pluginmanager.register(suites, "dps-suites")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(suites), "dps-recorder")
+
+
+def _names(config: pytest.Config, suite: str) -> bool:
+    """Return whether an argument names a suite."""
+    return any(suite in argument for argument in config.args)
 
 
 def _suites_selected(config: pytest.Config) -> bool:
@@ -128,10 +137,11 @@ class Suites:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out scores where no data set is named, and what takes long where it is not named itself."""
+        by_name = ("test_attacks", "test_throughput", "test_thresholds")
         wanted = {
             SUITES / "test_judgments.py": bool(self.configuration.datasets),
             SUITES / "test_same.py": bool(self.configuration.same_as),
-            **{SUITES / f"{name}.py": _names(self.config, name) for name in ("test_throughput", "test_thresholds")},
+            **{SUITES / f"{name}.py": _names(self.config, name) for name in by_name},
         }
         return None if wanted.get(collection_path, True) else True
 
@@ -150,6 +160,9 @@ class Suites:
             product = itertools.product(thresholds.GRADED, configuration.variants)
             items = [pytest.param(graded, one, id=f"{graded.name}-{ids[one]}") for graded, one in product]
             metafunc.parametrize(("graded", "variant"), items)
+        elif "attacked" in names:
+            items = [pytest.param(one, bound, id=f"{ids[one]}-{bound}") for one, bound in configuration.attacks()]
+            metafunc.parametrize(("variant", "bound"), items)
         elif "settle" in names or "compared" in names:
             variants = configuration.variants
             metafunc.parametrize("variant", variants, ids=[ids[variant] for variant in variants])
@@ -195,6 +208,7 @@ class Suites:
         for graded, variant in itertools.product(thresholds.GRADED, configuration.variants):
             units[f"{graded.name}-{ids[variant]}"] = str((graded.name, variant.backbone))
         units |= {ids[variant]: str(("invariants", variant.backbone)) for variant in configuration.variants}
+        units |= {f"{ids[v]}-{bound}": f"attacks-{v}" for v, bound in configuration.attacks()}
 
         class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
             def _split_scope(self, nodeid: str) -> str:
@@ -330,6 +344,29 @@ class Suites:
                 pytest.fail("\n  ".join(lines), pytrace=False)
 
         return compare
+
+    @pytest.fixture
+    def attacked(self, measurements: "Session", record: Record) -> "Callable[[Variant, int], None]":
+        """Attack photographs on a variant, and fail under the strict gate where fewer than half of them hold."""
+        from dps.report import attacks_table
+
+        strict = self.configuration.gate == "strict"
+
+        def attack(variant: "Variant", bound: int) -> None:
+            rows, example = measurements.attack(variant, bound)
+            record("attacks", rows)
+            own = rows[0]
+            if own["error"]:
+                pytest.skip(own["error"])
+            if example is not None:
+                record("images", attacks_table.example(own, example))
+            if 2 * own["held"] < own["photographs"]:
+                text = f"{variant}: {own['held']} of {own['photographs']} photographs hold within {bound} of 255"
+                if strict and self.configuration.gates(variant):
+                    pytest.fail(text, pytrace=False)
+                pytest.xfail(text)
+
+        return attack
 
 
 class Recorder:

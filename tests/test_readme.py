@@ -144,7 +144,9 @@ def test_the_workflow_in_the_docs_is_the_file() -> None:
 
 
 def test_the_columns_in_the_docs_are_those_of_a_run(suite: Suite) -> None:
-    paths = tuple(str(locations.data("suites") / f"test_{name}.py") for name in ("probes", "invariants", "same"))
+    paths = tuple(
+        str(locations.data("suites") / f"test_{name}.py") for name in ("probes", "invariants", "same", "attacks")
+    )
     data = suite(
         "--metric", "pixel", "--probes=tiny.yaml", "--examples", "1", "--gate", "off", "--same-as=pixel", paths=paths
     ).results

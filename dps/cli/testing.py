@@ -15,10 +15,10 @@ CONFIGURATION_FILE = locations.PACKAGE / "pytest.ini"
 ABOUT = """\
 Run the suites: which known flaws does a metric have?
 
-Words before the first option name suites (invariants, judgments, probes, same, thresholds,
-throughput) or probes (rotate, translate, ...); without one, all suites run but thresholds
-and throughput. Everything from the first option on goes to pytest, whose own options work,
-too: -n 2, -k, -v, -x.
+Words before the first option name suites (attacks, invariants, judgments, probes, same,
+thresholds, throughput) or probes (rotate, translate, ...); without one, all suites run but
+attacks, thresholds and throughput. Everything from the first option on goes to pytest,
+whose own options work, too: -n 2, -k, -v, -x.
 """
 
 EXAMPLES = """\
@@ -29,6 +29,7 @@ examples:
   dps test probes --metric my_metric.py:distance --gate strict
   dps test same --metric my_port.py:lpips --same-as lpips:alex
   dps test thresholds --network alexnet              up to which severity does a metric hold?
+  dps test attacks --metric sort --network alexnet
   dps test judgments --judgments kadid10k/ --metric lpips:alex
 
 exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 the question was

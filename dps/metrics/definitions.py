@@ -113,10 +113,13 @@ class Metric:
         self.check_size(min(a.shape[-2:]))
         if self.built_in:
             return self.distance(a, b)
-        low, high = self.input_range
-        inputs = [(images * (high - low) + low).contiguous() for images in (a, b)]
         with torch.inference_mode(mode=False), torch.no_grad():  # what it loads at its first call must have gradients
-            distances = guest.call(self.distance, *inputs)
+            return self.differentiable(a, b)
+
+    def differentiable(self, a: Tensor, b: Tensor) -> Tensor:
+        """Measure pairs as a call does, with gradients where the images require them."""
+        low, high = self.input_range
+        distances = guest.call(self.distance, *((images * (high - low) + low).contiguous() for images in (a, b)))
         if not isinstance(distances, Tensor):
             raise MetricError(f"must return a tensor of shape {(len(a),)}, got {type(distances).__name__}")
         shape = tuple(distances.shape)
@@ -124,7 +127,7 @@ class Metric:
             raise MetricError(f"must return shape {(len(a),)} for {len(a)} pairs, got {shape}")
         if distances.is_complex():
             raise MetricError(f"must return real numbers, got {distances.dtype}")
-        distances = distances.detach().reshape(-1).to("cpu", torch.float64)
+        distances = distances.reshape(-1).to("cpu", torch.float64)
         return distances if self.similarity_at_identity is None else self.similarity_at_identity - distances
 
     def check_size(self, size: int) -> None:

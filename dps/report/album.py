@@ -56,6 +56,10 @@ class Album:
         self._file.seek(start)
         return self._file.read(size)
 
+    def uri(self, digest: str) -> str:
+        """Return an image as a data URI."""
+        return f"data:image/png;base64,{base64.b64encode(self.png(digest)).decode('ascii')}"
+
     def add(self, name: str, triple: Triple) -> None:
         """Add a case."""
         self.update(entry(name, triple, self._places))
@@ -153,7 +157,7 @@ def gallery(rows: Sequence[Row], drawn: Mapping[str, Row], variants: Sequence[Va
             for name in order
         ],
         "rows": ([_verdict(by_case[name].get(variant), references) for variant in variants] for name in order),
-        "images": (f"data:image/png;base64,{base64.b64encode(album.png(digest)).decode('ascii')}" for digest in index),
+        "images": (album.uri(digest) for digest in index),
         "images_left_out": len(wanted) - len(index),
     }
 

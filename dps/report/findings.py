@@ -2,7 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 
-from dps.report import layers, pairs, pass_fractions, scores_table, strata, tables, thresholds_table
+from dps.report import (
+    attacks_table,
+    layers,
+    pairs,
+    pass_fractions,
+    scores_table,
+    strata,
+    tables,
+    thresholds_table,
+)
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey, variant_key
@@ -25,6 +34,7 @@ def in_words(document: Document, counts: PassCounts) -> list[str]:
         *thresholds_table.in_words(document.get("thresholds", [])),
         *_cost_in_words(document["throughput"]),
         *_invariants_in_words(document["invariants"]),
+        *attacks_table.in_words(document.get("attacks", [])),
     ]
 
 
@@ -37,6 +47,7 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
         *measured_apart(document),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
         *throughput_tables(document["throughput"]),
+        *attacks_table.attack_tables(document.get("attacks", [])),
     ]
 
 
@@ -97,7 +108,7 @@ def _invariants_in_words(rows: Sequence[Row]) -> list[str]:
             start = f"{row['invariant']} {verb}"
             labels.setdefault((start, row["reason"] or ""), []).append(variant_key(row).label)
     held = [f"{sum(row['holds'] is True for row in rows)} invariants hold."] if rows else []
-    return held + [f"{start} {_some(variants)}: {reason}." for (start, reason), variants in labels.items()]
+    return held + [f"{start} {tables.some(variants)}: {reason}." for (start, reason), variants in labels.items()]
 
 
 def same_in_words(rows: Iterable[Row]) -> list[str]:
@@ -118,8 +129,3 @@ def same_in_words(rows: Iterable[Row]) -> list[str]:
             first, *others = row["findings"]
             sentences += [f"{label} is not {reference}: {first}", *others]
     return sentences
-
-
-def _some(labels: Iterable[str]) -> str:
-    names = list(dict.fromkeys(labels))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
+from dps import attacks
 from dps.errors import one_line
 from dps.report import (
     album,
+    attacks_table,
     figure_style,
     figures,
     findings,
@@ -48,6 +50,8 @@ def render(document: Document, images: Album) -> Iterator[str]:
             {"name": name, "asks": "", "figures": list(_figures(figures.THRESHOLD_PLOTS, document, counts, name))}
             for name in thresholds_table.distortions(document)
         ],
+        attacked=attacks_table.examples(document.get("attacks", []), images),
+        shown_bound=attacks.SHOWN_BOUND,
         data=_as_script({"tables": {name: _as_texts(grid) for name, grid in grids.items()}, **data}),
         css=asset("page.css"),
         js=asset("page.js"),

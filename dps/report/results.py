@@ -50,6 +50,7 @@ class Gathered:
     invariants: list[Row] = field(default_factory=list)
     same: list[Row] = field(default_factory=list)
     thresholds: list[Row] = field(default_factory=list)
+    attacks: list[Row] = field(default_factory=list)
 
     def add(self, data: Row) -> None:
         """Take in what one test recorded, by name."""
@@ -70,9 +71,11 @@ class Gathered:
         if "threshold" in data:
             self.thresholds.append(data["threshold"])
         self.throughput.extend(data.get("throughput", ()))
+        self.attacks.extend(data.get("attacks", ()))
 
     def __bool__(self) -> bool:
-        return bool(self.cases or self.scores or self.throughput or self.invariants or self.same or self.thresholds)
+        measured = (self.cases, self.scores, self.throughput, self.invariants, self.same, self.thresholds, self.attacks)
+        return any(measured)
 
 
 def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
@@ -210,6 +213,7 @@ def document(about: Row, gathered: Gathered, datasets: Iterable[Dataset] = ()) -
         "invariants": _sorted_once(gathered.invariants, "invariant"),
         **({"same": _sorted_once(gathered.same, "same_as")} if gathered.same else {}),
         **({"thresholds": _sorted_once(gathered.thresholds, "distortion")} if gathered.thresholds else {}),
+        **({"attacks": _sorted_once(gathered.attacks, "attacked_on", "bound")} if gathered.attacks else {}),
         "drawn": dict(sorted(gathered.drawn.items())),
     }
 

@@ -99,6 +99,12 @@ def build(
     return Table(title=title, rows=tuple(variants), heads=tuple(head for head, _ in columns), cells=cells, note=note)
 
 
+def some(labels: Iterable[str]) -> str:
+    """Name the first three labels, and say how many more there are."""
+    names = list(dict.fromkeys(labels))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def position(name: str, order: Sequence[str]) -> int:
     """Return where a name stands in an order, or its length."""
     return order.index(name) if name in order else len(order)

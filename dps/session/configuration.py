@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import torch
 
-from dps import agreement, baseline, locations, metrics, networks, notes, photographs, probes, store
+from dps import agreement, attacks, baseline, locations, metrics, networks, notes, photographs, probes, store
 from dps.agreement import DatasetDistances, Subset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
@@ -137,6 +137,10 @@ class RunConfiguration:
             for subset in agreement.subsets_of(dataset):
                 for variant in self.scored_on(dataset):
                     yield subset, variant
+
+    def attacks(self) -> Iterator[tuple[Variant, int]]:
+        """Yield every variant with every bound of an attack, in levels of 255."""
+        return itertools.product(self.variants, attacks.BOUNDS)
 
     def scored_on(self, dataset: Dataset) -> list[Variant]:
         """Return the variants, where a data set has images, and what its predictions stand under: a metric's place."""

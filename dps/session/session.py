@@ -7,9 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from dps import agreement, invariants, rows, same, scores, thresholds, verdicts
+from dps import agreement, attacks, invariants, photographs, rows, same, scores, thresholds, verdicts
 from dps.agreement import Subset
 from dps.errors import DpsError, MetricError, StoreError
 from dps.image_pairs import ImagePair
@@ -197,6 +199,18 @@ class Session:
             for each, distances in outcomes.items():
                 self._thresholds[graded.name, each] = thresholds.row(graded, each.key, distances)
         return self._thresholds[graded.name, variant]
+
+    @functools.cached_property
+    def _damaged_photographs(self) -> NDArray[np.uint8]:
+        """Photographs and damaged ones; see `attacks.draw`."""
+        pool = self.configuration.images or photographs.built_in()
+        return attacks.draw(pool, self.configuration.size or attacks.SIZE)
+
+    def attack(self, variant: Variant, bound: int) -> tuple[list[Row], Triple | None]:
+        """Attack photographs on a variant; with ``--transfer``, all others judge them, too. See `attacks.attack`."""
+        others = self.configuration.variants if self.configuration.options.transfer else ()
+        judges = list(dict.fromkeys([variant, *others]))
+        return attacks.attack(variant, bound, self._damaged_photographs, self.engine, judges)
 
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
         """Return a variant's score; the first look-up measures all variants of its network.
