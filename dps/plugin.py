@@ -86,11 +86,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder(suites), "dps-recorder")
 
 
-def _names(config: pytest.Config, suite: str) -> bool:
-    """Return whether an argument names a suite."""
-    return any(suite in argument for argument in config.args)
-
-
 def _suites_selected(config: pytest.Config) -> bool:
     """Return whether a run's arguments name one of the suites, or a folder of them; refuse those of another copy."""
     if config.option.help or config.option.version:

@@ -12,6 +12,7 @@ layers.py            the same by each layer of a network alone
 strata.py            the same by what cases were drawn with, and by how far images are distorted
 pairs.py             probes that answer each other
 heat_map.py          every variant on every probe, the first screen of the page
+attacks_table.py     attacked photographs
 thresholds_table.py  psychometric thresholds
 scores_table.py      scores: agreement with people, or with what stands in for them
 published.py         the paper's published tables, beside which ours are shown

@@ -4,6 +4,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from dps.attacks import BOUNDS, SHOWN_BOUND
 from dps.images import Triple
@@ -93,6 +94,14 @@ def attack_tables(rows: Sequence[Row]) -> list[Table]:
             )
         )
     return shown
+
+
+def halves_table(rows: Sequence[Row]) -> list[Table]:
+    """Return the last column of the table of attacks by itself; none where there were no attacks."""
+    return [
+        replace(table, heads=(f"attack: {HALF}",), cells=tuple((*cells[-1:],) for cells in table.cells))
+        for table in attack_tables(rows)[:1]
+    ]
 
 
 def example(row: Row, images: Triple) -> Row:

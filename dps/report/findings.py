@@ -44,7 +44,7 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     return [
         *([pass_fractions.table(strata.apart(document, counts))] if counts.variants else []),
         *pairs.as_tables(document.get("pairs", [])),
-        *measured_apart(document),
+        *([thresholds_table.table(document)] if document.get("thresholds") else []),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
         *throughput_tables(document["throughput"]),
         *attacks_table.attack_tables(document.get("attacks", [])),
@@ -52,8 +52,9 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
 
 
 def measured_apart(document: Document) -> list[Table]:
-    """Return the tables of variants, other than of probes, that a run was asked for by name and that find flaws."""
-    return [thresholds_table.table(document)] if document.get("thresholds") else []
+    """Return thresholds, and at which bound attacks succeed, where a run measured them: columns of the heat map."""
+    halves = attacks_table.halves_table(document.get("attacks", []))
+    return [thresholds_table.table(document), *halves] if document.get("thresholds") else halves
 
 
 def notes(document: Document) -> list[str]:
