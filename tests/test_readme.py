@@ -1,6 +1,7 @@
 """README and docs say what is true: their examples run, and the commands, options and files that they name exist."""
 
 import argparse
+import itertools
 import json
 import re
 import shlex
@@ -17,9 +18,11 @@ import torchvision
 from dps import locations, metrics, options, probes, thresholds, throughput
 from dps.cli import main
 from dps.metrics import FeatureMetric, Metric
+from dps.report import pairs, pass_fractions
 from dps.report.pass_fractions import Count
 from dps.rows import VariantKey
 from dps.session.configuration import BUILT_IN_BASELINE
+from tests import rows as made_up_rows
 from tests.running import Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
@@ -84,9 +87,12 @@ def test_the_readme_is_short_and_has_the_numbers_of_the_baseline() -> None:
     built_in = probes.load([probes.BUILT_IN])
     assert f"{sum(len(probe.cases) for probe in built_in)} cases of {len(built_in)} probes" in README.replace("\n", " ")
     recorded = json.loads(BUILT_IN_BASELINE.read_text(encoding="utf-8"))["margins"]
-    for metric, normalization in (("sort", "none"), ("spatial", "none"), ("pixel", None)):
+    papers = ("invert", "rotate", "translate", "color_stain/drawn", "color_stain/photographs")
+    ours = ("rearrange", "detail", "moved_camera", "unnoticed")
+    variants = (("sort", "none"), ("spatial", "none"), ("pixel", None))
+    for columns, (metric, normalization) in itertools.product((papers, ours), variants):
         cells = []
-        for column in ("invert", "rotate", "translate", "color_stain/drawn", "color_stain/photographs"):
+        for column in columns:
             name, _, source = column.partition("/")
             values = [
                 value
@@ -152,6 +158,9 @@ def test_the_columns_in_the_docs_are_those_of_a_run(suite: Suite) -> None:
     ).results
     located = thresholds.row(thresholds.GRADED[0], VariantKey(None, None, "pixel"), np.zeros((1, 11)))
     data["thresholds"] = [located]
+    both = [made_up_rows.row(probe=probe) for probe in ("rearrange", "translate")]
+    asked = {"run": {"counterparts": {"rearrange": ["translate"]}}, "cases": both}
+    data["pairs"] = pairs.rows(asked, pass_fractions.count(both))
     data["throughput"] = [throughput.row(VariantKey(None, None, "pixel"), [1.0, 1.0], [1.0, 1.0])]
     sections = re.split(r"^## ", TEXTS[ROOT / "docs" / "results.md"], flags=re.MULTILINE)
     for section in sections[1:]:
