@@ -27,10 +27,11 @@ reference. Imports go down this list and never up; a test holds that:
     weights
     comparisons
     kernels
-    baseline, significance
+    baseline, significance, tuning
     scores, verdicts
     images
     user_code
+    yaml_files
     errors, files, fingerprint, locations, notes, options, progress, rows
 """
 

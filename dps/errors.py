@@ -2,7 +2,7 @@
 
     DpsError
     ├── UsageError         the question was wrong: an option, a name, a folder
-    │   ├── ProbeError     a probe file, or an image that it names
+    │   ├── ProbeError     a probe file, an image that it names, or the file of a tuned metric
     │   ├── JudgmentsError  people's judgments: a folder, a CSV file, or an archive that is fetched
     │   └── StoreError     a store that cannot be read or written
     ├── WeightsError       pretrained weights: missing, altered, or not what they should be
@@ -28,7 +28,7 @@ class UsageError(DpsError):
 
 
 class ProbeError(UsageError):
-    """A probe file is wrong; the message begins with ``path:line``."""
+    """A YAML file is wrong; the message begins with ``path:line``."""
 
 
 class JudgmentsError(UsageError):

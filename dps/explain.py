@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dps import metrics
-from dps.comparisons import normalized, spatial
+from dps.comparisons import divisor, normalized, spatial
 from dps.errors import DpsError, MetricError, UsageError, unknown
 from dps.images import Image, Triple, as_batch
 from dps.measurement import Engine
-from dps.metrics import FeatureMetric, Term, Variant
+from dps.metrics import MIXED, FeatureMetric, Part, Term, Variant
 from dps.probes import Case, Probe
 from dps.verdicts import Verdict, judge
 
@@ -37,6 +37,7 @@ class LayerView:
 
     Attributes:
         layer: from 1; 0 for the image itself, where there is no network, and which has no module.
+        normalization: of the representations.
         size: height and width of the layer's features.
         placed: the representation's positions are those of the features, so that a part has a place in the image.
         ascending: the values are in ascending order along the positions, as those of ``sort`` are.
@@ -52,6 +53,7 @@ class LayerView:
     term: str
     layer: int
     module: str
+    normalization: str
     size: tuple[int, int]
     placed: bool
     ascending: bool
@@ -217,21 +219,25 @@ def _views(images: Sequence[Image], variant: Variant, engine: Engine) -> Iterato
     """Run the network once more, and keep of each layer what the largest parts need."""
     batch = as_batch(image.pixels for image in images)
     if not isinstance(variant.metric, FeatureMetric):
-        yield _view(batch.double(), COLORS, 0, "", "none", "mean")
+        yield _view(batch.double(), COLORS, 0, "", "none", 1.0, "mean")
         return
     assert engine.extractor is not None
     assert variant.normalization is not None
-    terms: dict[str, Term] = {}
+    terms: dict[Part, list[Term]] = {}
     for term in variant.metric.terms:  # one that is written twice counts once, with both weights
-        weight = term.weight + (terms[term.name].weight if term.name in terms else 0)
-        terms[term.name] = replace(term, weight=weight)
+        terms.setdefault(term.part(variant.normalization), []).append(term)
     layers = zip(engine.extractor.layers, engine.extractor.features(batch), strict=True)
     for layer, (module, features) in enumerate(layers, start=1):
-        for term in terms.values():
-            yield _view(features, term, layer, module, variant.normalization, engine.reduction)
+        for (name, normalization), same in terms.items():
+            weight = sum(term.weight_at(layer - 1) for term in same)
+            label = f"{name} ({normalization})" if variant.normalization == MIXED else name
+            view = _view(features, same[0], layer, module, normalization, weight, engine.reduction)
+            yield replace(view, term=label)
 
 
-def _view(features: Tensor, term: Term, layer: int, module: str, normalization: str, reduction: str) -> LayerView:
+def _view(
+    features: Tensor, term: Term, layer: int, module: str, normalization: str, weight: float, reduction: str
+) -> LayerView:
     """Return one layer as one term compares it; the original is the first of the features."""
     try:
         raw = term.represent(features)
@@ -240,15 +246,16 @@ def _view(features: Tensor, term: Term, layer: int, module: str, normalization: 
         raise metrics.metric_error(term.name, error) from None
     representations = normalized(raw, normalization)
     channels, positions = representations.shape[1:]
-    divisor = positions * (channels if reduction == "mean" else 1) / term.weight
+    factor = weight / divisor(channels, positions, reduction)
     squares = (representations[1:] - representations[:1]).square()
-    by_channel, by_position = (squares.sum(axis, dtype=torch.float64).cpu().numpy() / divisor for axis in (2, 1))
+    by_channel, by_position = (squares.sum(axis, dtype=torch.float64).cpu().numpy() * factor for axis in (2, 1))
     largest = np.argsort(-by_channel, axis=1, kind="stable")[:, :CHANNELS_SHOWN]
     chosen = list(dict.fromkeys(largest.ravel().tolist()))
     return LayerView(
         term=term.name,
         layer=layer,
         module=module,
+        normalization=normalization,
         size=(int(features.shape[2]), int(features.shape[3])),
         placed=placed,
         ascending=positions > 1 and bool((raw.diff(dim=2) >= 0).all()),

@@ -1,4 +1,4 @@
-"""Where the files are that dps comes with: suites, probes, the paper's tables and the baselines."""
+"""Where the files are that dps comes with: suites, probes, the paper's tables, the baselines and the tuned metrics."""
 
 from pathlib import Path
 
@@ -9,11 +9,12 @@ IN_CHECKOUT = {
     "probes": "probes",
     "paper.yaml": "reports/paper.yaml",
     "baselines": "reports/baselines",
+    "tuned": "reports/tuned",
 }
 
 
 def data(name: str) -> Path:
-    """Return the path of something that dps comes with: ``suites``, ``probes``, ``paper.yaml`` or ``baselines``.
+    """Return the path of something that dps comes with: a key of `IN_CHECKOUT`.
 
     It belongs to the dps that is imported: in an installed copy in ``dps/data``, in a checkout beside the package.
     """

@@ -82,7 +82,10 @@ def key_of(variant: Variant, *, network: Network | None, reduction: str, preproc
 def definition(metric: FeatureMetric | Metric) -> str:
     """Return what a metric computes: two metrics with one definition measure the same. Raises as `key_of`."""
     if isinstance(metric, FeatureMetric):
-        return " + ".join(f"{term.weight!r} * {_definition_of_term(term)}" for term in metric.terms)
+        return " + ".join(
+            f"{term.weight!r} * {term.layer_weights} * {term.normalization} {_definition_of_term(term)}"
+            for term in metric.terms
+        )
     if is_fixed(metric):
         return metric.provenance or metric.name
     code = _fingerprint("metric", metric.name, lambda images: [metric(images[:2], images[2:])])

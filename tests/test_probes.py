@@ -124,7 +124,7 @@ def test_a_file_of_a_mebibyte_or_more_is_not_read(here: Path) -> None:
     with (here / "f.yaml").open("wb") as file:  # 100 MB, were it not sparse
         file.truncate(100_000_000)
     began = time.process_time()
-    with pytest.raises(ProbeError, match=r"^f\.yaml: more than 1,048,576 bytes; a probe file is a short declaration"):
+    with pytest.raises(ProbeError, match=r"^f\.yaml: more than 1,048,576 bytes; such a file is a short declaration"):
         probes.load(["f.yaml"])
     assert time.process_time() - began < 1
 
@@ -135,7 +135,7 @@ def test_a_file_of_a_mebibyte_or_more_is_not_read(here: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("# nothing\n", "1: the file is empty; it should declare a probe."),
+        ("# nothing\n", "1: the file is empty."),
         ("- a\n- b\n", "1: a probe file is a mapping that begins with 'probe: NAME'."),
         ("probe: [a\n", "2: not YAML: expected ',' or ']', but got '<stream end>'."),
         ("probe: \0\n", " not YAML: unacceptable character #x0000"),

@@ -71,7 +71,7 @@ def test_all_data_lie_in_the_environment(installed: Path, user: Path) -> None:
     code = "import dps; from dps import locations as l; print(dps.__file__, *map(l.data, l.IN_CHECKOUT), sep='\\n')"
     done = run(installed / "python", "-c", code, folder=user)
     paths = [Path(line) for line in done.stdout.splitlines()]
-    assert len(paths) == 5, done.stderr
+    assert len(paths) == 6, done.stderr
     assert all(path.exists() and path.is_relative_to(installed.parent) for path in paths)
 
 

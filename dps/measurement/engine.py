@@ -21,8 +21,8 @@ from torch import Tensor
 from dps.errors import DpsError, ImageError, NetworkError
 from dps.images import Image, Pixels, Triple, as_batch, make_image
 from dps.measurement.groups import ComparisonGroup, fetch, in_blocks, in_chunks, subtract
-from dps.measurement.representations import Part, Representations, parts_of, represent
-from dps.metrics import Metric, Term, Variant, metric_error
+from dps.measurement.representations import Representations, parts_of, represent
+from dps.metrics import Metric, Part, Term, Variant, metric_error
 from dps.networks import Extractor
 from dps.verdicts import CaseDistances
 

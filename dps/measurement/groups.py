@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dps.comparisons import Flat, divisor, joined, squared_distances
 from dps.errors import DpsError
-from dps.measurement.representations import Part, Representations, shape_error
-from dps.metrics import FeatureMetric, Variant, metric_error
+from dps.measurement.representations import Representations, shape_error
+from dps.metrics import FeatureMetric, Part, Variant, metric_error
 
 
 @dataclass(kw_only=True)
@@ -50,13 +50,16 @@ class ComparisonGroup:
         """
         assert isinstance(variant.metric, FeatureMetric)
         assert variant.normalization is not None
-        parts = [(term.name, variant.normalization) for term in variant.metric.terms]
+        parts = [term.part(variant.normalization) for term in variant.metric.terms]
         for part in parts:
             errors = self.errors.get(part, {})
             if broken := [errors[column] for column in columns if column in errors]:
                 return broken[0]
-        weighted = [term.weight * self.by_layer[part] for term, part in zip(variant.metric.terms, parts, strict=True)]
-        total: NDArray[np.float64] = sum(weighted[1:], weighted[0])[list(layers)][:, columns]
+        weighted = [
+            np.array([[term.weight_at(layer)] for layer in range(len(layers))]) * self.by_layer[part][list(layers)]
+            for term, part in zip(variant.metric.terms, parts, strict=True)
+        ]
+        total: NDArray[np.float64] = sum(weighted[1:], weighted[0])[:, columns]
         return total
 
 

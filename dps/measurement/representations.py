@@ -3,18 +3,14 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from dps.comparisons import Flat, flat, joined, layer_distances, normalized
 from dps.errors import DpsError, MetricError
-from dps.metrics import FeatureMetric, Term, Variant, metric_error
+from dps.metrics import FeatureMetric, Part, Term, Variant, metric_error
 from dps.verdicts import BATCH_TOLERANCE
-
-Part: TypeAlias = tuple[str, str]
-"""A comparison and a normalization, by name: measured once for all metrics that contain it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +36,7 @@ class Representations:
 def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:
     """Return all parts of variants, each once; those of one comparison stand together."""
     parts = {
-        (term.name, variant.normalization): term
+        term.part(variant.normalization): term
         for variant in variants
         if isinstance(variant.metric, FeatureMetric) and variant.normalization is not None
         for term in variant.metric.terms
@@ -66,17 +62,18 @@ def pairwise_distances(
     Args:
         a, b: their features, layer by layer, ``(batch, channel, height, width)``.
         metric: whose terms are added.
-        normalization: one of `comparisons.NORMALIZATIONS`.
+        normalization: one of `comparisons.NORMALIZATIONS`, or `metrics.MIXED`.
         reduction: one of `comparisons.REDUCTIONS`.
 
     Raises:
         MetricError: a comparison broke its contract.
     """
     layers = []
-    for pair in zip(a, b, strict=True):
+    for layer, pair in enumerate(zip(a, b, strict=True)):
         for term in metric.terms:
-            of_a, of_b = (normalized(term.represent(features), normalization) for features in pair)
-            layers.append(term.weight * layer_distances(of_a, of_b, reduction))
+            if weight := term.weight_at(layer):
+                of_a, of_b = (normalized(term.represent(f), term.part(normalization)[1]) for f in pair)
+                layers.append(weight * layer_distances(of_a, of_b, reduction))
     return torch.stack(layers).sum(dim=0)
 
 

@@ -1,6 +1,6 @@
 """What can be measured: a sum of comparisons on any network, or a metric of the images themselves."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -8,9 +8,16 @@ import torch
 from torch import Tensor
 
 from dps.comparisons import COMPARISONS, Comparison
-from dps.errors import ImageError, MetricError, one_line
+from dps.errors import ImageError, MetricError, UsageError, one_line
+from dps.networks import Network
 from dps.rows import VariantKey, backbone_of
 from dps.user_code import guest
+
+Part: TypeAlias = tuple[str, str]
+"""A comparison and a normalization, by name: measured once for all metrics that contain it."""
+
+MIXED = "mixed"
+"""The normalization of a variant whose terms each have their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +28,23 @@ class Term:
         name: what identifies it.
         comparison: the function.
         weight: what its distance is multiplied with.
+        normalization: its own, where that of the variant is `MIXED`.
+        layer_weights: what its distance at each layer is multiplied with, besides; empty for 1.
     """
 
     name: str
     comparison: Comparison = field(repr=False, compare=False)
     weight: float = 1.0
+    normalization: str = "none"
+    layer_weights: tuple[float, ...] = ()
+
+    def part(self, normalization: str) -> Part:
+        """Return what is measured of it in a variant with a normalization."""
+        return self.name, self.normalization if normalization == MIXED else normalization
+
+    def weight_at(self, layer: int) -> float:
+        """Return what its distance at a layer, from 0, is multiplied with."""
+        return self.weight * self.layer_weights[layer] if self.layer_weights else self.weight
 
     @property
     def built_in(self) -> bool:
@@ -56,15 +75,44 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMetric:
-    """A deep perceptual similarity metric: a weighted sum of comparisons, at least one, on any network."""
+    """A deep perceptual similarity metric: a weighted sum of comparisons, at least one, on any network.
+
+    Attributes:
+        fitted: of a tuned metric, which is on no other networks, the metric on each by the network's name; it has no
+            terms itself.
+        fitted_to: the layers and the digest of the weights of a fitted metric's network.
+    """
 
     name: str
-    terms: tuple[Term, ...]
+    terms: tuple[Term, ...] = ()
+    fitted: Mapping[str, "FeatureMetric"] = field(default_factory=dict, repr=False, compare=False)
+    fitted_to: tuple[tuple[str, ...], str] | None = field(default=None, repr=False)
 
     @property
     def built_in(self) -> bool:
         """Return whether all of its comparisons are built in."""
         return all(term.built_in for term in self.terms)
+
+    def on(self, network: str, normalization: str) -> "FeatureMetric | None":
+        """Return the metric on a network with a normalization; None where it is not measured so."""
+        if normalization == MIXED:
+            return self.fitted.get(network)
+        return None if self.fitted else self
+
+    def check(self, network: Network, reduction: str) -> None:
+        """Refuse a network or reduction that a metric was not fitted to, with a UsageError."""
+        if self.fitted_to is None:
+            return
+        for what, found, fitted in (
+            ("layers", "+".join(network.layers), "+".join(self.fitted_to[0])),
+            ("weights, SHA-256 of the tensors,", network.sha256[:16], self.fitted_to[1][:16]),
+            ("reduction", reduction, "sum"),
+        ):
+            if found != fitted:
+                raise UsageError(
+                    f"metric {self.name!r}: {network.name} has the {what} {found}, but was fitted with {fitted}; fit "
+                    f"one to what is here with: dps tune --network {network.name} --out FILE.yaml"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,14 +228,14 @@ def metric_error(name: str, error: BaseException) -> MetricError:
 def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizations: Sequence[str]) -> list[Variant]:
     """Return every metric on every network with every normalization, network by network.
 
-    Metrics without a network stand once, last.
+    Tuned metrics stand once on each network that they are fitted to, metrics without a network once, last.
     """
     on_features = [
-        Variant(metric=metric, network=network, normalization=normalization)
+        Variant(metric=on_network, network=network, normalization=normalization)
         for network in networks
-        for normalization in normalizations
+        for normalization in (*normalizations, MIXED)
         for metric in metrics
-        if isinstance(metric, FeatureMetric)
+        if isinstance(metric, FeatureMetric) and (on_network := metric.on(network, normalization))
     ]
     on_images = [Variant(metric=m, network=None, normalization=None) for m in metrics if isinstance(m, Metric)]
     return on_features + on_images

@@ -1,7 +1,7 @@
 """From names on the command line to metrics.
 
-``spatial+0.5*sort`` is a sum, ``pixel`` has no network, ``lpips:alex`` is a third-party metric, ``module:name`` and
-``file.py:name`` are users' own, and packages may register more.
+``spatial+0.5*sort`` is a sum, ``pixel`` has no network, ``lpips:alex`` is a third-party metric, ``tuned`` and
+``FILE.yaml`` are tuned ones, ``module:name`` and ``file.py:name`` are users' own, and packages may register more.
 """
 
 import re
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dps.comparisons import COMPARISONS, Comparison
 from dps.errors import UsageError, unknown
-from dps.metrics import third_party, user_defined
+from dps.metrics import third_party, tuned_files, user_defined
 from dps.metrics.definitions import IMAGE_METRICS, AnyMetric, FeatureMetric, Metric, Term
+from dps.metrics.tuned_files import TUNED
 from dps.user_code import loading, reading
 from dps.user_code.reading import TypedName, TypedValue
 
@@ -44,7 +45,8 @@ def resolve(
 
     Args:
         texts: each a list with commas of ``pixel``, a comparison, a sum such as ``spatial+0.5*mean``, a third-party
-            metric such as ``lpips:alex``, a registered name, ``module:name`` or ``file.py:name``.
+            metric such as ``lpips:alex``, ``tuned`` or a tuned metric's ``FILE.yaml``, a registered name,
+            ``module:name`` or ``file.py:name``.
         against: one more, which may be among them.
         same_as: what they are compared with.
         weights: the source of networks' weights for third-party metrics; see `networks.resolve`.
@@ -98,18 +100,21 @@ def _metric(value: TypedValue, name: str, files: dict[Path, str], weights: str, 
         if found is None:
             known = [*COMPARISONS, *loading.registered("metric")]
             raise UsageError(f"metric {value.text!r}: {unknown('comparison', term, known)}")
-        if isinstance(found, Metric):
+        if isinstance(found, Metric | FeatureMetric):
             if alone:
                 return found
-            raise UsageError(
-                f"metric {value.text!r}: {term} compares images, not features, so it cannot be part of a sum."
-            )
+            why = "compares images, not features" if isinstance(found, Metric) else "is a tuned sum itself"
+            raise UsageError(f"metric {value.text!r}: {term} {why}, so it cannot be part of a sum.")
         terms.append(Term(name=term, comparison=found, weight=weight))
     return FeatureMetric(name=name, terms=tuple(terms))
 
 
-def _find(typed: TypedName, name: str, weights: str, device: str) -> Comparison | Metric | None:
+def _find(typed: TypedName, name: str, weights: str, device: str) -> Comparison | AnyMetric | None:
     """Return what a name stands for; None where there is nothing of that name."""
+    if name == TUNED:
+        return tuned_files.built_in()
+    if Path(typed.text).suffix in (".yaml", ".yml"):
+        return tuned_files.read(typed.path or Path(typed.text), name)
     if typed.path is None and name.partition(":")[0] in third_party.PREFIXES and ":" in name:
         return third_party.named(name, weights=weights, device=device)
     if name in IMAGE_METRICS or name in COMPARISONS:
@@ -132,7 +137,7 @@ def _is_name(name: str) -> bool:
 
 
 def _known() -> list[str]:
-    own = [*IMAGE_METRICS, *COMPARISONS, *DEFAULT_METRICS]
+    own = [*IMAGE_METRICS, *COMPARISONS, *DEFAULT_METRICS, TUNED]
     return [*own, *third_party.THIRD_PARTY_METRICS, *loading.registered("metric")]
 
 
@@ -143,6 +148,7 @@ def listed() -> Iterator[tuple[str, str]]:
     for name, comparison in COMPARISONS.items():
         yield name, _first_line(comparison)
     yield "spatial+0.5*sort", "A sum of comparisons, with any positive weights."
+    yield f"{TUNED}, FILE.yaml", "A sum whose weights were fitted to one network, layer by layer (see: dps tune)."
     yield from third_party.listed()
     yield from loading.listed("metric")
     yield (

@@ -1,6 +1,5 @@
 """Probes: YAML files in, cases out, or "path:line: what is wrong" for each mistake.
 
-yaml_files.py    YAML as plain data with line numbers
 ranges.py        values that are drawn for each case
 declarations.py  the keys of a file
 cases.py         probes, their cases, and how each image is made

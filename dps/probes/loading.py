@@ -10,15 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dps import files, locations, notes, photographs
+from dps import files, locations, notes, photographs, yaml_files
 from dps.errors import ProbeError, unknown
 from dps.photographs import Photograph
-from dps.probes import ranges, yaml_files
+from dps.probes import ranges
 from dps.probes.cases import Case, Probe
-from dps.probes.declarations import MAX_CASES, Entry, ProbeFile, validated
+from dps.probes.declarations import MAX_CASES, Entry, ProbeFile
 from dps.probes.recipes import Checker
-from dps.probes.yaml_files import Document, Loc
 from dps.scenes.contents import PHOTO, is_photograph
+from dps.yaml_files import Document, Loc, validated
 
 BUILT_IN = locations.data("probes")
 """The folder of the probes that are used when none are named."""
@@ -34,6 +34,7 @@ def load(
     cases: int | None = None,
     size: int | None = None,
     images: Sequence[Photograph] = (),
+    shift: int = 0,
 ) -> list[Probe]:
     """Read probe files, or folders' ``*.yaml`` and ``*.yml`` (not deeper); images that they name are not kept.
 
@@ -42,6 +43,7 @@ def load(
         size: height and width in pixels at which scenes are drawn; as declared if None.
         images: photographs in place of the built-in contents; probes without such contents have no case then, which is
             noted.
+        shift: is added to all seeds, for cases that are drawn apart from those of other shifts.
 
     Raises:
         ProbeError: with file and line, what was found and what would be right; a line for each mistake of each file.
@@ -50,7 +52,7 @@ def load(
     probes, faults = [], []
     for path in dict.fromkeys(paths):
         try:
-            probes.append(_probe(yaml_files.read(path), cases, size, images))
+            probes.append(_probe(yaml_files.read(path), cases, size, images, shift))
         except ProbeError as error:
             faults.append(str(error))
     if faults:
@@ -92,7 +94,11 @@ def _probe_files(place: Path) -> list[Path]:
 
 
 def _probe(
-    document: Document, count: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()
+    document: Document,
+    count: int | None = None,
+    size: int | None = None,
+    images: Sequence[Photograph] = (),
+    shift: int = 0,
 ) -> Probe:
     """Return a document's probe, with this many cases of drawn ones, at this size; see `load`."""
     if not isinstance(document.data, dict):
@@ -109,7 +115,7 @@ def _probe(
         if entry is None or declared is None:
             continue
         _check_values(document, loc, entry, declared)
-        entries.append((entry, declared))
+        entries.append((entry.model_copy(update={"seed": entry.seed + shift}), declared))
     document.check()
     assert file is not None
     cases = _expanded(_with_contents(entries) if images else entries, count, images)

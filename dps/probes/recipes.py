@@ -12,9 +12,9 @@ from dps.errors import ImageError, UsageError, unknown
 from dps.photographs import Photograph
 from dps.probes import ranges
 from dps.probes.cases import STANDARD_REFERENCES, Case, Recipe, Step, equals_original, standard_reference
-from dps.probes.yaml_files import Document, Loc
 from dps.scenes.composition import SCENES
 from dps.scenes.parameters import parameters
+from dps.yaml_files import Document, Loc
 
 _STANDARD = ", ".join(STANDARD_REFERENCES)
 _RIGHT = {

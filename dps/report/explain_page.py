@@ -109,7 +109,7 @@ def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
         shares += " | to the reference." if len(view.distances) > 1 else "."
         if (figure := _draw_features(explanation, view)) is not None:
             about = f"{view.term}: the channels that give most; {shares}"
-            if view.placed and explanation.variant.normalization == "unit":
+            if view.placed and view.normalization == "unit":
                 about += " Their maps after unit normalization."
             yield name, section, about, figure
         if (figure := _draw_curves(explanation, view)) is not None:

@@ -17,7 +17,6 @@ from dps import locations, notes, probes
 from dps.errors import ProbeError
 from dps.probes import Case, Probe
 from dps.probes.cases import STANDARD_REFERENCES
-from dps.probes.yaml_files import MAX_FAULTS
 from dps.progress import progress
 from dps.report import findings, gate, pass_fractions, published, run_report, tables
 from dps.report.pass_fractions import PassCounts
@@ -26,6 +25,7 @@ from dps.report.tables import Cell, Table, wrapped
 from dps.rows import VariantKey, json_lines
 from dps.session.configuration import RunConfiguration
 from dps.session.session import Session
+from dps.yaml_files import MAX_FAULTS
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Of image files, in any case of letters; other files are ignored."""

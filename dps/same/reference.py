@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dps import networks
 from dps.comparisons import COMPARISONS, layer_distances, normalized
 from dps.errors import DpsError, MetricError
-from dps.metrics import FeatureMetric, Metric, Term, Variant, third_party
+from dps.metrics import MIXED, FeatureMetric, Metric, Term, Variant, third_party
 from dps.metrics.third_party import INSTALL, THIRD_PARTY_METRICS
 from dps.networks import Extractor, Network
 from dps.networks.definitions import IMAGENET_MEAN, IMAGENET_STD
@@ -54,11 +54,12 @@ class LayeredDistance:
         layers = []
         for place, pair in enumerate(zip(extractor.features(a), extractor.features(b), strict=True)):
             for term in self.metric.terms:
-                x, y = (normalized(term.represent(features), self.normalization) for features in pair)
+                normalization = term.part(self.normalization)[1]
+                x, y = (normalized(term.represent(features), normalization) for features in pair)
                 if self.heads:
                     weights = self.heads[place].to(x).sqrt().view(1, -1, 1)
                     x, y = x * weights, y * weights
-                distances = term.weight * layer_distances(x, y, self.reduction)
+                distances = term.weight_at(place) * layer_distances(x, y, self.reduction)
                 layers.append(distances * (x.shape[2] if self.over_positions == "sum" else 1))
         return torch.stack(layers).sum(dim=0)
 
@@ -118,7 +119,7 @@ def reference_of(
         device=device,
     )
     for name in networks.BUILT_IN:
-        if name != variant.network:
+        if name != variant.network and variant.normalization != MIXED:  # which fits one network
             with contextlib.suppress(DpsError):
                 others[name] = of_layers(replace(layered, network=networks.named(name, weights)))
     return replace(of_layers(layered), others=others)

@@ -309,8 +309,11 @@ def configure_measurement(options: Options) -> RunConfiguration:
     if against is not None and len(chosen) == 1:
         raise UsageError(f"--against {options.against}: no other metric is measured; name one with --metric.")
     chosen_networks: Mapping[str, Network] = {}
-    if options.network or any(isinstance(metric, FeatureMetric) for metric in [*chosen, reference]):
-        chosen_networks = networks.resolve(options.network, layers=options.layers, weights=options.weights)
+    on_features = [metric for metric in [*chosen, reference] if isinstance(metric, FeatureMetric)]
+    if options.network or on_features:
+        default = dict.fromkeys(name for metric in on_features for name in metric.fitted or networks.BUILT_IN)
+        names = options.network or list(default)
+        chosen_networks = networks.resolve(names, layers=options.layers, weights=options.weights)
     normalizations = _listed(options.normalization) or NORMALIZATIONS
     for normalization in normalizations:
         check_known("normalization", normalization, NORMALIZATIONS)
@@ -320,6 +323,7 @@ def configure_measurement(options: Options) -> RunConfiguration:
     references = [] if reference is None else metrics.variants([reference], chosen_networks, normalizations)
     same_as = {} if reference is None else dict(_with_references(variants, references))
     needed = dict.fromkeys(v.network for v in [*variants, *same_as.values()] if v.network is not None)
+    _check_fitted(on_features, chosen_networks, [*variants, *same_as.values()], options)
     return RunConfiguration(
         datasets=datasets,
         store=folder,
@@ -331,6 +335,25 @@ def configure_measurement(options: Options) -> RunConfiguration:
         same_as=same_as,
         options=options,
     )
+
+
+def _check_fitted(
+    on_features: Sequence[FeatureMetric], chosen: Mapping[str, Network], variants: Sequence[Variant], options: Options
+) -> None:
+    """Refuse a network that a tuned metric was not fitted to, by name, layers or weights, with a UsageError."""
+    tuned = [metric for metric in on_features if metric.fitted]
+    used = {variant.backbone for variant in variants}
+    unused = [network.name for network in chosen.values() if network.backbone not in used]
+    for metric in tuned:
+        if unused or not metric.fitted.keys() & chosen.keys():
+            other = ", ".join(unused or chosen)
+            raise UsageError(
+                f"metric {metric.name!r}: was fitted to {', '.join(metric.fitted)}, not to {other}; leave --network "
+                f"out, or fit one with: dps tune --network {other} --out FILE.yaml"
+            )
+    for variant in variants:
+        if variant.network is not None and isinstance(variant.metric, FeatureMetric):
+            variant.metric.check(chosen[variant.network], options.reduction)
 
 
 def _with_references(variants: Iterable[Variant], references: Sequence[Variant]) -> Iterator[tuple[Variant, Variant]]:

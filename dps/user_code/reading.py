@@ -11,7 +11,7 @@ from dps.errors import UsageError
 SEPARATORS = {"metric": ",+", "network": ",@"}
 """What ends a name, by the kind of object: ``,`` separates values, ``+`` terms; layers follow a network's ``@``."""
 
-_FILE = r"\.py:(?P<attribute>[^\W\d]\w*)(?=\s*(?:[{}]|$))"
+_FILE = r"(?:\.py:(?P<attribute>[^\W\d]\w*)|\.ya?ml)(?=\s*(?:[{}]|$))"
 _WEIGHT = re.compile(r"(?P<weight>[^*,+]*)\*\s*")
 
 
@@ -22,7 +22,7 @@ class TypedName:
     Attributes:
         text: as it was typed.
         path: of an existing file; None where the name is another one.
-        attribute: what is named of the file.
+        attribute: what is named of the file; empty for a whole one.
         weight: in front of ``*``; None without.
     """
 
@@ -33,7 +33,7 @@ class TypedName:
 
     def short(self, files: dict[Path, str]) -> str:
         """Return the name in ids and tables; `files` is of `shortened`."""
-        return self.text if self.path is None else f"{files[self.path]}:{self.attribute}"
+        return self.text if self.path is None else f"{files[self.path]}:{self.attribute}".removesuffix(":")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,9 @@ class TypedValue:
 def read(text: str, kind: str, is_name: Callable[[str], bool]) -> list[TypedValue]:
     """Read a list of values of a kind of `SEPARATORS`.
 
-    At the start of each name (after a metric's ``W*``) the longest stretch that is an existing file with
-    ``:IDENTIFIER`` is one name, whatever characters its path has. Any other name ends at the next of `SEPARATORS`;
-    `is_name` tells which of these are complete.
+    At the start of each name (after a metric's ``W*``) the longest stretch that is an existing file, with
+    ``:IDENTIFIER`` or a metric's ``PATH.yaml``, is one name, whatever characters its path has. Any other name ends at
+    the next of `SEPARATORS`; `is_name` tells which of these are complete.
 
     Raises:
         UsageError: a name is missing, or there are two complete readings.
@@ -125,11 +125,13 @@ def _candidates(text: str, start: int, separators: str) -> Iterator[tuple[TypedN
     files = []
     for factor, first in beginnings:
         for match in re.compile(_FILE.format(separators)).finditer(text, first):
-            typed = Path(text[first : match.start()] + ".py")
-            if typed.is_file():
+            typed = Path(text[first : match.end()].removesuffix(f":{match['attribute']}"))
+            if typed.is_file() and (match["attribute"] or "+" in separators):
                 absolute = Path(os.path.abspath(typed))  # noqa: PTH100 - a link keeps its own name
                 path = absolute.parent.resolve() / absolute.name
-                name = TypedName(text=text[first : match.end()], path=path, attribute=match["attribute"], weight=factor)
+                name = TypedName(
+                    text=text[first : match.end()], path=path, attribute=match["attribute"] or "", weight=factor
+                )
                 files.append((name, _end(text, match.end(), separators)))
     yield from sorted(files, key=lambda candidate: -candidate[1])
     factor, first = beginnings[-1]

@@ -1,14 +1,18 @@
-"""YAML files as plain data with line numbers. Nothing in a file is executed, and nothing is expanded."""
+"""YAML files as plain data with line numbers, and checked against a model of their keys.
+
+Nothing in a file is executed, and nothing is expanded. Every mistake is noted in the document with its line.
+"""
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
+import pydantic
 import yaml
 
-from dps.errors import ProbeError
+from dps.errors import ProbeError, closest, unknown
 
 Loc: TypeAlias = tuple[str | int, ...]
 """A place in a file: keys and positions from the top."""
@@ -67,12 +71,12 @@ def read(path: Path) -> Document:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ProbeError(f"{path}: more than {MAX_BYTES:,} bytes; a probe file is a short declaration.")
+            raise ProbeError(f"{path}: more than {MAX_BYTES:,} bytes; such a file is a short declaration.")
         data = path.read_bytes()
         reader = _Reader(path, data.decode(json.detect_encoding(data)))
         node = reader.get_single_node()
         if node is None:
-            raise ProbeError(f"{path}:1: the file is empty; it should declare a probe.")
+            raise ProbeError(f"{path}:1: the file is empty.")
         return Document(path=path, data=reader.plain(node, ()), lines=reader.lines, sources=reader.sources)
     except OSError as error:
         raise ProbeError(f"{path}: cannot be read ({error.strerror}).") from None
@@ -84,6 +88,11 @@ def read(path: Path) -> Document:
         raise ProbeError(f"{path}{where}: not YAML: {error.problem or error.context}.") from None
     except yaml.YAMLError as error:
         raise ProbeError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
+
+
+def text(data: object) -> str:
+    """Return plain data as the text of a YAML file, keys in their order."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")}
@@ -141,3 +150,59 @@ class _Reader(yaml.SafeLoader):
             raise self.error(node, f"{node.value!r:.60} is not a valid {kind}; put text in quotes.") from None
         self.sources[loc] = node.value
         return value
+
+
+# ------------------------------------------------------------------------------------------ models of keys
+
+
+class Declaration(pydantic.BaseModel):
+    """The keys of a mapping; `nested` has the models of further mappings by their keys."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+    nested: ClassVar[Mapping[object, "type[Declaration]"]] = {}
+
+
+Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Text = Annotated[str, pydantic.Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+Declared = TypeVar("Declared", bound=Declaration)
+
+
+def validated(model: type[Declared], document: Document, data: object, at: Loc = ()) -> Declared | None:
+    """Return part of a document as a model; None where its mistakes are noted, in our words.
+
+    A key is not missing where a misspelt one stands for it.
+    """
+    try:
+        return model.model_validate(data)
+    except pydantic.ValidationError as error:
+        faults = error.errors()
+    meant: set[Loc] = set()
+    for fault in faults:
+        if fault["type"] == "extra_forbidden":
+            loc = (*at, *fault["loc"])
+            keys = model.nested.get(loc[-2] if len(loc) > 1 else "", model).model_fields
+            meant.add((*loc[:-1], closest(loc[-1], keys)))
+            document.fault(loc, unknown("key", loc[-1], keys))
+    for fault in faults:
+        loc = (*at, *fault["loc"])
+        if fault["type"] == "missing" and loc not in meant:
+            document.fault(loc[:-1], f"key {loc[-1]!r} is missing.")
+        elif fault["type"] not in ("missing", "extra_forbidden"):
+            what = ".".join(part for part in loc if isinstance(part, str))
+            document.fault(loc, f"{what}: {_in_words(fault['type'], fault['msg'], fault['input'], document, loc)}")
+    return None
+
+
+def _in_words(kind: str, message: str, value: Any, document: Document, loc: Loc) -> str:
+    source = document.sources.get(loc)
+    if kind == "string_type" and source is not None:
+        if not source:
+            return "a text is missing."
+        return f'YAML does not take {source} for text, but for {value}; put it in quotes: "{source}".'
+    if kind == "string_pattern_mismatch" and loc[-1] in ("probe", "by"):
+        return f"a name has letters without accents, digits, _ . and - alone; found {value!r:.60}."
+    if kind in ("string_pattern_mismatch", "string_too_short"):
+        return f"a text on one line, without control characters and not empty; found {value!r:.60}."
+    right = "it should be a mapping" if kind == "model_type" else message[:1].lower() + message[1:]
+    return f"{right}; found {type(value).__name__} {value!r:.60}."
