@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: bench test check format separation pictures clean
+.PHONY: bench test check format separation tuned pictures clean
 
 bench: $(READY)
 	$(BIN)/pytest suites/
@@ -30,6 +30,13 @@ separation: $(READY)
 	$(BIN)/dps test $$($(BIN)/python -m tests.record_separation sanity) --cases 100 --gate off --metric $(SLOW) \
 		--report-dir reports/separation/third-party
 	$(BIN)/python -m tests.record_separation reports/separation/*/results.json
+
+# The tuned metrics that come with dps, one for each built-in network: about 15 minutes. The pages are not committed.
+tuned: $(READY)
+	mkdir -p reports/tuned
+	for network in squeezenet alexnet vgg16 efficientnet_lite0; do \
+		$(BIN)/dps tune --network $$network --out reports/tuned/$$network.yaml || exit; \
+	done
 
 # The README's pictures: of cases, a failure, and the last `make bench`; the last one needs Chromium.
 pictures: $(READY)

@@ -193,6 +193,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return values
 
 
+@functools.cache
+def fisher(*rows: tuple[int, int]) -> float:
+    """Return the two-sided p-value of a table of two rows and columns by Fisher's exact test."""
+    from scipy import stats
+
+    return float(stats.fisher_exact(rows).pvalue)
+
+
 def _p_value(differences: Array) -> float:
     """Return the probability that random signs lose at least as much as differences, in hundredths, do."""
     from scipy import signal  # here, since importing it takes longer than many a run

@@ -117,7 +117,17 @@ DOORS = {
     },
     "click": {
         f"dps.cli.{name}"
-        for name in ("inspection", "paper", "people", "probe_files", "reporting", "resources", "shared", "testing")
+        for name in (
+            "inspection",
+            "paper",
+            "people",
+            "probe_files",
+            "reporting",
+            "resources",
+            "shared",
+            "testing",
+            "tuning",
+        )
     },
     "safetensors": {"dps.weights"},
     "pickle": {"dps.weights"},

@@ -7,10 +7,11 @@ inspection.py   distance, explain
 people.py       judgments, bapps, measure, store
 reporting.py    report
 paper.py        paper
+tuning.py       tune
 shared.py       exit codes, and options that many commands take
 """
 
-from dps.cli import inspection, paper, people, probe_files, reporting, resources, testing  # noqa: F401 - each adds its commands
+from dps.cli import inspection, paper, people, probe_files, reporting, resources, testing, tuning  # noqa: F401 - each adds its commands
 from dps.cli.shared import main
 
 __all__ = ["main"]

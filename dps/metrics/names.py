@@ -114,7 +114,7 @@ def _find(typed: TypedName, name: str, weights: str, device: str) -> Comparison 
     if name == TUNED:
         return tuned_files.built_in()
     if Path(typed.text).suffix in (".yaml", ".yml"):
-        return tuned_files.read(typed.path or Path(typed.text), name)
+        return tuned_files.read(Path(typed.text), name)
     if typed.path is None and name.partition(":")[0] in third_party.PREFIXES and ":" in name:
         return third_party.named(name, weights=weights, device=device)
     if name in IMAGE_METRICS or name in COMPARISONS:

@@ -1,6 +1,5 @@
 """Pass fractions by what cases were drawn with, such as content; by drawn or photographed; and by severity."""
 
-import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -94,7 +93,9 @@ def apart(document: Document, counts: PassCounts) -> PassCounts:
     by_probe = {probe: split for probe in counts.probes if (split := by_source(document, probe)) is not None}
     tested = [(probe, variant) for probe, split in by_probe.items() for variant in split.variants]
     tables_ = [[by_probe[probe].of(variant, source) for source in SOURCES] for probe, variant in tested]
-    p_values = significance.holm([_fisher(tuple((c.passed, c.cases - c.passed) for c in two)) for two in tables_])
+    p_values = significance.holm(
+        [significance.fisher(*((c.passed, c.cases - c.passed) for c in two)) for two in tables_]
+    )
     different = {probe for (probe, _), p in zip(tested, p_values, strict=True) if p <= significance.LEVEL}
     columns: dict[str, dict[VariantKey, Count]] = {}
     checks = sanity_checks(document, counts)
@@ -131,14 +132,6 @@ def sanity_in_words(document: Document, counts: PassCounts) -> list[str]:
         parts = [f"{probe} {c.passed}/{c.cases}" for probe, c in failed.items() if c.passed < c.cases]
         sentences += [f"{variant.label} does not pass all sanity checks: {', '.join(parts)}."] if parts else []
     return sentences
-
-
-@functools.cache
-def _fisher(table: tuple[tuple[int, int], ...]) -> float:
-    """Return the two-sided p-value of a 2 x 2 table."""
-    from scipy import stats
-
-    return float(stats.fisher_exact(table).pvalue)
 
 
 # ------------------------------------------------------------------------------------------- severity

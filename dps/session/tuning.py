@@ -112,8 +112,8 @@ class TuningResult:
     @property
     def shares(self) -> Array:
         """Return each part's share of the mean distance of references, ``(part,)``; they sum to 1."""
-        shares = self.weights * self.training.scale
-        return np.divide(shares, shares.sum())
+        shares: Array = self.weights * self.training.scale
+        return shares / float(shares.sum())
 
 
 _PARTS: list[Part] = [(name, normalization) for name in COMPARISONS for normalization in NORMALIZATIONS]
@@ -171,11 +171,11 @@ def tune(options: Options, *, name: str, cases: int | None, most: int | None, sh
         curve={} if people is None else {s: tuning.fit(training, triplets, s, most) for s in CURVE},
         share=share,
         fitted={
-            "versions": {"dps": dps.__version__, "torch": torch.__version__},
+            "versions": {"dps": dps.__version__, "torch": str(torch.__version__)},
             "probes_sha256": images.digest_of_files(probe.path for _, probe in drawn["training"]),
             "cases": cases or CASES,
             "size": options.size,
-            "seeds": dict(SHIFTS),
+            "seed_shifts": dict(SHIFTS),
             "photographs": {which: [str(photograph) for photograph in of] for which, of in photographs_of.items()},
             "people": None if people is None else {"data_set": people.dataset, "share": share},
         },
@@ -252,7 +252,7 @@ def _measure(
             advance(len(batch))
     seen |= of_set
     if left_out:
-        notes.add_text(f"{left_out} {which} cases are left out: they cannot be drawn, or have an image of another set.")
+        notes.add_text(f"left out, {left_out} of the {which} cases: not drawable, or with an image of another set.")
     if not names:
         raise UsageError("no case of these probes is drawn anew by another seed, so there is nothing to fit on.")
     of_names = [np.array(column) for column in zip(*names, strict=True)]

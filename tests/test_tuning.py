@@ -1,0 +1,206 @@
+"""Tuned metrics: the linear program by hand, the file, and cases that are held out."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dps import images, networks, notes, probes, tuning
+from dps.images import Triple, as_batch, make_image
+from dps.measurement import pairwise_distances
+from dps.metrics import MIXED, FeatureMetric, tuned_files
+from dps.options import Options
+from dps.session import tuning as sets
+from dps.session.configuration import configure_measurement
+from dps.tuning import Constraints
+from dps.verdicts import CaseDistances
+from tests.refusals import refusal
+
+WEIGHTS = {("sort", "none"): [0.0, 0.25, 0.0, 0.5, 0.0], ("mean", "unit"): [1.0, 0.0, 0.0, 0.0, 3.0]}
+"""By comparison and normalization, for the five layers of AlexNet."""
+
+LABEL = "alexnet-mixed-own.yaml"
+
+
+def constraints(*differences: list[float], groups: str = "", cases: list[int] | None = None) -> Constraints:
+    """One constraint of each case, unless their cases are given; a letter names each case's group."""
+    places = np.arange(len(differences)) if cases is None else np.array(cases)
+    count = places.max() + 1
+    return Constraints(
+        names=np.array([f"case-{i}" for i in range(count)]),
+        groups=np.array(list(groups or "a" * count)),
+        strata=np.array(["drawn"] * count),
+        differences=np.array(differences, dtype=np.float64),
+        cases=places,
+        references=np.array(["gray"] * len(differences)),
+        importance=np.ones(count),
+        scale=np.ones(len(differences[0])),
+    )
+
+
+def test_weights_by_hand() -> None:
+    # with x on the first part: (x - 2 (1 - x)) / 3 >= 0.02 from x = 0.68667 on, (-2 x + 3 (1 - x)) / 5 >= 0.02 up to
+    # 0.58. Between these one loss falls as fast as the other rises, so the first part gets as much as it can.
+    assert tuning.fit(constraints([1, -2], [-2, 3])).tolist() == [0.686667, 0.313333]
+    # the second case weighs twice as much, alone in its group: x = 0.58
+    two_to_one = constraints([1, -2], [0, 0.5], [-2, 3], groups="aab")
+    assert tuning.fit(two_to_one).tolist() == [0.58, 0.42]
+
+
+def test_a_group_weighs_the_same_with_many_cases() -> None:
+    many = constraints([1, -2], *[[-2.0, 3.0]] * 9, groups="a" + 9 * "b")
+    assert tuning.fit(many).tolist() == [0.686667, 0.313333]
+
+
+def test_of_equal_parts_the_first_has_all_weight() -> None:
+    assert tuning.fit(constraints([1, 1, 1], [2, 2, 2])).tolist() == [1, 0, 0]
+
+
+def test_weights_count_in_units_of_the_mean_reference_distance() -> None:
+    scaled = replace(constraints([10, -20], [-20, 30]), scale=np.array([10.0, 10.0]))
+    assert tuning.fit(scaled).tolist() == [0.0686667, 0.0313333]
+
+
+def test_at_most_so_many_parts_have_a_weight() -> None:
+    cases = constraints([1, -3, 0.5], [-2, 1, 0.5])
+    assert (tuning.fit(cases) > 0).tolist() == [True, True, True]
+    assert tuning.fit(cases, most=1).tolist() == [0, 0, 1]
+
+
+def test_people_have_their_share_of_the_loss() -> None:
+    cases, people = constraints([1, -1]), constraints([-1, 1])
+    assert tuning.fit(cases, people, 0.4).tolist() == [0.52, 0.48]
+    assert tuning.fit(cases, people, 0.6).tolist() == [0.48, 0.52]
+
+
+@pytest.mark.parametrize(("value", "contradicts"), [(4.0, True), (4.1, False)])
+def test_a_contradicting_pair_by_hand(value: float, contradicts: bool) -> None:
+    # l (1, -2) + (1 - l) (-2, v) <= 0 for l <= 2/3 and l >= v / (v + 2), which is 2/3 for v = 4
+    cases = constraints([1, -2], [-2, value], [-1, -1], groups="aba")
+    found = tuning.contradictions(cases, np.array([1.0, 0.0]))
+    pair = {("b", "a"): (1, "case-1 against gray", "case-0 against gray")}
+    assert found.pairs == (pair if contradicts else {})
+    assert found.alone == ("case-2",)
+
+
+def test_a_case_is_passed_with_every_reference() -> None:
+    cases = constraints([1, 0], [-1, 0], [1, 0], [0, 0], cases=[0, 0, 1, 2])
+    assert cases.passed(np.array([1.0, 0.0])).tolist() == [False, True, False]
+
+
+def test_leaving_a_group_out_shows_what_it_taught() -> None:
+    cases = constraints([1, -2], [-2, 3], groups="ab")
+    assert {group: passed.tolist() for group, passed in tuning.leave_one_out(cases, cases)} == {"a": [0], "b": [0]}
+    alike = constraints([1, 0], [1, -1], groups="ab")
+    assert {group: passed.tolist() for group, passed in tuning.leave_one_out(alike, alike)} == {"a": [1], "b": [1]}
+
+
+# ------------------------------------------------------------------------------------------------- the file
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "own.yaml"
+    path.write_text(tuned_files.text("own.yaml", networks.named("alexnet"), WEIGHTS, {}, {}), encoding="utf-8")
+    return path
+
+
+def test_distances_are_the_weighted_sum_of_the_parts(file: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    triple = Triple(
+        original=make_image(pixels[0]), distorted=make_image(pixels[1]), references={"other": make_image(pixels[2])}
+    )
+    configuration = configure_measurement(Options(metric=["own.yaml", "sort", "mean"], network=["alexnet"]))
+    engine = configuration.engine("alexnet")
+    (outcomes,) = engine.measure([triple], configuration.variants)
+    by_label = {str(v): outcome for v, outcome in outcomes.items() if isinstance(outcome, CaseDistances)}
+    assert list(by_label) == [f"alexnet-{n}-{m}" for n in ("none", "unit") for m in ("sort", "mean")] + [LABEL]
+    expected = sum(
+        weight * by_label[f"alexnet-{normalization}-{name}"].distorted_layers[layer]
+        for (name, normalization), of_layers in WEIGHTS.items()
+        for layer, weight in enumerate(of_layers)
+    )
+    assert by_label[LABEL].distorted == pytest.approx(expected, rel=1e-12)
+    assert by_label[LABEL].distorted_layers[2] == 0
+    (variant,) = (variant for variant in configuration.variants if str(variant) == LABEL)
+    assert isinstance(variant.metric, FeatureMetric)
+    assert engine.extractor is not None
+    a, b = (engine.extractor.features(as_batch([image])) for image in pixels[:2])
+    with_gradients = pairwise_distances(a, b, variant.metric, MIXED)
+    assert with_gradients.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("comparison: sort", "comparison: srot", "own.yaml:12: unknown comparison 'srot'. Did you mean 'sort'?"),
+        ("normalization: none", "normalization: l2", "own.yaml:13: unknown normalization 'l2'."),
+        ("    features.4: 0.25", "    features.3: 0.25", "own.yaml:14: unknown layer 'features.3'."),
+        ("0.25", "-0.25", "own.yaml:15: parts.weights.features.4: input should be greater than or equal to 0; found"),
+        ("0.25", ".nan", "own.yaml:15: parts.weights.features.4: input should be a finite number; found"),
+        ("network:", "netwrok:", "own.yaml:3: unknown key 'netwrok'. Did you mean 'network'?"),
+        ("comparison: mean", "comparison: sort\n  normalisation: unit", "own.yaml:18: unknown key 'normalisation'."),
+        ("sha256: b", "sha256: a", "metric 'own.yaml': alexnet has the weights, SHA-256 of the tensors, bfe63"),
+        ("- features.11", "- features.12", "own.yaml:19: unknown layer 'features.11'."),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_in_one_line(file: Path, before: str, after: str, message: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert before in text
+    file.write_text(text.replace(before, after, 1), encoding="utf-8")
+    assert refusal(lambda: configure_measurement(Options(metric=["own.yaml"]))).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"metric": ["own.yaml"], "network": ["vgg16"]},
+            "metric 'own.yaml': was fitted to alexnet, not to vgg16; leave",
+        ),
+        (
+            {"metric": ["own.yaml"], "network": ["alexnet,vgg16"]},
+            "metric 'own.yaml': was fitted to alexnet, not to vgg16",
+        ),
+        ({"metric": ["own.yaml+sort"]}, "metric 'own.yaml+sort': own.yaml is a tuned sum itself, so it cannot be part"),
+        ({"metric": ["none.yaml"]}, "none.yaml: cannot be read (No such file or directory)."),
+        ({"metric": ["own.yaml"], "reduction": "mean"}, "metric 'own.yaml': alexnet has the reduction mean, but was"),
+    ],
+)
+@pytest.mark.usefixtures("file")
+def test_what_does_not_fit_a_tuned_metric_is_refused(options: dict[str, Any], message: str) -> None:
+    assert refusal(lambda: configure_measurement(Options(**options))).startswith(message)
+
+
+# --------------------------------------------------------------------------------------- cases that are held out
+
+
+def test_no_image_of_a_training_case_is_held_out_or_of_a_usual_run() -> None:
+    halves = sets.halves(Options())
+    drawn = {which: [p for _, p in sets.draw(Options(size=64), which, 1, halves[which])] for which in sets.SHIFTS}
+    drawn["usual"] = probes.load([probes.BUILT_IN], 2, 64)
+    digests, names = {}, {}
+    for which, loaded in drawn.items():
+        triples = [case.draw() for probe in loaded for case in probe.cases]
+        drawn_images = [image for triple in triples for image in (triple.original, *triple.compared)]
+        digests[which] = {image.digest for image in drawn_images if not image.shared}
+        names[which] = {str(p) for probe in loaded for case in probe.cases for p in case.photographs()}
+    assert not digests["training"] & (digests["held-out"] | digests["usual"])
+    assert all(names[which] <= set(files) for which, files in sets.HALVES.items())
+    assert all(len(of_set) > 100 for of_set in digests.values())
+
+
+@pytest.mark.parametrize(("count", "training", "held_out"), [(3, "abc", ""), (5, "ace", "bd")])
+def test_own_photographs_are_split_by_file(tmp_path: Path, count: int, training: str, held_out: str) -> None:
+    notes.clear()
+    for name in "abcde"[:count]:
+        images.write(tmp_path / f"{name}.png", np.zeros((64, 64, 3), np.uint8))
+    halves = sets.halves(Options(images=str(tmp_path)))
+    for which, names in (("training", training), ("held-out", held_out)):
+        files = [f"{name}.png" for name in names]
+        assert [str(photograph) for photograph in halves[which]] == files
+        assert all(set(photograph.pool) == set(files) or not held_out for photograph in halves[which])
+    assert bool(notes.lines()) == (not held_out)
