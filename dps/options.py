@@ -60,7 +60,8 @@ class Options:
     metric: Sequence[str] = _option(
         "M",
         "pixel, spatial, sort, mean, a sum (spatial+sort, spatial+0.5*mean), a third-party metric (lpips:alex; see: "
-        f"dps metrics), a tuned one (tuned, FILE.yaml; see: dps tune), or your own (file.py:name, module:name). {_LIST} Default: the paper's six.",
+        "dps metrics), a tuned one (tuned, FILE.yaml; see: dps tune), or your own (file.py:name, module:name). "
+        f"{_LIST} Default: the paper's six.",
         action="append",
     )
     network: Sequence[str] = _option(
