@@ -19,6 +19,7 @@ from dps.comparisons import COMPARISONS
 from dps.errors import MetricError
 from dps.metrics import DEFAULT_METRICS, FeatureMetric, Metric
 from dps.metrics.third_party import THIRD_PARTY_METRICS
+from dps.metrics.tuned_files import TUNED
 from dps.metrics.user_defined import REMEDY, RULE
 from dps.user_code import loading, reading
 from tests.refusals import refusal
@@ -55,7 +56,7 @@ def test_the_default_metrics_are_those_of_the_paper() -> None:
     assert [metrics.named(name).name for name in metrics.DEFAULT_METRICS] == list(metrics.DEFAULT_METRICS)
 
 
-KNOWN = f"Known: {', '.join(sorted([*DEFAULT_METRICS, *THIRD_PARTY_METRICS]))}."
+KNOWN = f"Known: {', '.join(sorted([*DEFAULT_METRICS, *THIRD_PARTY_METRICS, TUNED]))}."
 
 
 @pytest.mark.parametrize(

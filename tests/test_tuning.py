@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import dps
 from dps import images, networks, notes, probes, tuning
 from dps.images import Triple, as_batch, make_image
-from dps.measurement import pairwise_distances
-from dps.metrics import MIXED, FeatureMetric, tuned_files
+from dps.metrics import tuned_files
 from dps.options import Options
+from dps.photographs import Photograph
 from dps.session import tuning as sets
 from dps.session.configuration import configure_measurement
 from dps.tuning import Constraints
@@ -125,12 +127,25 @@ def test_distances_are_the_weighted_sum_of_the_parts(file: Path) -> None:
     )
     assert by_label[LABEL].distorted == pytest.approx(expected, rel=1e-12)
     assert by_label[LABEL].distorted_layers[2] == 0
-    (variant,) = (variant for variant in configuration.variants if str(variant) == LABEL)
-    assert isinstance(variant.metric, FeatureMetric)
-    assert engine.extractor is not None
-    a, b = (engine.extractor.features(as_batch([image])) for image in pixels[:2])
-    with_gradients = pairwise_distances(a, b, variant.metric, MIXED)
-    assert with_gradients.item() == pytest.approx(expected, rel=1e-5)
+    a, b = (as_batch([image]) for image in pixels[:2])
+    assert dps.load("own.yaml")(a, b).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_minimizing_a_tuned_distance_leads_to_the_original() -> None:
+    distance, seeded = dps.load("tuned", network="alexnet"), torch.Generator().manual_seed(0)
+    original = as_batch([Photograph("chelsea.png").reduced(64)[:64, :64]])
+    starts = torch.cat([torch.rand(original.shape, generator=seeded), original.roll((4, 3), (2, 3))])
+    images_ = starts.clone().requires_grad_()
+    optimizer = torch.optim.Adam([images_], lr=0.01)
+    for _ in range(20):
+        optimizer.zero_grad()
+        distance(original.expand_as(images_), images_.clamp(0, 1)).sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        before, after = (distance(original.expand_as(images_), i.clamp(0, 1)) for i in (starts, images_))
+    assert (after < 0.4 * before).all()
+    pixels = [(i[0] - original).square().mean() for i in (starts, images_.detach().clamp(0, 1))]
+    assert pixels[1] < pixels[0]
 
 
 @pytest.mark.parametrize(

