@@ -12,9 +12,9 @@ reference. Imports go down this list and never up; a test holds that:
     cli
     plugin
     report
-    throughput, explain, image_files
+    explain, image_files
     session
-    agreement, attacks, invariants, same, thresholds
+    agreement, attacks, invariants, same, thresholds, throughput
     differentiable
     measurement
     store
