@@ -1,6 +1,7 @@
 """Distortions: of scenes, exactly; of pixels; and what they refuse."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from dps.distortions import DISTORTIONS, PIXEL_DISTORTIONS
 from dps.errors import DrawError
 from dps.images import Pixels
 from dps.scenes import color
-from dps.scenes.composition import patch
+from dps.scenes.composition import arrangement, patch, view
 from dps.scenes.contents import CONTENTS
 from dps.scenes.plane import Scene, render
 from dps.scenes.rng import Rng
@@ -214,6 +215,23 @@ def test_replace_object_ends_where_nothing_differs(monkeypatch: pytest.MonkeyPat
         distortions.replace_object(object_on_ground(), Rng(0), content="flat")
 
 
+def test_what_a_scene_does_not_have_is_said() -> None:
+    with pytest.raises(DrawError, match="the scene has no grain"):
+        distortions.regrain(object_on_ground(), Rng(0))
+    with pytest.raises(DrawError, match="an order in which no object stays where it was"):
+        distortions.rearrange(object_on_ground(), Rng(0))
+
+
+def test_every_change_of_images_is_stronger_the_stronger_its_name() -> None:
+    """By mean squared error: slight, everyday, and damage, of each kind that they have in common."""
+    pixels = render(view(Rng(3), 96, content="bird"), 96)
+    for change in distortions.DAMAGES:
+        kinds = (distortions.SLIGHT, distortions.EVERYDAY, distortions.DAMAGES)
+        errors = [float(((kind[change](pixels, Rng(0)) - pixels.astype(float)) ** 2).mean()) for kind in kinds]
+        assert errors == sorted(errors), change
+        assert errors[0] > 0
+
+
 # ------------------------------------------------------------------------------------------------ tables
 
 
@@ -222,12 +240,18 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "lighting": {"gamma": 2.0}, "recolor": {"degrees": 70.0}, "occlude": {"side": 0.3}, "shuffle": {"patch": 8},
     "rotate": {"degrees": 30.0}, "translate": {"right": 0.1}, "stain": {"strokes": 9}, "zoom": {"factor": 1.2},
     "shear": {"degrees": 10.0}, "stain_noise": {"strength": 0.2},
+    "everyday": {"change": "jpeg"}, "slight": {"change": "jpeg"}, "damage": {"change": "jpeg"},
 }  # fmt: skip
+SCENES_OF: dict[str, Callable[[], Scene]] = {
+    "rearrange": lambda: arrangement(Rng(1), 96, content="bars", per_side=2),
+    **dict.fromkeys(("regrain", "remove_grain"), lambda: view(Rng(1), 96, content="face", grain=0.1)),
+}
+"""Of distortions that need another scene than an object on a plain ground."""
 
 
 @pytest.mark.parametrize("name", DISTORTIONS)
 def test_a_distortion_depends_on_its_seed_alone_and_changes_no_argument(name: str) -> None:
-    scene = object_on_ground(place="room_to_move")
+    scene = SCENES_OF.get(name, lambda: object_on_ground(place="room_to_move"))()
     before, drawn = render(scene, 48), dict(scene.drawn)
     original = before if name in PIXEL_DISTORTIONS else scene  # the pixels are read-only
     first, again = (DISTORTIONS[name](original, Rng(5), **PARAMETERS.get(name, {})) for _ in range(2))

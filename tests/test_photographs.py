@@ -348,7 +348,7 @@ def test_strata_stand_apart_where_they_differ_by_more_than_chance(photographed: 
     """9 of 10 against 3 of 10: Fisher's p is 0.020; against 4 of 10: 0.057."""
     rows = [*case_rows(9, 10, "drawn"), *case_rows(photographed, 10, "photo")]
     drawn = {f"rotate/{row['case']}": {"photo": "p.png"} if "photo" in row["case"] else {} for row in rows}
-    counts = strata.apart({"cases": rows, "drawn": drawn}, pass_fractions.count(rows))
+    counts = strata.apart({"run": {}, "cases": rows, "drawn": drawn}, pass_fractions.count(rows))
     assert counts.probes == columns
     (variant,) = counts.variants
     if len(columns) == 2:

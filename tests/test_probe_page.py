@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 
 from dps import probes
+from dps.report.tables import escape_markdown
 from dps.rows import Row
 from tests import record_probe_page, record_separation
 from tests.record_probe_page import COMMAND
@@ -92,7 +93,7 @@ def test_the_committed_page_knows_all_probes_as_they_are_now() -> None:
             probe.source,
             record_probe_page.ranges(probe),
         )
-        missing = [part for part in section if part.replace("*", "\\*") not in text and part not in text]
+        missing = [part for part in section if escape_markdown(part) not in text and part not in text]
         assert not missing, f"{PAGE} is not up to date; after pytest suites/test_probes.py --gate off: {COMMAND}"
     sheets = sorted((PAGE.parent / "sheets").glob("*.png"))
     assert [path.stem for path in sheets] == sorted(probe.name for probe in known)
