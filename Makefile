@@ -11,7 +11,7 @@ bench: $(READY)
 	$(BIN)/pytest suites/
 
 test: $(READY) check
-	$(BIN)/pytest tests/ --quiet --numprocesses 2
+	$(BIN)/pytest tests/ --quiet --numprocesses 2 --dist loadgroup
 
 check: $(READY)
 	$(BIN)/ruff format --check .
