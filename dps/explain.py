@@ -18,8 +18,9 @@ from dps.comparisons import divisor, normalized, spatial
 from dps.errors import DpsError, MetricError, UsageError, unknown
 from dps.images import Image, Triple, as_batch
 from dps.measurement import Engine
-from dps.metrics import MIXED, FeatureMetric, Part, Term, Variant
+from dps.metrics import FeatureMetric, Part, Term, Variant
 from dps.probes import Case, Probe
+from dps.rows import MIXED
 from dps.verdicts import Verdict, judge
 
 Array: TypeAlias = NDArray[np.float64]

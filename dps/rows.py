@@ -18,6 +18,10 @@ Document: TypeAlias = Row
 """All of results.json."""
 
 
+MIXED = "mixed"
+"""The normalization of a variant whose terms each have their own."""
+
+
 class VariantKey(NamedTuple):
     """The names of a variant, in the one order that ids, tables and messages use."""
 

@@ -30,7 +30,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dps.rows import VariantKey, variant_key, was_measured
+from dps.rows import MIXED, VariantKey, variant_key, was_measured
 
 LEVEL = 0.05
 """The probability that a run calls any metric worse that is not: one-sided, over all its comparisons."""
@@ -54,7 +54,7 @@ class MatchedOutcomes:
     """The outcomes of two metrics on the same cases of a probe, or triplets of a subset, such as ``2afc/cnn``.
 
     Attributes:
-        variant: the metric, with the network and normalization of both, or of the one that has them.
+        variant: the metric, with the network and normalization of both, or of the one that has them alone.
         other: the metric that it is compared with, by name.
         outcomes: 1 for each passed and 0 for each failed case, or each original's score, in [0, 1]; ``(count,)``.
         other_outcomes: of `other`, in the same order.
@@ -121,7 +121,7 @@ def match(outcomes: Mapping[Scored, ArrayLike], other: str, unit: str) -> list[M
     """Match every metric's outcomes with those of another one.
 
     Both of a pair have one network and normalization. A metric without a network is paired with each variant of the
-    other one.
+    other one, a tuned metric with each normalization of it.
 
     Args:
         outcomes: of each case or triplet, in [0, 1]; NaN where there is none; in one order for all metrics.
@@ -135,14 +135,16 @@ def match(outcomes: Mapping[Scored, ArrayLike], other: str, unit: str) -> list[M
     of_other = {key: values for key, values in outcomes.items() if key[1].metric == other}
     for (subject, key), own in outcomes.items():
         for (other_subject, other_key), others in of_other.items():
-            alike = key[:2] == other_key[:2] or key.network is None or other_key.network is None
+            tuned = key.network == other_key.network and MIXED in (key.normalization, other_key.normalization)
+            alike = key[:2] == other_key[:2] or key.network is None or other_key.network is None or tuned
+            from_other = key.network is None or (key.normalization == MIXED and other_key.network is not None)
             if subject == other_subject and key.metric != other and alike:
                 pair = np.asarray([own, others], dtype=np.float64)
                 both = np.isfinite(pair).all(axis=0)
                 matched.append(
                     MatchedOutcomes(
                         subject=subject,
-                        variant=VariantKey(*(key if key.network else other_key)[:2], key.metric),
+                        variant=VariantKey(*(other_key if from_other else key)[:2], key.metric),
                         other=other,
                         outcomes=pair[0, both],
                         other_outcomes=pair[1, both],

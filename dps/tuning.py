@@ -161,7 +161,7 @@ class Contradictions:
     Attributes:
         alone: cases that no weights pass, by name: some reference is not farther by any part.
         pairs: of two groups, how many pairs of their cases no weights pass both of, of which the fitted weights fail
-            the first, most first; each with an example: the two cases, ``name against reference``.
+            one, most first; each with an example: the two cases, ``name against reference``.
     """
 
     alone: tuple[str, ...]
@@ -184,9 +184,10 @@ def contradictions(constraints: Constraints, weights: Array) -> Contradictions:
         others = np.flatnonzero((groups != groups[row]) & ~hopeless)
         low, high = _intervals(scaled[row], scaled[others])
         for other in others[low <= high]:
-            cases = int(constraints.cases[row]), int(constraints.cases[other])
-            examples = _named(constraints, row), _named(constraints, other)
-            found.setdefault((str(groups[row]), str(groups[other])), {}).setdefault(cases, examples)
+            first, second = sorted((row, other), key=lambda place: str(groups[place]))
+            cases = int(constraints.cases[first]), int(constraints.cases[second])
+            examples = _named(constraints, first), _named(constraints, second)
+            found.setdefault((str(groups[first]), str(groups[second])), {}).setdefault(cases, examples)
     ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     pairs = {key: (len(cases), *next(iter(cases.values()))) for key, cases in ordered}
     return Contradictions(alone=tuple(map(str, alone)), pairs=pairs)

@@ -249,11 +249,18 @@ def test_pairs_share_network_and_normalization_and_probe() -> None:
         ([row("pixel", "a", False, ""), row("sort", "a", True), row("sort", "a", True, "vgg16-unit")], "pixel",
          ["alexnet-none-sort", "vgg16-unit-sort"]),
         ([row("pixel", "a", False, ""), row("my.py:name", "a", True, "")], "pixel", ["my.py:name"]),
+        ([row("t", "a", True, "alexnet-mixed"), row("sort", "a", True), row("sort", "a", True, "alexnet-unit")], "sort",
+         ["alexnet-none-t", "alexnet-unit-t"]),
+        ([row("t", "a", True, "alexnet-mixed"), row("sort", "a", True), row("sort", "a", True, "vgg16-unit")], "t",
+         ["alexnet-none-sort"]),
+        ([row("t", "a", True, "alexnet-mixed"), row("pixel", "a", False, "")], "pixel", ["alexnet-mixed-t"]),
         ([row("sort", "a", True)], "sort", []),
         ([row("sort", "a", True)], "mean", []),
     ],
 )  # fmt: skip
-def test_a_metric_without_a_network_is_paired_with_each(rows: Any, other: str, labels: list[str]) -> None:
+def test_metrics_without_a_network_and_tuned_ones_are_paired_with_each(
+    rows: Any, other: str, labels: list[str]
+) -> None:
     assert places(match_cases(rows, other)) == [("rotate", label) for label in labels]
 
 

@@ -19,6 +19,9 @@ from dps.session.configuration import configure_measurement
 from dps.tuning import Constraints
 from dps.verdicts import CaseDistances
 from tests.refusals import refusal
+from tests.running import Suite, suite  # noqa: F401 - a fixture
+
+pytest_plugins = ["pytester"]
 
 WEIGHTS = {("sort", "none"): [0.0, 0.25, 0.0, 0.5, 0.0], ("mean", "unit"): [1.0, 0.0, 0.0, 0.0, 3.0]}
 """By comparison and normalization, for the five layers of AlexNet."""
@@ -82,7 +85,7 @@ def test_a_contradicting_pair_by_hand(value: float, contradicts: bool) -> None:
     # l (1, -2) + (1 - l) (-2, v) <= 0 for l <= 2/3 and l >= v / (v + 2), which is 2/3 for v = 4
     cases = constraints([1, -2], [-2, value], [-1, -1], groups="aba")
     found = tuning.contradictions(cases, np.array([1.0, 0.0]))
-    pair = {("b", "a"): (1, "case-1 against gray", "case-0 against gray")}
+    pair = {("a", "b"): (1, "case-0 against gray", "case-1 against gray")}
     assert found.pairs == (pair if contradicts else {})
     assert found.alone == ("case-2",)
 
@@ -105,7 +108,10 @@ def test_leaving_a_group_out_shows_what_it_taught() -> None:
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "own.yaml"
+    return write(tmp_path / "own.yaml")
+
+
+def write(path: Path) -> Path:
     path.write_text(tuned_files.text("own.yaml", networks.named("alexnet"), WEIGHTS, {}, {}), encoding="utf-8")
     return path
 
@@ -188,6 +194,15 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(file: Path, before: str, af
 @pytest.mark.usefixtures("file")
 def test_what_does_not_fit_a_tuned_metric_is_refused(options: dict[str, Any], message: str) -> None:
     assert refusal(lambda: configure_measurement(Options(**options))).startswith(message)
+
+
+@pytest.mark.parametrize("metric", ["tuned", "own.yaml"])
+def test_a_run_measures_a_tuned_metric_once(suite: Suite, metric: str) -> None:
+    write(Path("own.yaml"))
+    run = suite("--metric", metric, "--network", "alexnet", "--probes=tiny.yaml")
+    assert run.code == 0
+    assert {(row["network"], row["normalization"], row["metric"]) for row in run.rows} == {("alexnet", "mixed", metric)}
+    assert len(run.rows) == 3
 
 
 # --------------------------------------------------------------------------------------- cases that are held out

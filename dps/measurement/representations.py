@@ -62,7 +62,7 @@ def pairwise_distances(
     Args:
         a, b: their features, layer by layer, ``(batch, channel, height, width)``.
         metric: whose terms are added.
-        normalization: one of `comparisons.NORMALIZATIONS`, or `metrics.MIXED`.
+        normalization: one of `comparisons.NORMALIZATIONS`, or `rows.MIXED`.
         reduction: one of `comparisons.REDUCTIONS`.
 
     Raises:

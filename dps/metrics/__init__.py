@@ -9,7 +9,6 @@ tuned_files.py   files of tuned metrics, and those that come with dps
 
 from dps.metrics.definitions import (
     IMAGE_METRICS,
-    MIXED,
     AnyMetric,
     FeatureMetric,
     Metric,
@@ -25,7 +24,6 @@ from dps.metrics.names import DEFAULT_METRICS, listed, named, resolve
 __all__ = [
     "DEFAULT_METRICS",
     "IMAGE_METRICS",
-    "MIXED",
     "AnyMetric",
     "FeatureMetric",
     "Metric",

@@ -10,14 +10,11 @@ from torch import Tensor
 from dps.comparisons import COMPARISONS, Comparison
 from dps.errors import ImageError, MetricError, UsageError, one_line
 from dps.networks import Network
-from dps.rows import VariantKey, backbone_of
+from dps.rows import MIXED, VariantKey, backbone_of
 from dps.user_code import guest
 
 Part: TypeAlias = tuple[str, str]
 """A comparison and a normalization, by name: measured once for all metrics that contain it."""
-
-MIXED = "mixed"
-"""The normalization of a variant whose terms each have their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from dps import networks
 from dps.comparisons import COMPARISONS, layer_distances, normalized
 from dps.errors import DpsError, MetricError
-from dps.metrics import MIXED, FeatureMetric, Metric, Term, Variant, third_party
+from dps.metrics import FeatureMetric, Metric, Term, Variant, third_party
 from dps.metrics.third_party import INSTALL, THIRD_PARTY_METRICS
 from dps.networks import Extractor, Network
 from dps.networks.definitions import IMAGENET_MEAN, IMAGENET_STD
+from dps.rows import MIXED
 
 Distance: TypeAlias = Callable[[Tensor, Tensor], Any]
 """From two batches of images, ``(batch, 3, height, width)``, to distances, ``(batch,)``."""

@@ -16,13 +16,13 @@ from dps.comparisons import COMPARISONS, NORMALIZATIONS
 from dps.errors import DpsError, DrawError, UsageError
 from dps.images import Triple
 from dps.measurement import Outcome
-from dps.metrics import DEFAULT_METRICS, MIXED, FeatureMetric, Part, Term, Variant
+from dps.metrics import DEFAULT_METRICS, FeatureMetric, Part, Term, Variant
 from dps.networks import Network
 from dps.options import Options
 from dps.photographs import Photograph
 from dps.probes import Probe
 from dps.progress import progress
-from dps.rows import Row
+from dps.rows import MIXED, Row
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration, batches_of, check_images, configure_measurement
 from dps.tuning import Array, Constraints, Contradictions
