@@ -6,7 +6,7 @@ cases is not convex in the weights; the hinge loss is, and its minimum is found 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -56,20 +56,6 @@ class Constraints:
         holds = np.ones(len(self.names), dtype=np.bool_)
         np.logical_and.at(holds, self.cases, self.differences @ weights > 0)
         return holds
-
-    def chosen(self, cases: NDArray[np.bool_]) -> "Constraints":
-        """Return some of the cases, ``(case,)``, in the same scale."""
-        rows, places = cases[self.cases], np.cumsum(cases) - 1
-        return Constraints(
-            names=self.names[cases],
-            groups=self.groups[cases],
-            strata=self.strata[cases],
-            differences=self.differences[rows],
-            cases=places[self.cases[rows]],
-            references=self.references[rows],
-            importance=self.importance[cases],
-            scale=self.scale,
-        )
 
 
 def fit(training: Constraints, people: Constraints | None = None, share: float = 0.0, most: int | None = None) -> Array:
@@ -136,7 +122,8 @@ def _loss_weights(constraints: Constraints) -> Array:
     """Return what each case's loss is multiplied with, ``(case,)``: every group weighs the same, in all 1."""
     _, groups = np.unique(constraints.groups, return_inverse=True)
     totals = np.bincount(groups, constraints.importance)
-    weights: Array = constraints.importance / totals[groups] / len(totals)
+    of_cases = totals[groups] * np.count_nonzero(totals)
+    weights: Array = np.divide(constraints.importance, of_cases, out=np.zeros(len(of_cases)), where=of_cases > 0)
     return weights
 
 
@@ -147,7 +134,8 @@ def leave_one_out(training: Constraints, held_out: Constraints, most: int | None
     """
     groups = np.unique(training.groups)
     for group in groups if len(groups) > 1 else ():
-        weights = fit(training.chosen(training.groups != group), most=most)
+        others = replace(training, importance=training.importance * (training.groups != group))
+        weights = fit(others, most=most)
         yield str(group), held_out.passed(weights)[held_out.groups == group].astype(np.float64)
 
 
