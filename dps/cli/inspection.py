@@ -89,7 +89,7 @@ def explain_(
     configuration.check_size(triple.original.pixels.shape)
     (one,) = configuration.variants
     explanation = explain.explain(name, triple, one, configuration.engine(one.backbone))
-    given = [f"--{option}={value}" for option, value in sorted(options.items()) if option != "weights"]
+    given = [f"--{option}={value}" for option, value in sorted(options.items()) if value and option != "weights"]
     given += [f"--probes={path}" for path in probes]
     given += [f"--{n}={v}" for n, v in {"cases": cases, "size": size, "images": images}.items() if v is not None]
     command = shlex.join(["dps", "explain", *what, *given])

@@ -115,18 +115,24 @@ def variant(command: Command) -> Command:
         from_options("device"),
         from_options("reduction"),
         from_options("normalization", default="none", help="none, or unit: channels divided by their L2 norm.", **one),
-        from_options("network", default="alexnet", help="Any that dps networks lists.", **one),
+        from_options(
+            "network",
+            default=None,
+            multiple=False,
+            help="Any that dps networks lists. Default: alexnet, or the one of a tuned metric's file.",
+        ),
         from_options("metric", default="sort", help="Any that dps metrics lists, or a sum of them.", **one),
     ):
         command = option(command)
     return command
 
 
-def configured(metric: str, network: str, normalization: str, **options: Any) -> "RunConfiguration":
-    """Return the configuration of one variant."""
+def configured(metric: str, network: str | None, normalization: str, **options: Any) -> "RunConfiguration":
+    """Return the configuration of one variant, by default on AlexNet where its metric does not fix the network."""
     from dps.session.configuration import configure_measurement
 
-    return configure_measurement(Options(metric=[metric], network=[network], normalization=[normalization], **options))
+    names = [network] if network else [] if metric.endswith((".yaml", ".yml")) else ["alexnet"]
+    return configure_measurement(Options(metric=[metric], network=names, normalization=[normalization], **options))
 
 
 def load(
