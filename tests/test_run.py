@@ -126,7 +126,7 @@ def test_floors_are_read() -> None:
         ({"require": ["invert>=most"]}, "--require 'invert>=most': write PROBE[/STRATUM]>=X with X from 0 to 1"),
         (
             {"require": ["invret>=1"]},
-            "--require 'invret>=1': unknown probe or score 'invret'. Did you mean 'invert'? Known: color_stain",
+            "--require 'invret>=1': unknown probe or score 'invret'. Did you mean 'invert'? Known: combined",
         ),
         ({"probes": ["nowhere.yaml"]}, "nowhere.yaml: no such file or folder of probes."),
     ],

@@ -156,7 +156,7 @@ def test_a_keyword_that_selects_nothing_is_5_and_answered_with_what_there_is(sui
 def test_built_in_probes_are_asked_when_none_are_named(suite: Suite) -> None:
     done = suite("--metric=pixel", "--cases=1", "--gate=off")
     counts = Counter(row["probe"] for row in done.rows)
-    assert len(counts) == 21
+    assert len(counts) == 29
     assert {probe: count for probe, count in counts.items() if count > 1} == {"rotate": 5, "shuffle": 2}
     assert all(row["case"] in {case.id for case in probes.load([probes.BUILT_IN / f"{row['probe']}.yaml"])[0].cases}
                for row in done.rows)  # fmt: skip
@@ -390,7 +390,7 @@ def test_own_tests_and_suites_can_be_collected_in_one_run(suite: Suite) -> None:
     done = suite(*PIXEL, "--collect-only", "-q", paths=(str(SUITES), str(ROOT / "tests" / "test_probes.py")))
     assert done.code == 0
     assert "suites/test_probes.py::test_probe[tiny/dots-001-pixel]" in done.text
-    assert "tests/test_probes.py::test_rotate_turns_each_scene_by_five_angles" in done.text
+    assert "tests/test_probes.py::test_standard_references_by_hand" in done.text
 
 
 # ----------------------------------------------------------------------------------------------- processes
