@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import itertools
 import os
 import re
 import shlex
@@ -142,8 +141,6 @@ class Suites:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one item for each case and variant, in the order in which they are measured."""
-        from dps import thresholds
-
         names, configuration, ids = metafunc.fixturenames, self.configuration, self.ids
         if "judged" in names:
             items = [pytest.param(case, one, id=f"{case.name}-{ids[one]}") for _, case, one in configuration.items()]
@@ -152,8 +149,9 @@ class Suites:
             items = [pytest.param(subset, one, id=f"{subset}-{ids[one]}") for subset, one in configuration.scores()]
             metafunc.parametrize(("subset", "variant"), items)
         elif "graded" in names:
-            product = itertools.product(thresholds.GRADED, configuration.variants)
-            items = [pytest.param(graded, one, id=f"{graded.name}-{ids[one]}") for graded, one in product]
+            items = [
+                pytest.param(graded, one, id=f"{graded.name}-{ids[one]}") for graded, one in configuration.thresholds()
+            ]
             metafunc.parametrize(("graded", "variant"), items)
         elif "attacked" in names:
             items = [pytest.param(one, bound, id=f"{ids[one]}-{bound}") for one, bound in configuration.attacks()]
@@ -194,13 +192,11 @@ class Suites:
             return None
         from xdist.scheduler import LoadScopeScheduling
 
-        from dps import thresholds
-
         configuration, ids = self.configuration, self.ids
         units = {f"{case.name}-{ids[variant]}": str(unit) for unit, case, variant in configuration.items()}
         for subset, variant in configuration.scores():
             units[f"{subset}-{ids[variant]}"] = str((subset.measured_with, variant.backbone))
-        for graded, variant in itertools.product(thresholds.GRADED, configuration.variants):
+        for graded, variant in configuration.thresholds():
             units[f"{graded.name}-{ids[variant]}"] = str((graded.name, variant.backbone))
         units |= {ids[variant]: str(("invariants", variant.backbone)) for variant in configuration.variants}
         units |= {f"{ids[v]}-{bound}": f"attacks-{v}" for v, bound in configuration.attacks()}

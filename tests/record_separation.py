@@ -54,7 +54,7 @@ def main(paths: list[str]) -> int:
     documents = [results.read(Path(path)) for path in paths]
     by_probe = {p: separation(o) for p, o in outcomes([r for d in documents for r in d["cases"]]).items()}
     recorded = {
-        "commands": [document["run"]["command"] for document in documents],
+        "metrics": [sorted({row["metric"] for row in document["cases"]}) for document in documents],
         "versions": {name: documents[0]["run"][name] for name in ("dps", "torch")},
         "probes": by_probe,
     }

@@ -3,7 +3,9 @@
 import argparse
 import itertools
 import shlex
+import threading
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from torch import Tensor
 from dps import options, probes
 from dps.errors import DpsError, ProbeError, WeightsError
 from dps.images import Triple
+from dps.measurement import Engine
+from dps.metrics import Variant
 from dps.networks import Network, extractor
 from dps.options import Options
 from dps.probes import Case
@@ -274,6 +278,29 @@ def test_a_case_is_drawn_once_for_all_networks_and_metrics(
     assert len({row["images_sha256"] for row in found.values()}) == 4
     layers = {len(row["layers"]) for (_, variant), row in found.items() if "alexnet" in variant}
     assert layers == {5}
+
+
+@pytest.mark.parametrize("users", [False, True])
+def test_each_unit_is_measured_once_the_next_one_ahead_unless_a_users_code_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, users: bool
+) -> None:
+    measured: list[tuple[int, bool]] = []
+    measure = Engine.measure
+
+    def counting(engine: Engine, triples: Sequence[Triple], variants: Sequence[Variant]) -> Any:
+        if engine.extractor is not None:
+            measured.append((len(triples), threading.current_thread() is threading.main_thread()))
+        return measure(engine, triples, variants)
+
+    monkeypatch.setattr(Engine, "measure", counting)
+    (tmp_path / "own.py").write_text("def own(features):\n    return features.flatten(2)\n", encoding="utf-8")
+    metric = f"pixel,mean,{tmp_path / 'own.py'}:own" if users else "pixel,mean"
+    configuration = ask(metric=[metric], network=["alexnet"], normalization=["none"], probes=[tiny(size=96, draw=60)])
+    found = rows_of(configuration)
+    assert len(found) == 60 * (3 if users else 2)
+    sizes = [len(batch) for batch in configuration.batches]
+    assert len(sizes) > 2
+    assert measured == [(size, users or place == 0) for place, size in enumerate(sizes)]
 
 
 def test_answers_do_not_depend_on_what_else_is_asked() -> None:

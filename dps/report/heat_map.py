@@ -16,28 +16,17 @@ class Column:
 
     Attributes:
         head: the probe, or what else was measured.
+        cells: by variant; of a probe, their values are pass fractions in [0, 1].
         stratum: drawn or photographs; empty where there is no such division.
         first: first of a group, which is one probe with those that answer it.
-        counts: of a probe, by variant.
-        cells: of another table, by variant.
+        shaded: the cells are of a probe, and shaded by their values.
     """
 
     head: str
+    cells: dict[VariantKey, Cell]
     stratum: str = ""
     first: bool = True
-    counts: dict[VariantKey, Count] | None = None
-    cells: dict[VariantKey, Cell] | None = None
-
-    def cell(self, variant: VariantKey) -> Cell:
-        """Return a cell, whose value is a pass fraction in [0, 1], or None where it has none."""
-        if self.counts is None:
-            return (self.cells or {}).get(variant, Cell())
-        count = self.counts.get(variant, Count())
-        name = ", ".join(filter(None, (self.head, self.stratum)))
-        detail = f"{name}: {count.passed} of {count.cases} cases passed" if count.cases else f"{name}: not measured"
-        fraction = None if math.isnan(count.fraction) else count.fraction
-        text = "" if fraction is None else f"{math.floor(100 * fraction)}"
-        return Cell(text, detail, fraction, "fails" if count.fails else "")
+    shaded: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +64,13 @@ def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) 
         for place, probe in enumerate(group):
             split = strata.by_source(document, probe) or PassCounts(counts.variants, ("",), _of(counts, probe))
             for number, stratum in enumerate(split.probes):
-                of_stratum = {variant: split.of(variant, stratum) for variant in split.variants}
-                columns.append(Column(head=probe, stratum=stratum, first=place == number == 0, counts=of_stratum))
+                name = ", ".join(filter(None, (probe, stratum)))
+                cells = {variant: _cell(name, split.of(variant, stratum)) for variant in split.variants}
+                columns.append(Column(head=probe, stratum=stratum, first=place == number == 0, cells=cells))
     if checks:
-        of_checks = {variant: total(counts.of(variant, probe) for probe in checks) for variant in counts.variants}
-        columns.append(Column(head=strata.SANITY, counts=of_checks))
+        of_checks = {v: total(counts.of(v, probe) for probe in checks) for v in counts.variants}
+        cells = {variant: _cell(strata.SANITY, count) for variant, count in of_checks.items()}
+        columns.append(Column(head=strata.SANITY, cells=cells))
     variants = dict.fromkeys(counts.variants)
     for table in others:
         keys = [VariantKey(*row) for row in table.rows]  # type: ignore[arg-type]  # a metric is never None
@@ -87,11 +78,20 @@ def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) 
         variants |= dict.fromkeys(measured)
         for place, head in enumerate(table.heads):
             cells = {key: replace(row[place], detail=f"{head}: {row[place]}") for key, row in measured.items()}
-            columns.append(Column(head=head, first=place == 0, cells=cells))
-    rows = [(variant, tuple(column.cell(variant) for column in columns)) for variant in variants]
+            columns.append(Column(head=head, first=place == 0, cells=cells, shaded=False))
+    rows = [(variant, tuple(column.cells.get(variant, Cell()) for column in columns)) for variant in variants]
     counted = [(variant, _flaws(columns, cells), cells) for variant, cells in rows]
-    counted.sort(key=lambda row: (row[1], -sum(cell.value or 0 for cell in row[2])))
+    of_probes = [place for place, column in enumerate(columns) if column.shaded]
+    counted.sort(key=lambda row: (row[1], -sum(row[2][place].value or 0 for place in of_probes)))
     return HeatMap(columns=tuple(columns), rows=tuple(counted))
+
+
+def _cell(name: str, count: Count) -> Cell:
+    """Return the cell of a probe and stratum, without a value where nothing was measured."""
+    if not count.cases:
+        return Cell(detail=f"{name}: not measured")
+    detail = f"{name}: {count.passed} of {count.cases} cases passed"
+    return Cell(f"{math.floor(100 * count.fraction)}", detail, count.fraction, "fails" if count.fails else "")
 
 
 def _of(counts: PassCounts, probe: str) -> dict[tuple[VariantKey, str], Count]:

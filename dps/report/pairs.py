@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dps.report import tables
 from dps.report.pass_fractions import PassCounts, metric_name
 from dps.report.tables import Cell, Table
-from dps.rows import Document, Row, VariantKey
+from dps.rows import Document, Row, VariantKey, variant_key
 
 BALANCED_FROM = 0.9
 """A metric is balanced on a pair where it passes at least this fraction of both."""
@@ -43,11 +43,10 @@ def as_tables(measured: list[Row]) -> list[Table]:
     """Return the table of pairs; none where there is no pair."""
     cells: dict[tuple[VariantKey, str], Cell] = {}
     for row in measured:
-        key = VariantKey(row["network"], row["normalization"], row["metric"])
         low = min(row["passed"], row["counterpart_passed"])
         shade = "unmeasured" if row["balanced"] is None else "all" if row["balanced"] else "fails" if low < 0.5 else ""
         text = f"{100 * row['counterpart_passed']:.0f} + {100 * row['passed']:.0f}"
-        cells[key, f"{row['counterpart']} + {row['probe']}"] = Cell(text, value=low, shade=shade)
+        cells[variant_key(row), f"{row['counterpart']} + {row['probe']}"] = Cell(text, value=low, shade=shade)
     if not cells:
         return []
     note = (
@@ -66,7 +65,7 @@ def in_words(measured: list[Row]) -> list[str]:
         by_pair.setdefault(f"{row['counterpart']} and {row['probe']}", []).append(row)
     sentences = []
     for pair, of_pair in by_pair.items():
-        balanced = [VariantKey(r["network"], r["normalization"], r["metric"]) for r in of_pair if r["balanced"]]
+        balanced = [variant_key(row) for row in of_pair if row["balanced"]]
         names = ", ".join(dict.fromkeys(map(metric_name, balanced)))
         shown = f": {names} on some network" if 0 < len(balanced) < len(of_pair) else ""
         sentences.append(f"Balanced on {pair}: {len(balanced)} of {len(of_pair)} variants{shown}.")

@@ -1,4 +1,4 @@
-"""What tuning a metric came to: in words, as tables, as a self-contained HTML page (no external requests), and as data.
+"""The result of tuning a metric: in words, as tables, as a self-contained HTML page (no external requests), as data.
 
 Everything is of held-out cases, unless it says that it is of those that were fitted on.
 """

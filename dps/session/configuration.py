@@ -27,6 +27,7 @@ from dps.options import Options
 from dps.photographs import Photograph
 from dps.probes import Case, Probe
 from dps.session import preflight
+from dps.thresholds import GRADED, Graded
 
 BUILT_IN_BASELINE = locations.data("baselines") / "built-in.json"
 """The recorded run of the built-in metrics on the built-in probes."""
@@ -137,6 +138,10 @@ class RunConfiguration:
             for subset in agreement.subsets_of(dataset):
                 for variant in self.scored_on(dataset):
                     yield subset, variant
+
+    def thresholds(self) -> Iterator[tuple[Graded, Variant]]:
+        """Yield every graded distortion with every variant."""
+        return itertools.product(GRADED, self.variants)
 
     def attacks(self) -> Iterator[tuple[Variant, int]]:
         """Yield every variant with every bound of an attack, in levels of 255."""

@@ -48,7 +48,7 @@ WeightsByName: TypeAlias = Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class People:
+class JudgedTriplets:
     """Triplets with people's judgments, in two halves by original image.
 
     Attributes:
@@ -97,7 +97,7 @@ class TuningResult:
     before: WeightsByName = field(repr=False)
     left_out: Mapping[str, Array] = field(repr=False)
     contradictions: Contradictions = field(repr=False)
-    people: People | None = None
+    people: JudgedTriplets | None = None
     curve: Mapping[float, Array] = field(default_factory=dict, repr=False)
     share: float = 0.0
     cost: Sequence[Row] = field(default=(), repr=False)
@@ -285,7 +285,7 @@ def _rows(
         yield case, name, [layer for each in distances for layer in each.reference_layers[name]], near
 
 
-def _people(configuration: RunConfiguration, network: Network) -> People:
+def _people(configuration: RunConfiguration, network: Network) -> JudgedTriplets:
     """Measure the triplets of the first data set that has some, in halves by original image."""
     dataset = next((each for each in configuration.datasets if each.subsets("2afc")), None)
     if dataset is None:
@@ -315,7 +315,7 @@ def _people(configuration: RunConfiguration, network: Network) -> People:
     fitted = numbers % 2 == 0
     farther = np.sign(0.5 - judged)[:, None] * (measured_parts[:, 1] - measured_parts[:, 0])
     count = int(fitted.sum())
-    return People(
+    return JudgedTriplets(
         dataset=dataset.name,
         training=Constraints(
             names=numbers[fitted].astype(str),
