@@ -233,7 +233,7 @@ class Probe:
         source: of the idea.
         severity: how strongly its cases are distorted; None where they do not differ in that.
         counterparts: the probes that reward what this one punishes, by name.
-        sanity: a check that all metrics pass, decided on a recorded run; it shares one column with the others.
+        sanity: no two metrics differed on it on a recorded run; it shares one column with the others like it.
     """
 
     name: str

@@ -115,7 +115,7 @@ def apart(document: Document, counts: PassCounts) -> PassCounts:
 
 
 SANITY = "sanity"
-"""The column of the probes that all metrics passed on a recorded run: ``sanity: true`` in their files."""
+"""The column of the probes on which no two metrics differed on a recorded run: ``sanity: true`` in their files."""
 
 
 def sanity_checks(document: Document, counts: PassCounts) -> list[str]:
