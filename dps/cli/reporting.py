@@ -104,5 +104,3 @@ def _write_page(document: dict[str, Any], path: Path, probes: tuple[str, ...], c
     files.write(path, page.render(document, drawn))
     names = {f"{row['probe']}/{row['case']}" for row in document["cases"]}
     click.echo(f"{path}, with the images of {len(drawn.cases)} of {len(names)} cases")
-    if drawn.fault:
-        click.echo(f"{path} lacks images: {drawn.fault}.")

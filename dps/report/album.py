@@ -1,11 +1,8 @@
-"""The images of a run's cases, each encoded once: on the disk during the run, and in the gallery of the page."""
+"""The images of a run's cases, each encoded once: as PNG files, and in the gallery of the page."""
 
 import base64
-import functools
-import io
-import tempfile
-import weakref
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,68 +26,37 @@ LAYER_UNITS = 1000
 """Each layer's part of a distance is a whole number of this many parts."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Album:
-    """PNG files by the digest of their pixels, and the digests of each case.
+    """The images of a run's cases.
 
     Attributes:
         cases: by ``probe/case``: the digests of its ``original`` and ``distorted`` image, and of its ``references``
             by name.
-        fault: why images are missing; empty if none is.
+        pngs: PNG files by the digest of their pixels.
     """
 
-    def __init__(self) -> None:
-        self.cases: dict[str, dict[str, Any]] = {}
-        self.fault = ""
-        self._places: dict[str, tuple[int, int]] = {}
-        self._end = 0
-
-    @functools.cached_property
-    def _file(self) -> io.FileIO:
-        file: io.FileIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as long as the album
-        weakref.finalize(self, file.close)
-        return file
-
-    def png(self, digest: str) -> bytes:
-        """Return an image as a PNG file."""
-        start, size = self._places[digest]
-        self._file.seek(start)
-        return self._file.read(size)
+    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pngs: dict[str, bytes] = field(default_factory=dict)
 
     def uri(self, digest: str) -> str:
         """Return an image as a data URI."""
-        return f"data:image/png;base64,{base64.b64encode(self.png(digest)).decode('ascii')}"
+        return f"data:image/png;base64,{base64.b64encode(self.pngs[digest]).decode('ascii')}"
 
     def add(self, name: str, triple: Triple) -> None:
         """Add a case."""
-        self.update(entry(name, triple, self._places))
+        self.update(entry(name, triple, self.pngs))
 
     def update(self, new: Mapping[str, Any]) -> None:
-        """Add an `entry`; once the disk has no room for images, cases go without."""
-        if self.fault:
-            return
-        try:
-            for digest, png in new["images"].items():
-                if digest not in self._places:
-                    self._file.seek(self._end)
-                    rest = memoryview(png)
-                    while rest:
-                        rest = rest[self._file.write(rest) :]
-                    self._places[digest] = self._end, len(png)
-                    self._end += len(png)
-        except OSError as error:
-            self.fault = f"images of cases cannot be kept on the disk ({error.strerror or error})"
-        else:
-            self.cases.update(new["cases"])
+        """Add an `entry`."""
+        self.cases.update(new["cases"])
+        self.pngs.update(new["images"])
 
     def that_fit(self, digests: Iterable[str], limit: int) -> list[str]:
         """Return the first of some images, each once, whose files take at most `limit` bytes in base64."""
-        chosen: list[str] = []
-        for digest in dict.fromkeys(digests):
-            limit -= 4 * -(-self._places[digest][1] // 3)
-            if limit < 0:
-                break
-            chosen.append(digest)
-        return chosen
+        different = list(dict.fromkeys(digests))
+        sizes = np.cumsum([4 * -(-len(self.pngs[digest]) // 3) for digest in different])
+        return different[: int(np.searchsorted(sizes, limit, side="right"))]
 
 
 def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:

@@ -45,8 +45,6 @@ def finish(
         },
     )
     lines += [*written, *faults]
-    if gathered.album.fault:
-        lines.append(f"report.html lacks images: {gathered.album.fault}.")
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(path).open("a", encoding="utf-8") as file:
