@@ -19,9 +19,7 @@ A value is the margin, and the case passed if it is positive; true or false stan
 have 6 significant digits, which never turns one into 0 or changes its sign.
 """
 
-import codecs
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -195,14 +193,9 @@ def _short(value: str | None) -> str:
 # ------------------------------------------------------------------------------------------- reading
 
 
-def _check_margin(value: Any) -> Any:
-    for margin in value.values() if isinstance(value, dict) else [value]:
-        if not isinstance(margin, bool | int | float) or not abs(margin) <= sys.float_info.max:
-            raise ValueError(f"a margin is a finite number, true or false, got {margin!r}")
-    return value
-
-
 Name: TypeAlias = Annotated[str, pydantic.Field(min_length=1)]
+
+_Margin: TypeAlias = pydantic.FiniteFloat | bool
 
 
 class _StrictModel(pydantic.BaseModel):
@@ -225,7 +218,7 @@ class _File(_StrictModel):
     dps_baseline: Literal[1]
     measured: _Measured
     images: list[tuple[Name, Name, Name]]
-    margins: list[tuple[Name, Name, Name, Name | None, Annotated[Any, pydantic.AfterValidator(_check_margin)]]]
+    margins: list[tuple[Name, Name, Name, Name | None, _Margin | dict[Name, _Margin]]]
 
 
 def read(path: Path) -> Baseline:
@@ -236,41 +229,33 @@ def read(path: Path) -> Baseline:
             what.
     """
     try:
-        return _baseline(str(path), _File.model_validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
+        file = _File.model_validate_json(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). To record one: {update_command(path)}") from None
-    except ValueError as error:
-        fault = _fault(error) if isinstance(error, pydantic.ValidationError) else error
+    except pydantic.ValidationError as error:
         raise UsageError(
-            f"{path}: not a valid baseline: {fault}. Is it cut short, not merged to the end, or of a newer dps? To "
-            f"record it again, remove it; then {update_command(path)}"
+            f"{path}: not a valid baseline: {_fault(error)}. Is it cut short, not merged to the end, or of a newer "
+            f"dps? To record it again, remove it; then {update_command(path)}"
         ) from None
-
-
-def _baseline(where: str, file: _File) -> Baseline:
-    images: dict[str, str] = {}
-    margins: dict[tuple[str, VariantKey], Margin] = {}
-    for probe, case, sha256 in file.images:
-        if images.setdefault(f"{probe}/{case}", sha256) != sha256:
-            raise ValueError(f"{probe}/{case} stands there twice")
-    for probe, case, metric, normalization, value in file.margins:
-        for network, margin in (value if isinstance(value, dict) else {None: value}).items():
-            key = f"{probe}/{case}", VariantKey(network, normalization, metric)
-            if key in margins:
-                raise ValueError(f"{key[0]}-{key[1].label} stands there twice")
-            if network is not None and network not in file.measured.networks:
-                raise ValueError(f'margins of {network!r}, but "measured" has no weights of it')
-            margins[key] = margin if isinstance(margin, bool) else float(margin)
-    return Baseline(where=where, measured=file.measured.model_dump(), images=images, margins=margins)
+    return Baseline(
+        where=str(path),
+        measured=file.measured.model_dump(),
+        images={f"{probe}/{case}": sha256 for probe, case, sha256 in file.images},
+        margins={
+            (f"{probe}/{case}", VariantKey(network, normalization, metric)): margin
+            for probe, case, metric, normalization, value in file.margins
+            for network, margin in (value if isinstance(value, dict) else {None: value}).items()
+        },
+    )
 
 
 def _fault(error: pydantic.ValidationError) -> str:
-    """Return the first fault and its place: ``margins[3][4]: a margin is ..``."""
+    """Return the first fault and its place: ``margins[3][4].float: Input should be a finite number``."""
     fault = error.errors()[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-    explained = fault["type"] in ("json_invalid", "value_error", "missing", "extra_forbidden")
+    explained = fault["type"] in ("json_invalid", "missing", "extra_forbidden")
     got = "" if explained else f", got {str(fault['input'])[:60]!r}"
-    return f"{place}{': ' if place else ''}{fault['msg'].removeprefix('Value error, ')}{got}"
+    return f"{place}{': ' if place else ''}{fault['msg']}{got}"
 
 
 # ------------------------------------------------------------------------------------------- writing
@@ -311,16 +296,11 @@ def record(rows: Iterable[Row], about: Row, where: str) -> Baseline:
 
 
 def merge(previous: Baseline, run: Baseline) -> Baseline:
-    """Return a baseline with what a run measured put in its place.
-
-    Raises:
-        UsageError: something that would be kept was measured with other weights, another reduction or on other images
-            than this run.
-    """
+    """Return a baseline with what a run measured put in its place; a UsageError where what is kept does not fit it."""
     kept = {key: margin for key, margin in previous.margins.items() if key not in run.margins}
     then: dict[str, str | None] = {case: previous.images.get(case) for case, _ in kept}
     for network in {variant.network for _, variant in kept if variant.network is not None}:
-        then |= {network: previous.measured["networks"][network], "reduction": previous.measured["reduction"]}
+        then |= {network: previous.measured["networks"].get(network), "reduction": previous.measured["reduction"]}
     now = {**run.images, **run.measured["networks"], "reduction": run.measured["reduction"]}
     if changed := sorted(name for name, value in then.items() if now.get(name, value) != value):
         raise UsageError(

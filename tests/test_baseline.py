@@ -370,16 +370,8 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def good() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads("".join(baseline.as_json(recorded(row(), row(network="vgg16")))))
-    return data
-
-
-def changed(*place: Any, to: Any) -> dict[str, Any]:
-    data = good()
-    inside = data
-    for key in place[:-1]:
-        inside = inside[key]
-    inside[place[-1]] = to
+    """A file with one margin."""
+    data: dict[str, Any] = json.loads("".join(baseline.as_json(recorded(row(**PIXEL)))))
     return data
 
 
@@ -388,51 +380,22 @@ def changed(*place: Any, to: Any) -> dict[str, Any]:
     [
         ("", "Invalid JSON: EOF while parsing a value at line 1 column 0"),
         ('{\n"dps_baseline": 1,\n<<<<<<< HEAD\n', "Invalid JSON: key must be a string at line 3 column 1"),
-        (b"\xff\xfe", "Invalid JSON: expected value at line 1 column 1"),
-        ("[" * 1_000_000, "Invalid JSON: recursion limit exceeded at line 1 column 202"),
         ("[]", "Input should be an object, got '[]'"),
         ('{"schema": 1, "cases": []}', "dps_baseline: Field required"),  # a results.json
         ('{"dps_baseline": 2, "all": "new"}', "dps_baseline: Input should be 1, got '2'"),
-        *(
-            (json.dumps(good()).replace("0.5", margin, 1), "margins[0][4]: a margin is a finite number, true or "
-             f"false, got {got}")
-            for margin, got in {"NaN": "nan", "-Infinity": "-inf", "1e999": "inf", "1" + 400 * "0": "1" + 400 * "0",
-                                '"0.5"': "'0.5'", "null": "None", "[0.5]": "[0.5]", "{}": "{}",
-                                r'"\n0.5"': r"'\n0.5'"}.items()
-        ),
-        *((json.dumps(data), fault) for data, fault in [
-            (changed("measured", "torch", to=2.9), "measured.torch: Input should be a valid string, got '2.9'"),
-            (changed("measured", "new", to="x"), "measured.new: Extra inputs are not permitted"),
-            (changed("images", 0, to=["rotate", "rings-045"]), "images[0][2]: Field required"),
-            (changed("margins", 0, 1, to=""), "margins[0][1]: String should have at least 1 character, got ''"),
-            (changed("measured", "networks", to={"alexnet": WEIGHTS}), "margins of 'vgg16', but \"measured\" has no "
-             "weights of it"),
-            (changed("margins", to=good()["margins"] * 2), "rotate/rings-045-alexnet-none-sort stands there twice"),
-            (changed("images", to=[*good()["images"], ["rotate", "rings-045", OTHER_IMAGES]]), "rotate/rings-045 "
-             "stands there twice"),
-        ]),
+        (json.dumps(good() | {"new": 1}), "new: Extra inputs are not permitted"),
+        *((json.dumps(good()).replace("0.5", margin, 1), f"margins[0][4].float: Input should be a {kind}, got '{got}'")
+          for margin, kind, got in [("NaN", "finite number", "nan"), ("1e999", "finite number", "inf"),
+                                    ('"0.5"', "valid number", "0.5"), ("null", "valid number", "None")]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str | bytes, fault: str) -> None:
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, fault: str) -> None:
     path = tmp_path / "b.json"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.write_text(text, encoding="utf-8")
     assert refusal(lambda: read(path), UsageError) == (
         f"{path}: not a valid baseline: {fault}. Is it cut short, not merged to the end, or of a newer dps? To record "
         f"it again, remove it; then dps test --update-baseline {path}"
     )
-
-
-@pytest.mark.parametrize("change", [str.encode, lambda text: text.encode("utf-8-sig"),
-                                    lambda text: text.replace("\n", "\r\n").encode()])  # fmt: skip
-def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path, change: Any) -> None:
-    (tmp_path / "b.json").write_bytes(change("".join(baseline.as_json(recorded(row())))))
-    assert read(tmp_path / "b.json") == recorded(row())
-
-
-def test_a_whole_number_is_a_margin(tmp_path: Path) -> None:
-    (tmp_path / "b.json").write_text(json.dumps(changed("margins", 0, 4, to=3)), encoding="utf-8")
-    (margin,) = read(tmp_path / "b.json").margins.values()
-    assert (margin, type(margin)) == (3.0, float)
 
 
 def test_a_missing_file_says_how_to_record_one(tmp_path: Path) -> None:

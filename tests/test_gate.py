@@ -290,18 +290,6 @@ def test_many_failures_are_summarized_and_all_of_them_listed(strict: RunConfigur
     assert len(gate.as_text(outcome.row, 200, verbose=True)) == 91
 
 
-def test_a_case_that_was_measured_twice_has_one_result(strict: RunConfiguration) -> None:
-    assert judged(strict, [row("a"), row("a")]).holds
-    outcome = judged(dataclasses.replace(strict, update=Path("mine.json")), [row("a"), row("a", 0.25)])
-    assert outcome.holds is False
-    assert outcome.summary[:3] == [
-        "1 measured more than once, with different results:",
-        "  tiny/a-pixel",
-        "mine.json: not written: a case was measured more than once, with different results.",
-    ]
-    assert not Path("mine.json").exists()
-
-
 def test_floors(strict: RunConfiguration) -> None:
     floors = (Floor(name="tiny", limit=0.5), Floor(name="2afc/cnn", limit=0.7))
     configuration = dataclasses.replace(strict, gate="off", floors=floors)
@@ -395,15 +383,9 @@ def test_worse_than_another_metric_is_exit_code_1_and_nothing_else_is(suite: Sui
     done = suite(*EDGES, "--against=pixel", "--cases=8")
     assert done.code == 0
     assert summary(done)[0] == "against pixel, 1 comparisons: 0 worse, 1 not worse, 0 cannot tell"
-    done = suite(*PIXEL, "--against=sentinels.py:edges", "--cases=4")
-    assert done.code == 0
+    done = suite(*PIXEL, "--against=sentinels.py:edges", "--cases=4", "--gate=strict")
+    assert (done.code, done.outcomes) == (1, {"failed": 4, "passed": 4})  # but edges is not gated
     assert summary(done)[0] == "against sentinels.py:edges, 1 comparisons: 0 worse, 0 not worse, 1 cannot tell"
-
-
-def test_what_it_is_held_against_never_fails_the_run(suite: Suite) -> None:
-    assert suite(*EDGES, "--against=pixel", "--gate=strict").code == 0
-    done = suite(*PIXEL, "--against=sentinels.py:edges", "--gate=strict")
-    assert (done.code, done.outcomes) == (1, {"failed": 3, "passed": 3})
 
 
 def test_two_metrics_are_compared_on_the_same_triplets(suite: Suite) -> None:
@@ -411,9 +393,6 @@ def test_two_metrics_are_compared_on_the_same_triplets(suite: Suite) -> None:
     counts = summary(done)[0]
     assert counts.startswith("against pixel, 4 comparisons: ")  # four 2AFC families; JND has no differences to test
     assert done.code == (0 if " 0 worse" in counts else 1)
-
-
-# ------------------------------------------------------------------------------------------- one and the same
 
 
 # ----------------------------------------------------------------------------------------------- what CI shows
@@ -434,11 +413,3 @@ def test_the_summary_is_appended_where_github_shows_it(
     done = suite(*EDGES)
     assert done.code == 0
     assert "the summary was not written to" in done.text
-
-
-def test_junit_xml_is_as_pytest_writes_it(suite: Suite, here: Path) -> None:
-    suite(*PIXEL, "--junitxml=report.xml", "--cases=1", "--gate=strict")
-    text = (here / "report.xml").read_text(encoding="utf-8")
-    assert 'name="test_probe[tiny/rings-000-pixel]"' in text
-    assert "distorted at" in text
-    assert "<propert" not in text  # images and rows are for the report

@@ -5,7 +5,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dps import agreement, baseline, significance
 from dps.baseline import Baseline, Standing
@@ -46,8 +45,8 @@ class GateOutcome:
     @property
     def row(self) -> Row:
         """Return ``run.gate_outcome`` of results.json."""
-        counts = {"holds": self.holds, "failed": self.failed, "not_measured": self.not_measured}
-        return {**counts, "summary": list(self.summary), "lines": list(self.lines)}
+        names = ("holds", "failed", "not_measured", "summary", "lines")
+        return {name: getattr(self, name) for name in names}
 
 
 def judge_case(configuration: RunConfiguration, row: Row) -> tuple[Row, str, bool]:
@@ -68,25 +67,19 @@ def judge(configuration: RunConfiguration, gathered: Gathered, document: Documen
     """Hold a run against all that was asked for; of an interrupted one nothing is missing, and nothing is recorded."""
     cases = document["cases"]
     measured = _judge_measured(document)
-    repeated = _repeated(gathered.cases)
     gated_rows = [row for row in cases if configuration.gate != "off" and row["metric"] != configuration.against]
     command = baseline.update_command(configuration.baseline.where)
-    verdicts = judge_verdicts(
-        configuration.baseline,
-        gated_rows,
-        requested=configuration.gating_requested,
-        improved=f"to record that: {command}",
-    )
+    requested, improved = configuration.gating_requested, f"to record that: {command}"
+    verdicts = judge_verdicts(configuration.baseline, gated_rows, requested=requested, improved=improved)
     checks = [
         _failure("not measured at all:", [f"{name}: {reason}" for name, reason in configuration.excluded.items()]),
         measured,
-        _failure(f"{len(repeated)} measured more than once, with different results:", repeated),
         _judge_floors(configuration, document),
         _judge_against(configuration, gathered, cases),
     ]
     if cases and not interrupted:
         whole = not configuration.narrowed and len(cases) == sum(1 for _ in configuration.items())
-        checks.append(_record(configuration, document, whole=whole, repeated=bool(repeated)))
+        checks.append(_record(configuration, document, whole=whole))
         missing = baseline.missing(configuration.baseline, cases) if whole and configuration.gate == "baseline" else []
         checks.append(_failure(f"{len(missing)} missing, though the baseline has them:", missing))
     checks += [verdicts, _how_to_gate(configuration, gated_rows)]
@@ -126,25 +119,13 @@ def _judge_measured(document: Document) -> GateOutcome:
     return replace(check, not_measured=len(errors), lines=[*check.summary[:1], *_indented(every)])
 
 
-def _repeated(rows: Sequence[Row]) -> list[str]:
-    """Name what was measured more than once, with different results."""
-    results: dict[str, set[Any]] = defaultdict(set)
-    for row in rows:
-        margin = baseline.recorded_margin(row) if was_measured(row) else None
-        results[f"{case_name(row)}-{variant_key(row).label}"].add((margin, row.get("images_sha256")))
-    return [name for name, values in results.items() if len(values) > 1]
-
-
 def judge_verdicts(known: Baseline, rows: Iterable[Row], *, requested: bool, improved: str) -> GateOutcome:
     """Hold verdicts that were measured against a baseline, or against an empty one, where every one must pass.
 
-    Args:
-        known: the baseline.
-        rows: of ``cases`` in results.json.
-        requested: what the baseline does not know must pass, too, and is counted.
-        improved: what to say of verdicts that improved.
+    What the baseline does not know must pass, too, where that was requested. `improved` is said of verdicts that did.
     """
-    standings = [(row, baseline.compare(known, row)) for row in rows if was_measured(row)]
+    measured = [row for row in rows if was_measured(row)]
+    standings = [(row, baseline.compare(known, row)) for row in measured]
     compared = [(row, standing) for row, standing in standings if requested or not standing.is_new]
     if not compared:
         return GateOutcome()
@@ -155,7 +136,7 @@ def judge_verdicts(known: Baseline, rows: Iterable[Row], *, requested: bool, imp
     title = f"against the baseline: {', '.join(f'{counts[each]} {each}' for each in Standing if counts[each])}"
     if not known.where:
         title = f"strict: {len(failing)} of {len(compared)} verdict{'s' if len(compared) > 1 else ''} failed"
-    shares = _by_probe([row for row, _ in standings], [row for row, _ in failing])
+    shares = _by_probe(measured, [row for row, _ in failing])
     summary = [title, *_first(shares, LISTED), *(f"  worst: {_cut(text)}" for text in texts[:3])]
     lines = [title, *_indented(texts)]
     remarks = {
@@ -174,12 +155,9 @@ def _how_to_gate(configuration: RunConfiguration, rows: Iterable[Row]) -> GateOu
     new = sum(was_measured(row) and baseline.compare(configuration.baseline, row).is_new for row in rows)
     if not new or configuration.gating_requested:
         return GateOutcome()
-    return GateOutcome(
-        summary=[
-            f"{new} verdict{' is' if new == 1 else 's are'} not in the baseline, measured and not gated; to gate what "
-            "is new: --gate strict, --baseline FILE or --against METRIC"
-        ]
-    )
+    verdicts = f"{new} verdict{' is' if new == 1 else 's are'} not in the baseline, measured and not gated"
+    how = "to gate what is new: --gate strict, --baseline FILE or --against METRIC"
+    return GateOutcome(summary=[f"{verdicts}; {how}"])
 
 
 def _by_probe(compared: Iterable[Row], failing: Iterable[Row]) -> list[str]:
@@ -240,14 +218,12 @@ def _judge_floors(configuration: RunConfiguration, document: Document) -> GateOu
     return GateOutcome(holds=not lines if configuration.floors else None, summary=lines)
 
 
-def _record(configuration: RunConfiguration, document: Document, *, whole: bool, repeated: bool) -> GateOutcome:
+def _record(configuration: RunConfiguration, document: Document, *, whole: bool) -> GateOutcome:
     """Write the run as a baseline; what a narrowed run did not measure stays in it."""
     path = configuration.update
     if path is None:
         return GateOutcome()
     try:
-        if repeated:
-            raise UsageError(f"{path}: not written: a case was measured more than once, with different results.")
         rows = [_without_inexact_digest(row, document["drawn"]) for row in document["cases"]]
         baseline.write(path, rows, document["run"], None if whole else configuration.previous)
     except UsageError as error:
