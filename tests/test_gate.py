@@ -148,7 +148,8 @@ def test_a_failure_that_the_baseline_knows_is_expected(suite: Suite) -> None:
 
 
 def test_what_the_built_in_baseline_does_not_know_is_measured_and_fails_nothing(suite: Suite) -> None:
-    for options in (PIXEL, ("--metric=sentinels.py:minus_l2", "--cases=1")):  # a probe, and a metric
+    built_in = f"--probes={probes.BUILT_IN / 'invert.yaml'}"
+    for options in (PIXEL, (built_in, "--metric=sentinels.py:minus_l2", "--cases=2")):  # a probe, and a metric
         done = suite(*options)
         assert done.code == 0
         assert set(done.outcomes) == {"xfailed"}
@@ -388,8 +389,8 @@ def test_worse_than_another_metric_is_exit_code_1_and_nothing_else_is(suite: Sui
     assert summary(done)[0] == "against sentinels.py:edges, 1 comparisons: 0 worse, 0 not worse, 1 cannot tell"
 
 
-def test_two_metrics_are_compared_on_the_same_triplets(suite: Suite) -> None:
-    done = suite(*EDGES, "--bapps=synthetic", "--against=pixel", "--gate=off", paths=(str(SUITES / "test_bapps.py"),))
+def test_two_metrics_are_compared_on_the_same_triplets(suite: Suite, written: Path) -> None:
+    done = suite(*EDGES, f"--bapps={written}", "--against=pixel", "--gate=off", paths=(str(SUITES / "test_bapps.py"),))
     counts = summary(done)[0]
     assert counts.startswith("against pixel, 4 comparisons: ")  # four 2AFC families; JND has no differences to test
     assert done.code == (0 if " 0 worse" in counts else 1)

@@ -209,8 +209,8 @@ def test_all_ten_variants_agree_with_plain_arithmetic(network: str, request: pyt
 
 
 def test_all_ten_variants_agree_with_plain_arithmetic_on_the_probes(alexnet: Extractor) -> None:
-    cases = [probe.cases[0] for probe in probes.load([probes.BUILT_IN], 1)]
-    assert len(cases) == len(list(probes.BUILT_IN.glob("*.yaml")))
+    names = ("rotate", "color_stain", "rearrange", "moved_camera")  # of all kinds of scenes and references
+    cases = [probe.cases[0] for probe in probes.load([probes.BUILT_IN / f"{name}.yaml" for name in names], 1)]
     assert_exact([case.draw() for case in cases], alexnet)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dps import networks, probes, report, store
+from dps import networks, probes, report, store, throughput
 from dps.judgments import bapps, synthetic
 from dps.networks import extractor
 from suites import test_invariants
@@ -153,15 +153,6 @@ def test_a_keyword_that_selects_nothing_is_5_and_answered_with_what_there_is(sui
     assert not (done.folder / "results.json").exists()
 
 
-def test_built_in_probes_are_asked_when_none_are_named(suite: Suite) -> None:
-    done = suite("--metric=pixel", "--cases=1", "--gate=off")
-    counts = Counter(row["probe"] for row in done.rows)
-    assert len(counts) == 29
-    assert {probe: count for probe, count in counts.items() if count > 1} == {"rotate": 5, "shuffle": 2}
-    assert all(row["case"] in {case.id for case in probes.load([probes.BUILT_IN / f"{row['probe']}.yaml"])[0].cases}
-               for row in done.rows)  # fmt: skip
-
-
 def test_a_floor_that_is_missed_fails_though_the_gate_is_off(suite: Suite) -> None:
     done = suite(*PIXEL, "--gate=off", "--require=tiny>=0.5")
     assert done.code == 1
@@ -170,7 +161,8 @@ def test_a_floor_that_is_missed_fails_though_the_gate_is_off(suite: Suite) -> No
     assert suite(*PIXEL, "--gate=off", "--require=tiny>=0").code == 0
 
 
-def test_throughput_is_measured_beside_the_forward_pass(suite: Suite) -> None:
+def test_throughput_is_measured_beside_the_forward_pass(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "MOST_ROUNDS", 2)
     options = ["--network=alexnet", "--metric=sort", "--normalization=none", "--probes=tiny.yaml"]
     done = suite(*options, paths=(str(SUITES / "test_throughput.py"),))
     assert done.outcomes == {"passed": 1}
@@ -297,11 +289,11 @@ def test_an_interrupted_run_keeps_what_was_measured_and_records_no_baseline(suit
     assert sorted(path.name for path in done.folder.iterdir()) == ["report.html", "report.md", "results.json"]
 
 
-@pytest.mark.parametrize("processes", ["0", "2"])
+@pytest.mark.parametrize("processes", ["0", "1"])
 def test_a_full_disk_ends_the_run_with_exit_code_1_and_keeps_what_was_measured(
     suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: str
 ) -> None:
-    """Of four families of triplets the third finds no room, on both workers if there are two."""
+    """Of four families of triplets the third finds no room, in this process or in a worker."""
     bapps.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "drawn")
     (pytester.path / "full.py").write_text(FULL, encoding="utf-8")
     monkeypatch.setattr(store, "keep", store.keep)  # put back what the metric's file puts in its place
@@ -355,11 +347,12 @@ def test_collecting_loads_no_network_and_draws_and_writes_nothing(
     monkeypatch.setattr(probes.Case, "draw", lambda _case: pytest.fail("a case was drawn"))
     for name in [name for name in sys.modules if name.partition(".")[0] == "hypothesis"]:
         monkeypatch.delitem(sys.modules, name)
-    done = suite("--collect-only", "-q", paths=(str(SUITES),))
+    done = suite("--network=alexnet", "--metric=sort,pixel", "--collect-only", "-q", paths=(str(SUITES),))
     assert done.code == 0
-    cases = sum(len(probe.cases) for probe in probes.load([probes.BUILT_IN]))
+    names = [case.name for probe in probes.load([probes.BUILT_IN]) for case in probe.cases]
+    assert all(f"[{name}-{variant}]" in done.text for name in names for variant in ("pixel", "alexnet-unit-sort"))
     checks = sum(name.startswith("test_") for name in vars(test_invariants))
-    assert f"{(cases + checks) * 41} tests collected" in done.text  # of 41 variants
+    assert f"{(len(names) + checks) * 3} tests collected" in done.text  # of 3 variants
     assert "hypothesis" not in sys.modules  # importing it takes long
     assert not list(done.folder.glob("*"))
 
@@ -419,8 +412,8 @@ def test_scores_that_are_named_without_a_data_set_are_a_wrong_question(suite: Su
 
 
 def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = [f"--probes={probes.BUILT_IN / 'invert.yaml'}", "--network=alexnet", "--metric=spatial,sort,pixel",
-               "--normalization=none", "--cases=10"]  # fmt: skip
+    options = [f"--probes={probes.BUILT_IN / 'invert.yaml'}", "--network=alexnet", "--metric=sort,pixel",
+               "--normalization=none", "--cases=4"]  # fmt: skip
     one = suite(*options)
     alone, drawn = one.rows, one.results["drawn"]  # the next run writes to the same folder
     pictures = (one.folder / "report.html").read_text(encoding="utf-8").count("data:image/png")
@@ -428,12 +421,12 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
     two = suite(*options, "--examples=3", "-n", "2", paths=("suites",))
     assert (one.code, two.code) == (0, 0)
     missed = one.outcomes["xfailed"]  # what the committed baseline knows to be missed
-    assert one.outcomes["passed"] == 30 - missed
+    assert one.outcomes["passed"] == 8 - missed
     held = two.results["invariants"]
-    assert len(held) == 3 * 9  # nine of each of three variants
+    assert len(held) == 2 * 9  # nine of each variant
     assert all(row["holds"] for row in held)
     more = len(held)
-    assert two.outcomes == {"passed": 30 - missed + more, "xfailed": missed}
+    assert two.outcomes == {"passed": 8 - missed + more, "xfailed": missed}
     (line,) = [line for line in one.lines if line.startswith("against the baseline: ")]
     assert line in two.lines
     assert "created: 2/2 workers" in two.text or "2 workers" in two.text
@@ -443,7 +436,7 @@ def test_two_workers_find_what_one_process_finds(suite: Suite, monkeypatch: pyte
             expected = pytest.approx(mine[key], rel=1e-5, abs=1e-5) if key in numbers and mine[key] else mine[key]
             assert theirs[key] == expected, key
     assert two.results["drawn"] == drawn
-    assert pictures > 20  # an original and a distorted image of each case, and what is nearest
+    assert pictures > 8  # an original and a distorted image of each case, and what is nearest
     assert (two.folder / "report.html").read_text(encoding="utf-8").count("data:image/png") == pictures
 
 
@@ -468,7 +461,8 @@ calls = 0
 def dies(a, b):
     global calls
     calls += 1
-    if calls > 4:
+    if calls > 4 and not pathlib.Path("dead").exists():
+        pathlib.Path("dead").touch()
         os._exit(3)
     return (a - b).abs().mean((1, 2, 3))
 
@@ -506,13 +500,12 @@ def test_a_metric_that_ends_its_worker_costs_one_case_and_the_run_goes_on(
     suite: Suite, pytester: pytest.Pytester
 ) -> None:
     (pytester.path / "mortal.py").write_text(MORTAL, encoding="utf-8")
-    done = suite("--probes=tiny.yaml", "--metric=mortal.py:dies,pixel", "--gate=off", "--cases=6", "-n", "2")
+    done = suite("--probes=tiny.yaml", "--metric=mortal.py:dies,pixel", "--gate=off", "--cases=6", "-n", "1")
     assert done.code == 1
-    by_metric = {name: [row for row in done.rows if row["metric"] == name] for name in ("mortal.py:dies", "pixel")}
-    assert len(by_metric["pixel"]) == len(by_metric["mortal.py:dies"]) == 6
-    assert not any(row.get("error") for row in by_metric["pixel"])
-    assert all(row.get("error") or row["distance"] > 0 for row in by_metric["mortal.py:dies"])
-    assert 1 <= done.outcomes["failed"] <= 6
+    assert Counter(row["metric"] for row in done.rows) == {"mortal.py:dies": 6, "pixel": 6}
+    assert all(row["distance"] > 0 for row in done.rows if not row.get("error"))
+    assert not any(row.get("error") for row in done.rows if row["metric"] == "pixel")
+    assert done.outcomes == {"failed": 1, "xfailed": 12}  # the case is measured by the worker that comes after
 
 
 def test_an_item_that_runs_twice_is_looked_up_twice_and_counts_once(suite: Suite, pytester: pytest.Pytester) -> None:
@@ -524,15 +517,11 @@ def test_an_item_that_runs_twice_is_looked_up_twice_and_counts_once(suite: Suite
     assert len(done.rows) == 3
 
 
-@pytest.mark.parametrize("options", [[], ["-n", "2"]])
-def test_many_failed_cases_are_counted_and_the_worst_shown(suite: Suite, options: list[str]) -> None:
-    done = suite("--probes=tiny.yaml", "--metric=pixel", "--gate=strict", "--cases=12", *options)
+def test_many_failed_cases_are_counted_and_the_worst_shown_or_all_with_v(suite: Suite) -> None:
+    options = ("--probes=tiny.yaml", "--metric=pixel", "--gate=strict", "--cases=12")
+    done = suite(*options)
     assert done.outcomes == {"failed": 12}
     assert "FAILED" not in done.text
     assert "FAILURES" not in done.text
     assert len([line for line in done.lines if line.strip().startswith("worst: ")]) == 3
-
-
-def test_verbose_every_failed_case_is_shown(suite: Suite) -> None:
-    done = suite("--probes=tiny.yaml", "--metric=pixel", "--gate=strict", "--cases=12", "-v")
-    assert done.text.count("distorted at") >= 12
+    assert suite(*options, "-v").text.count("distorted at") >= 12

@@ -15,13 +15,14 @@ def test_each_network_has_a_forward_pass_all_at_once_and_each_variant(
 ) -> None:
     monkeypatch.setattr(throughput, "MOST_ROUNDS", 2)
     variants = metrics.variants([metrics.named("sort")], ["alexnet"], ["none", "unit"])
-    rows = throughput.measure(Engine(alexnet), variants)
+    rows = throughput.measure(Engine(alexnet), variants, 192)
     labels = [VariantKey(row["network"], row["normalization"], row["metric"]).label for row in rows]
     assert labels == ["alexnet-forward", "alexnet-all", "alexnet-none-sort", "alexnet-unit-sort"]
-    assert {(row["image_size"], row["batch_size"]) for row in rows} == {(96, IMAGES_AT_ONCE)}
+    assert {(row["image_size"], row["batch_size"]) for row in rows} == {(192, IMAGES_AT_ONCE // 4)}  # of more pixels
     assert rows[0]["relative_to_forward"] == 1.0
     (pixel,) = throughput.measure(Engine(), metrics.variants([metrics.named("pixel")], [], []))
     assert (pixel["metric"], pixel["relative_to_forward"], pixel["relative_to_forward_low"]) == ("pixel", None, None)
+    assert (pixel["image_size"], pixel["batch_size"]) == (96, IMAGES_AT_ONCE)
 
 
 def test_a_row_has_the_median_and_quartiles_of_ratios_round_by_round() -> None:
@@ -52,11 +53,6 @@ def test_no_round_begins_that_would_end_after_the_limit(monkeypatch: pytest.Monk
     assert taken == [10.0] * 4
     (taken,) = throughput.take_turns(99, work, warm_up=0, limit=5)
     assert taken == [10.0] * throughput.LEAST_ROUNDS
-
-
-def test_the_batch_has_the_pixels_of_the_suites_at_another_size(alexnet: Extractor) -> None:
-    rows = throughput.measure(Engine(alexnet), metrics.variants([metrics.named("mean")], ["alexnet"], ["none"]), 192)
-    assert {(row["image_size"], row["batch_size"]) for row in rows} == {(192, 12)}  # of 48, each as large as four
 
 
 def test_an_accelerator_gets_more_images_at_once() -> None:

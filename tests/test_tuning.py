@@ -214,13 +214,12 @@ def test_no_image_of_a_training_case_is_held_out_or_of_a_usual_run() -> None:
     drawn["usual"] = probes.load([probes.BUILT_IN], 2, 64)
     digests, names = {}, {}
     for which, loaded in drawn.items():
-        triples = [case.draw() for probe in loaded for case in probe.cases]
-        drawn_images = [image for triple in triples for image in (triple.original, *triple.compared)]
-        digests[which] = {image.digest for image in drawn_images if not image.shared}
+        originals = [case.original for probe in loaded for case in probe.cases]
+        digests[which] = {each.image(each.draw(None, (64, 64)), (64, 64)).digest for each in originals}
         names[which] = {str(p) for probe in loaded for case in probe.cases for p in case.photographs()}
     assert not digests["training"] & (digests["held-out"] | digests["usual"])
     assert all(names[which] <= set(files) for which, files in sets.HALVES.items())
-    assert all(len(of_set) > 100 for of_set in digests.values())
+    assert all(len(of_set) > 30 for of_set in digests.values())
 
 
 @pytest.mark.parametrize(("count", "training", "held_out"), [(3, "abc", ""), (5, "ace", "bd")])

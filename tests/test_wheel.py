@@ -19,7 +19,7 @@ def quantiles(features):
     at = features.new_tensor([0.0, 0.25, 0.5, 0.75, 1.0])
     return features.flatten(2).quantile(at, dim=2).permute(1, 2, 0)
 """
-SMALL = ["--network", "alexnet", "--cases", "1"]
+SMALL = ["--network", "alexnet", "--cases", "1", "--select-probe", "translate"]
 
 
 def run(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
