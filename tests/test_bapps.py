@@ -1,11 +1,9 @@
 """BAPPS bapps: reading, verifying, fetching from a server on this machine, and the synthetic stand-in."""
 
-import fcntl
 import gzip
 import hashlib
 import io
 import json
-import pickle
 import shutil
 import tarfile
 import threading
@@ -22,7 +20,7 @@ import requests
 
 from dps.errors import JudgmentsError
 from dps.images import digest
-from dps.judgments import bapps, fetching, shard_files, synthetic
+from dps.judgments import bapps, fetching, synthetic
 from dps.judgments.dataset import Dataset
 from dps.scenes.rng import Rng
 from tests.conftest import PAIRS, TRIPLETS
@@ -51,16 +49,6 @@ def assert_refused(folder: Path, *parts: str) -> str:
 
 
 # ------------------------------------------------------------------------------------- the stand-in
-
-
-def test_the_stand_in_has_four_families_and_pairs() -> None:
-    made = synthetic.synthesize()
-    assert made.name == "synthetic"
-    assert {kind: counts for kind, counts in made.counts.items() if counts} == {
-        "2afc": {"noise": 64, "blur": 64, "shift": 64, "contrast": 64},
-        "jnd": {"noise": 64, "blur": 64},
-    }
-    assert made.groups == {"all": ("noise", "blur", "shift", "contrast")}
 
 
 def test_a_shard_is_what_it_says(small: Dataset) -> None:
@@ -119,26 +107,12 @@ def test_the_stand_in_is_the_same_everywhere(small: Dataset) -> None:
     }
 
 
-def test_only_pairs_may_be_equal() -> None:
-    """Some pairs are equal, so that a metric's zero distances tie; no two images of a triplet are."""
-    made = synthetic.synthesize(triplets=16, pairs=64)
-    for shard in made.shards:
-        images = shard.read().images.reshape(shard.count, -1, 64 * 64 * 3)
-        equal = (images[:, :1] == images[:, 1:]).all(axis=2).sum()
-        assert (equal > 0) == (shard.kind == "jnd")
-        if shard.kind == "2afc":
-            assert not (images[:, 1] == images[:, 2]).all(axis=1).any()
-
-
-def test_shards_hold_256_and_the_last_one_the_rest() -> None:
+def test_the_stand_in_has_four_families_in_shards_of_256_and_pairs() -> None:
     made = synthetic.synthesize(triplets=600, pairs=1)
+    families = ("noise", "blur", "shift", "contrast")
+    assert (made.name, made.groups) == ("synthetic", {"all": families})
+    assert (made.counts["2afc"], made.counts["jnd"]) == (dict.fromkeys(families, 600), {"noise": 1, "blur": 1})
     assert [(s.number, s.count) for s in made.subsets("2afc")["blur"]] == [(0, 256), (1, 256), (2, 88)]
-
-
-def test_a_data_set_can_be_sent_to_a_worker_process(small: Dataset, written: Path) -> None:
-    for sent in (small, bapps.read(written)):
-        received = pickle.loads(pickle.dumps(sent))
-        assert (received.shards[0].read().images == sent.shards[0].read().images).all()
 
 
 # ------------------------------------------------------------------------------------------- bapps
@@ -168,14 +142,14 @@ def test_looking_gives_what_reading_gives_and_decodes_nothing(copy: Path, monkey
     assert [shard.look() for shard in shards] == labels
 
 
-def test_a_changed_file_changes_the_digest(copy: Path) -> None:
+def test_a_changed_file_changes_the_digest_and_a_hidden_one_is_ignored(copy: Path) -> None:
+    (copy / "2afc/val/blur/p1/.hidden").touch()
     shard = bapps.read(copy).shards[0]
     before = shard.look()
     np.save(copy / "2afc/val/noise/judge/000001.npy", np.array([0.55]))
     after = shard.look()
     assert after != before
     assert after.judgments[1] == 0.55
-    assert [shard.look() != other.look() for other in bapps.read(copy).shards[1:]] == [True] * 5
 
 
 def test_images_are_resized_with_pillows_bilinear_filter(copy: Path) -> None:
@@ -203,9 +177,9 @@ def test_a_folder_that_is_not_bapps(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("below", ["2afc", "2afc/val", "jnd"])
-def test_a_folder_within_says_to_name_the_one_above(written: Path, below: str) -> None:
-    assert_refused(written / below, "not a BAPPS folder", "Name the folder above, the one that holds 2afc and jnd.")
+def test_a_folder_within_says_to_name_the_one_above(written: Path) -> None:
+    for below in ("2afc", "2afc/val", "jnd"):
+        assert_refused(written / below, "not a BAPPS folder", "Name the folder above, the one that holds 2afc and jnd.")
 
 
 def remove_third(blur: Path) -> None:
@@ -213,18 +187,13 @@ def remove_third(blur: Path) -> None:
         path.unlink()
 
 
-def remove_all(blur: Path) -> None:
-    for path in blur.glob("*/*"):
-        path.unlink()
-
-
 DAMAGED_SUBSETS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a missing subset": (shutil.rmtree, "2afc/val/blur: is missing."),
+    "a missing subset": (shutil.rmtree, "2afc/val/blur: is missing, or empty."),
     "an unknown subset": (
         lambda blur: blur.with_name("sharpen").mkdir(),
         "2afc/val/sharpen: not a subset of synthetic, which has noise, blur, shift, contrast.",
     ),
-    "ref but no p1": (lambda blur: shutil.rmtree(blur / "p1"), "2afc/val/blur/p1: is missing."),
+    "ref but no p1": (lambda blur: shutil.rmtree(blur / "p1"), "blur/p1: 0 files, but 3 names in its neighbors; "),
     "unequal counts": (
         lambda blur: (blur / "p1/000001.png").unlink(),
         "blur/p1: 2 files, but 3 names in its neighbors; missing: 000001.png.",
@@ -233,7 +202,6 @@ DAMAGED_SUBSETS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda blur: (blur / "judge/000001.npy").rename(blur / "judge/1.npy"),
         "blur/ref: 3 files, but 4 names in its neighbors; missing: 1.png. (3 more: dps bapps verify",
     ),
-    "an empty subset": (remove_all, "blur/ref: is empty."),
     "another kind of file": (
         lambda blur: (blur / "p1/thumbs.db").touch(),
         "p1/thumbs.db: does not belong here; .png files do.",
@@ -249,16 +217,11 @@ def test_a_damaged_subset(copy: Path, damage: str) -> None:
     assert_refused(copy, message)
 
 
-def test_hidden_files_are_ignored(copy: Path) -> None:
-    (copy / "2afc/val/blur/p1/.hidden").touch()
-    bapps.read(copy)
-
-
 def test_a_part_of_bapps_is_not_bapps(copy: Path) -> None:
     (copy / "dps-dataset.json").unlink()
     for kind in ("2afc", "jnd"):
         (copy / kind / "val/blur").rename(copy / kind / "val/cnn")
-    message = assert_refused(copy, "2afc/val/traditional: is missing.", "Get BAPPS with: dps bapps fetch")
+    message = assert_refused(copy, "2afc/val/traditional: is missing, or empty.", "Get BAPPS with: dps bapps fetch")
     assert "more: dps bapps verify" in message
     assert any("2afc/val/cnn: 3 of 4720 that bapps has." in fault for fault in bapps.verify(copy).faults)
 
@@ -267,9 +230,7 @@ def test_a_part_of_bapps_is_not_bapps(copy: Path) -> None:
     ("change", "says"),
     [
         ({"name": "bapps"}, "name: Value error, a folder with a description of its own is not BAPPS"),
-        ({"counts": {"2afc": {"noise": 0}}}, "counts.2afc.noise: Input should be greater than or equal to 1"),
-        ({"dps_dataset": 2}, "dps_dataset: Input should be 1"),
-        ({"colour": 1}, "colour: Extra inputs are not permitted"),
+        ({"counts": {"2afc": {"noise": 0}}}, "counts: 2afc: noise: Input should be greater than or equal to 1"),
         (None, "Invalid JSON"),
     ],
 )
@@ -302,21 +263,17 @@ def npy(value: Any) -> bytes:
     return file.getvalue()
 
 
-WRONG_JUDGMENTS = {
-    "above 1": (npy(np.array([1.2])), "a judgment is within [0, 1], found 1.2."),
-    "below 0": (npy(np.array([-0.2])), "a judgment is within [0, 1], found -0.2."),
-    "nan": (npy(np.array([np.nan])), "a judgment is within [0, 1], found nan."),
-    "two": (npy(np.array([0.2, 0.8])), "a judgment is one number, found float64 of shape (2,)."),
-    "text": (npy(np.array(["0.5"])), "a judgment is one number, found <U3 of shape (1,)."),
-    "pickle": (npy(np.array([{}])), "not a readable .npy file of numbers (ValueError: Object arrays cannot be loaded"),
-    "cut short": (npy(np.array([0.2]))[:-3], "not a readable .npy file of numbers"),
-    "garbage": (b"0.5\n", "not a readable .npy file of numbers"),
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG_JUDGMENTS)
-def test_a_wrong_judgment(copy: Path, wrong: str) -> None:
-    data, says = WRONG_JUDGMENTS[wrong]
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (npy(np.array([1.2])), "a judgment is within [0, 1], found 1.2."),
+        (npy(np.array([np.nan])), "a judgment is within [0, 1], found nan."),
+        (npy(np.array([0.2, 0.8])), "not an .npy file of one number ("),
+        (npy(np.array([{}])), "not an .npy file of one number (ValueError: Object arrays cannot be loaded"),
+        (b"0.5\n", "not an .npy file of one number ("),
+    ],
+)
+def test_a_wrong_judgment(copy: Path, data: bytes, says: str) -> None:
     (copy / "jnd/val/noise/same/000001.npy").write_bytes(data)
     assert_refused(copy, "noise/same/000001.npy: ", says)
 
@@ -333,7 +290,6 @@ def test_a_file_that_goes_away_after_the_folder_was_read(copy: Path) -> None:
 
 def test_verifying_names_every_wrong_file(copy: Path) -> None:
     (copy / "2afc/val/noise/p0/000000.png").write_bytes(b"")
-    PIL.Image.new("RGB", (9, 8)).save(copy / "2afc/val/shift/ref/000002.png")
     np.save(copy / "jnd/val/blur/same/000000.npy", np.array([2.0]))
     (copy / "jnd/val/noise/p1/000001.png").unlink()
     (copy / "jnd/val/noise/p1/000000.png").write_bytes(b"also where a subset's names are wrong")
@@ -342,35 +298,15 @@ def test_verifying_names_every_wrong_file(copy: Path) -> None:
     assert wrong == [
         "jnd/val/noise/p1",
         "2afc/val/noise/p0/000000.png",
-        "2afc/val/shift/ref/000002.png",
         "jnd/val/noise/p1/000000.png",
         "jnd/val/blur/same/000000.npy",
     ]
 
 
-def test_verifying_bapps_remarks_on_an_odd_number_of_pairs(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = {"2afc": dict.fromkeys(synthetic.FAMILIES, TRIPLETS), "jnd": dict.fromkeys(synthetic.PAIRED, 0)}
-    described = bapps.BAPPS.model_copy(update={"counts": counts})
-    monkeypatch.setattr(bapps, "BAPPS", described)
-    (copy / "dps-dataset.json").unlink()
-    found = bapps.verify(copy)
-    assert (found.description.name, found.faults) == ("bapps", [])
-    assert found.remarks[1] == (
-        f"{copy}/jnd/val/blur: 2 pairs, where 4500 to 5000 are expected; the exact number is not known here."
-    )
-    assert bapps.read(copy).name == "bapps"
-
-
-def test_what_bapps_holds() -> None:
-    """NUMERICS: 36,344 triplets in all; the two groups are disjoint and make up the third."""
-    assert sum(bapps.TRIPLETS.values()) == 36344
-    assert {*bapps.GROUPS["distortions"], *bapps.GROUPS["real"]} == {*bapps.GROUPS["all"]} == {*bapps.TRIPLETS}
-
-
 def test_writing_takes_a_new_folder_or_an_empty_one(small: Dataset, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").touch()
-    with pytest.raises(JudgmentsError, match="full: is there and not empty; name a new folder"):
+    with pytest.raises(JudgmentsError, match=r"full: cannot be written \(Directory not empty\); name a new folder"):
         bapps.write(small, tmp_path / "full")
     (tmp_path / "file").touch()
     with pytest.raises(JudgmentsError, match="file/below: cannot be written"):
@@ -402,14 +338,12 @@ class Server:
         mishaps: what goes wrong with the next requests, in order: ``cut`` closes the connection after half of
             what was asked for, ``503`` is busy, ``ok`` is well.
         ranges: whether a part of a file can be asked for.
-        redirects: from path to address.
         asked: each request's path and ``Range``.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     mishaps: list[str] = field(default_factory=list)
     ranges: bool = True
-    redirects: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     base: str = ""
 
@@ -434,9 +368,7 @@ def server(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             mishap = state.mishaps.pop(0) if state.mishaps else "ok"
             file = state.files.get(self.path, b"")
             first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.ranges else 0
-            if self.path in state.redirects:
-                status = 302
-            elif mishap == "503":
+            if mishap == "503":
                 status = 503
             elif self.path not in state.files:
                 status = 404
@@ -448,7 +380,6 @@ def server(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Content-Encoding", "gzip")  # as odd servers have it
-            self.send_header("Location", state.redirects.get(self.path, ""))
             self.end_headers()
             self.wfile.write(body[: len(body) // 2] if mishap == "cut" else body)
 
@@ -510,18 +441,11 @@ def test_fetching(server: Server, place: Path, small: Dataset) -> None:
     digests = {name[1:]: hashlib.sha256(data).hexdigest() for name, data in server.files.items()}
     assert fetch(server, place) == digests
     assert bapps.read(place).counts == small.counts
-    assert sorted(path.name for path in place.iterdir()) == ["2afc", "SHA256SUMS", "dps-dataset.json", "jnd"]
-    recorded = (place / "SHA256SUMS").read_text()
-    assert recorded == "".join(f"{digest}  {name}\n" for name, digest in digests.items())  # as sha256sum has it
+    assert sorted(path.name for path in place.iterdir()) == ["2afc", "dps-dataset.json", "jnd"]
     assert fetch(server, place) == {}  # everything is there, so nothing is requested
     shutil.rmtree(place / "jnd")
     assert list(fetch(server, place)) == ["jnd.tar.gz"]
     assert server.asked == [("/twoafc_val.tar.gz", None), ("/jnd.tar.gz", None), ("/jnd.tar.gz", None)]
-
-
-def test_an_archive_with_another_digest_than_the_recorded_one(server: Server, place: Path) -> None:
-    (place / "SHA256SUMS").write_text(f"{'0' * 64}  twoafc_val.tar.gz\n")
-    assert_not_fetched(server, place, "SHA-256 ", f".. but {'0' * 12}.. stands in {place}/SHA256SUMS.")
 
 
 def whole_chunks(size: int) -> int:
@@ -585,39 +509,6 @@ def test_a_missing_archive(server: Server, place: Path) -> None:
     assert_not_fetched(server, place, "/twoafc_val.tar.gz: the server answers 404 Not Found. BAPPS may have moved")
 
 
-def test_a_page_in_place_of_an_archive(server: Server, place: Path) -> None:
-    server.files["/twoafc_val.tar.gz"] = b"<!DOCTYPE html><html>Log in first</html>"
-    says = "not a gzip file (is a proxy in between?), it begins with b'<!DOCTYPE html><html>Log'"
-    assert_not_fetched(server, place, says)
-    assert not list((place / ".dps-fetch").glob("*.part"))  # it would be in the way of the next try
-
-
-def test_a_redirect_is_followed(server: Server, place: Path) -> None:
-    server.files["/moved.tar.gz"] = server.files.pop("/twoafc_val.tar.gz")
-    server.redirects = {"/twoafc_val.tar.gz": "/moved.tar.gz"}
-    fetch(server, place)
-
-
-@pytest.mark.parametrize(
-    ("address", "reason"), [("/twoafc_val.tar.gz", "TooManyRedirects: "), ("file:///etc/passwd", "InvalidSchema: ")]
-)
-def test_a_redirect_that_is_not_followed(server: Server, place: Path, address: str, reason: str) -> None:
-    server.redirects = {"/twoafc_val.tar.gz": address}
-    assert_not_fetched(server, place, f"/twoafc_val.tar.gz: a redirect that is not followed ({reason}")
-
-
-def test_a_redirect_away_from_https_is_not_followed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def redirected(_adapter: object, request: requests.PreparedRequest, **_: Any) -> requests.Response:
-        response = requests.Response()
-        response.status_code, response.request, response.raw = 302, request, io.BytesIO()
-        response.headers["Location"] = "http://example.org/x"
-        return response
-
-    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", redirected)
-    with pytest.raises(JudgmentsError, match=r"not followed \(InvalidSchema: .*'http://example\.org/x'\)\.$"):
-        fetching.fetch(place, pause=0)
-
-
 def test_no_network(server: Server, place: Path) -> None:
     server.base = "http://127.0.0.1:1"  # nobody listens there
     assert_not_fetched(
@@ -642,16 +533,12 @@ def without_an_image(val: Path) -> bytes:
 FORBIDDEN, DAMAGED = "a member that must not be unpacked (", "a damaged archive ("
 WRONG_ARCHIVES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "above": (with_member("../../evil"), FORBIDDEN),
-    "above, from within": (with_member("val/../../../evil"), FORBIDDEN),
     "symbolic link": (with_member("val/noise/ref/odd", tarfile.SYMTYPE), FORBIDDEN),
-    "hard link": (with_member("val/noise/ref/odd", tarfile.LNKTYPE), FORBIDDEN),
-    "device": (with_member("val/noise/ref/odd", tarfile.CHRTYPE), FORBIDDEN),
-    "pipe": (with_member("val/noise/ref/odd", tarfile.FIFOTYPE), FORBIDDEN),
     "wrong checksum": (lambda val: flipped(packed(val, "val")), DAMAGED),
     "cut short": (lambda val: packed(val, "val")[:-20000], DAMAGED),
-    "a hole": (lambda val: packed(val, "val")[:100] + packed(val, "val")[200:], DAMAGED),
+    "a page": (lambda _: b"<!DOCTYPE html><html>Log in first</html>", DAMAGED),
     "an image less": (without_an_image, "2afc/val/blur/p1: 2 files, but 3 names in its neighbors"),
-    "something else": (lambda val: packed(val, "README"), "2afc/val/noise: is missing."),
+    "something else": (lambda val: packed(val, "README"), "2afc/val/noise: is missing, or empty."),
 }
 
 
@@ -663,7 +550,7 @@ def test_a_wrong_archive_is_removed_and_fetched_by_the_next_run(
     good, server.files["/twoafc_val.tar.gz"] = server.files["/twoafc_val.tar.gz"], archive(copy / "2afc/val")
     assert_not_fetched(server, place, f"/twoafc_val.tar.gz: not what it should be, so it was removed: {reason}")
     left = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
-    assert left == [".dps-fetch", ".dps-fetch/lock", "dps-dataset.json"]
+    assert left == [".dps-fetch", "dps-dataset.json"]
     assert not list(place.parent.glob("*evil*"))
     server.files["/twoafc_val.tar.gz"] = good
     fetch(server, place)
@@ -686,13 +573,6 @@ def test_what_is_there_but_wrong_is_not_overwritten(server: Server, place: Path)
         fetch(server, place)
 
 
-def test_two_do_not_fetch_into_one_folder(server: Server, place: Path) -> None:
-    (place / ".dps-fetch").mkdir()
-    with (place / ".dps-fetch/lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert_not_fetched(server, place, "fetched: another process is fetching into it")
-
-
 def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
@@ -707,7 +587,3 @@ def test_a_full_disk_while_downloading(server: Server, place: Path, monkeypatch:
 
     monkeypatch.setattr(requests.Response, "iter_content", full)
     assert_not_fetched(server, place, "archive: cannot be written (No space left on device)")
-
-
-def test_every_kind_has_a_layout() -> None:
-    assert {kind: len(roles) - 2 for kind, roles in shard_files.ROLES.items()} == {"2afc": 2, "jnd": 1}

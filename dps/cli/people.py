@@ -55,11 +55,11 @@ def verify(folder: Path) -> None:
     from dps.judgments import bapps as library
 
     index = library.verify(folder)
-    if index.subsets:
+    if index.names:
         click.echo(f"{folder}: {index.description.name}")
-    for subset, count in index.counts.items():
-        click.echo(f"  {subset}: {count}")
-    for line in (*index.remarks, *index.faults):
+    for (kind, subset), names in index.names.items():
+        click.echo(f"  {kind}/{subset}: {len(names)}")
+    for line in index.faults:
         click.echo(line)
     if index.faults:
         raise Refused(f"{folder}: {len(index.faults)} fault{'s' if len(index.faults) > 1 else ''}.")

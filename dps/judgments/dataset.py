@@ -86,9 +86,8 @@ class Shard:
 
     Attributes:
         number: the place among the shards of the subset, from 0.
+        load: gives the content, whether images are decoded or not, where they are not needed.
         perturbation: what is done to the compared images, see `rank_flips.PERTURBATIONS`; empty for nothing.
-        look: gives judgments and digest; no image is decoded.
-        read: gives everything; like `look`, it raises `JudgmentsError` where a file cannot be read or is wrong.
         rows: what it holds, by file; empty where every row has an original of its own and no group.
     """
 
@@ -96,10 +95,17 @@ class Shard:
     subset: str
     number: int
     count: int
-    look: Callable[[], Labels] = field(repr=False, compare=False)
-    read: Callable[[], Content] = field(repr=False, compare=False)
+    load: Callable[[bool], Content] = field(repr=False, compare=False)
     perturbation: str = ""
     rows: tuple[Judged, ...] = field(default=(), repr=False, compare=False)
+
+    def look(self) -> Labels:
+        """Return judgments and digest; a JudgmentsError where a file cannot be read or is wrong."""
+        return self.load(False).labels
+
+    def read(self) -> Content:
+        """Return everything, from the same bytes; raises as `look`, also for images."""
+        return self.load(True)
 
     @property
     def image_count(self) -> int:
@@ -155,20 +161,12 @@ class Dataset:
         }
 
 
-def shards_of(
-    kind: str, subset: str, count: int, look: Callable[[range], Labels], read: Callable[[range], Content]
-) -> Iterator[Shard]:
-    """Split a subset into shards; `look` and `read` return what a `Shard`'s do, from the numbers of what it holds."""
+def shards_of(kind: str, subset: str, count: int, load: Callable[[range, bool], Content]) -> Iterator[Shard]:
+    """Split a subset into shards; `load` returns what a `Shard`'s does, from the numbers of what it holds."""
     for number, first in enumerate(range(0, count, SHARD_SIZE)):
         span = range(first, min(first + SHARD_SIZE, count))
-        yield Shard(
-            kind=kind,
-            subset=subset,
-            number=number,
-            count=len(span),
-            look=functools.partial(look, span),
-            read=functools.partial(read, span),
-        )
+        load_span = functools.partial(load, span)
+        yield Shard(kind=kind, subset=subset, number=number, count=len(span), load=load_span)
 
 
 def new_digest(kind: str) -> "hashlib._Hash":

@@ -12,12 +12,10 @@ import time
 import zlib
 from pathlib import Path
 
-import filelock
 import requests
 from requests import codes
 from tqdm import tqdm
 
-from dps import files
 from dps.errors import JudgmentsError, one_line
 from dps.judgments.bapps import DESCRIPTION, SPLIT, index_of
 
@@ -31,9 +29,6 @@ ARCHIVES = {
 
 WORK = ".dps-fetch"
 """The folder of archives that are not unpacked yet."""
-
-DIGESTS = "SHA256SUMS"
-"""The file of the digests of the archives that were fetched, as ``sha256sum`` writes them."""
 
 TRIES = 4
 """Failures in a row without a byte gained after which a download fails."""
@@ -58,98 +53,81 @@ def fetch(folder: Path, *, base: str = BASE, pause: float = 1.0) -> dict[str, st
 
     Raises:
         JudgmentsError: there is no connection, the server has something else, an archive wants to write outside of
-            the folder, is incomplete or has another digest than before, or the folder cannot be written. What was
-            downloaded is kept where it can be of use, and the folder never looks like BAPPS before it is.
+            the folder or is incomplete, or the folder cannot be written. What was downloaded is kept where it can be
+            of use, and the folder never looks like BAPPS before it is.
     """
+    digests = {}
     try:
-        (folder / WORK).mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / WORK / "lock", blocking=False):
-            digests = {name: _fetch(kind, name, into, folder, base, pause) for kind, (name, into) in ARCHIVES.items()}
-            shutil.rmtree(folder / WORK)
-    except filelock.Timeout:
-        raise JudgmentsError(f"{folder}: another process is fetching into it; wait for that one.") from None
+        for kind, (name, into) in ARCHIVES.items():
+            target = folder / kind / SPLIT
+            if not target.exists():
+                (folder / WORK).mkdir(parents=True, exist_ok=True)
+                digests[name] = _fetch(kind, f"{base}/{name}", into, folder, pause)
+            elif faults := index_of(folder, (kind,)).faults:
+                raise JudgmentsError(f"{faults[0]} Remove {target} and run the same command again to fetch it.")
+        shutil.rmtree(folder / WORK, ignore_errors=True)
     except OSError as error:
         where = error.filename or folder
         raise JudgmentsError(
             f"{where}: cannot be written ({error.strerror or error}); when it can be, {RESUME}."
         ) from None
-    return {name: digest for name, digest in digests.items() if digest}
+    return digests
 
 
-def _fetch(kind: str, name: str, into: str, folder: Path, base: str, pause: float) -> str:
-    """Fetch one part of BAPPS, if it is not there, and return the archive's digest."""
-    target = folder / kind / SPLIT
-    if target.exists():
-        if faults := index_of(folder, (kind,)).faults:
-            raise JudgmentsError(f"{faults[0]} Remove {target} and run the same command again to fetch it.")
-        return ""
-    url, archive = f"{base}/{name}", folder / WORK / name
+def _fetch(kind: str, url: str, into: str, folder: Path, pause: float) -> str:
+    """Fetch one part of BAPPS, and return the archive's digest."""
+    archive = folder / WORK / url.rpartition("/")[2]
     if not archive.exists():
-        _download(url, archive, pause)
+        part = archive.with_name(archive.name + ".part")
+        _download(url, part, pause)
+        part.replace(archive)
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    sums = (folder / DIGESTS).read_text(encoding="utf-8") if (folder / DIGESTS).exists() else ""
-    recorded = {file: text for text, _, file in (line.partition("  ") for line in sums.splitlines())}
-    with tempfile.TemporaryDirectory(dir=folder / WORK, prefix="unpacked.") as temporary:
+    with tempfile.TemporaryDirectory(dir=folder / WORK) as temporary:
         unpacked = Path(temporary)
         if (folder / DESCRIPTION).exists():
             shutil.copy(folder / DESCRIPTION, unpacked)
         try:
-            if (expected := recorded.setdefault(name, digest)) != digest:
-                raise JudgmentsError(f"SHA-256 {digest[:12]}.. but {expected[:12]}.. stands in {folder / DIGESTS}.")
             _unpack(archive, unpacked / into)
             if faults := index_of(unpacked, (kind,)).faults:
                 raise JudgmentsError(faults[0].replace(f"{unpacked}/", ""))
         except JudgmentsError as error:
             archive.unlink()
             raise JudgmentsError(f"{url}: not what it should be, so it was removed: {error}") from None
-        target.parent.mkdir(exist_ok=True)
-        (unpacked / kind / SPLIT).replace(target)
-    files.write(folder / DIGESTS, "".join(f"{text}  {file}\n" for file, text in recorded.items()).encode())
+        (folder / kind).mkdir(exist_ok=True)
+        (unpacked / kind / SPLIT).replace(folder / kind / SPLIT)
     archive.unlink()
     return digest
 
 
-def _download(url: str, archive: Path, pause: float) -> None:
-    """Download a gzip file; what is there of it ends in ``.part``, and is resumed after a failure."""
-    part = archive.with_name(archive.name + ".part")
+def _download(url: str, part: Path, pause: float) -> None:
+    """Download a file, or what is missing of it; what is there of it is resumed after a failure."""
     part.touch()
     failures = 0
-    with requests.Session() as session:
-        if url.startswith("https:"):
-            session.adapters.pop("http://")  # a redirect must not leave encryption
-        while True:
-            before = part.stat().st_size
-            try:
-                _resume(session, url, part)
-                break
-            except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
-                raise JudgmentsError(f"{url}: a redirect that is not followed ({one_line(error)}).") from None
-            except requests.HTTPError as error:
-                reason = str(error)
-            except requests.RequestException as error:
-                reason = f"no connection, or it broke off ({type(error).__name__})"
-            size = part.stat().st_size
-            failures = 0 if size > before else failures + 1
-            if failures == TRIES:
-                raise JudgmentsError(f"{url}: {reason}; {size:,} bytes are kept. Check the network, and {RESUME}.")
+    while failures < TRIES:
+        if failures:
             time.sleep(pause * 2**failures)
-    with part.open("rb") as file:
-        start = file.read(24)
-    if not start.startswith(b"\x1f\x8b"):
-        part.unlink()
-        raise JudgmentsError(f"{url}: not a gzip file (is a proxy in between?), it begins with {start!r}.")
-    part.replace(archive)
+        before = part.stat().st_size
+        try:
+            _resume(url, part)
+            return
+        except requests.HTTPError as error:
+            reason = str(error)
+        except requests.RequestException as error:
+            reason = f"no connection, or it broke off ({type(error).__name__})"
+        failures = 0 if part.stat().st_size > before else failures + 1
+    size = part.stat().st_size
+    raise JudgmentsError(f"{url}: {reason}; {size:,} bytes are kept. Check the network, and {RESUME}.")
 
 
-def _resume(session: requests.Session, url: str, part: Path) -> None:
+def _resume(url: str, part: Path) -> None:
     """Request what is missing of a file and add it; a JudgmentsError where it will never be complete.
 
     A `requests.RequestException` says that it is still not complete; the text of an `requests.HTTPError`, why.
     """
     size = part.stat().st_size
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
-    with session.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
         status, answer = response.status_code, f"the server answers {response.status_code} {response.reason}"
         if status == codes.requested_range_not_satisfiable:  # nothing is missing, or it is another file
             part.write_bytes(b"")
@@ -182,4 +160,4 @@ def _unpack(archive: Path, folder: Path) -> None:
     except tarfile.FilterError as error:
         raise JudgmentsError(f"a member that must not be unpacked ({one_line(error)}).") from None
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise JudgmentsError(f"a damaged archive ({one_line(error)}).") from None
+        raise JudgmentsError(f"a damaged archive ({one_line(error)}); is a proxy in between?") from None

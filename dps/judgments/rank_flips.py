@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dps.judgments.dataset import Content, Dataset, Labels, Shard
+from dps.judgments.dataset import Content, Dataset, Shard
 
 DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Right, down, left, up."""
@@ -50,29 +50,17 @@ def with_perturbations(dataset: Dataset) -> Dataset:
     """Return a data set with all its triplets once more for each of `PERTURBATIONS`."""
     triplets = [shard for shard in dataset.shards if shard.kind == "2afc"]
     perturbed = [
-        replace(
-            shard,
-            perturbation=name,
-            look=functools.partial(_look, shard, name),
-            read=functools.partial(_read, shard, name),
-        )
+        replace(shard, perturbation=name, load=functools.partial(_load, shard, name))
         for name in PERTURBATIONS
         for shard in triplets
     ]
     return replace(dataset, shards=(*dataset.shards, *perturbed))
 
 
-def _look(shard: Shard, name: str) -> Labels:
-    return _labels(shard.look(), name)
-
-
-def _labels(labels: Labels, name: str) -> Labels:
-    return replace(labels, digest=hashlib.sha256(f"{labels.digest} perturbed: {name}".encode()).hexdigest())
-
-
-def _read(shard: Shard, name: str) -> Content:
-    content = shard.read()
+def _load(shard: Shard, name: str, decode: bool) -> Content:
+    content = shard.load(decode)
+    digest = hashlib.sha256(f"{content.labels.digest} perturbed: {name}".encode()).hexdigest()
     stacks = tuple(stack.copy() for stack in content.stacks)
     for number, triplet in enumerate(itertools.chain(*stacks)):
         triplet[1:] = PERTURBATIONS[name](triplet[1:], number)
-    return replace(content, stacks=stacks, labels=_labels(content.labels, name))
+    return replace(content, stacks=stacks, labels=replace(content.labels, digest=digest))

@@ -1,9 +1,8 @@
 """The files of a shard: their digest, images and judgments."""
 
-import functools
 import io
 import itertools
-import warnings
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,17 +33,8 @@ def resized_shape(height: int, width: int, size: int | None) -> tuple[int, int]:
     return round(height * scale), round(width * scale)
 
 
-def look(rows: Sequence[Judged], kind: str, size: int | None) -> Labels:
-    """Return judgments and digest of some rows; no image is decoded.
-
-    Raises:
-        JudgmentsError: a file cannot be read, or a judgment file is not one number in [0, 1].
-    """
-    return _read(rows, kind, size, decode=False).labels
-
-
-def read(rows: Sequence[Judged], kind: str, size: int | None) -> Content:
-    """Return images, judgments and digest of some rows, from the same bytes; each image once for each original.
+def load(rows: Sequence[Judged], kind: str, size: int | None, decode: bool) -> Content:
+    """Return judgments and digest of some rows and their images, if these are decoded; each once for each original.
 
     Args:
         rows: those of one original follow each other.
@@ -52,12 +42,9 @@ def read(rows: Sequence[Judged], kind: str, size: int | None) -> Content:
         size: the shorter side's length in pixels after resizing; None not to resize.
 
     Raises:
-        JudgmentsError: as for `look`; or an image cannot be decoded, or has another size than its original.
+        JudgmentsError: a file cannot be read, a judgment file is not one number in [0, 1], or an image cannot be
+            decoded or has another size than its original.
     """
-    return _read(rows, kind, size, decode=True)
-
-
-def _read(rows: Sequence[Judged], kind: str, size: int | None, *, decode: bool) -> Content:
     digest, judgments, places = new_digest(kind), [], []
     stacks: list[list[Pixels]] = []
     compared_before = 0
@@ -101,14 +88,12 @@ def _read(rows: Sequence[Judged], kind: str, size: int | None, *, decode: bool) 
 
 
 def check(path: Path) -> None:
-    """Read one file, image or judgment; a JudgmentsError as for `read`."""
+    """Read one file, image or judgment; a JudgmentsError as for `load`."""
     data = _bytes_of(path)
     if path.suffix == ".npy":
         _judgment(data, str(path))
-        return
-    height, width, _ = _image(data, path, None).shape
-    if height != width:
-        raise JudgmentsError(f"{path}: measures {width} x {height} pixels; images here are square.")
+    else:
+        _image(data, path, None)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -131,24 +116,11 @@ def _image(data: bytes, path: Path, size: int | None) -> NDArray[np.uint8]:
 
 
 def _judgment(data: bytes, path: str) -> float:
+    data = re.sub(rb"(?<=\(\d)L(?=,\))", b" ", data, count=1)  # (1L,) in headers that Python 2 wrote
     try:
-        return _share(data)
-    except ValueError as error:
-        raise JudgmentsError(f"{path}: {error}.") from None
-
-
-@functools.lru_cache(maxsize=256)  # few people judge, so few different files are there
-def _share(data: bytes) -> float:
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=UserWarning)  # of headers that Python 2 wrote
-            value = np.load(io.BytesIO(data), allow_pickle=False)
+        share = float(np.load(io.BytesIO(data), allow_pickle=False).item())
     except Exception as error:  # noqa: BLE001 - NumPy and zipfile raise almost anything on a damaged file
-        raise ValueError(f"not a readable .npy file of numbers ({one_line(error)})") from None
-    if not isinstance(value, np.ndarray) or value.size != 1 or value.dtype.kind not in "fiub":
-        what = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise ValueError(f"a judgment is one number, found {what}")
-    share = float(value.item())
+        raise JudgmentsError(f"{path}: not an .npy file of one number ({one_line(error)}).") from None
     if not 0 <= share <= 1:
-        raise ValueError(f"a judgment is within [0, 1], found {share:g}")
+        raise JudgmentsError(f"{path}: a judgment is within [0, 1], found {share:g}.")
     return share

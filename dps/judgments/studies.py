@@ -157,7 +157,6 @@ def _shards(
                 subset=split or ALL,
                 number=number,
                 count=len(batch),
-                look=functools.partial(shard_files.look, batch, kind, size),
-                read=functools.partial(shard_files.read, batch, kind, size),
+                load=functools.partial(shard_files.load, batch, kind, size),
                 rows=tuple(batch),
             )

@@ -77,8 +77,7 @@ def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
     shards: list[Shard] = []
     for kind, families, count in (("2afc", FAMILIES, triplets), ("jnd", PAIRED, pairs)):
         for family in families:
-            what = seed, kind, family
-            shards += shards_of(kind, family, count, functools.partial(_look, *what), functools.partial(_draw, *what))
+            shards += shards_of(kind, family, count, functools.partial(_draw, seed, kind, family))
     return Dataset(name=NAME, about=ABOUT, title=TITLE, shards=tuple(shards), groups={ALL: tuple(FAMILIES)})
 
 
@@ -97,13 +96,8 @@ def judged(kind: str, compared: tuple[float, ...], rng: Rng) -> float:
     return sum(rng.bernoulli(likely) for _ in range(JUDGES[kind])) / JUDGES[kind]
 
 
-def _look(seed: int, kind: str, family: str, span: range) -> Labels:
-    return _draw(seed, kind, family, span).labels
-
-
-@functools.lru_cache(maxsize=8)
-def _draw(seed: int, kind: str, family: str, span: range) -> Content:
-    """Draw one shard; the last few are kept, since they are first looked at and then read."""
+@functools.lru_cache(maxsize=8)  # rank flips read each shard seven times
+def _draw(seed: int, kind: str, family: str, span: range, _decode: bool) -> Content:
     images = np.empty((len(span), 1 + KINDS[kind], SIZE, SIZE, 3), dtype=np.uint8)
     judgments, digest = np.empty(len(span)), new_digest(kind)
     for row, number in enumerate(span):
@@ -115,8 +109,6 @@ def _draw(seed: int, kind: str, family: str, span: range) -> Content:
         judgments[row] = judged(kind, compared, Rng(seed, NAME, kind, family, number, "judges"))
         add_part(digest, images[row].tobytes())
         add_part(digest, judgments[row].tobytes())
-    for array in (images, judgments):
-        array.setflags(write=False)
     return Content(stacks=(images,), labels=Labels(judgments=judgments, digest=digest.hexdigest()))
 
 
