@@ -3,14 +3,14 @@
 Distances are measured shard by shard, all variants of a backbone at once, while the next shard's images are read.
 """
 
-import multiprocessing
+import itertools
 import os
-import threading
-import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,16 +164,13 @@ def judges_score(kind: str, judgments: Array) -> Estimate | None:
 class DatasetDistances:
     """The distances of a data set by all variants: looked up in a store, or measured at the first look-up.
 
-    A variant without a key is not kept, and neither is one whose key is another one after it has measured.
+    A variant without a key is not kept; a note says why.
 
     Args:
         dataset: whose predictions are known already.
         engine: returns what measures on a network, or without one; called only where something has to be measured.
         folder: the store; None to keep nothing.
         key_of: returns a variant's key, see `store.key_of`; not needed without a store.
-
-    Attributes:
-        not_kept: by the metric's name, why its distances are not kept.
     """
 
     def __init__(
@@ -186,7 +183,6 @@ class DatasetDistances:
         *,
         shown: bool = True,
     ) -> None:
-        self.not_kept: dict[str, str] = {}
         self._engine = engine
         self._variants = variants
         self._key_of = key_of
@@ -241,7 +237,10 @@ class DatasetDistances:
         title = f"{title} on {backbone}" if backbone else title
         with progress(title, images, "images", shown=self._shown and bool(missing)) as advance:
             for shard, content in _read(list(missing)):
-                self._measure(shard, content, missing[shard])
+                try:
+                    self._measure(shard, content.result(), missing[shard])
+                except JudgmentsError as error:
+                    self._known |= dict.fromkeys([(shard, variant) for variant in missing[shard]], error)
                 advance(shard.image_count)
         return len(missing)
 
@@ -262,10 +261,7 @@ class DatasetDistances:
                     self._known[shard, variant] = kept
         return [variant for variant in unknown if (shard, variant) not in self._known]
 
-    def _measure(self, shard: Shard, content: Content | JudgmentsError, variants: Sequence[Variant]) -> None:
-        if isinstance(content, JudgmentsError):
-            self._known |= dict.fromkeys([(shard, variant) for variant in variants], content)
-            return
+    def _measure(self, shard: Shard, content: Content, variants: Sequence[Variant]) -> None:
         self._labels[shard] = content.labels
         engine = self._engine(variants[0].backbone)
         by_stack = [engine.measure_stack(images, variants) for images in content.stacks]
@@ -274,65 +270,30 @@ class DatasetDistances:
             self._known[shard, variant] = distances
             if self._folder is None or isinstance(distances, DpsError):
                 continue
-            if (key := self._key(variant, measured=True)) is not None:
+            if (key := self._key(variant)) is not None:
                 store.keep(self._folder, key, content.labels.digest, distances)
 
-    def _key(self, variant: Variant, *, measured: bool = False) -> str | None:
-        """Return a variant's key, which a user's metric must keep while it measures; None where it cannot be kept."""
+    def _key(self, variant: Variant) -> str | None:
+        """Return a variant's key; None where it has none."""
         assert self._key_of is not None
-        try:
-            if variant not in self._keys or (measured and self._keys[variant] and not store.is_fixed(variant.metric)):
-                key = self._key_of(variant)
-                if self._keys.setdefault(variant, key) != key:
-                    raise NoFingerprintError("its state changes while it measures")
-        except NoFingerprintError as error:
-            self._keys[variant] = None
-            self.not_kept.setdefault(variant.metric.name, str(error))
-            notes.add_text(store.not_kept(variant.metric.name, str(error)))
+        if variant not in self._keys:
+            try:
+                self._keys[variant] = self._key_of(variant)
+            except NoFingerprintError as error:
+                self._keys[variant] = None
+                notes.add_text(store.not_kept(variant.metric.name, str(error)))
         return self._keys[variant]
 
 
 READERS = max(1, min(4, (os.cpu_count() or 1) // 2))
-"""Processes that read and resize images beside the network, where there is more than one shard to read."""
+"""Threads that read and resize images beside the network; what takes long there lets others run."""
 
 
-def _read(shards: Sequence[Shard]) -> Iterator[tuple[Shard, Content | JudgmentsError]]:
+def _read(shards: Sequence[Shard]) -> Iterator[tuple[Shard, Future[Content]]]:
     """Read shards, the next ones while one is measured."""
-    from torch.utils.data import DataLoader
-
-    if not shards:
-        return
-    workers = READERS if len(shards) > 1 else 0
-    loader: DataLoader[object] = DataLoader(
-        shards,  # type: ignore[arg-type]  # a sequence is all that it needs
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=1 if workers else None,
-        collate_fn=_content,
-        worker_init_fn=_end_with_its_run,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-        contents: Iterator[Any] = iter(loader)
-    yield from zip(shards, contents, strict=True)
-
-
-def _end_with_its_run(_reader: int) -> None:
-    """End a reading process when its run is killed: with a shard on its way it would wait forever to hand it over."""
-    run = multiprocessing.parent_process()
-    assert run is not None
-
-    def wait() -> None:
-        run.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _content(shard: Any) -> Content | JudgmentsError:
-    """Read a shard, in a process of its own; an error stands in its place."""
-    try:
-        content: Content = shard.read()
-        return content
-    except JudgmentsError as error:
-        return error
+    with ThreadPoolExecutor(READERS) as readers:
+        reading = ((shard, readers.submit(shard.read)) for shard in shards)
+        ahead = deque(itertools.islice(reading, READERS))
+        while ahead:
+            yield ahead.popleft()
+            ahead.extend(itertools.islice(reading, 1))

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from dps import store
 from dps.errors import UsageError
@@ -23,7 +23,7 @@ def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: in
         try:
             configuration.key_of(dataset.preprocessing, variant)
         except NoFingerprintError as error:
-            _check_kept({variant.metric.name: str(error)})
+            raise UsageError(store.not_kept(variant.metric.name, str(error))) from None
     engine = functools.cache(configuration.engine)
     for dataset in configuration.datasets:
         shards = dataset.shards[worker::workers]
@@ -31,14 +31,7 @@ def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: in
         for backbone in dict.fromkeys(variant.backbone for variant in configuration.variants):
             measured = distances.measure(shards, backbone, dataset.name)
             distances.check(shards, backbone)
-            _check_kept(distances.not_kept)
             yield (
                 f"worker {worker} of {workers}, {dataset.name}, {backbone or 'no network'}: {measured} shards "
                 f"measured, {len(shards) - measured} of {len(shards)} were in the store"
             )
-
-
-def _check_kept(not_kept: Mapping[str, str]) -> None:
-    """Refuse to measure into a store what cannot be kept there."""
-    for name, reason in not_kept.items():
-        raise UsageError(store.not_kept(name, reason))
