@@ -231,11 +231,11 @@ def save(pair: ImagePair, folder: Path, name: str) -> str:
     return f"{stem}-{{original,other}}.png"
 
 
-def for_image_pairs(check: Check) -> Callable[[Variant, Callable[[Check, Variant], None]], None]:
+def for_image_pairs(check: Check) -> Callable[[Variant, Any], None]:
     """Turn a check of one pair into a test of the pairs that Hypothesis draws."""
 
-    def test(variant: Variant, hold: Callable[[Check, Variant], None]) -> None:
-        hold(check, variant)
+    def test(variant: Variant, suites: Any) -> None:  # `dps.plugin.Suites`
+        suites.hold(check, variant)
 
     test.__name__, test.__doc__ = check.__name__, check.__doc__
     return test

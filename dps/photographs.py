@@ -200,9 +200,9 @@ def _intact(path: Path, name: str) -> bool:
 # --------------------------------------------------------------------------------------------------- pixels
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=32)
 def _reduced(path: Path, _changed: int, shorter: int) -> Pixels:
-    """Decode a file as `Photograph.reduced` does; the last ones are cached, since their windows are tried in turn."""
+    """Decode a file as `Photograph.reduced` does; cached, since cases share photographs and try windows in turn."""
     pixels = images.read_upright(path, shorter)
     height, width, _ = pixels.shape
     scale = shorter / min(height, width)

@@ -9,9 +9,9 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from dps.probes import Case
     from dps.rows import Row
     from dps.session.configuration import RunConfiguration
-    from dps.session.session import ScoreResult, Session
+    from dps.session.session import Session
+    from dps.thresholds import Graded
 
 __all__ = ["pytest_addoption"]
 
@@ -40,8 +41,6 @@ MOST_FAILURES = 3
 """Failed cases that pytest shows one by one; of more the report shows counts and the three worst."""
 
 SUITES = locations.data("suites")
-
-Record: TypeAlias = Callable[[str, Any], None]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -117,9 +116,13 @@ class Suites:
     def __init__(self, config: pytest.Config, configuration: "RunConfiguration") -> None:
         self.config, self.configuration = config, configuration
         self.ids = _ids(list(dict.fromkeys([*configuration.variants, *(one for _, one in configuration.scores())])))
-        self.session: Session | None = None
+        self._session: Session | None = None
         self.reported: set[Any] = set()
         """Names of cases, digests of images, and variants that were not measured, which this process has reported."""
+        self._recorded: dict[str, Any] = {}
+        """Plain data of the test that runs."""
+        self._expected = ""
+        """Why the test that runs counts as an expected failure; empty where it does not."""
         self.crash_folder: Path | None = None
         if workerinput := getattr(config, "workerinput", None):
             import torch
@@ -142,10 +145,10 @@ class Suites:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one item for each case and variant, in the order in which they are measured."""
         names, configuration, ids = metafunc.fixturenames, self.configuration, self.ids
-        if "judged" in names:
+        if "case" in names:
             items = [pytest.param(case, one, id=f"{case.name}-{ids[one]}") for _, case, one in configuration.items()]
             metafunc.parametrize(("case", "variant"), items)
-        elif "scored" in names:
+        elif "subset" in names:
             items = [pytest.param(subset, one, id=f"{subset}-{ids[one]}") for subset, one in configuration.scores()]
             metafunc.parametrize(("subset", "variant"), items)
         elif "graded" in names:
@@ -153,10 +156,10 @@ class Suites:
                 pytest.param(graded, one, id=f"{graded.name}-{ids[one]}") for graded, one in configuration.thresholds()
             ]
             metafunc.parametrize(("graded", "variant"), items)
-        elif "attacked" in names:
+        elif "bound" in names:
             items = [pytest.param(one, bound, id=f"{ids[one]}-{bound}") for one, bound in configuration.attacks()]
             metafunc.parametrize(("variant", "bound"), items)
-        elif "settle" in names or "compared" in names:
+        elif "variant" in names:
             variants = configuration.variants
             metafunc.parametrize("variant", variants, ids=[ids[variant] for variant in variants])
         elif "variants" in names:
@@ -169,6 +172,7 @@ class Suites:
         from dps.session.crashes import CrashLog
         from dps.session.session import Session
 
+        self._items = session
         plugins = self.config.pluginmanager
         suites_alone = all(path.is_relative_to(SUITES) for path in _paths(self.config))  # other tests may want logs
         if suites_alone and plugins.has_plugin("logging-plugin"):  # with PyTorch's many loggers it takes 1 ms an item
@@ -178,7 +182,19 @@ class Suites:
         parameters = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
         selected = [(values["case"], values["variant"]) for values in parameters if "case" in values]
         scored = list(dict.fromkeys(values["variant"] for values in parameters if "subset" in values))
-        self.session = Session(self.configuration, selected, scored, CrashLog(self.crash_folder))
+        self._session = Session(self.configuration, selected, scored, CrashLog(self.crash_folder))
+
+    @property
+    def session(self) -> "Session":
+        """Return the results of this run; the first look-up of a unit measures it."""
+        assert self._session is not None
+        return self._session
+
+    def close(self) -> None:
+        """Let networks and cached features go: the report can use the memory."""
+        if self._session is not None:
+            self._session.close()
+        self._session = None
 
     def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
         """Leave out what is built in where a test is marked to be of users' and third parties' metrics."""
@@ -209,155 +225,146 @@ class Suites:
 
         return UnitScheduling(config, log)
 
-    # --------------------------------------------------------------------------------------------- fixtures
+    # ------------------------------------------------------------------------------------- one item of a suite
 
-    @pytest.fixture
-    def measurements(self) -> "Session":
-        """Return the results of this run; the first look-up of a unit measures it."""
-        assert self.session is not None
-        return self.session
+    def record(self, kind: str, data: Any) -> None:
+        """Put plain data into the report of the test that runs, with which it travels to where reports are gathered."""
+        self._recorded[kind] = data
 
-    @pytest.fixture
-    def record(self, request: pytest.FixtureRequest) -> Iterator[Record]:
-        """Put plain data into the report of a test's call, with which it travels to where reports are gathered."""
-        data: dict[str, Any] = {}
-        request.node.user_properties.append((RECORD, data))
-        yield data.__setitem__
-        request.node.user_properties.remove((RECORD, data))  # the item stays to the end, and need not keep it
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        """Add what a test recorded, and whether its failure was expected, to the report of its call."""
+        report = yield
+        if call.when == "call":
+            report.user_properties.append((RECORD, self._recorded))
+            if self._expected and report.passed:
+                report.outcome, report.wasxfail = "skipped", f"reason: {self._expected}"
+            self._recorded, self._expected = {}, ""
+        return report
 
-    @pytest.fixture
-    def judged(self, measurements: "Session", record: Record) -> "Callable[[Case, Variant], None]":
+    def fail(self, reason: str, *, expected: bool = False) -> None:
+        """Fail the test that runs, in one line; or let it end, and count as a failure that was expected."""
+        if not expected:
+            pytest.fail(reason, pytrace=False)
+        self._expected = reason  # an exception would cost a traceback, 1 ms, that nobody sees
+
+    def judge(self, case: "Case", variant: "Variant") -> None:
         """Look a case up, record it, and fail where that counts as failing: see ``--gate``."""
         from dps.images import Triple
         from dps.report import album, gate
 
-        def judge(case: "Case", variant: "Variant") -> None:
-            try:
-                row = measurements.row(case, variant)
-            except pytest.fail.Exception as stop:  # another plugin's, such as a timeout
-                record("case", measurements.row(case, variant))
-                pytest.fail(f"{case.name}-{variant}: {stop}", pytrace=False)
-            row, reason, fails = gate.judge_case(self.configuration, row)
-            record("case", row)
-            triple = measurements.triple(case) if case.name not in self.reported else None
-            if isinstance(triple, Triple):
-                self.reported.add(case.name)
-                record("drawn", (case.name, triple.drawn))
-                entry = album.entry(case.name, triple, self.reported)
-                self.reported.update(entry["images"])
-                record("images", entry)
-            if fails:
-                pytest.fail(reason, pytrace=False)
-            if reason:
-                raise pytest.xfail.Exception(reason, pytrace=False)  # a traceback that nobody sees takes 1 ms
+        try:
+            row = self.session.row(case, variant)
+        except pytest.fail.Exception as stop:  # another plugin's, such as a timeout
+            self.record("case", self.session.row(case, variant))
+            return self.fail(f"{case.name}-{variant}: {stop}")
+        row, reason, fails = gate.judge_case(self.configuration, row)
+        self.record("case", row)
+        triple = self.session.triple(case) if case.name not in self.reported else None
+        if isinstance(triple, Triple):
+            self.reported.add(case.name)
+            self.record("drawn", (case.name, triple.drawn))
+            entry = album.entry(case.name, triple, self.reported)
+            self.reported.update(entry["images"])
+            self.record("images", entry)
+        if reason:
+            self.fail(reason, expected=not fails)
+        return None
 
-        return judge
-
-    @pytest.fixture
-    def scored(
-        self, request: pytest.FixtureRequest, measurements: "Session", record: Record
-    ) -> "Callable[[Subset, Variant], ScoreResult]":
-        """Look a score up, with progress on the terminal, and record it."""
+    def score(self, subset: "Subset", variant: "Variant") -> None:
+        """Look a score up, with progress on the terminal, record it, and fail where there is none."""
         from dps.errors import StoreError
         from dps.report.results import score_rows
 
         capture = self.config.pluginmanager.getplugin("capturemanager")
+        try:
+            with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+                score = self.session.score(subset, variant)
+        except StoreError as error:
+            self.record("broken_off", True)
+            self._items.shouldfail = str(error)  # not pytest.exit, which xdist takes for a crash of the worker
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
+        (dataset,) = (each for each in self.configuration.datasets if each.name == subset.dataset)
+        self.record("scores", score_rows(dataset, subset, variant, score))
+        if self.configuration.against is not None and score.originals:
+            self.record("originals", (str(subset), variant.key, score.originals))
+        if score.error:
+            self.fail(f"{subset}: {score.error}")
 
-        def look_up(subset: "Subset", variant: "Variant") -> "ScoreResult":
-            try:
-                with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-                    score = measurements.score(subset, variant)
-            except StoreError as error:
-                record("broken_off", True)
-                request.session.shouldfail = str(error)  # not pytest.exit, which xdist takes for a crash of the worker
-                raise pytest.fail.Exception(str(error), pytrace=False) from None
-            (dataset,) = (each for each in self.configuration.datasets if each.name == subset.dataset)
-            record("scores", score_rows(dataset, subset, variant, score))
-            if self.configuration.against is not None and score.originals:
-                record("originals", (str(subset), variant.key, score.originals))
-            return score
-
-        return look_up
-
-    @pytest.fixture
-    def settle(self, record: Record) -> "Callable[[Variant, Row, ImagePair | None], None]":
+    def settle(self, variant: "Variant", row: "Row", pair: "ImagePair | None") -> None:
         """Record what came out of an invariant of a variant; fail where it is broken, unless the gate is off."""
         from dps import invariants
 
-        def settle_row(variant: "Variant", row: "Row", pair: "ImagePair | None") -> None:
-            record("invariant", row)
-            if row["holds"]:
-                return
-            if row["holds"] is None and (variant in self.reported or not row["error"]):
-                pytest.skip(row["error"] or row["reason"])
-            text = invariants.explain(row, pair, self.configuration.report_dir / "invariants")
-            if row["error"]:
-                self.reported.add(variant)
-            elif not self.configuration.gates(variant):
-                pytest.xfail(text)
-            pytest.fail(text, pytrace=False)
+        self.record("invariant", row)
+        if row["holds"]:
+            return
+        if row["holds"] is None and (variant in self.reported or not row["error"]):
+            pytest.skip(row["error"] or row["reason"])
+        text = invariants.explain(row, pair, self.configuration.report_dir / "invariants")
+        if row["error"]:
+            self.reported.add(variant)
+        self.fail(text, expected=not row["error"] and not self.configuration.gates(variant))
 
-        return settle_row
-
-    @pytest.fixture
-    def hold(
-        self, measurements: "Session", settle: "Callable[[Variant, Row, ImagePair | None], None]"
-    ) -> "Callable[[Check, Variant], None]":
+    def hold(self, check: "Check", variant: "Variant") -> None:
         """Check an invariant of a variant, and settle what comes out."""
         from dps import invariants
 
         option = self.config.option
         profile, seed = (getattr(option, f"hypothesis_{name}", None) for name in ("profile", "seed"))
         examples = option.examples or (None if profile else options.EXAMPLES)
+        subject = self.session.subject(variant)
+        self.settle(variant, *invariants.examine(check, subject, examples=examples, derandomize=seed is None))
 
-        def check_variant(check: "Check", variant: "Variant") -> None:
-            subject = measurements.subject(variant)
-            settle(variant, *invariants.examine(check, subject, examples=examples, derandomize=seed is None))
-
-        return check_variant
-
-    @pytest.fixture
-    def compared(self, measurements: "Session", record: Record) -> "Callable[[Variant], None]":
+    def compare(self, variant: "Variant") -> None:
         """Compare a variant with the metric of ``--same-as``, and fail where they are not the same."""
         from dps.invariants import save
         from dps.report import findings
 
-        def compare(variant: "Variant") -> None:
-            row, pair = measurements.compare(variant)
-            record("same", row)
-            if not row["same"]:
-                lines = findings.same_in_words([row])
-                if pair is not None:
-                    lines += [
-                        f"smallest pair: {pair.text}",
-                        save(pair, self.configuration.report_dir / "same", f"{variant}"),
-                    ]
-                pytest.fail("\n  ".join(lines), pytrace=False)
+        row, pair = self.session.compare(variant)
+        self.record("same", row)
+        if not row["same"]:
+            lines = findings.same_in_words([row])
+            if pair is not None:
+                folder = self.configuration.report_dir / "same"
+                lines += [f"smallest pair: {pair.text}", save(pair, folder, f"{variant}")]
+            self.fail("\n  ".join(lines))
 
-        return compare
+    def find_threshold(self, graded: "Graded", variant: "Variant") -> None:
+        """Find a threshold; fail below people's, which is expected but under the strict gate."""
+        from dps import thresholds
+        from dps.report import thresholds_table
 
-    @pytest.fixture
-    def attacked(self, measurements: "Session", record: Record) -> "Callable[[Variant, int], None]":
+        row = self.session.threshold(graded, variant)
+        self.record("threshold", row)
+        if row.get("error"):
+            self.fail(f"{graded.name}-{variant}: {row['error']}")
+        elif thresholds.below_people(row):
+            text = f"{graded.name}-{variant}: {thresholds_table.describe(row)}"
+            self.fail(text, expected=self.configuration.gate != "strict")
+
+    def attack(self, variant: "Variant", bound: int) -> None:
         """Attack photographs on a variant, and fail under the strict gate where fewer than half of them hold."""
         from dps.report import attacks_table
 
-        strict = self.configuration.gate == "strict"
+        rows, example = self.session.attack(variant, bound)
+        self.record("attacks", rows)
+        own = rows[0]
+        if own["error"]:
+            pytest.skip(own["error"])
+        if example is not None:
+            self.record("images", attacks_table.example(own, example))
+        if 2 * own["held"] < own["photographs"]:
+            text = f"{variant}: {own['held']} of {own['photographs']} photographs hold within {bound} of 255"
+            strict = self.configuration.gate == "strict" and self.configuration.gates(variant)
+            self.fail(text, expected=not strict)
 
-        def attack(variant: "Variant", bound: int) -> None:
-            rows, example = measurements.attack(variant, bound)
-            record("attacks", rows)
-            own = rows[0]
-            if own["error"]:
-                pytest.skip(own["error"])
-            if example is not None:
-                record("images", attacks_table.example(own, example))
-            if 2 * own["held"] < own["photographs"]:
-                text = f"{variant}: {own['held']} of {own['photographs']} photographs hold within {bound} of 255"
-                if strict and self.configuration.gates(variant):
-                    pytest.fail(text, pytrace=False)
-                pytest.xfail(text)
 
-        return attack
+@pytest.fixture(scope="session")  # once for the run: what pytest makes for every test costs more than a look-up
+def suites(pytestconfig: pytest.Config) -> Suites:
+    """Return what looks results up, records them, and says which fail."""
+    plugin: Suites | None = pytestconfig.pluginmanager.getplugin("dps-suites")
+    assert plugin is not None
+    return plugin
 
 
 class Recorder:
@@ -424,7 +431,7 @@ class Recorder:
         """Write the report; what is measured is kept when the run was interrupted, too."""
         from dps import report
 
-        self.suites.session = None  # its networks and cached features: the report can use the memory
+        self.suites.close()
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
         self._add_crashed()
         if self.gathered:

@@ -1,7 +1,6 @@
 """Invariants of every metric: each test is the check of one pair of images, of those that Hypothesis draws."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ from dps.image_pairs import ImagePair, noise
 from dps.images import Pixels
 from dps.invariants import NotApplicableError, Subject, for_image_pairs
 from dps.metrics import Metric, Variant
-from dps.rows import Row
-from dps.session.session import Session
+from dps.plugin import Suites
 from dps.user_code.guest import threads
 from dps.verdicts import SELF_TOLERANCE
 
@@ -97,11 +95,9 @@ def test_evaluation_mode(subject: Subject, pair: ImagePair) -> None:
 
 
 @pytest.mark.users
-def test_reproducible_construction(
-    variant: Variant, measurements: Session, settle: Callable[[Variant, Row, ImagePair | None], None]
-) -> None:
+def test_reproducible_construction(variant: Variant, suites: Suites) -> None:
     """A metric that is made a second time, in a new process, gives the same distances: no weights are left random."""
-    settle(variant, *measurements.remake(variant))
+    suites.settle(variant, *suites.session.remake(variant))
 
 
 @for_image_pairs

@@ -1,10 +1,9 @@
 """Whether a metric is the same as another one, and if not, why: with ``--same-as METRIC``."""
 
-from collections.abc import Callable
-
 from dps.metrics import Variant
+from dps.plugin import Suites
 
 
-def test_same(variant: Variant, compared: Callable[[Variant], None]) -> None:
+def test_same(variant: Variant, suites: Suites) -> None:
     """Both give the same distances, to ``--tolerance``, on all pairs of images, alone and in batches."""
-    compared(variant)
+    suites.compare(variant)

@@ -134,6 +134,7 @@ def takes(network: Network, height: int, width: int) -> bool:
     return True
 
 
+@functools.cache
 def smallest(network: Network) -> int:
     """Return the smallest height and width that a network takes, in pixels, found by trying."""
     sizes = range(network.smallest, max(LARGEST, network.smallest) + 1)

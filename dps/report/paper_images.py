@@ -9,6 +9,7 @@ Nothing of it is part of dps.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,8 +155,8 @@ def measure(configuration: RunConfiguration, folder: Path, command: str, width: 
         The lines for a terminal of that many columns; and whether a case could not be measured, or a file not written.
     """
     items = [(case, variant) for _, case, variant in configuration.items()]
-    session, gathered = Session(configuration, items), Gathered()
-    with progress("Table 1", len(items), "results") as advance:
+    gathered = Gathered()
+    with closing(Session(configuration, items)) as session, progress("Table 1", len(items), "results") as advance:
         for case, variant in items:
             gathered.add({"case": session.row(case, variant)})
             advance(1)

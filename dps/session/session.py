@@ -2,13 +2,13 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dps import agreement, attacks, invariants, photographs, rows, same, scores, thresholds, verdicts
@@ -23,6 +23,7 @@ from dps.probes import Case
 from dps.rows import Row
 from dps.scores import Estimate
 from dps.session import construction
+from dps.session.ahead import Ahead
 from dps.session.configuration import RunConfiguration, Unit
 from dps.session.crashes import REASON, CrashLog
 from dps.thresholds import Graded
@@ -30,6 +31,13 @@ from dps.verdicts import Verdict
 
 Measured: TypeAlias = tuple[Case, Variant, Verdict, str | None]
 """The verdict of a case and variant, and the digest of the images; None where they could not be drawn."""
+
+BATCHES_AHEAD = 8
+"""Batches of cases that are measured before their results are looked up."""
+
+SWITCH_INTERVAL = 0.0002
+"""Seconds after which a Python thread gives way while units are measured ahead. With Python's 0.005, the thread that
+measures waits that long after each short step for the one that goes through pytest's items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +85,8 @@ class Session:
             self._unit_of[case.name, variant] = unit
             self._cases.setdefault(unit[0], {})[case.name] = case
             self._variants.setdefault(unit, {})[variant] = None
-        self._drawn = functools.lru_cache(maxsize=3)(self._draw)
-        self._ahead: dict[Unit, Future[list[Measured]]] = {}
-        self._worker = None
-        if self._crashes.one_process and not any(map(configuration.is_users, configuration.variants)):
-            threads = torch.get_num_threads()
-            self._worker = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
         self._rows: dict[tuple[str, Variant], Row] = {}
-        self.engine: Callable[..., Engine] = functools.cache(configuration.engine)
+        self._engine, self._engine_lock = functools.cache(configuration.engine), threading.Lock()
         self._checked: dict[object, Mapping[Variant, Any]] = {}
         self._thresholds: dict[tuple[str, Variant], Row] = {}
         self._stack = functools.lru_cache(maxsize=1)(
@@ -99,36 +101,42 @@ class Session:
             of_dataset = [variant for variant in scored if variant.metric.name in {*names, *dataset.predictions}]
             self._distances[dataset.name] = configuration.distances(dataset, of_dataset, self.engine)
 
+        # Not ahead where there are several processes, or any code of a user's, which may change global state.
+        alone = not self._crashes.one_process or any(map(configuration.is_users, configuration.variants))
+        together = [unit for unit in self._variants if unit[1] is not None]
+        lead, self._switch_interval = 0 if alone else BATCHES_AHEAD, sys.getswitchinterval()
+        if lead and together:
+            sys.setswitchinterval(SWITCH_INTERVAL)
+        self._drawn = Ahead(self._draw, self._cases, lead=min(lead, 2), kept=lead + 4)
+        self._measured = Ahead(self._measure_unit, together, lead=lead * len({name for _, name in together}), kept=1)
+
+    def close(self) -> None:
+        """Measure nothing more."""
+        self._drawn.close()
+        self._measured.close()
+        sys.setswitchinterval(self._switch_interval)
+
+    def engine(self, backbone: str | None, only: str | None = None) -> Engine:
+        """Return the engine of a backbone, made once; see `RunConfiguration.engine`."""
+        with self._engine_lock:
+            return self._engine(backbone, only)
+
     def row(self, case: Case, variant: Variant) -> Row:
         """Return the row of a case and variant, which a unit's first look-up measures."""
         key = case.name, variant
         if key not in self._rows:
             unit, alone = self._unit_of[key], isinstance(variant.metric, Metric)
-            cases = [case] if alone else list(self._cases[unit[0]].values())
-            variants = [variant] if alone else list(self._variants[unit])
             try:
-                ahead = None if alone else self._ahead.pop(unit, None)
-                measured = self._measure(unit, cases, variants) if ahead is None else ahead.result()
+                self._keep(self._measure(unit, [case], [variant]) if alone else self._measured(unit))
             except (Exception, KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as stop:  # a plugin's, such as pytest-timeout's: the unit would take as long again
                 verdict = verdicts.not_measured(f"stopped while it was measured: {stop}")
+                cases = [case] if alone else self._cases[unit[0]].values()
+                variants = [variant] if alone else self._variants[unit]
                 self._keep((each, one, verdict, None) for each, one in itertools.product(cases, variants))
                 raise
-            self._keep(measured)
-            self._measure_ahead(unit)
         return self._rows[key]
-
-    def _measure_ahead(self, unit: Unit) -> None:
-        """Begin to measure the unit after this one on another thread, while pytest goes through this one's items.
-
-        Not where there are several processes, nor where any code of a user's runs, which may change global state.
-        """
-        rest = itertools.islice(itertools.dropwhile(lambda each: each != unit, self._variants), 1, None)
-        following = next((each for each in rest if each[1] is not None), None)
-        if self._worker is not None and following is not None and following not in self._ahead:
-            cases, variants = list(self._cases[following[0]].values()), list(self._variants[following])
-            self._ahead[following] = self._worker.submit(self._measure, following, cases, variants)
 
     def triple(self, case: Case) -> Triple | DpsError:
         """Return the images of a case, or why it cannot be drawn; those of the last batches are remembered."""
@@ -235,6 +243,9 @@ class Session:
             judges=agreement.judges_score(subset.kind, judgments),
             originals=tuple(agreement.scores_by_original(subset, judgments, distances).tolist()),
         )
+
+    def _measure_unit(self, unit: Unit) -> list[Measured]:
+        return self._measure(unit, list(self._cases[unit[0]].values()), list(self._variants[unit]))
 
     def _measure(self, unit: Unit, cases: Sequence[Case], variants: Sequence[Variant]) -> list[Measured]:
         """Measure some of a unit."""

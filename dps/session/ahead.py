@@ -1,0 +1,65 @@
+"""Results that another thread makes before they are asked for. Nothing here knows what they are."""
+
+import threading
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+import torch
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class Ahead(Generic[K, T]):
+    """A function whose results are asked for in a known order; several threads may ask.
+
+    Args:
+        function: of a key.
+        keys: in the order in which they are asked for.
+        lead: how many results another thread makes before they are asked for, from now on; 0 makes no thread.
+        kept: how many of those asked for last are kept.
+    """
+
+    def __init__(self, function: Callable[[K], T], keys: Iterable[K], *, lead: int, kept: int) -> None:
+        self._function, self._keys, self._lead, self._kept = function, list(keys), lead, kept
+        self._places = {key: place for place, key in enumerate(self._keys)}
+        self._begun = 0
+        self._results: dict[K, Future[T]] = {}
+        self._asked: dict[K, None] = {}
+        self._lock = threading.Lock()
+        self._worker = None
+        if lead:
+            threads = torch.get_num_threads()  # a new thread has PyTorch's default
+            self._worker = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
+            self._begin(self._worker, lead)
+
+    def _begin(self, worker: ThreadPoolExecutor, end: int) -> None:
+        """Have the results made up to a place in the order."""
+        for key in self._keys[self._begun : end]:
+            self._results[key] = worker.submit(self._function, key)
+        self._begun = max(self._begun, end)
+
+    def __call__(self, key: K) -> T:
+        """Return the result of a key, or raise what the function raises; those that follow are begun."""
+        with self._lock:
+            if self._worker is not None:
+                self._begin(self._worker, self._places[key] + 1 + self._lead)
+            missing = key not in self._results  # there is no other thread, or it is no longer kept
+            result = self._results.setdefault(key, Future())
+            self._asked.pop(key, None)
+            self._asked[key] = None
+            for earlier in list(self._asked)[: -self._kept]:
+                del self._asked[earlier], self._results[earlier]
+        if missing:
+            try:
+                result.set_result(self._function(key))
+            except BaseException as error:
+                result.set_exception(error)
+                raise
+        return result.result()
+
+    def close(self) -> None:
+        """Make nothing more; what is being made is waited for when the process ends."""
+        if self._worker is not None:
+            self._worker.shutdown(wait=False, cancel_futures=True)
