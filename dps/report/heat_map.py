@@ -1,5 +1,6 @@
 """The first screen of the page: every variant on every probe, drawn and photographed, best first, as shades."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -38,34 +39,25 @@ class HeatMap:
 
     def heads(self) -> list[tuple[str, int, bool]]:
         """Return each head with the number of its columns, and whether it begins a group."""
-        heads: list[tuple[str, int, bool]] = []
-        for column in self.columns:
-            if heads and heads[-1][0] == column.head:
-                heads[-1] = (column.head, heads[-1][1] + 1, heads[-1][2])
-            else:
-                heads.append((column.head, 1, column.first))
-        return heads
+        groups = [list(same) for _, same in itertools.groupby(self.columns, lambda column: column.head)]
+        return [(same[0].head, len(same), same[0].first) for same in groups]
 
 
 def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) -> HeatMap:
-    """Return the heat map of a run.
+    """Return the heat map of a run; the columns of other tables of variants follow those of the probes.
 
     A flaw is a probe of which a variant passes fewer than half of the cases of a stratum, or another table's cell that
     is marked as failing.
-
-    Args:
-        document: all of results.json.
-        counts: of its cases.
-        others: tables of variants whose columns follow those of the probes.
     """
     checks = strata.sanity_checks(document, counts)
     columns: list[Column] = []
     for group in _groups(document, [probe for probe in counts.probes if probe not in checks]):
         for place, probe in enumerate(group):
-            split = strata.by_source(document, probe) or PassCounts(counts.variants, ("",), _of(counts, probe))
-            for number, stratum in enumerate(split.probes):
+            split = strata.by_source(document, probe)
+            for number, stratum in enumerate(split.probes if split else [""]):
+                counted = {v: split.of(v, stratum) if split else counts.of(v, probe) for v in counts.variants}
                 name = ", ".join(filter(None, (probe, stratum)))
-                cells = {variant: _cell(name, split.of(variant, stratum)) for variant in split.variants}
+                cells = {variant: _cell(name, count) for variant, count in counted.items()}
                 columns.append(Column(head=probe, stratum=stratum, first=place == number == 0, cells=cells))
     if checks:
         of_checks = {v: total(counts.of(v, probe) for probe in checks) for v in counts.variants}
@@ -80,10 +72,10 @@ def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) 
             cells = {key: replace(row[place], detail=f"{head}: {row[place]}") for key, row in measured.items()}
             columns.append(Column(head=head, first=place == 0, cells=cells, shaded=False))
     rows = [(variant, tuple(column.cells.get(variant, Cell()) for column in columns)) for variant in variants]
-    counted = [(variant, _flaws(columns, cells), cells) for variant, cells in rows]
+    of_rows = [(variant, _flaws(columns, cells), cells) for variant, cells in rows]
     of_probes = [place for place, column in enumerate(columns) if column.shaded]
-    counted.sort(key=lambda row: (row[1], -sum(row[2][place].value or 0 for place in of_probes)))
-    return HeatMap(columns=tuple(columns), rows=tuple(counted))
+    of_rows.sort(key=lambda row: (row[1], -sum(row[2][place].value or 0 for place in of_probes)))
+    return HeatMap(columns=tuple(columns), rows=tuple(of_rows))
 
 
 def _cell(name: str, count: Count) -> Cell:
@@ -92,10 +84,6 @@ def _cell(name: str, count: Count) -> Cell:
         return Cell(detail=f"{name}: not measured")
     detail = f"{name}: {count.passed} of {count.cases} cases passed"
     return Cell(f"{math.floor(100 * count.fraction)}", detail, count.fraction, "fails" if count.fails else "")
-
-
-def _of(counts: PassCounts, probe: str) -> dict[tuple[VariantKey, str], Count]:
-    return {(variant, ""): counts.of(variant, probe) for variant in counts.variants}
 
 
 def _flaws(columns: Sequence[Column], cells: Sequence[Cell]) -> int:

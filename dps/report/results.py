@@ -31,6 +31,20 @@ from dps.significance import Scored
 SCHEMA = 2
 """Of results.json; another one where a name changes, but not where a list or a column is added."""
 
+LISTS = {
+    "cases": ("probe", "case"),
+    "scores": ("dataset", "kind", "subset"),
+    "throughput": ("image_size", "batch_size"),
+    "invariants": ("invariant",),
+    "same": ("same_as",),
+    "thresholds": ("distortion",),
+    "attacks": ("attacked_on", "bound"),
+}
+"""The lists of measured rows in results.json, and the columns by which each is sorted, before the variant's."""
+
+ALWAYS = ("cases", "scores", "throughput", "invariants")
+"""Those that are there also if they are empty."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
@@ -53,29 +67,20 @@ class Gathered:
     attacks: list[Row] = field(default_factory=list)
 
     def add(self, data: Row) -> None:
-        """Take in what one test recorded, by name."""
-        if "case" in data:
-            self.cases.append(data["case"])
+        """Take in what one test recorded, by name: the rows of a list, or one row by the singular."""
+        for name, rows in data.items():
+            if (plural := name if name in LISTS else f"{name}s") in LISTS:
+                getattr(self, plural).extend([rows] if isinstance(rows, dict) else rows)
         if "drawn" in data:
             self.drawn.setdefault(*data["drawn"])
         if "images" in data:
             self.album.update(data["images"])
-        self.scores.extend(data.get("scores", ()))
         if "originals" in data:
             subset, variant, values = data["originals"]
             self.originals[subset, VariantKey(*variant)] = values
-        if "invariant" in data:
-            self.invariants.append(data["invariant"])
-        if "same" in data:
-            self.same.append(data["same"])
-        if "threshold" in data:
-            self.thresholds.append(data["threshold"])
-        self.throughput.extend(data.get("throughput", ()))
-        self.attacks.extend(data.get("attacks", ()))
 
     def __bool__(self) -> bool:
-        measured = (self.cases, self.scores, self.throughput, self.invariants, self.same, self.thresholds, self.attacks)
-        return any(measured)
+        return any(getattr(self, name) for name in LISTS)
 
 
 def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
@@ -107,7 +112,7 @@ def with_means(rows: Iterable[Row], datasets: Iterable[Dataset]) -> list[Row]:
             if by_subset.keys() >= set(subsets):
                 estimates = [
                     Estimate(value=row["score"], standard_error=row["standard_error"], count=row["count"])
-                    for row in (by_subset[subset] for subset in subsets)
+                    for row in map(by_subset.__getitem__, subsets)
                 ]
                 mean = _estimate_columns(scores.mean_of_subsets(estimates))
                 all_rows.append({**by_subset[subsets[0]], "subset": group, **mean})
@@ -169,13 +174,8 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "dataset": next(iter(datasets), None),
         "datasets": datasets,
         "networks": {
-            name: {
-                "weights": network.source,
-                "sha256": network.sha256,
-                "layers": list(network.layers),
-                "remark": network.remark,
-            }
-            for name, network in configuration.networks.items()
+            name: {"weights": net.source, "sha256": net.sha256, "layers": list(net.layers), "remark": net.remark}
+            for name, net in configuration.networks.items()
         },
         "metrics": {
             variant.metric.name: variant.metric.provenance
@@ -201,21 +201,13 @@ def document(about: Row, gathered: Gathered, datasets: Iterable[Dataset] = ()) -
     """Return all of results.json: ``schema``, ``run``, the lists of `Gathered`, sorted, and ``drawn``.
 
     Where a case was measured more than once it has one row, of its worst result: that it could not be measured, or else
-    that it failed. The gate says where results differ. For `datasets` see `with_means`.
+    that it failed. For `datasets` see `with_means`.
     """
-    worst_last = sorted(gathered.cases, key=lambda row: (was_measured(row), bool(row["passed"])), reverse=True)
-    return {
-        "schema": SCHEMA,
-        "run": about,
-        "cases": _sorted_once(worst_last, "probe", "case"),
-        "scores": _sorted_once(with_means(gathered.scores, datasets), "dataset", "kind", "subset"),
-        "throughput": _sorted_once(gathered.throughput, "image_size", "batch_size"),
-        "invariants": _sorted_once(gathered.invariants, "invariant"),
-        **({"same": _sorted_once(gathered.same, "same_as")} if gathered.same else {}),
-        **({"thresholds": _sorted_once(gathered.thresholds, "distortion")} if gathered.thresholds else {}),
-        **({"attacks": _sorted_once(gathered.attacks, "attacked_on", "bound")} if gathered.attacks else {}),
-        "drawn": dict(sorted(gathered.drawn.items())),
-    }
+    rows = {name: getattr(gathered, name) for name in LISTS}
+    rows["cases"] = sorted(rows["cases"], key=lambda row: (was_measured(row), bool(row["passed"])), reverse=True)
+    rows["scores"] = with_means(rows["scores"], datasets)
+    lists = {name: _sorted_once(rows[name], *LISTS[name]) for name in LISTS if rows[name] or name in ALWAYS}
+    return {"schema": SCHEMA, "run": about, **lists, "drawn": dict(sorted(gathered.drawn.items()))}
 
 
 def _sorted_once(rows: Iterable[Row], *columns: str) -> list[Row]:
@@ -238,19 +230,16 @@ def read(path: Path) -> Row:
         raise UsageError(f"{path}: not JSON ({error}); is it cut short?") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise UsageError(f"{path}: not a results.json of schema {SCHEMA}; if an older dps wrote it, run again.")
-    return {"run": {}, "cases": [], "scores": [], "throughput": [], "invariants": [], "drawn": {}, **data}
+    return {"run": {}, **{name: [] for name in ALWAYS}, "drawn": {}, **data}
 
-
-NO_KEY = "-"
-"""What stands in a key column of CSV that a row has nothing for, so that grouping by it loses no row."""
 
 NUMBERS = ("distance", "nearest_reference", "nearest_reference_distance", "margin", "images_sha256", "error")
 
 
 def as_csv(rows: Iterable[Row], drawn: Mapping[str, Row], by: str | None = None) -> str:
-    """Return case rows as a tidy table, with a line of heads.
+    """Return case rows as a tidy table, with a line of heads, and a column for `by`, a value they were drawn with.
 
-    With `by`, one of the values that cases were drawn with has a column.
+    In a key column, - stands where a row has nothing, so that grouping by it loses no row.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -259,6 +248,6 @@ def as_csv(rows: Iterable[Row], drawn: Mapping[str, Row], by: str | None = None)
     for row in rows:
         values = drawn.get(case_name(row), {})
         keys = [row["probe"], row["case"], *(values.get(name) for name in drawn_by), *variant_key(row)]
-        shown = [NO_KEY if key in (None, "") else key for key in keys]
+        shown = ["-" if key in (None, "") else key for key in keys]
         writer.writerow([*shown, was_measured(row), row["passed"], *(row.get(name) for name in NUMBERS)])
     return text.getvalue()
