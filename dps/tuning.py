@@ -34,7 +34,6 @@ class Constraints:
     Attributes:
         names: of the cases, ``(case,)``.
         groups: of each case, ``(case,)``: of equal weight together, such as probes.
-        strata: of each case, ``(case,)``: such as ``drawn``.
         differences: reference distance - distorted distance of each reference of each case, ``(constraint, part)``.
         cases: of each constraint, the place of its case, ascending, ``(constraint,)``.
         references: names of the references, ``(constraint,)``.
@@ -44,7 +43,6 @@ class Constraints:
 
     names: NDArray[np.str_]
     groups: NDArray[np.str_]
-    strata: NDArray[np.str_] = field(repr=False)
     differences: Array = field(repr=False)
     cases: NDArray[np.int64] = field(repr=False)
     references: NDArray[np.str_] = field(repr=False)

@@ -99,7 +99,7 @@ def test_a_case_is_explained(here: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "of the distance to the distorted image" in " ".join(result.output.split())
     names = {path.name for path in (here / "o").iterdir()}
-    assert names == {"explain.html", "images.png", "layers.png", "layer-2-sort.png", "layer-2-sort-values.png"}
+    assert names == {"explain.html", "images.png", "layer-2-sort.png", "layer-2-sort-values.png"}
 
 
 def test_files_are_explained(here: Path) -> None:

@@ -36,7 +36,6 @@ def constraints(*differences: list[float], groups: str = "", cases: list[int] | 
     return Constraints(
         names=np.array([f"case-{i}" for i in range(count)]),
         groups=np.array(list(groups or "a" * count)),
-        strata=np.array(["drawn"] * count),
         differences=np.array(differences, dtype=np.float64),
         cases=places,
         references=np.array(["gray"] * len(differences)),
@@ -210,7 +209,7 @@ def test_a_run_measures_a_tuned_metric_once(suite: Suite, metric: str) -> None:
 
 def test_no_image_of_a_training_case_is_held_out_or_of_a_usual_run() -> None:
     halves = sets.halves(Options())
-    drawn = {which: [p for _, p in sets.draw(Options(size=64), which, 1, halves[which])] for which in sets.SHIFTS}
+    drawn = {which: list(sets.draw(Options(size=64), which, 1, halves[which])) for which in sets.SHIFTS}
     drawn["usual"] = probes.load([probes.BUILT_IN], 2, 64)
     digests, names = {}, {}
     for which, loaded in drawn.items():

@@ -90,15 +90,11 @@ def _choose(explanation: Explanation, layers: Sequence[int]) -> list[int]:
 
 
 def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
-    """Draw the images, the layers, and each term of the chosen layers."""
+    """Draw the images, and each term of the chosen layers."""
     about = "The images with their distances to the original."
     if explanation.placed_terms:
         about += " Below, where in the image these come from: dark is nothing, bright is much, both on one scale."
     yield "images", "The images", about, _draw_images(explanation)
-    if len(explanation.layers[0]) > 1:
-        about = "What each layer gives to the distances"
-        about += ", the terms side by side." if len(explanation.by_term) > 1 else "."
-        yield "layers", "Layer by layer", about, _draw_layers(explanation)
     for view in explanation.views:
         if view.layer not in layers:
             continue
@@ -228,33 +224,6 @@ def _draw_images(explanation: Explanation) -> "Figure":
         grid[1, 0].text(0.98, 0.5, "where the distance\ncomes from", ha="right", va="center", fontsize=8)
         for axes, heat in zip(grid[1, 1:], maps, strict=True):
             _show(axes, heat, cmap=HEAT, vmin=0, vmax=_largest(maps))
-    return figure
-
-
-@defaults()
-def _draw_layers(explanation: Explanation) -> "Figure":
-    """Draw what each layer gives to each distance; of a sum, each term's part."""
-    by_term, count = explanation.by_term, len(explanation.layers[0])
-    figure = blank(WIDTH, 0.75 + 0.42 * count, "constrained")
-    axes = figure.subplots()
-    thickness = 0.8 / len(explanation.names)
-    for image, (title, color) in enumerate(zip(_titles(explanation)[1:], COLORS[1:], strict=False)):
-        places = np.arange(count) + (image - (len(explanation.names) - 1) / 2) * thickness
-        ends = np.zeros(count)
-        for number, (term, views) in enumerate(by_term.items()):
-            parts = np.array([view.distances[image] for view in views])
-            label = title + (f", {term}" if len(by_term) > 1 else "")
-            alpha = 1 - 0.55 * number / len(by_term)
-            axes.barh(places, parts, 0.9 * thickness, left=ends, color=color, alpha=alpha, label=label)
-            ends += parts
-        for place, end in zip(places, ends, strict=True):
-            axes.text(end, place, f" {end:.4g}: {percent(end, explanation.distances[image])}", va="center")
-    axes.set_ylim(count - 0.5, -0.5)
-    axes.set_xlim(0, 1.18 * _largest(explanation.layers))
-    axes.set_yticks(range(count), list(dict.fromkeys(view.name for view in explanation.views)))
-    axes.set_xlabel("part of the distance to the original")
-    plain(axes, "x")
-    figure.legend(loc="outside upper center", ncols=2 * len(by_term))
     return figure
 
 

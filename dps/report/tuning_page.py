@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dps import significance
 from dps.report.figure_style import INK, PASSES, WIDTH, as_svg, blank, defaults, plain
@@ -26,13 +25,9 @@ SHOWN = 5
 Counts = dict[str, Count]
 
 
-def counted(passed: NDArray[Any], groups: NDArray[np.str_]) -> Counts:
-    """Count passed cases, ``(case,)``, by group."""
-    return {str(g): Count(int(passed[groups == g].sum()), int((groups == g).sum())) for g in np.unique(groups)}
-
-
 def _of(cases: Constraints, weights: Array) -> Counts:
-    return counted(cases.passed(weights), cases.groups)
+    passed, groups = cases.passed(weights), cases.groups
+    return {str(g): Count(int(passed[groups == g].sum()), int((groups == g).sum())) for g in np.unique(groups)}
 
 
 def mean(counts: Counts) -> float:
@@ -93,22 +88,6 @@ def as_tables(result: TuningResult) -> list[Table]:
         note="Share of the mean distance of references, and the weight.",
     )
     return [before_and_after, of_parts]
-
-
-def strata(result: TuningResult) -> Table:
-    """Return before and after by probe and stratum."""
-    cases = result.held_out
-    split = np.array([f"{g}/{s}" for g, s in zip(cases.groups, cases.strata, strict=True)])
-    chosen = {label: result.before[label] for label in best(result)} | {"tuned": result.weights}
-    columns = {label: counted(cases.passed(weights), split) for label, weights in chosen.items()}
-    return Table(
-        title="Drawn and photographed cases, held out",
-        keys=("probe",),
-        rows=tuple((name,) for name in np.unique(split).tolist()),
-        heads=tuple(columns),
-        cells=tuple(tuple(c.cell() for c in row) for row in zip(*(c.values() for c in columns.values()), strict=True)),
-        note=f"{CELLS}; higher is better.",
-    )
 
 
 def in_words(result: TuningResult) -> Iterator[str]:
@@ -230,7 +209,7 @@ def render(result: TuningResult, command: str, notes: Sequence[str]) -> str:
     html: str = environment().get_template("tuning.html.j2").render(
         result=result,
         words=list(in_words(result)),
-        tables=[*as_tables(result), strata(result)],
+        tables=as_tables(result),
         figures={title: (as_svg(figure), about) for title, (figure, about) in figures.items()},
         command=command,
         notes=notes,

@@ -39,8 +39,6 @@ LEAST_PHOTOGRAPHS = 4
 CASES = 20
 """Drawn ones of each probe in each set, and as many photographed ones."""
 
-STRATA = ("drawn", "photographs")
-
 CURVE = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Shares of people in the loss, for the trade-off."""
 
@@ -172,7 +170,7 @@ def tune(options: Options, *, name: str, cases: int | None, most: int | None, sh
         share=share,
         fitted={
             "versions": {"dps": dps.__version__, "torch": str(torch.__version__)},
-            "probes_sha256": images.digest_of_files(probe.path for _, probe in drawn["training"]),
+            "probes_sha256": images.digest_of_files(probe.path for probe in drawn["training"]),
             "cases": cases or CASES,
             "size": options.size,
             "seed_shifts": dict(SHIFTS),
@@ -201,31 +199,30 @@ def halves(options: Options) -> dict[str, list[Photograph]]:
     return {which: [replace(p, pool=tuple(o.name for o in part)) for p in part] for which, part in parts.items()}
 
 
-def draw(options: Options, which: str, count: int, of_set: Sequence[Photograph]) -> Iterator[tuple[str, Probe]]:
-    """Yield, for each of `STRATA`, each probe with the cases of the set ``training`` or ``held-out``.
+def draw(options: Options, which: str, count: int, of_set: Sequence[Photograph]) -> Iterator[Probe]:
+    """Yield each probe with the drawn cases of the set ``training`` or ``held-out``, and then with photographed ones.
 
     Cases of image files are the same in every set, so they are in none.
     """
     places: Sequence[str | Path] = options.probes or [probes.BUILT_IN]
     every = probes.load(places, 2 * count, options.size, shift=SHIFTS[which])  # about half of most are photographed
     photographed = probes.load(places, count, options.size, of_set, SHIFTS[which]) if of_set else []
-    for stratum, loaded in zip(STRATA, (every, photographed), strict=True):
-        for probe in loaded:
+    for probes_of_kind, of_photographs in ((every, False), (photographed, True)):
+        for probe in probes_of_kind:
             drawn = [case for case in probe.cases if all(recipe.file is None for recipe in case.recipes())]
-            kept = [case for case in drawn if bool(case.photographs()) == (stratum == STRATA[1])]
-            yield stratum, replace(probe, cases=tuple(kept[:count]))
+            kept = [case for case in drawn if bool(case.photographs()) == of_photographs]
+            yield replace(probe, cases=tuple(kept[:count]))
 
 
 def _measure(
-    configuration: RunConfiguration, network: Network, drawn: Sequence[tuple[str, Probe]], which: str, seen: set[str]
+    configuration: RunConfiguration, network: Network, drawn: Sequence[Probe], which: str, seen: set[str]
 ) -> Constraints:
     """Draw and measure the cases of a set, except those with an image that was seen in another; those are seen then."""
-    check_images([probe for _, probe in drawn], configuration)
+    check_images(drawn, configuration)
     engine = configuration.engine(network.backbone)
     variants = [Variant(metric=_SINGLE[name], network=network.name, normalization=each) for name, each in _PARTS]
-    strata = iter([stratum for stratum, probe in drawn for _ in probe.cases])
-    cases = (case for _, probe in drawn for case in probe.cases)
-    names: list[tuple[str, str, str]] = []
+    cases = (case for probe in drawn for case in probe.cases)
+    names: list[tuple[str, str]] = []
     rows: list[tuple[int, str, list[float], list[float]]] = []
     left_out = 0
     of_set: set[str] = set()
@@ -234,18 +231,18 @@ def _measure(
         for batch in batches:
             triples: dict[int, Triple] = {}
             for case in batch:
-                stratum = next(strata)
                 try:
                     triple = case.draw()
                 except DrawError:
                     left_out += 1
                     continue
                 digests = {image.digest for image in (triple.original, *triple.compared) if not image.shared}
-                left_out += bool(digests & seen)
-                if not digests & seen:
-                    of_set |= digests
-                    triples[len(names)] = triple
-                    names.append((case.name, case.probe, stratum))
+                if digests & seen:
+                    left_out += 1
+                    continue
+                of_set |= digests
+                triples[len(names)] = triple
+                names.append((case.name, case.probe))
             outcomes = engine.measure(list(triples.values()), variants) if triples else []
             for place, outcome in zip(triples, outcomes, strict=True):
                 rows += _rows(place, outcome, variants)
@@ -255,13 +252,12 @@ def _measure(
         notes.add_text(f"left out, {left_out} of the {which} cases: not drawable, or with an image of another set.")
     if not names:
         raise UsageError("no case of these probes is drawn anew by another seed, so there is nothing to fit on.")
-    of_names = [np.array(column) for column in zip(*names, strict=True)]
+    of_names, groups = map(np.array, zip(*names, strict=True))
     places, references, far, near = zip(*rows, strict=True)
     scale = np.mean(far, axis=0)
     return Constraints(
-        names=of_names[0],
-        groups=of_names[1],
-        strata=of_names[2],
+        names=of_names,
+        groups=groups,
         differences=np.subtract(far, near),
         cases=np.array(places),
         references=np.array(references),
@@ -320,7 +316,6 @@ def _people(configuration: RunConfiguration, network: Network) -> JudgedTriplets
         training=Constraints(
             names=numbers[fitted].astype(str),
             groups=subsets[fitted],
-            strata=subsets[fitted],
             differences=farther[fitted],
             cases=np.arange(count),
             references=np.full(count, ""),
