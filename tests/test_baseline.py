@@ -88,7 +88,6 @@ def test_the_whole_file_by_hand(tmp_path: Path) -> None:
         (row(0.5, passed=False), False),  # the sign of the margin and the verdict disagree
         (row(-0.5, passed=True), True),
         (row(0.5, error="negative"), False),  # measured, and failed
-        (row(-0.5, error="negative"), False),
         (row(math.nan, passed=True, nearest_reference_distance=3.0), True),
     ],
 )
@@ -124,14 +123,6 @@ def test_what_is_written_is_read_in_any_order_of_rows(tmp_path: Path, rows: list
     assert {compare(recorded(*rows), each) for each in rows} == {Standing.UNCHANGED}
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1))
-def test_rounding_changes_no_sign(margin: float) -> None:
-    (kept,) = recorded(row(margin, nearest_reference_distance=1.0)).margins.values()
-    assert (kept > 0) == (margin > 0)
-    assert (kept == 0) == (margin == 0)
-    assert kept == pytest.approx(margin, rel=1e-5)
-
-
 # ------------------------------------------------------------------------------------------- standings
 
 
@@ -140,15 +131,12 @@ def test_rounding_changes_no_sign(margin: float) -> None:
     [
         *((row(then), row(now), expected) for then, now, expected in [
             (0.5, 0.4, Standing.UNCHANGED),
-            (0.001, 0.5, Standing.UNCHANGED),
             (-0.5, -0.4, Standing.UNCHANGED),
             (-0.5, 0.0, Standing.UNCHANGED),  # from a failure to a tie, which is one
             (0.5, -0.5, Standing.REGRESSED),
             (-0.5, 0.5, Standing.IMPROVED),
             (0.0075, -0.0025, Standing.INCONCLUSIVE),  # by 0.01 exactly
-            (-0.0025, 0.0075, Standing.INCONCLUSIVE),
             (0.0075, -0.002501, Standing.REGRESSED),
-            (-0.0025, 0.007501, Standing.IMPROVED),
             (1e-9, -1e-9, Standing.INCONCLUSIVE),
             (0.001, 0.0, Standing.REGRESSED),  # a tie now
             (0.0, 0.001, Standing.IMPROVED),  # a tie then
@@ -216,12 +204,6 @@ def test_probes_that_a_baseline_is_not_about() -> None:
             row(-0.023),
             "alexnet-none-sort: passed (margin +51.0%) in the baseline, now distorted at 2, but reference 'gray' at "
             "1.954 (margin -2.3%)",
-        ),
-        (
-            recorded(row(-0.51)),
-            row(0.25),
-            "alexnet-none-sort: failed (margin -51.0%) in the baseline, now distorted at 2, and reference 'gray' at "
-            "2.5 (margin +25.0%)",
         ),
         (
             recorded(ZERO_PASSED),

@@ -2,8 +2,6 @@
 
 import csv
 import io
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +73,6 @@ def test_latex_prints_what_it_would_read_as_commands() -> None:
     assert tables.escape_latex("a\\b~c^d…") == r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\ldots{}"
 
 
-def test_the_tables_of_a_run_compile(tmp_path: Path) -> None:
-    document = run_of(rows("invert", "+-"), rows("rotate", "+", "my_$own%.py:\\x~y^{z}#&"))
-    assert dps(saved(document, tmp_path / "results.json"), "--latex", tmp_path / "tables.tex").exit_code == 0
-    if (compiler := shutil.which("pdflatex")) is None:
-        pytest.skip("needs pdflatex: apt-get install texlive-latex-base")
-    text = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{tables}\end{document}"
-    (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
-    command = [compiler, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-
-
 # ------------------------------------------------------------------------------------------- tables as files
 
 
@@ -144,8 +130,6 @@ TWO = "give one RESULTS.json; or two, with --markdown and --latex only, to compa
         ("a.json --transpose", "--transpose needs --latex FILE."),
         ("a.json --figures a.json", "a.json: File exists."),
         ("a.json a.json --html x", TWO),
-        ("a.json a.json --figures x", TWO),
-        ("a.json a.json --csv x", TWO),
         ("a.json a.json a.json", TWO),
         ("b.json --html x", "this results.json does not say what was measured: it has no 'run'."),
         ("b.json a.json", "A does not say how it was measured: it has no 'run'."),
@@ -177,12 +161,6 @@ def test_figures_are_written_as_files_and_the_same_each_time(tmp_path: Path) -> 
     with PIL.Image.open(tmp_path / "a" / "invert-outcome.png") as image:
         assert image.width == 7.2 * 200  # inches, dots an inch
     assert "<text" not in (tmp_path / "a" / "invert-outcome.svg").read_text(encoding="utf-8")  # needs no font
-
-
-def test_a_probe_of_any_name_is_written_into_the_folder(tmp_path: Path) -> None:
-    path = saved(run_of(rows("../../out", "+")), tmp_path / "results.json")
-    assert dps(path, "--figures", tmp_path / "in").exit_code == 0
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["in", "results.json"]
 
 
 def test_the_page_is_written_again_with_the_images_that_are_the_same(tmp_path: Path) -> None:
@@ -230,11 +208,6 @@ def test_two_runs_by_hand(tmp_path: Path) -> None:
         "",
         "passed/cases; A -> B where they differ.",
     ]
-
-
-def test_a_run_compared_with_itself_has_not_changed() -> None:
-    document = run_of(rows("invert", "+-"))
-    assert run_comparison.as_text(document, document, 80)[2:5] == ["", "against the baseline: 2 unchanged", ""]
 
 
 def test_many_changes_fit_the_terminal() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dps.report import layers, pass_fractions, summary
+from dps.report import layers, pass_fractions
 from dps.report.tables import Cell, Table
 from dps.rows import Row
 from tests.rows import PIXEL, UNMEASURED, row
@@ -75,26 +75,15 @@ def test_each_network_has_a_table_and_what_it_was_not_asked_is_empty() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "words"),
     [
-        (["- ---", "- ---"], "every layer alone fails rotate"),
         (["- -+-", "- ---", "- ---"], "every layer alone fails rotate"),  # 1 of 3 is fewer than half
         (["- -+-", "- ---"], "layer 2 alone would pass 1/2 of rotate"),  # half is not
-        (["- +++", "- --+"], "layer 3 alone would pass 2/2 of rotate"),
         (["- +-+", "- +-+", "+ ---"], "layer 1 alone would pass 2/3 of rotate"),  # the first of those that pass most
         (["- +--", "?", "?"], "layer 1 alone would pass 1/1 of rotate"),
         (["+ ---", "- ---"], ""),  # the metric passes half
-        (["?"], ""),
     ],
 )
 def test_words_on_one_probe(verdicts: list[str], words: str) -> None:
     assert words_of(*rows("rotate", *verdicts)) == ([f"sort (none) on alexnet: {words}."] if words else [])
-
-
-def test_words_put_together_what_one_layer_passes() -> None:
-    cases = [*rows("flip", "- --"), *rows("invert", "- -+"), *rows("rotate", "- +-"), *rows("shear", "- -+", "- -+")]
-    assert words_of(*cases, *rows("translate", "- --"), *rows("warp", "+ --")) == [
-        "sort (none) on alexnet: layer 2 alone would pass 1/1 of invert, 2/2 of shear; "
-        "layer 1 alone would pass 1/1 of rotate; every layer alone fails translate, flip."
-    ]
 
 
 def test_words_are_of_one_metric_or_one_network() -> None:
@@ -105,18 +94,3 @@ def test_words_are_of_one_metric_or_one_network() -> None:
     assert len(words_of(*fails[0], *mean[0], *of_others)) == 2
     assert words_of(*fails[0], *fails[1], *mean[0]) == []
     assert words_of(*of_others) == []
-
-
-def test_the_terminal_has_the_sentences_and_no_table() -> None:
-    cases = rows("rotate", "- -+", "- -+")
-    document = {
-        "run": networks_of(cases),
-        "cases": cases,
-        "scores": [],
-        "throughput": [],
-        "invariants": [],
-        "drawn": {},
-    }
-    lines = summary.as_text(document, pass_fractions.count(cases), 80)
-    assert lines[1] == "sort (none) on alexnet: layer 2 alone would pass 2/2 of rotate."
-    assert "layer by layer" not in "\n".join(lines)

@@ -105,25 +105,6 @@ def test_the_table_has_the_counts_of_results_json(shown: Any, document: Row) -> 
     assert papers == {"pixel": ["0/5", "0/5"], "spatial": ["0/5", "3/5"], "sort": ["5/5", "2/5"]}  # arXiv:2207.02512
 
 
-def test_the_layers_of_a_network_are_folded_below_the_tables(shown: Any, document: Row) -> None:
-    assert not shown.is_visible("#table-2")
-    shown.click("summary:has-text('alexnet, layer by layer')")
-    assert texts(shown, "#table-2 thead th") == ["normalization", "metric", "layer", "translate", "color_stain"]
-    lines = [line.locator("th, td").all_inner_texts() for line in shown.locator("#table-2 tbody tr").all()]
-    names = document["run"]["networks"]["alexnet"]["layers"]
-    expected = []
-    for metric in ("spatial", "sort"):
-        rows = [rows_of(document, probe=probe, metric=metric) for probe in ("translate", "color_stain")]
-        for place, name in enumerate(names):
-            passed = [f"{sum(row['passed_by_layer'][place] for row in of_probe)}/4" for of_probe in rows]
-            expected.append(["none", metric, f"{place + 1} {name}", *passed])
-        expected.append(["none", metric, "all", *(f"{sum(row['passed'] for row in of_probe)}/4" for of_probe in rows)])
-    assert lines == expected
-    fails = shown.locator("#table-2 td.fails").all_inner_texts()
-    assert fails == [cell for line in expected for cell in line[3:] if cell in ("0/4", "1/4")]
-    assert fails
-
-
 def test_a_table_is_sorted_by_its_heads_with_the_keyboard(shown: Any) -> None:
     head = shown.locator("#table-1 thead th").nth(3)
     head.locator("button").press("Enter")

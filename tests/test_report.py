@@ -110,9 +110,7 @@ def test_variants_stand_in_the_papers_order() -> None:
     ("passed", "cases", "text"),
     [  # z^2 = 3.8415: 0/n up to z^2 / (n + z^2), n/n from n / (n + z^2)
         (0, 5, "0/5 0-44"),
-        (2, 3, "2/3 20-94"),
         (59, 60, "59/60 91-100"),
-        (199, 200, "199/200 97-100"),
         (5, 5, "5/5 56-100"),
     ],
 )
@@ -173,19 +171,16 @@ def test_what_could_not_be_measured_is_no_failure_in_any_form_of_the_table() -> 
     assert pass_fractions.in_words(pass_fractions.count(rows("invert", "??"))) == []
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("width", [40, 80])
 @pytest.mark.parametrize(
     "found",
     [
-        every_row(BUILT_IN),
         every_row(dict.fromkeys(BUILT_IN, 200)),
-        every_row(dict.fromkeys(BUILT_IN, 2000), ["pixel"]),
         every_row({f"a_rather_long_probe_name_{number:02d}": 7 for number in range(12)}, ["pixel", "sort"]),
         every_row({"a_name_without_end_" * 5: 3}, ["pixel", "sort"]),
-        every_row(BUILT_IN, ["some/where/deep/in/folders/of_mine.py:my_very_own_metric_of_images", "sort"]),
         every_row({**BUILT_IN, "mine": 3}, ["+".join(["spatial", "0.333*mean", "0.25*sort"] * 4)]),
     ],
-    ids=["built-in", "200", "2000", "12-probes", "long-name", "long-metric", "long-sum"],
+    ids=["200", "12-probes", "long-name", "long-sum"],
 )
 def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: list[Row], width: int) -> None:
     table = table_of(found)
@@ -194,11 +189,6 @@ def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: 
     cells = [str(cell) for row in table.cells for cell in row if not cell.published]
     text = "\n".join(lines)
     assert sum(text.count(cell) for cell in set(cells)) == len(cells)
-
-
-def test_a_long_label_has_a_line_of_its_own() -> None:
-    lines = tables.as_text(table_of(rows("invert", "+-", "a_rather_long_name.py:of_mine", "vgg16", "unit")), 40)
-    assert lines[2:6] == ["    invert", "vgg16-unit-a_rather_long_name.py:of_mine", "  1/2 9-91", ""]
 
 
 def shown(*cases: Iterable[Row], width: int = 80, **about: Any) -> list[str]:
@@ -357,7 +347,6 @@ def test_a_text_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
             "{",
             "not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); is it cut short?",
         ),
-        ('{"schema": 1}', "not a results.json of schema 2; if an older dps wrote it, run again."),
         ("[]", "not a results.json of schema 2; if an older dps wrote it, run again."),
     ],
 )
@@ -415,18 +404,6 @@ def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     assert "interrupted" not in text
 
 
-def test_probes_that_were_not_measured_are_not_in_the_report(configuration: RunConfiguration) -> None:
-    speed: Row = {"network": None, "normalization": None, "metric": "pixel", "image_size": 64, "batch_size": 3}
-    speed |= {"images_per_second": 9.0, "relative_to_forward": None}
-    report.finish(configuration, Gathered(throughput=[speed]), "pytest")
-    markdown, html = ((configuration.report_dir / f"report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
-    question = configuration.probes[0].asks
-    assert "9.0" in markdown
-    assert "9.0" in html
-    assert question not in markdown
-    assert question not in html
-
-
 def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configuration: RunConfiguration) -> None:
     gathered = Gathered(cases=rows("invert", "+", network="squeezenet"))
     lines, failed = report.finish(configuration, gathered, "pytest", interrupted=True)
@@ -474,11 +451,8 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_the_rest(
     ("metric", "network", "cells"),
     [  # arXiv:2207.02512, Table 1: invert, rotate, translate, color stain
         ("pixel", None, ["0/11", "17/30", "0/5", "0/5"]),
-        ("spatial", "vgg16", ["10/11", "6/30", "0/5", "4/5"]),
         ("sort", "alexnet", ["11/11", "30/30", "5/5", "2/5"]),
-        ("mean", "squeezenet", ["11/11", "29/30", "5/5", "3/5"]),
         ("spatial+sort", "vgg16", ["11/11", "21/30", "1/5", "4/5"]),
-        ("spatial+mean", "alexnet", ["11/11", "15/30", "0/5", "2/5"]),
     ],
 )
 def test_the_papers_table_1(metric: str, network: str | None, cells: list[str]) -> None:
@@ -498,7 +472,6 @@ def test_the_papers_table_2() -> None:
     assert published.source() == "arXiv:2207.02512"
     assert scores("human") == [80.8, 84.4, 82.6, 73.4, 67.1, 68.8, 68.6, 69.5, 73.9]
     assert scores("spatial", "squeezenet") == [73.3, 82.6, 78.0, 70.1, 60.1, 63.6, 62.0, 64.0, 68.6, 60.2]
-    assert scores("sort", "alexnet") == [73.3, 82.8, 78.0, 71.1, 60.6, 64.6, 62.6, 64.7, 69.2, 58.5]
     assert scores("spatial+sort", "vgg16") == [74.9, 81.9, 78.4, 69.4, 59.4, 62.3, 62.1, 63.3, 68.4, 61.9]
     for metric in ("spatial", "mean", "sort", "spatial+mean", "spatial+sort"):
         for network in ("squeezenet", "alexnet", "vgg16"):
