@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dps import metrics
 from dps.comparisons import divisor, normalized, spatial
-from dps.errors import DpsError, MetricError, UsageError, unknown
+from dps.errors import DpsError, MetricError, UsageError, check_known
 from dps.images import Image, Triple, as_batch
 from dps.measurement import Engine
 from dps.metrics import FeatureMetric, Part, Term, Variant
@@ -146,9 +146,8 @@ def percent(part: float, whole: float = 1) -> str:
 def find(probes: Iterable[Probe], name: str) -> Case:
     """Find a case by its name, ``rotate/rings-002-45``; a UsageError names the nearest ones where there is none."""
     cases = {case.name: case for probe in probes for case in probe.cases}
-    if name in cases:
-        return cases[name]
-    raise UsageError(unknown("case", name, cases))
+    check_known("case", name, cases)
+    return cases[name]
 
 
 def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Explanation:

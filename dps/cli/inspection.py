@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -41,7 +42,6 @@ def distance(original: Path, others: tuple[Path, ...], per_layer: bool, **option
 
 
 def _layer_numbers(text: str | None) -> list[int]:
-    """Read ``2,4`` as numbers."""
     try:
         return [int(part) for part in text.split(",")] if text else []
     except ValueError:
@@ -89,10 +89,7 @@ def explain_(
     configuration.check_size(triple.original.pixels.shape)
     (one,) = configuration.variants
     explanation = explain.explain(name, triple, one, configuration.engine(one.backbone))
-    given = [f"--{option}={value}" for option, value in sorted(options.items()) if value and option != "weights"]
-    given += [f"--probes={path}" for path in probes]
-    given += [f"--{n}={v}" for n, v in {"cases": cases, "size": size, "images": images}.items() if v is not None]
-    command = shlex.join(["dps", "explain", *what, *given])
+    command = shlex.join(["dps", *sys.argv[1:]])
     written = explain_page.write(explanation, numbers, command, configuration.weights_in_words, out)
     for sentence in [*explain_page.in_words(explanation), *(f"note: {note}" for note in notes.lines())]:
         click.echo("\n".join(tables.wrapped(sentence, shutil.get_terminal_size().columns)))

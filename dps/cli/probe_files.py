@@ -3,11 +3,12 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, Refused, load, main, select
-from dps.errors import DpsError
+from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, Refused, load, main
+from dps.errors import DpsError, check_known
 
 
 @main.group(name="probes")
@@ -38,21 +39,15 @@ def list_(probes: tuple[str, ...], cases: int | None, ids: bool) -> None:
 @SIZE
 @IMAGES
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder for the PNG files.")
-def draw(
-    names: tuple[str, ...],
-    probes: tuple[str, ...],
-    cases: int | None,
-    size: int | None,
-    images: str | None,
-    out: Path,
-) -> None:
+def draw(names: tuple[str, ...], probes: tuple[str, ...], out: Path, **options: Any) -> None:
     """Draw contact sheets: each case's original, distorted image and own reference, below its id."""
     from dps import probes as library
     from dps.report import sheets
 
-    options = probes, cases, size, images
-    chosen = [select(name, *options) for name in names] or load(*options)
-    chosen = [probe for probe in chosen if probe.cases]
+    loaded = {probe.name: probe for probe in load(probes, **options)}
+    for name in names:
+        check_known("probe", name, loaded)
+    chosen = [probe for probe in map(loaded.__getitem__, names or loaded) if probe.cases]
     if not chosen:
         raise Refused(f"{', '.join(names)}: {library.NOTHING_TO_REPLACE}.")
     out.mkdir(parents=True, exist_ok=True)

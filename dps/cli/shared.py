@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import dps
-from dps.errors import DpsError, check_known
+from dps.errors import DpsError
 from dps.options import Options, flag
 
 if TYPE_CHECKING:
@@ -143,10 +143,3 @@ def load(
 
     chosen = photographs.in_folder(Path(images)) if images else []
     return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases, size, chosen)
-
-
-def select(name: str, *options: Any) -> "Probe":
-    """Return one of these probes by its name; the options are those of `load`."""
-    known = {probe.name: probe for probe in load(*options)}
-    check_known("probe", name, known)
-    return known[name]

@@ -15,7 +15,6 @@ from dps import agreement, images, metrics, notes, photographs, probes, scores, 
 from dps.comparisons import COMPARISONS, NORMALIZATIONS
 from dps.errors import DpsError, DrawError, UsageError
 from dps.images import Triple
-from dps.measurement import Outcome
 from dps.metrics import DEFAULT_METRICS, FeatureMetric, Part, Term, Variant
 from dps.networks import Network
 from dps.options import Options
@@ -26,6 +25,7 @@ from dps.rows import MIXED, Row
 from dps.scores import Estimate
 from dps.session.configuration import RunConfiguration, batches_of, check_images, configure_measurement
 from dps.tuning import Array, Constraints, Contradictions
+from dps.verdicts import CaseDistances
 
 SHIFTS = {"training": 1_000_000, "held-out": 2_000_000}
 """What is added to the seeds of probes for each of the two sets of cases, so that neither has a case of a usual run."""
@@ -76,19 +76,17 @@ class TuningResult:
     """A tuned metric, and what it was compared with.
 
     Attributes:
-        parts: comparison, normalization and layer of each part, in the order of `weights`.
+        weights: of each comparison with each normalization at each layer, ``(part,)``.
         before: the weights of the built-in variants of the network, by name.
         left_out: for each probe, of each of its held-out cases, whether it passes where the probe was not fitted on.
         people: triplets; None where there are none.
         curve: for each share of people in the loss, the weights.
-        share: of people in the loss of the metric.
         cost: rows of `throughput`, of the forward pass and the metric.
         fitted: what it was fitted on; plain data, for the file.
     """
 
     name: str
     network: Network
-    parts: tuple[tuple[str, str, str], ...]
     weights: Array = field(repr=False)
     training: Constraints = field(repr=False)
     held_out: Constraints = field(repr=False)
@@ -97,7 +95,6 @@ class TuningResult:
     contradictions: Contradictions = field(repr=False)
     people: JudgedTriplets | None = None
     curve: Mapping[float, Array] = field(default_factory=dict, repr=False)
-    share: float = 0.0
     cost: Sequence[Row] = field(default=(), repr=False)
     fitted: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -158,7 +155,6 @@ def tune(options: Options, *, name: str, cases: int | None, most: int | None, sh
     result = TuningResult(
         name=name,
         network=network,
-        parts=tuple((*part, layer) for part in _PARTS for layer in network.layers),
         weights=weights,
         training=training,
         held_out=held_out,
@@ -167,7 +163,6 @@ def tune(options: Options, *, name: str, cases: int | None, most: int | None, sh
         contradictions=tuning.contradictions(training, weights),
         people=people,
         curve={} if people is None else {s: tuning.fit(training, triplets, s, most) for s in CURVE},
-        share=share,
         fitted={
             "versions": {"dps": dps.__version__, "torch": str(torch.__version__)},
             "probes_sha256": images.digest_of_files(probe.path for probe in drawn["training"]),
@@ -244,8 +239,16 @@ def _measure(
                 triples[len(names)] = triple
                 names.append((case.name, case.probe))
             outcomes = engine.measure(list(triples.values()), variants) if triples else []
-            for place, outcome in zip(triples, outcomes, strict=True):
-                rows += _rows(place, outcome, variants)
+            for place, by_variant in zip(triples, outcomes, strict=True):
+                measured: list[CaseDistances] = []
+                for outcome in map(by_variant.__getitem__, variants):
+                    if isinstance(outcome, DpsError):
+                        raise outcome
+                    measured.append(outcome)
+                of_distorted = [layer for each in measured for layer in each.distorted_layers]
+                for name in measured[0].references:
+                    of_reference = [layer for each in measured for layer in each.reference_layers[name]]
+                    rows.append((place, name, of_reference, of_distorted))
             advance(len(batch))
     seen |= of_set
     if left_out:
@@ -266,43 +269,19 @@ def _measure(
     )
 
 
-def _rows(
-    case: int, outcomes: Mapping[Variant, Outcome], variants: Sequence[Variant]
-) -> Iterator[tuple[int, str, list[float], list[float]]]:
-    """Yield the case, the reference, its distances and the distorted image's, by part."""
-    distances = []
-    for variant in variants:
-        outcome = outcomes[variant]
-        if isinstance(outcome, DpsError):
-            raise outcome
-        distances.append(outcome)
-    near = [layer for each in distances for layer in each.distorted_layers]
-    for name in distances[0].references:
-        yield case, name, [layer for each in distances for layer in each.reference_layers[name]], near
-
-
 def _people(configuration: RunConfiguration, network: Network) -> JudgedTriplets:
     """Measure the triplets of the first data set that has some, in halves by original image."""
     dataset = next((each for each in configuration.datasets if each.subsets("2afc")), None)
     if dataset is None:
         raise UsageError("--people: needs triplets with judgments, as BAPPS has them.")
     engine = functools.cache(configuration.engine)
-    alone = {
-        (name, normalization, layer): next(
-            v
-            for v in configuration.variants
-            if v.key[1:] == (normalization, name)
-            and v.network is not None
-            and configuration.networks[v.network].layers == (layer,)
-        )
-        for name, normalization in _PARTS
-        for layer in network.layers
-    }
-    measured = configuration.distances(dataset, list(alone.values()), engine)
+    by_layer = {(*v.key[1:], configuration.networks[str(v.network)].layers): v for v in configuration.variants}
+    alone = [by_layer[normalization, name, (layer,)] for name, normalization in _PARTS for layer in network.layers]
+    measured = configuration.distances(dataset, alone, engine)
     names, judgments, distances, originals = [], [], [], []
     for subset in agreement.subsets_of(dataset):
         if subset.kind == "2afc" and not subset.group:
-            by_part = [measured.of(subset, variant) for variant in alone.values()]
+            by_part = [measured.of(subset, variant) for variant in alone]
             names.append(np.full(len(by_part[0][0]), subset.name))
             judgments.append(by_part[0][0])
             distances.append(np.stack([of_part for _, of_part in by_part], axis=-1))
