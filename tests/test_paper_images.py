@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from dps import images, notes
+from dps import images
 from dps.cli import main
-from dps.errors import ProbeError
 from dps.images import Pixels
 from dps.measurement import Engine, engine
 from dps.probes.cases import STANDARD_REFERENCES, standard_reference
@@ -83,11 +82,9 @@ def test_verdicts_and_marks_by_hand(clone: Path) -> None:
     words = (
         "1 of 4 cells agree with the paper's Table 1.",
         "rotate: 2 distorted images, but 30 in the paper; its cells cannot be compared.",
-        "note: ignored 2 files (clone/images/more, clone/images/rotate/README.md): not the name of an image",
-        "  or a probe.",
         "written: dps-paper: results.json, table1.md, table1.tex",
     )
-    assert done.stdout.splitlines()[-5:] == list(words)
+    assert done.stdout.splitlines()[-3:] == list(words)
     rows = {row["case"]: row for row in json.loads(Path("dps-paper/results.json").read_text())["cases"]}
     assert rows["c0_stain"]["nearest_reference"] == "color_stain/c0_ref.png"
     distances = rows["c0_stain"]["distance"], rows["c0_stain"]["nearest_reference_distance"]
@@ -116,82 +113,57 @@ def test_each_image_goes_through_the_network_once(clone: Path, monkeypatch: pyte
     assert sorted(seen) == sorted(files)
 
 
-def remove(*names: str) -> Change:
+def remove(name: str) -> Change:
     def change(folder: Path) -> None:
-        for path in map(folder.joinpath, names):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     return change
 
 
-def add(name: str, content: bytes | Pixels) -> Change:
-    def change(folder: Path) -> None:
-        if isinstance(content, bytes):
-            (folder / name).write_bytes(content)
-        else:
-            images.write(folder / name, content)
-
-    return change
+def add(name: str, content: Pixels) -> Change:
+    return lambda folder: images.write(folder / name, content)
 
 
 @pytest.mark.parametrize(
-    ("change", "faults"),
+    ("change", "fault"),
     [
-        (remove(""), ["clone: no images/ in it with invert, rotate, translate, color_stain, ref; name a clone of"]),
-        (remove("invert", "ref"), ["clone/images/invert: no such folder.", "clone/images/ref: no such folder."]),
-        (remove("rotate/a.png"), [f"/rotate/a_{n}: its original is missing (a.*)." for n in ("180.bmp", "90.jpg")]),
-        (remove("translate/b1_moved.png"), ["clone/images/translate/b1.png: no distorted image of it (b1_*)."]),
+        (
+            remove(""),
+            "clone: images found: 0 in invert, 0 in rotate, 0 in translate, 0 in color_stain, 0 in ref; there",
+        ),
+        (remove("rotate"), "clone/images: images found: 22 in invert, 0 in rotate, 10 in translate, 15 in color_stain"),
+        (
+            remove("ref/ref_red.png"),
+            "15 in color_stain, 6 in ref; there must be some of each probe, and 7 in ref. Name",
+        ),
         (
             remove("color_stain/c1_ref.png"),
-            ["clone/images/color_stain/c1_stain.png: its reference is missing, c1_stain_ref.* or c1_ref.*."],
+            "clone/images/color_stain/c1_stain.png: its reference is missing, c1_stain_ref.* or c1_ref.*.",
         ),
-        (
-            remove("color_stain/c1.png", "color_stain/c1_stain.png"),
-            ["clone/images/color_stain/c1_ref.png: a reference without a distorted image."],
-        ),
-        (remove("ref/ref_red.png"), ["clone/images/ref: 6 images; the references are black, white, gray, red,"]),
-        (add("ref/x.png", b"text"), ["ref: 8 images;", "clone/images/ref/x.png: not an image that can be read; PNG,"]),
         (
             add("rotate/a_90.jpg", halves(0, 250)[:30]),
-            ["a_90.jpg measures 40 x 30 pixels, but its case 40 x 40; the images of a case must have"],
+            "a_90.jpg measures 40 x 30 pixels, but its case 40 x 40; the images of a case must have",
         ),
-        (add("ref/ref_red.png", gray(9)[:30]), ["/ref/ref_red.png measures 40 x 30 pixels, but its case 40 x 40;"]),
-        (add("rotate/a.jpg", halves(0, 255)), ["/rotate/a.png: a.jpg has the same name; remove one of them."]),
         (
             add("rotate/a_90.jpg", halves(0, 255)),
-            ["clone/images/rotate: case 'a_90': the distorted image equals the original, so"],
+            "clone/images/rotate: case 'a_90': the distorted image equals the original, so",
         ),
     ],
-)  # fmt: skip
-def test_what_is_wrong_is_named_before_anything_is_measured(clone: Path, change: Change, faults: list[str]) -> None:
+)
+def test_what_is_wrong_is_named_before_anything_is_measured(clone: Path, change: Change, fault: str) -> None:
     change(clone / "images")
     done = paper(clone, "--metric=pixel")
     assert done.exit_code == 4
-    lines = done.output.splitlines()
-    assert len(lines) == len(faults), done.output
-    assert all(fault in line for line, fault in zip(lines, faults, strict=True)), done.output
+    (line,) = done.output.splitlines()
+    assert fault in line
     assert not Path("dps-paper").exists()
-
-
-def test_of_many_mistakes_ten_are_told(clone: Path) -> None:
-    for path in (clone / "images" / "invert").glob("*_invert.PNG"):
-        path.unlink()
-    done = paper(clone, "--metric=pixel")
-    lines = done.output.splitlines()
-    assert (done.exit_code, len(lines), lines[-1]) == (4, 11, "clone/images: 1 more mistakes.")
-
-
-def test_no_such_folder_is_named(clone: Path) -> None:
-    assert paper("nowhere").output.startswith(
-        "Error: nowhere: no such folder; name a clone of https://github.com/guspih"
-    )
 
 
 def test_the_longest_name_is_the_original(clone: Path) -> None:
     folder = clone / "images"
     write(folder / "rotate", {"a_two.png": halves(9, 255), "a_two_90.png": halves(9, 250), ".a_x.png": gray(1)})
     write(folder / "color_stain", {"c0_dot.png": gray(105), "c0_dot_ref.png": gray(150)})
-    notes.clear()
     _, rotate, _, stain = paper_images.load([folder])  # the folder images itself
     files = {case.id: [r.label for r in case.recipes()][:3] for case in (*rotate.cases, *stain.cases)}
     assert list(files)[:4] == ["a_180", "a_90", "a_two_90", "c0_dot"]
@@ -199,13 +171,6 @@ def test_the_longest_name_is_the_original(clone: Path) -> None:
     assert files["a_two_90"][0] == "rotate/a_two.png"
     assert files["c0_dot"] == ["color_stain/c0.png", "color_stain/c0_dot.png", "color_stain/c0_dot_ref.png"]
     assert files["c0_stain"][2] == "color_stain/c0_ref.png"
-    text = f"{folder}/rotate/a_two.png is taken for an original, since other names begin with its own."
-    assert notes.lines() == [text]
-    (folder / "rotate" / "a_two_90.png").rename(folder / "rotate" / "a_90_90.png")  # so that a_90 is an original, too
-    (folder / "rotate" / "a_180.bmp").unlink()
-    (folder / "rotate" / "a_two.png").unlink()
-    with pytest.raises(ProbeError, match=r"/rotate/a.png: no distorted image of it \(a_\*\), only further originals.$"):
-        paper_images.load([folder])
 
 
 def test_ctrl_c_ends_it_with_nothing_written(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@
 Nothing of it is part of dps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from dps import locations, notes, probes
 from dps.errors import ProbeError
-from dps.probes import Case, Probe
+from dps.probes import Probe
 from dps.probes.cases import STANDARD_REFERENCES
 from dps.progress import progress
 from dps.report import findings, gate, pass_fractions, published, run_report, tables
@@ -26,126 +26,67 @@ from dps.report.tables import Cell, Table, wrapped
 from dps.rows import VariantKey, json_lines
 from dps.session.configuration import RunConfiguration
 from dps.session.session import Session
-from dps.yaml_files import MAX_FAULTS
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Of image files, in any case of letters; other files are ignored."""
-
-UNEXPECTED = "not the name of an image or a probe."
-
-REFERENCE = "_ref"
-"""How the name of an own reference ends."""
 
 
 def load(places: Sequence[str | Path], *_: int | None) -> list[Probe]:
     """Read a clone of the authors' repository, or its folder ``images``, as probes; see `probes.load`.
 
     Raises:
-        ProbeError: the folder has another form, or an image cannot be read; a line for each mistake.
+        ProbeError: the folder has another form, or an image cannot be read.
     """
     folder, table = Path(places[0]), published.table1()
     images = folder / "images" if (folder / "images").is_dir() else folder
-    names = [*table["probes"], "ref"]
-    if not any((images / name).is_dir() for name in names):
-        found = f"no images/ in it with {', '.join(names)}" if folder.is_dir() else "no such folder"
-        raise ProbeError(f"{folder}: {found}; name a clone of {table['images']}.")
-    for path in _visible(images):
-        if path.name not in names:
-            notes.add("ignored", path, UNEXPECTED)
-    faults: list[str] = []
-    *listed, seven = (_image_files(images / name, faults) for name in names)
-    if seven and len(seven) != len(STANDARD_REFERENCES):
-        faults.append(f"{images / 'ref'}: {len(seven)} images; the references are {', '.join(STANDARD_REFERENCES)}.")
+    files = {name: _image_files(images / name) for name in table["probes"]}
+    seven = _image_files(images / "ref")
+    if not all(files.values()) or len(seven) != len(STANDARD_REFERENCES):
+        found = ", ".join(f"{len(each)} in {name}" for name, each in [*files.items(), ("ref", seven)])
+        raise ProbeError(
+            f"{images}: images found: {found}; there must be some of each probe, and {len(STANDARD_REFERENCES)} in "
+            f"ref. Name a clone of {table['images']}."
+        )
     loaded = []
-    for name, files in zip(table["probes"], listed, strict=True):
-        own = name in table["own_references"]
-        data = {"probe": name, "cases": list(_cases(files, list(seven.values()), faults, own=own))}
-        if not data["cases"]:
-            continue
+    for name, of_probe in files.items():
+        own, place = name in table["own_references"], images / name
         try:
-            probe = probes.of_data(data, images / name)
+            probe = probes.of_data({"probe": name, "cases": list(_cases(of_probe, seven, own=own))}, place)
         except ProbeError as error:
-            for line in str(error).splitlines():
-                fault = line.removeprefix(f"{images / name}:1: ")
-                faults.append(f"{images / name}: {fault}" if fault.startswith("case ") else fault)
-        else:
-            cases = tuple(_prepared(case, images / name, shared=not own) for case in probe.cases)
-            loaded.append(replace(probe, path=locations.data("paper.yaml"), cases=cases))
-    if faults := list(dict.fromkeys(faults)):
-        more = [f"{images}: {len(faults) - MAX_FAULTS} more mistakes."] if len(faults) > MAX_FAULTS else []
-        raise ProbeError("\n".join([*faults[:MAX_FAULTS], *more]))
+            raise ProbeError(str(error).replace(f"{place}:1: ", f"{place}: ")) from None
+        cases = []
+        for case in probe.cases:  # most have their references in common
+            references = {key: replace(recipe, shared=not own) for key, recipe in case.references.items()}
+            cases.append(replace(case, where=str(place), references=references))
+        loaded.append(replace(probe, path=locations.data("paper.yaml"), cases=tuple(cases)))
     return loaded
 
 
-def _visible(folder: Path) -> list[Path]:
-    """Return what is in a folder, if it is one, but for hidden files such as ``.DS_Store``."""
-    return [path for path in sorted(folder.iterdir()) if path.name[0] != "."] if folder.is_dir() else []
+def _image_files(folder: Path) -> dict[str, Path]:
+    """Return the image files of a folder by name without suffix; none where there is no such folder."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {path.stem: path for path in paths if path.suffix.lower() in SUFFIXES and path.name[0] != "."}
 
 
-def _image_files(folder: Path, faults: list[str]) -> dict[str, Path]:
-    """Return the image files of a folder by name without suffix; note other ones."""
-    files: dict[str, Path] = {}
-    for path in _visible(folder):
-        if path.suffix.lower() not in SUFFIXES:
-            notes.add("ignored", path, UNEXPECTED)
-        elif path.stem in files:
-            faults.append(f"{path}: {files[path.stem].name} has the same name; remove one of them.")
-        else:
-            files[path.stem] = path
-    if not files:
-        faults.append(f"{folder}: {'no image in it' if folder.is_dir() else 'no such folder'}.")
-    return files
+def _cases(files: Mapping[str, Path], common: Mapping[str, Path], *, own: bool) -> Iterator[dict[str, Any]]:
+    """Yield a probe's cases as plain data, with references of their own or with the common ones.
 
-
-def _originals(files: dict[str, Path], faults: list[str]) -> dict[str, str]:
-    """Return each distorted image's original, both by name: the longest one that it begins with.
-
-    An image whose name others begin with is an original itself.
+    An image's original is the one with the longest name that its own name begins with. An image whose name others begin
+    with is an original itself.
     """
-    longest = {
-        name: max((other for other in files if name.startswith(f"{other}_")), key=len, default="") for name in files
-    }
-    originals = set(longest.values())
-    distorted = {name: original for name, original in longest.items() if original and name not in originals}
-    for name, original in longest.items():
-        if name not in distorted and name not in distorted.values():
-            further = ", only further originals" if name in originals else ""
-            before = "" if further else name.rpartition("_")[0]
-            missing = f"its original is missing ({before}.*)" if before else f"no distorted image of it ({name}_*)"
-            faults.append(f"{files[name]}: {missing}{further}.")
-        elif original and name not in distorted:
-            notes.add_text(f"{files[name]} is taken for an original, since other names begin with its own.")
-    return distorted
-
-
-def _cases(files: dict[str, Path], common: Sequence[Path], faults: list[str], *, own: bool) -> Iterator[dict[str, Any]]:
-    """Yield a probe's cases as plain data, with references of their own or with the common ones."""
-    references = {name: path for name, path in files.items() if own and name.endswith(REFERENCE)}
-    used = set()
-    for name, original in _originals({n: path for n, path in files.items() if n not in references}, faults).items():
-        names = [f"{name}{REFERENCE}", f"{original}{REFERENCE}"]
-        chosen = next((references[each] for each in names if each in references), None)
-        used.add(chosen)
-        if own and chosen is None:
-            faults.append(f"{files[name]}: its reference is missing, {' or '.join(f'{each}.*' for each in names)}.")
+    names = [name for name in files if not (own and name.endswith("_ref"))]
+    originals = {name: max((n for n in names if name.startswith(f"{n}_")), key=len, default="") for name in names}
+    for name, original in originals.items():
+        if not original or name in originals.values():
             continue
-        yield {
-            "id": name,
-            "original": _declared(files[original]),
-            "distorted": _declared(files[name]),
-            "references": [_declared(path) for path in ([chosen] if chosen else common)] or "standard",
-        }
-    faults += [f"{path}: a reference without a distorted image." for path in references.values() if path not in used]
-
-
-def _declared(path: Path) -> dict[str, str]:
-    return {"image": f"{path.parent.name}/{path.name}"}
-
-
-def _prepared(case: Case, folder: Path, *, shared: bool) -> Case:
-    """Return a case that says where it is from, and whether most cases have its references in common."""
-    references = {name: replace(recipe, shared=shared) for name, recipe in case.references.items()}
-    return replace(case, where=str(folder), references=references)
+        references = list(common.values())
+        if own:
+            references = [files[f"{n}_ref"] for n in (name, original) if f"{n}_ref" in files][:1]
+            if not references:
+                raise ProbeError(f"{files[name]}: its reference is missing, {name}_ref.* or {original}_ref.*.")
+        paths = files[original], files[name], *references
+        of_original, distorted, *others = ({"image": f"{path.parent.name}/{path.name}"} for path in paths)
+        yield {"id": name, "original": of_original, "distorted": distorted, "references": others}
 
 
 def measure(configuration: RunConfiguration, folder: Path, command: str, width: int) -> tuple[list[str], bool]:
