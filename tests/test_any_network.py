@@ -232,15 +232,6 @@ def test_a_network_is_described_with_its_layers_sizes_and_weights(tmp_path: Path
     )
 
 
-def test_a_size_that_a_network_does_not_take_names_those_that_it_takes(write: Callable[[str], str]) -> None:
-    network = networks.named(write("import dps\nbackbone = dps.Network(features=lambda x: [x], multiple_of=40)"))
-    assert refusal(lambda: networks.check_size(network, 96, 96)) == (
-        "network 'nets.py:backbone' does not take images of 96 x 96 pixels; it takes 80 or 120. "
-        "Draw at a size that it takes with --size: 160."
-    )
-    networks.check_size(network, 80, 120)
-
-
 # ------------------------------------------------------------------------------------------- layers
 
 
@@ -269,12 +260,6 @@ def test_layers_of_one_backbone_come_from_one_pass_and_add_up() -> None:
     assert sum(parts) == pytest.approx(whole, rel=1e-12)
     some, _ = distances(["alexnet@features.9+features.4"])
     assert some == {"alexnet@features.4+features.9": pytest.approx(parts[1] + parts[3], rel=1e-6)}
-
-
-def test_all_layers_by_name_are_the_network_itself() -> None:
-    named = networks.resolve(["vgg16@features.3+features.8+features.15+features.22+features.29"])
-    assert list(named) == ["vgg16"]
-    assert named["vgg16"].layers == networks.named("vgg16").layers
 
 
 # ------------------------------------------------------------------------------------------- users' networks
@@ -464,14 +449,6 @@ def test_the_docs_example_runs_as_it_stands(tmp_path: Path) -> None:
     network = networks.named(f"{tmp_path / 'my_net.py'}:backbone")
     shapes = [tuple(features.shape) for features in Extractor(network).features(images(64, 64))]
     assert shapes == [(2, 64, 16, 16), (2, 128, 8, 8)]
-
-
-def test_two_files_of_one_base_name_are_told_apart(write: Callable[..., str]) -> None:
-    text = "import dps\nbackbone = dps.Network(features=lambda x: [x])"
-    assert list(networks.resolve([write(text, "own"), write(text, "other")])) == [
-        "own/nets.py:backbone",
-        "other/nets.py:backbone",
-    ]
 
 
 def test_layers_of_a_users_network_are_compared_after_its_call(write: Callable[[str], str]) -> None:

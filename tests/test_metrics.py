@@ -88,9 +88,6 @@ def test_a_name_that_stands_for_nothing(name: str, message: str) -> None:
     assert refusal(lambda: metrics.named(name)) == message
 
 
-# ------------------------------------------------------------------------------------------- variants
-
-
 # ------------------------------------------------------------------------------------------- a user's own
 
 MINE = """

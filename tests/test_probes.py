@@ -3,7 +3,6 @@
 import json
 import math
 import time
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +105,6 @@ def test_a_folder_is_read_in_order_of_names_and_each_file_once(here: Path) -> No
     assert len(probes.load([here])) == 3
     only = "of a folder, only *.yaml and *.yml are."
     assert notes.lines() == [f"probes not read in 2 files (a.yaml~, d.yaml.txt): {only}"]
-
-
-def test_a_probe_file_in_another_unicode_form_is_found(here: Path) -> None:
-    Path(unicodedata.normalize("NFD", "caf\u00e9.yaml")).write_text(OK, encoding="utf-8")
-    assert [probe.name for probe in probes.load([unicodedata.normalize("NFC", "caf\u00e9.yaml")])] == ["p"]
 
 
 def test_one_probe_in_two_files_names_both(here: Path) -> None:
@@ -492,7 +486,7 @@ def two_hundred() -> dict[str, tuple[Case, ...]]:
     return {probe.name: probe.cases for probe in probes.load([probes.BUILT_IN], 200)}
 
 
-@pytest.mark.parametrize("wanted", [1, 4, 10, 11, 59, 61, None])
+@pytest.mark.parametrize("wanted", [1, 11, None])
 def test_fewer_cases_are_the_beginning_of_more(two_hundred: dict[str, tuple[Case, ...]], wanted: int | None) -> None:
     for probe in probes.load([probes.BUILT_IN], wanted):
         # equal cases have equal recipes, and those are all that their images depend on

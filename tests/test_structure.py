@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,17 +27,20 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports(path: Path, *, at_once: bool = False) -> Iterator[str]:
+@functools.cache
+def imports(path: Path, *, at_once: bool = False) -> list[str]:
     """All that a file imports, wherever in it, or at once: ``dps.images`` also for ``from dps import images``."""
     file = parsed(path)
+    found = []
     for node in file.body if at_once else ast.walk(file):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
             assert node.module is not None
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name if name in MODULES else node.module for name in names)
+            found += [name if name in MODULES else node.module for name in names]
+    return found
 
 
 MODULES = {module_of(path) for path in FILES}

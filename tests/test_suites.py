@@ -240,15 +240,6 @@ def test_a_metric_that_warns_is_measured_all_the_same(suite: Suite, pytester: py
     assert any(line.endswith("DeprecationWarning: too old") for line in done.lines)
 
 
-def test_a_users_comparison_runs_on_networks_alone_and_inside_a_sum(suite: Suite) -> None:
-    done = suite(*ALEXNET, "--metric=mine.py:strongest,sort,sort+0.5*mine.py:strongest", "--gate=off", "--cases=1")
-    assert done.code == 0
-    found = {row["metric"]: row["distance"] for row in done.rows}
-    total = found["sort"] + 0.5 * found["mine.py:strongest"]
-    assert found["sort+0.5*mine.py:strongest"] == pytest.approx(total, rel=1e-6)
-    assert found["mine.py:strongest"] > 0
-
-
 def test_a_broken_comparison_fails_its_own_cases_and_sums(suite: Suite) -> None:
     errors = {
         "mine.py:comparison_throws": "metric 'mine.py:comparison_throws': RuntimeError: no such layer",
@@ -377,13 +368,6 @@ def test_without_a_suite_nothing_is_asked(suite: Suite, monkeypatch: pytest.Monk
     done = suite("--weights=nowhere", "-q", "--collect-only", paths=(str(ROOT / "tests" / "test_structure.py"),))
     assert done.code == 0
     assert not done.folder.exists()
-
-
-def test_own_tests_and_suites_can_be_collected_in_one_run(suite: Suite) -> None:
-    done = suite(*PIXEL, "--collect-only", "-q", paths=(str(SUITES), str(ROOT / "tests" / "test_probes.py")))
-    assert done.code == 0
-    assert "suites/test_probes.py::test_probe[tiny/dots-001-pixel]" in done.text
-    assert "tests/test_probes.py::test_standard_references_by_hand" in done.text
 
 
 # ----------------------------------------------------------------------------------------------- processes

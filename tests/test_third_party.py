@@ -1,6 +1,7 @@
 """Other libraries' metrics: their own numbers, checked weights, one line for what is missing; registered names."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import tomllib
 from importlib.metadata import EntryPoint
@@ -25,6 +26,7 @@ from tests.running import ROOT, Suite, suite  # noqa: F401 - a fixture
 pytest_plugins = ["pytester"]
 
 
+@functools.cache
 def image_metric(name: str) -> Metric:
     metric = metrics.named(name)
     assert isinstance(metric, Metric)

@@ -70,9 +70,11 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_data_lie_in_the_environment(installed: Path, user: Path) -> None:
     code = "import dps; from dps import locations as l; print(dps.__file__, *map(l.data, l.IN_CHECKOUT), sep='\\n')"
     done = run(installed / "python", "-c", code, folder=user)
-    paths = [Path(line) for line in done.stdout.splitlines()]
-    assert len(paths) == 6, done.stderr
-    assert all(path.exists() and path.is_relative_to(installed.parent) for path in paths)
+    package, *paths = [Path(line) for line in done.stdout.splitlines()]
+    assert len(paths) == 5, done.stderr
+    assert all(path.exists() and path.is_relative_to(installed.parent) for path in (package, *paths))
+    packed, ours = ({path.name for path in folder.rglob("*.j2")} for folder in (package.parent, ROOT / "dps"))
+    assert packed == ours
 
 
 def test_the_workflow_runs_as_it_is_printed(installed: Path, user: Path) -> None:
@@ -81,22 +83,16 @@ def test_the_workflow_runs_as_it_is_printed(installed: Path, user: Path) -> None
     install, *commands = steps
     assert install[:2] == ["pip", "install"]
     assert [command[:2] for command in commands] == [["dps", "weights"], ["dps", "test"], ["dps", "test"]]
-    record = [*commands[-1][: commands[-1].index("--baseline")], "--update-baseline", "my_baseline.json"]
-    for command in (record, *commands):
-        small = SMALL if command[1] == "test" else []
-        done = run(installed / command[0], *command[1:], *small, folder=user)
+    more = ([], [*SMALL, "--update-baseline", "my_baseline.json"], SMALL)
+    for command, options in zip(commands, more, strict=True):
+        done = run(installed / command[0], *command[1:], *options, folder=user)
         assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads((user / "dps-report" / "results.json").read_text(encoding="utf-8"))
     assert {row["metric"] for row in results["cases"]} == {"my_variant.py:quantiles"}
     assert results["run"]["command"].startswith("dps test ")
 
 
-def test_other_commands_find_their_data(installed: Path, user: Path) -> None:
-    listed = run(installed / "dps", "probes", "list", folder=user)
-    assert "rotate: 100 cases" in listed.stdout
-    case = ["explain", "translate/rings-022", "--metric", "pixel", "--out", "explained"]
-    assert run(installed / "dps", *case, folder=user).returncode == 0
-    assert (user / "explained" / "explain.html").is_file()
+def test_a_wrong_name_is_refused_with_the_nearest(installed: Path, user: Path) -> None:
     refused = run(installed / "dps", "test", "rotat", folder=user)
     assert refused.returncode == 4
     assert refused.stderr.startswith("ERROR: unknown suite or probe 'rotat'. Did you mean 'rotate'?")

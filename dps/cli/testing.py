@@ -59,4 +59,6 @@ def test_(arguments: tuple[str, ...]) -> None:
         os.environ.pop(variable, None)
     command = ["-c", str(CONFIGURATION_FILE), f"--rootdir={here}", f"--confcutdir={there}"]
     command += [f"--select-probe={name}" for name in probes]
+    if not any(word.startswith("--hypothesis") for word in arguments):  # at its end it imports all of it
+        command += ["-p", "no:hypothesispytest"]
     sys.exit(pytest.main([*map(str, paths or [there]), *command, *arguments[first:]]))
