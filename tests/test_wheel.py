@@ -83,7 +83,7 @@ def test_the_workflow_runs_as_it_is_printed(installed: Path, user: Path) -> None
     install, *commands = steps
     assert install[:2] == ["pip", "install"]
     assert [command[:2] for command in commands] == [["dps", "weights"], ["dps", "test"], ["dps", "test"]]
-    more = ([], [*SMALL, "--update-baseline", "my_baseline.json"], SMALL)
+    more: tuple[list[str], ...] = ([], [*SMALL, "--update-baseline", "my_baseline.json"], SMALL)
     for command, options in zip(commands, more, strict=True):
         done = run(installed / command[0], *command[1:], *options, folder=user)
         assert done.returncode == 0, done.stdout + done.stderr
