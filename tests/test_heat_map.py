@@ -6,22 +6,14 @@ from dps.report import heat_map, pairs, pass_fractions, strata
 from dps.report.pass_fractions import Count
 from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey
-from tests import rows as made_up_rows
+from tests.test_report import rows as made_up_rows
 
 SORT, MEAN = VariantKey("alexnet", "none", "sort"), VariantKey("alexnet", "none", "mean")
 
 
 def rows(probe: str, metric: str, passed: str) -> list[Row]:
     """Made-up rows of one probe: ``+`` for each case that passes, ``-`` for one that does not, ``?`` not measured."""
-    margins = {"+": 0.5, "-": -0.5, "?": None}
-    made = [
-        made_up_rows.row(margins[sign] or 0.5, probe=probe, case=str(place), metric=metric)
-        for place, sign in enumerate(passed)
-    ]
-    return [
-        {**row, "distance": None, "passed": False} if sign == "?" else row
-        for row, sign in zip(made, passed, strict=True)
-    ]
+    return made_up_rows(probe, passed, metric)
 
 
 def document(*cases: list[Row], **run: object) -> Document:
