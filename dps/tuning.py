@@ -180,14 +180,9 @@ def contradictions(constraints: Constraints, weights: Array) -> Contradictions:
 
 
 def _intervals(a: Array, others: Array) -> tuple[Array, Array]:
-    """Return the ends of the interval of l in [0, 1] with l a + (1 - l) b <= 0 for every part, for each b.
+    """Return the ends of the interval of l in [0, 1] with l a + (1 - l) b <= 0 for every part, for each b of others.
 
-    Args:
-        a: ``(part,)``.
-        others: each b, ``(other, part)``.
-
-    Returns:
-        Low and high, ``(other,)``; empty intervals have low > high.
+    Both ends are ``(other,)``; empty intervals have low > high.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         zero = others / (others - a)  # where the line from b (l = 0) to a (l = 1) crosses 0

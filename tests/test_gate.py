@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,6 @@ def random_but_for_itself(a, b):
 
 def minus_l2(a, b):
     return -(a - b).square().mean((1, 2, 3)).sqrt()
-
-def mean_color(a, b):
-    return (a.mean((2, 3)) - b.mean((2, 3))).square().sum(1)
 
 def of_the_batch(a, b):
     return edges(a, b) / edges(a, b).max()
@@ -96,14 +92,6 @@ def test_a_metric_that_throws_once_fails_that_case_alone(suite: Suite) -> None:
     assert done.outcomes == {"passed": 5, "failed": 1}
     found = {row["case"]: row.get("error") for row in done.rows if not row["passed"]}  # two calls a case
     assert found == {"rings-003": "metric 'sentinels.py:throws_on_the_7th_call': RuntimeError: the seventh"}
-
-
-def test_a_metric_of_the_mean_color_passes_what_ignores_layout_and_no_stain(suite: Suite) -> None:
-    asked = [f"--probes={probes.BUILT_IN / name}.yaml" for name in ("color_stain", "translate", "rotate")]
-    done = suite(*asked, "--metric=sentinels.py:mean_color", "--cases=4", "--gate=strict")
-    assert done.code == 1
-    assert Counter(row["probe"] for row in done.rows) == {"color_stain": 4, "translate": 4, "rotate": 5}
-    assert Counter(row["probe"] for row in done.rows if row["passed"]) == {"translate": 4, "rotate": 5}
 
 
 def test_a_comparison_that_looks_at_the_batch_is_broken(suite: Suite) -> None:
