@@ -43,23 +43,18 @@ def two_afc(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> A
     """Score triplets by two alternative forced choice: the share of people who chose the image that is closer.
 
     Args:
-        distance_0, distance_1: of the first and the second image to the original, ``(triplet,)``.
+        distance_0, distance_1: of the first and the second image to the original, ``(triplet,)``, finite.
         judge: the share of people who chose the second image, ``(triplet,)``, in [0, 1].
 
     Returns:
         Each triplet's score, ``(triplet,)``, in [0, 1]: ``1 - judge`` where the first image is closer,
-        ``judge`` where the second one is, 0.5 where both are equally far; 0 where a distance is not
-        finite, since that is not an answer.
-
-    Raises:
-        ValueError: not three rows of one length, or a judgment outside [0, 1].
+        ``judge`` where the second one is, 0.5 where both are equally far.
 
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 3.
     """
-    first, second, chosen = _rows(distance_0, distance_1, judge=judge)
-    agrees = np.where(first < second, 1 - chosen, np.where(first > second, chosen, 0.5))
-    return np.where(np.isfinite(first) & np.isfinite(second), agrees, 0.0)
+    first, second, chosen = _rows(distance_0, distance_1, judge)
+    return np.where(first < second, 1 - chosen, np.where(first > second, chosen, 0.5))
 
 
 def human_two_afc(judge: ArrayLike) -> Array:
@@ -71,13 +66,10 @@ def human_two_afc(judge: ArrayLike) -> Array:
     Returns:
         Each triplet's score, ``(triplet,)``, in [0.5, 1]: ``judge ** 2 + (1 - judge) ** 2``.
 
-    Raises:
-        ValueError: a judgment outside [0, 1].
-
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 5, "human" in the tables.
     """
-    (chosen,) = _rows(judge=judge)
+    (chosen,) = _rows(judge)
     return chosen * chosen + (1 - chosen) * (1 - chosen)
 
 
@@ -111,14 +103,9 @@ def mean_score(scores: ArrayLike, originals: ArrayLike | None = None) -> Estimat
         sums of deviations of each of G originals, times G / (G - 1), over the count; with an original for each score,
         the sample's standard deviation over the root of the count. The interval is of `RESAMPLES` bootstrap samples
         of originals.
-
-    Raises:
-        ValueError: there is none.
     """
     rows = np.asarray(scores, dtype=np.float64)
     count = len(rows)
-    if not count:
-        raise ValueError("a mean needs at least one score, got none")
     mean = math.fsum(rows) / count
     places = np.arange(count) if originals is None else np.unique(originals, return_inverse=True)[1]
     sums, sizes = np.bincount(places, rows - mean), np.bincount(places)
@@ -141,12 +128,7 @@ def mean_of_subsets(estimates: Sequence[Estimate]) -> Estimate:
     Returns:
         Each subset counts as much, however large it is. The standard error is that of a mean of independent
         estimates: the root of the sum of their squared standard errors, over their number.
-
-    Raises:
-        ValueError: there is none.
     """
-    if not estimates:
-        raise ValueError("a mean needs at least one subset, got none")
     return Estimate(
         value=math.fsum(estimate.value for estimate in estimates) / len(estimates),
         standard_error=math.hypot(*(estimate.standard_error for estimate in estimates)) / len(estimates),
@@ -168,17 +150,14 @@ def log_likelihood(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLik
     parameter, ``k >= 0``, is what makes all choices most likely, so the unit of the distances does not matter.
 
     Args:
-        distance_0, distance_1, judge: as for `two_afc`; distances finite.
+        distance_0, distance_1, judge: as for `two_afc`.
 
     Returns:
         Each triplet's mean log-likelihood of a choice, ``(triplet,)``, in nats, at most 0; ``-log(2)`` is chance.
-
-    Raises:
-        ValueError: as for `two_afc`.
     """
     from scipy import optimize, special
 
-    first, second, chosen = _rows(distance_0, distance_1, judge=judge)
+    first, second, chosen = _rows(distance_0, distance_1, judge)
     differences = first - second
     sizes = np.abs(differences[differences != 0])
     differences = differences / (np.median(sizes) if len(sizes) else 1.0)
@@ -207,12 +186,12 @@ def correlations(distance: ArrayLike, score: ArrayLike, originals: ArrayLike) ->
         original.
 
     Raises:
-        ValueError: not three rows of one length, or all distances or scores are equal.
+        ValueError: all distances or all scores are equal.
     """
     from scipy import stats
 
     distances, scores, places = _rows(distance, score, originals)
-    if len(scores) < 2 or np.ptp(distances) == 0 or np.ptp(scores) == 0:
+    if np.ptp(distances) == 0 or np.ptp(scores) == 0:
         raise ValueError("a correlation needs at least two different distances and two different scores")
     order = np.lexsort((distances, scores, places))
     distances, scores = distances[order], scores[order]
@@ -309,11 +288,10 @@ def jnd_average_precision(distance: ArrayLike, same: ArrayLike) -> Estimate:
     """Score pairs by just noticeable differences: how well small distances find the pairs that people call the same.
 
     Pairs enter in order of their distance. Each adds ``same`` true positives and ``1 - same`` false ones. Pairs of
-    equal distance enter together, as one step: the order of files does not matter. Pairs whose distance is not
-    finite never enter, so their true positives are missed.
+    equal distance enter together, as one step: the order of files does not matter.
 
     Args:
-        distance: of each pair, ``(pair,)``, at least one.
+        distance: of each pair, ``(pair,)``, finite, at least one.
         same: the share of people who said "same", ``(pair,)``, in [0, 1].
 
     Returns:
@@ -325,20 +303,14 @@ def jnd_average_precision(distance: ArrayLike, same: ArrayLike) -> Estimate:
         order either. (A jackknife would need as many areas as there are pairs, and is not consistent
         where the interpolation's maximum has a kink.) NaN for a single pair.
 
-    Raises:
-        ValueError: not two rows of one length, no pair at all, or a judgment outside [0, 1].
-
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 3; Everingham et al. 2010, "The Pascal Visual Object
         Classes (VOC) Challenge", for the curve.
     """
-    distances, sames = _rows(distance, same=same)
-    if not len(distances):
-        raise ValueError("an average precision needs at least one pair, got none")
-    distances = np.where(np.isfinite(distances), distances, np.inf)
+    distances, sames = _rows(distance, same)
     order = np.lexsort((sames, distances))
     distances, sames = distances[order], sames[order]
-    steps = np.flatnonzero(np.append(distances[1:] != distances[:-1], True) & np.isfinite(distances))
+    steps = np.flatnonzero(np.append(distances[1:] != distances[:-1], True))
     (value,) = _average_precision(sames, np.ones((1, len(sames))), steps)
     resampled = _average_precision(sames, _resampled_counts(len(sames)), steps)
     if len(sames) == 1:
@@ -355,8 +327,6 @@ def _average_precision(same: Array, counts: NDArray[np.floating], steps: NDArray
         counts: how often each pair stands in each sample, ``(sample, pair)``.
         steps: the last pair of each run of equal distances, ``(step,)``.
     """
-    if not len(steps):
-        return np.zeros(len(counts))
     true = np.cumsum(counts * same, axis=1)
     entered = np.cumsum(counts, axis=1)[:, steps]
     positives = true[:, -1:]
@@ -381,12 +351,5 @@ def _resampled_counts(pairs: int) -> NDArray[np.float32]:
     return counts
 
 
-def _rows(*distances: ArrayLike, **judgments: ArrayLike) -> list[Array]:
-    """Return each as a row; ValueError where lengths differ, one is not a row, or a judgment is outside [0, 1]."""
-    rows = [np.asarray(values, dtype=np.float64) for values in (*distances, *judgments.values())]
-    if rows[0].ndim != 1 or any(row.shape != rows[0].shape for row in rows):
-        raise ValueError(f"rows of one length are needed, got shapes {', '.join(str(row.shape) for row in rows)}")
-    for name, shares in zip(judgments, rows[len(distances) :], strict=True):
-        if (wrong := ~((shares >= 0) & (shares <= 1))).any():
-            raise ValueError(f"{name} must be within [0, 1], got {shares[wrong][0]}")
-    return rows
+def _rows(*values: ArrayLike) -> list[Array]:
+    return [np.asarray(each, dtype=np.float64) for each in values]
