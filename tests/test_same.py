@@ -289,10 +289,6 @@ def test_mistakes_that_give_equal_numbers_are_named_together(few: list[pairs.Bat
     assert found == [["on images in 0..255 taken for [0, 1]"], ["times a constant factor (65025)"]]
 
 
-def test_another_kind_of_metric_is_not_explained_away(few: list[pairs.Batch]) -> None:
-    assert explanations("light", image_metric("piq:gmsd"), few) == []
-
-
 def test_a_similarity_may_be_rounded_in_another_way(few: list[pairs.Batch]) -> None:
     ssim = image_metric("piq:ssim")
     theirs, _ = diagnosis.measure(reference_of("piq:ssim"), few)

@@ -75,9 +75,6 @@ def compare(
         if not differs[alone].any():
             findings.append("Alone, all pairs have the same distance; only in a batch they do not.")
         findings += _unexplained(names[1], ours[finite & alone], theirs[finite & alone])
-        again, _ = measure(port, batches, seed=1)
-        if (deviations(again, ours)[finite] > tolerance).any():
-            findings.append("The same pair has another distance when it is measured again: is it in evaluation mode?")
         findings += _where(kinds, set(places[comparable]), set(places[differs]))
     return {
         **row,
@@ -138,8 +135,6 @@ def _unexplained(name: str, ours: Distances, theirs: Distances) -> Iterator[str]
         f"No known mistake explains that. Its rank correlation with {name} is {rank:.3f}; the best linear fit, "
         f"{factor:.4g} * distance {offset:+.4g}, leaves {residual:.1%} of its standard deviation."
     )
-    if (ours.astype(np.float16) == ours).all():
-        yield "Its distances are numbers of float16: does it compute in half precision?"
 
 
 def _where(kinds: Sequence[str], compared: set[int], differing: set[int]) -> Iterator[str]:

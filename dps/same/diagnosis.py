@@ -48,8 +48,8 @@ class Diagnosis:
         return [f"{mistake.name} ({way})" if way else mistake.name for mistake, way in self.mistakes]
 
 
-def measure(distance: Distance, batches: Iterable[Batch], seed: int = 0) -> tuple[Distances, dict[int, str]]:
-    """Measure batches; random numbers that a metric draws with PyTorch begin at a seed for each.
+def measure(distance: Distance, batches: Iterable[Batch]) -> tuple[Distances, dict[int, str]]:
+    """Measure batches; random numbers that a metric draws with PyTorch begin at the same seed for each.
 
     Returns:
         The distances, batch by batch, ``(pair,)``, NaN where the metric raised; and what it raised, by place.
@@ -58,7 +58,7 @@ def measure(distance: Distance, batches: Iterable[Batch], seed: int = 0) -> tupl
     errors: dict[int, str] = {}
     for batch in batches:
         with guest.visit():
-            torch.manual_seed(seed)
+            torch.manual_seed(0)
         try:
             values += distance(batch.originals, batch.others).double().cpu().tolist()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
@@ -97,50 +97,35 @@ def explain(
     if not compared.any() or np.ptp(port[compared]) == 0:
         return []
     goal = _by_batch(batches, np.where(compared, port, np.nan))
-    apart = deviations(port, known, reference.least)
-    few, worst = _screened(goal, _by_batch(batches, known), _by_batch(batches, apart), tolerance)
-    if not few:
+    differing = _differing(goal, _by_batch(batches, known), reference.least, tolerance)
+    if not differing:
         return []
-    loose = max(tolerance, min(10 * tolerance, worst / 2))  # nearer than the reference is without a mistake
-    sieve = _Sieve(few[:1], loose)
+    few = [goal[number] for number in differing]
+    nearest = min(differing.values())
+    loose = max(tolerance, min(10 * tolerance, nearest / 2))  # nearer than the reference is without a mistake
     some = [item for item in goal if np.isfinite(item[1]).any()][::8] or few
     explanations: list[Diagnosis] = []
+    alone: dict[Made, tuple[float, ...]] = {}
+    refuted: dict[object, bool] = {}
     for count in (1, 2):
         for made, mistakes in _made(reference, count):
             choices = _adjusting(count - len(mistakes))
-            if choices == [()] and not sieve.admits(made, mistakes):  # a constant would fit any one pair
-                continue
+            if choices == [()]:  # by the smallest batch; what is equal there alone is so together, and measured once
+                key = tuple(alone.get(each, each) for each in mistakes)
+                if key not in refuted:
+                    matching, values = _matching(made, few[:1], choices, loose)
+                    refuted[key] = not matching
+                    if count == 1:
+                        alone[mistakes[0]] = tuple(values)
+                if refuted[key]:
+                    continue
             for stage, limit in ((few, loose), (some, tolerance), (goal, tolerance)):
-                found = _matching(made, stage, choices, limit)
+                found, _ = _matching(made, stage, choices, limit)
                 choices = [tuple(mistake for mistake, _ in ways) for ways, _ in found]
             explanations += [Diagnosis(mistakes=(*mistakes, *ways), deviation=worst) for ways, worst in found]
         if explanations:
             break
     return sorted(explanations, key=lambda each: any(mistake.adjust for mistake, _ in each.mistakes))
-
-
-class _Sieve:
-    """Refutes mistakes by the smallest batch in which distances differ.
-
-    What two mistakes give together is taken to follow from what each gives alone, so that ways that are equal for
-    these images, such as resizing with and without antialiasing to a larger size, are measured once.
-    """
-
-    def __init__(self, goal: Goal, limit: float) -> None:
-        self._goal, self._limit = goal, limit
-        self._alone: dict[Made, tuple[float, ...]] = {}
-        self._admitted: dict[object, bool] = {}
-
-    def admits(self, made: Reference, mistakes: tuple[Made, ...]) -> bool:
-        """Return whether mistakes, one or two, lead to the goal."""
-        key: object = tuple(self._alone.get(each, each) for each in mistakes)
-        if key not in self._admitted:
-            ((batch, port),) = self._goal
-            values, _ = measure(made, [batch])
-            self._admitted[key] = bool((deviations(port, values, made.least)[np.isfinite(port)] <= self._limit).all())
-            if len(mistakes) == 1:
-                self._alone[mistakes[0]] = tuple(values)
-        return self._admitted[key]
 
 
 def _by_batch(batches: Sequence[Batch], distances: Distances) -> list[tuple[Batch, Distances]]:
@@ -149,39 +134,39 @@ def _by_batch(batches: Sequence[Batch], distances: Distances) -> list[tuple[Batc
     return list(zip(batches, np.split(distances, ends[:-1]), strict=True))
 
 
-def _screened(goal: Goal, known: Goal, apart: Goal, tolerance: float) -> tuple[Goal, float]:
-    """Choose the smallest batches in which distances differ, about `SCREENED` distances in all, single pairs if any.
+def _differing(goal: Goal, known: Goal, least: float, tolerance: float) -> dict[int, float]:
+    """Return the numbers of `SCREENED` batches in which distances differ, each with its largest deviation.
 
-    Returns:
-        Those of the goal, and the smallest of their largest deviations from the reference.
-
-    Where the reference has a distance far below the median, rounding may count, so these come last.
+    Single pairs come first, then small images. Where the reference has a distance far below the median, rounding may
+    count, so these come last.
     """
-    small = 0.1 * np.nanmedian(np.abs(np.concatenate([distances for _, distances in known])))
-    keys = []
-    for number, ((batch, port), (_, distances), (_, deviating)) in enumerate(zip(goal, known, apart, strict=True)):
-        worst = float(np.max(deviating[np.isfinite(port)], initial=0.0))
+    apart = deviations(np.concatenate([port for _, port in goal]), np.concatenate([own for _, own in known]), least)
+    small = 0.1 * np.nanmedian(np.abs(np.concatenate([own for _, own in known])))
+    keys = {}
+    for number, ((batch, own), (_, deviating)) in enumerate(
+        zip(known, _by_batch([batch for batch, _ in goal], apart), strict=True)
+    ):
+        worst = float(np.nanmax(deviating, initial=0.0))
         if worst > tolerance:
-            keys.append((np.nanmax(np.abs(distances)) < small, batch.originals.numel(), number, worst))
-    chosen = sorted(keys)
-    chosen = [key for key in chosen if len(goal[key[2]][1]) == 1] or chosen
-    counts = np.cumsum([len(goal[number][1]) for *_, number, _ in chosen])
-    chosen = chosen[: int(np.searchsorted(counts, SCREENED)) + 1]
-    return [goal[number] for *_, number, _ in chosen], min((worst for *_, worst in chosen), default=0.0)
+            keys[number] = (len(own) > 1, np.nanmax(np.abs(own)) < small, batch.originals.numel(), number), worst
+    return {number: keys[number][1] for number in sorted(keys, key=lambda number: keys[number][0])[:SCREENED]}
 
 
 def _matching(
     made: Reference, goal: Goal, choices: Sequence[Sequence[Mistake]], tolerance: float
-) -> list[tuple[tuple[Made, ...], float]]:
-    """Return the choices of adjusting mistakes that lead from a reference to a goal, and the largest deviation left."""
-    matching: list[tuple[tuple[Made, ...], float]] = []
+) -> tuple[list[tuple[tuple[Made, ...], float]], Distances]:
+    """Return the choices of adjusting mistakes that lead from a reference to a goal, and the largest deviation left.
+
+    The distances of the reference are returned, too.
+    """
     if not choices:
-        return matching
+        return [], np.empty(0)
+    matching: list[tuple[tuple[Made, ...], float]] = []
     port = np.concatenate([distances for _, distances in goal])
     compared = np.isfinite(port)
-    measured = measure(made, [batch for batch, _ in goal])[0][compared]
+    measured, _ = measure(made, [batch for batch, _ in goal])
     for choice in choices:
-        distances, ways = measured, []
+        distances, ways = measured[compared], []
         for mistake in choice:
             assert mistake.adjust is not None
             way, distances = mistake.adjust(made, distances, port[compared])
@@ -189,7 +174,7 @@ def _matching(
         worst = float(deviations(port[compared], distances, made.least).max())
         if worst <= tolerance:
             matching.append((tuple(ways), worst))
-    return matching
+    return matching, measured
 
 
 def _made(reference: Reference, most: int, first: int = 0) -> Iterator[tuple[Reference, tuple[Made, ...]]]:
@@ -201,16 +186,12 @@ def _made(reference: Reference, most: int, first: int = 0) -> Iterator[tuple[Ref
     for place, mistake in enumerate(MISTAKES[first:] if most else (), start=first):
         for way, made in mistake.make(reference) if mistake.make else ():
             for both, others in _made(made, most - 1, place + 1):
-                if not any(mistake.group and other.group == mistake.group for other, _ in others):
+                if all(mistake.group != other.group for other, _ in others):
                     yield both, ((mistake, way), *others)
 
 
 def _adjusting(count: int) -> list[tuple[Mistake, ...]]:
     """Return all choices of mistakes that adjust distances, this many at once."""
-    single = [mistake for mistake in MISTAKES if mistake.adjust and not mistake.double]
-    choices = [
-        mistakes
-        for mistakes in itertools.combinations(single, count)
-        if len({mistake.group for mistake in mistakes}) == count
-    ]
+    both = itertools.combinations([mistake for mistake in MISTAKES if mistake.adjust and not mistake.double], count)
+    choices = [mistakes for mistakes in both if len({mistake.group for mistake in mistakes}) == count]
     return choices + ([(mistake,) for mistake in MISTAKES if mistake.double] if count == 2 else [])
