@@ -64,3 +64,9 @@ def sort(rows: Tensor) -> Tensor:
         numbers = bits  # the bits of numbers that are not negative have the same order, and are sorted faster
     numbers.sort(axis=-1)
     return ordered
+
+
+def use_threads(count: int) -> None:
+    """Have PyTorch compute on a number of cores in this thread alone, whatever other threads set."""
+    torch.get_num_threads()  # the first call in a thread sets the number that any thread set last
+    torch.set_num_threads(count)

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -96,7 +97,7 @@ def check(variant: Variant, *names: str, extractor: Extractor | None = None, exa
         findings[check.__name__.removeprefix("test_")] = examine(check, subject, examples=examples)[0]
 
     for name in names or INVARIANTS:
-        getattr(invariants, f"test_{name}")(variant, hold)
+        getattr(invariants, f"test_{name}")(variant, SimpleNamespace(hold=hold))
     return findings
 
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dps import kernels
 from dps.errors import DpsError, ImageError, NetworkError
 from dps.images import Image, Pixels, Triple, as_batch, make_image
 from dps.measurement.groups import ComparisonGroup, fetch, in_blocks, in_chunks, subtract
@@ -386,4 +387,4 @@ def concatenated(
 @functools.cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     """Return threads on each of which PyTorch uses one core."""
-    return ThreadPoolExecutor(workers, "dps-chunk", initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(workers, "dps-chunk", initializer=kernels.use_threads, initargs=(1,))

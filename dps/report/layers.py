@@ -58,10 +58,11 @@ def in_words(document: Document, counts: PassCounts) -> list[str]:
 
     Only of runs of one metric or one network: of others it would be too much to read.
     """
-    by_layer = count(document)
-    variants = [variant for variant in counts.variants if variant.network in by_layer]
-    if min(len({variant.metric for variant in variants}), len(by_layer)) != 1:
+    networks = {row["network"] for row in document["cases"] if len(row.get("passed_by_layer", ())) > 1}
+    variants = [variant for variant in counts.variants if variant.network in networks]
+    if min(len({variant.metric for variant in variants}), len(networks)) != 1:
         return []
+    by_layer = count(document)
     sentences = []
     for variant in variants:
         alone = by_layer[str(variant.network)]

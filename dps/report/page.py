@@ -33,7 +33,7 @@ def render(document: Document, images: Album) -> Iterator[str]:
     shown, folded = findings.as_tables(document, counts), layers.tables(document)
     grids = {f"table-{n}": table for n, table in enumerate([*shown, *folded], start=1)}
     data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
-    asks = document["run"]["probes"]
+    asks, sanity = document["run"]["probes"], document["run"].get("sanity", [])
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
         run=document["run"],
         counts=counts,
@@ -43,7 +43,11 @@ def render(document: Document, images: Album) -> Iterator[str]:
         grids=grids,
         folded=[*grids][len(shown) :],
         probes=[
-            {"name": name, "asks": asks.get(name, ""), "figures": list(_figures(figures.PLOTS, document, counts, name))}
+            {
+                "name": name,
+                "asks": asks.get(name, ""),
+                "figures": list(_figures(figures.PLOTS if name not in sanity else {}, document, counts, name)),
+            }
             for name in counts.probes
         ],
         thresholds=[

@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 import torch
 
+from dps import kernels
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -30,8 +32,8 @@ class Ahead(Generic[K, T]):
         self._lock = threading.Lock()
         self._worker = None
         if lead:
-            threads = torch.get_num_threads()  # a new thread has PyTorch's default
-            self._worker = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
+            threads = torch.get_num_threads()
+            self._worker = ThreadPoolExecutor(1, initializer=kernels.use_threads, initargs=(threads,))
             self._begin(self._worker, lead)
 
     def _begin(self, worker: ThreadPoolExecutor, end: int) -> None:

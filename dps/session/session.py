@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from dps import agreement, attacks, invariants, photographs, rows, same, scores, thresholds, verdicts
+from dps import agreement, attacks, invariants, kernels, photographs, rows, same, scores, thresholds, verdicts
 from dps.agreement import Subset
 from dps.errors import DpsError, MetricError, StoreError
 from dps.image_pairs import ImagePair
@@ -104,17 +105,20 @@ class Session:
         # Not ahead where there are several processes, or any code of a user's, which may change global state.
         alone = not self._crashes.one_process or any(map(configuration.is_users, configuration.variants))
         together = [unit for unit in self._variants if unit[1] is not None]
-        lead, self._switch_interval = 0 if alone else BATCHES_AHEAD, sys.getswitchinterval()
-        if lead and together:
-            sys.setswitchinterval(SWITCH_INTERVAL)
+        lead = BATCHES_AHEAD if together and not alone else 0
+        self._before = sys.getswitchinterval(), torch.get_num_threads()
         self._drawn = Ahead(self._draw, self._cases, lead=min(lead, 2), kept=lead + 4)
         self._measured = Ahead(self._measure_unit, together, lead=lead * len({name for _, name in together}), kept=1)
+        if lead:
+            sys.setswitchinterval(SWITCH_INTERVAL)
+            kernels.use_threads(1)  # here; two would wait for each other where cores are busy
 
     def close(self) -> None:
         """Measure nothing more."""
         self._drawn.close()
         self._measured.close()
-        sys.setswitchinterval(self._switch_interval)
+        sys.setswitchinterval(self._before[0])
+        kernels.use_threads(self._before[1])
 
     def engine(self, backbone: str | None, only: str | None = None) -> Engine:
         """Return the engine of a backbone, made once; see `RunConfiguration.engine`."""
@@ -267,11 +271,12 @@ class Session:
         with self._crashes.noting(unit, rest):
             outcomes = self.engine(unit[1]).measure([triple for _, triple in triples], rest)
         for (case, triple), by_variant in zip(triples, outcomes, strict=True):
+            digest = triple.digest
             for variant, outcome in by_variant.items():
                 verdict = (
                     verdicts.not_measured(str(outcome)) if isinstance(outcome, DpsError) else verdicts.judge(outcome)
                 )
-                measured.append((case, variant, verdict, triple.digest))
+                measured.append((case, variant, verdict, digest))
         return measured
 
     def _keep(self, measured: Iterable[Measured]) -> None:
