@@ -352,4 +352,7 @@ def _resampled_counts(pairs: int) -> NDArray[np.float32]:
 
 
 def _rows(*values: ArrayLike) -> list[Array]:
-    return [np.asarray(each, dtype=np.float64) for each in values]
+    rows = [np.asarray(each, dtype=np.float64) for each in values]
+    if not all(np.isfinite(row).all() for row in rows):
+        raise ValueError("distances and judgments must be finite")  # NaN is no answer, and sorts as if it were one
+    return rows

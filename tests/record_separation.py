@@ -64,8 +64,13 @@ def main(paths: list[str]) -> int:
     return int(bool(wrong))
 
 
+def undecided(path: Path) -> list[str]:
+    """Return the probes on which no pair of variants of a run differs: more variants may."""
+    return [p for p, o in outcomes(results.read(path)["cases"]).items() if separation(o)["separated"] == 0]
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] == ["sanity"]:
-        print(*(probe.name for probe in probes.load([probes.BUILT_IN]) if probe.sanity))
+    if sys.argv[1] == "undecided":
+        print(*undecided(Path(sys.argv[2])))
     else:
         sys.exit(main(sys.argv[1:]))

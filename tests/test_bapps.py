@@ -1,5 +1,6 @@
 """BAPPS bapps: reading, verifying, fetching from a server on this machine, and the synthetic stand-in."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -390,6 +392,13 @@ def server(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield state
         listening.shutdown()
         thread.join()
+
+
+def test_a_redirect_does_not_leave_encryption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    response = SimpleNamespace(url="http://elsewhere/twoafc_val.tar.gz", status_code=200, reason="OK")
+    monkeypatch.setattr("requests.get", lambda *_, **__: contextlib.nullcontext(response))
+    with pytest.raises(JudgmentsError, match=r"redirected to http://elsewhere/\S+, which is not"):
+        fetching.fetch(tmp_path / "bapps", base="https://here", pause=0)
 
 
 Member = tuple[str, bytes]

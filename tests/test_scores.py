@@ -1,6 +1,7 @@
 """Agreement with people: 2AFC scores, JND average precision, and their standard errors."""
 
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dps.scores import Estimate, human_two_afc, jnd_average_precision, mean_of_subsets, mean_score, two_afc
+from dps.scores import (
+    Estimate,
+    correlations,
+    human_two_afc,
+    jnd_average_precision,
+    mean_of_subsets,
+    mean_score,
+    two_afc,
+)
 
 Array = NDArray[np.float64]
 
@@ -155,3 +164,17 @@ def test_the_bootstrap_says_how_much_the_average_precision_varies() -> None:
     said = float(np.mean([each.standard_error for each in found]))
     assert said == pytest.approx(varies, rel=0.15)  # both are known to about 5 %
     assert math.isnan(jnd_average_precision([1], [1]).standard_error)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda bad: two_afc([bad, 1.0], [2.0, 2.0], [0.0, 1.0]),
+        lambda bad: jnd_average_precision([bad, 1.0], [0.0, 1.0]),
+        lambda bad: correlations([bad, 1.0, 2.0], [0.0, 1.0, 2.0], [0, 0, 0]),
+    ],
+)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_not_finite_has_no_score(score: Callable[[float], object], bad: float) -> None:
+    with pytest.raises(ValueError, match="must be finite"):
+        score(bad)

@@ -128,6 +128,8 @@ def _resume(url: str, part: Path) -> None:
     size = part.stat().st_size
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
+        if url.startswith("https:") and not response.url.startswith("https:"):
+            raise JudgmentsError(f"{url}: redirected to {response.url}, which is not encrypted; not followed.")
         status, answer = response.status_code, f"the server answers {response.status_code} {response.reason}"
         if status == codes.requested_range_not_satisfiable:  # nothing is missing, or it is another file
             part.write_bytes(b"")
