@@ -253,7 +253,6 @@ def test_only_what_is_selected_is_drawn(drawings: Counter[str]) -> None:
     configuration = ask(metric=["pixel"], probes=[tiny(draw=6)])
     items = [(case, variant) for _, case, variant in configuration.items()]
     measured = Session(configuration, [items[1], items[4]])
-    assert not drawings  # nothing before the first look-up
     assert measured.row(*items[4])["distance"] is not None
     assert measured.row(*items[1])["distance"] is not None
     assert drawings == {"tiny/dots-001": 1, "tiny/dots-004": 1}
