@@ -164,7 +164,8 @@ def judges_score(kind: str, judgments: Array) -> Estimate | None:
 class DatasetDistances:
     """The distances of a data set by all variants: looked up in a store, or measured at the first look-up.
 
-    A variant without a key is not kept; a note says why.
+    A variant without a key is not kept, and neither is one whose key is another one after it has measured; a note says
+    why.
 
     Args:
         dataset: whose predictions are known already.
@@ -270,18 +271,20 @@ class DatasetDistances:
             self._known[shard, variant] = distances
             if self._folder is None or isinstance(distances, DpsError):
                 continue
-            if (key := self._key(variant)) is not None:
+            if (key := self._key(variant, measured=True)) is not None:
                 store.keep(self._folder, key, content.labels.digest, distances)
 
-    def _key(self, variant: Variant) -> str | None:
-        """Return a variant's key; None where it has none."""
+    def _key(self, variant: Variant, *, measured: bool = False) -> str | None:
+        """Return a variant's key, which a user's metric must keep while it measures; None where it has none."""
         assert self._key_of is not None
-        if variant not in self._keys:
-            try:
-                self._keys[variant] = self._key_of(variant)
-            except NoFingerprintError as error:
-                self._keys[variant] = None
-                notes.add_text(store.not_kept(variant.metric.name, str(error)))
+        try:
+            if variant not in self._keys or (measured and self._keys[variant] and not store.is_fixed(variant.metric)):
+                key = self._key_of(variant)
+                if self._keys.setdefault(variant, key) != key:
+                    raise NoFingerprintError("its state changes while it measures")
+        except NoFingerprintError as error:
+            self._keys[variant] = None
+            notes.add_text(store.not_kept(variant.metric.name, str(error)))
         return self._keys[variant]
 
 

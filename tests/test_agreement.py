@@ -243,15 +243,31 @@ class Counting:
         return self.calls * (a - b).abs().mean((1, 2, 3))
 
 
+class Tiring:
+    """A metric whose answer changes once it has seen many images."""
+
+    images = 0
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        self.images += len(a)
+        return (1 + self.images // 8) * (a - b).abs().mean((1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        (Counting, "it returns other numbers when it is called again"),
+        (Tiring, "its state changes while it measures"),
+    ],
+)
 def test_what_cannot_be_kept_is_measured_again_and_the_run_says_so(
-    written: Path, tmp_path: Path, no_notes: None
+    written: Path, tmp_path: Path, no_notes: None, metric: Callable[[], Any], reason: str
 ) -> None:
     dataset = bapps.read(written)
     for expected in (6, 6):
-        distances = kept_in(tmp_path / "store", [image_variant(Counting()), PIXEL])
+        distances = kept_in(tmp_path / "store", [image_variant(metric()), PIXEL])
         assert distances.measure(dataset.shards, None, "run") == expected
         assert store.size(tmp_path / "store")[0] == 6  # of pixel
-    reason = "it returns other numbers when it is called again"
     assert notes.lines() == [f"metric 'mine': its distances are not kept between runs, since {reason}."]
 
 
