@@ -20,6 +20,7 @@ have 6 significant digits, which never turns one into 0 or changes its sign.
 """
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -229,24 +230,28 @@ def read(path: Path) -> Baseline:
             what.
     """
     try:
-        file = _File.model_validate_json(path.read_bytes())
+        return _baseline(str(path), _File.model_validate_json(path.read_bytes()))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). To record one: {update_command(path)}") from None
-    except pydantic.ValidationError as error:
+    except ValueError as error:
+        fault = _fault(error) if isinstance(error, pydantic.ValidationError) else error
         raise UsageError(
-            f"{path}: not a valid baseline: {_fault(error)}. Is it cut short, not merged to the end, or of a newer "
+            f"{path}: not a valid baseline: {fault}. Is it cut short, not merged to the end, or of a newer "
             f"dps? To record it again, remove it; then {update_command(path)}"
         ) from None
-    return Baseline(
-        where=str(path),
-        measured=file.measured.model_dump(),
-        images={f"{probe}/{case}": sha256 for probe, case, sha256 in file.images},
-        margins={
-            (f"{probe}/{case}", VariantKey(network, normalization, metric)): margin
-            for probe, case, metric, normalization, value in file.margins
-            for network, margin in (value if isinstance(value, dict) else {None: value}).items()
-        },
-    )
+
+
+def _baseline(where: str, file: _File) -> Baseline:
+    margins = [
+        ((f"{probe}/{case}", VariantKey(network, normalization, metric)), margin)
+        for probe, case, metric, normalization, value in file.margins
+        for network, margin in (value if isinstance(value, dict) else {None: value}).items()
+    ]
+    images = [(f"{probe}/{case}", sha256) for probe, case, sha256 in file.images]
+    names = Counter([*(case for case, _ in images), *(f"{case}-{variant.label}" for (case, variant), _ in margins)])
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ValueError(f"{twice[0]} stands there twice")
+    return Baseline(where=where, measured=file.measured.model_dump(), images=dict(images), margins=dict(margins))
 
 
 def _fault(error: pydantic.ValidationError) -> str:

@@ -366,6 +366,8 @@ def good() -> dict[str, Any]:
         ('{"schema": 1, "cases": []}', "dps_baseline: Field required"),  # a results.json
         ('{"dps_baseline": 2, "all": "new"}', "dps_baseline: Input should be 1, got '2'"),
         (json.dumps(good() | {"new": 1}), "new: Extra inputs are not permitted"),
+        (json.dumps(good() | {"images": good()["images"] * 2}), "rotate/rings-045 stands there twice"),
+        (json.dumps(good() | {"margins": good()["margins"] * 2}), "rotate/rings-045-pixel stands there twice"),
         *((json.dumps(good()).replace("0.5", margin, 1), f"margins[0][4].float: Input should be a {kind}, got '{got}'")
           for margin, kind, got in [("NaN", "finite number", "nan"), ("1e999", "finite number", "inf"),
                                     ('"0.5"', "valid number", "0.5"), ("null", "valid number", "None")]),
