@@ -48,7 +48,7 @@ ALWAYS = ("cases", "scores", "throughput", "invariants")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """What the tests of a run recorded, as rows of results.json; twice where a test ran twice, as with ``--dist each``.
+    """Rows of results.json that the tests of a run recorded; twice where a test ran twice, as with ``--dist each``.
 
     Attributes:
         drawn: what each case was drawn with, by ``probe/case``.
