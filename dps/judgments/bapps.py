@@ -145,7 +145,10 @@ def _entries(folder: Path) -> list[str]:
     """Return the names in a folder, sorted, without hidden ones; none if there is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208 - three times as fast
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208 - three times as fast
+    except OSError as error:
+        raise JudgmentsError(f"{folder}: cannot be read ({error.strerror}).") from None
 
 
 def read(folder: Path) -> Dataset:
