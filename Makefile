@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
+# The suites and tests are many processes: let the first one keep what it compiles, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: bench test check format separation tuned pictures clean
 
 bench: $(READY)

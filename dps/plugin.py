@@ -1,6 +1,7 @@
 """The pytest plugin of the suites: thin hooks and fixtures; the library does the work. Other runs it leaves alone."""
 
 import contextlib
+import gc
 import hashlib
 import os
 import re
@@ -182,6 +183,8 @@ class Suites:
         parameters = [item.callspec.params for item in session.items if hasattr(item, "callspec")]
         selected = [(values["case"], values["variant"]) for values in parameters if "case" in values]
         scored = list(dict.fromkeys(values["variant"] for values in parameters if "subset" in values))
+        gc.freeze()  # 28,000 items, which each collection of garbage would go through; with less often, 5 % of the time
+        gc.set_threshold(50_000, 20, 100)
         self._session = Session(self.configuration, selected, scored, CrashLog(self.crash_folder))
 
     @property
@@ -452,6 +455,7 @@ class Recorder:
         ):  # xdist calls the former an interruption
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self.crash_folder.cleanup()
+        gc.freeze()  # pytest collects garbage ten times now
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

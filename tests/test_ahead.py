@@ -1,8 +1,9 @@
-"""Results that another thread makes before they are asked for."""
+"""Results that other threads make before they are asked for."""
 
 import threading
 
 import pytest
+import torch
 
 from dps.session.ahead import Ahead
 
@@ -35,6 +36,23 @@ def test_so_many_are_made_before_they_are_asked_for() -> None:
     assert third.wait(timeout=10)
     ahead.close()
     assert made == [0, 1, 2]
+
+
+def test_each_worker_makes_a_result_of_its_own_on_its_part_of_the_cores() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def make(_: int) -> int:
+        both.wait()  # raises where one worker makes one result after the other
+        return torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    ahead = Ahead(make, range(2), lead=2, kept=2, workers=2)
+    try:
+        assert [ahead(0), ahead(1)] == [1, 1]
+    finally:
+        ahead.close()
+        torch.set_num_threads(before)
 
 
 def test_what_is_no_longer_kept_is_made_again_by_whoever_asks() -> None:

@@ -8,6 +8,7 @@ this, since sorting and subtracting run on one core each.
 
 import functools
 import itertools
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -71,6 +72,7 @@ class Engine:
         self.extractor = extractor
         self.reduction = reduction
         self._caches: dict[tuple[int, ...], ReferenceCache] = {}
+        self._caching = threading.Lock()
 
     @property
     def images_at_once(self) -> int:
@@ -201,8 +203,9 @@ class Engine:
         self, triples: Sequence[Triple], parts: dict[Part, Term]
     ) -> list[tuple[ComparisonGroup, list[int]]]:
         """Return each triple's group, which is its original's, and the places of its own distances in it."""
-        cache = self._cache_references(triples, parts)
-        places_in_cache = {digest: place for place, digest in enumerate(cache.images)}
+        with self._caching:
+            cache = self._cache_references(triples, parts)
+            places_in_cache = {digest: place for place, digest in enumerate(cache.images)}
         originals = {triple.original.digest: triple.original for triple in triples}
         own: dict[str, dict[str, Image]] = {key: {} for key in originals}
         cached: dict[str, dict[str, int]] = {key: {} for key in originals}

@@ -292,9 +292,12 @@ def photo(rng: Rng, photograph: Photograph, pixels: float) -> Paint:
     side = rng.uniform(0.5, 1) * min(height, width)
     left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
 
+    flat = colors.reshape(-1, 3).astype(np.float64)
+
     def paint(u: Array, v: Array) -> Array:
         (x, right), (y, down) = _between(left + (u + 1) / 2 * side, width), _between(top + (v + 1) / 2 * side, height)
-        above, below = (mix(colors[row, x], colors[row, x + 1], right) for row in (y, y + 1))
+        at = y * width + x
+        above, below = (mix(flat.take(row, 0), flat.take(row + 1, 0), right) for row in (at, at + width))
         return mix(above, below, down) / 255
 
     return filling(paint)

@@ -1,4 +1,4 @@
-"""Results that another thread makes before they are asked for. Nothing here knows what they are."""
+"""Results that other threads make before they are asked for. Nothing here knows what they are."""
 
 import threading
 from collections.abc import Callable, Hashable, Iterable
@@ -19,11 +19,14 @@ class Ahead(Generic[K, T]):
     Args:
         function: of a key.
         keys: in the order in which they are asked for.
-        lead: how many results another thread makes before they are asked for, from now on; 0 makes no thread.
+        lead: how many results are made before they are asked for, from now on; 0 makes no thread.
         kept: how many of those asked for last are kept.
+        workers: threads that make them, each a result of its own; they share the cores.
     """
 
-    def __init__(self, function: Callable[[K], T], keys: Iterable[K], *, lead: int, kept: int) -> None:
+    def __init__(
+        self, function: Callable[[K], T], keys: Iterable[K], *, lead: int, kept: int, workers: int = 1
+    ) -> None:
         self._function, self._keys, self._lead, self._kept = function, list(keys), lead, kept
         self._places = {key: place for place, key in enumerate(self._keys)}
         self._begun = 0
@@ -32,8 +35,8 @@ class Ahead(Generic[K, T]):
         self._lock = threading.Lock()
         self._worker = None
         if lead:
-            threads = torch.get_num_threads()
-            self._worker = ThreadPoolExecutor(1, initializer=kernels.use_threads, initargs=(threads,))
+            threads = max(1, torch.get_num_threads() // workers)
+            self._worker = ThreadPoolExecutor(workers, initializer=kernels.use_threads, initargs=(threads,))
             self._begin(self._worker, lead)
 
     def _begin(self, worker: ThreadPoolExecutor, end: int) -> None:

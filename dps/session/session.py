@@ -33,7 +33,7 @@ from dps.verdicts import Verdict
 Measured: TypeAlias = tuple[Case, Variant, Verdict, str | None]
 """The verdict of a case and variant, and the digest of the images; None where they could not be drawn."""
 
-BATCHES_AHEAD = 8
+BATCHES_AHEAD = 16
 """Batches of cases that are measured before their results are looked up."""
 
 SWITCH_INTERVAL = 0.0002
@@ -108,7 +108,8 @@ class Session:
         lead = BATCHES_AHEAD if together and not alone else 0
         self._before = sys.getswitchinterval(), torch.get_num_threads()
         self._drawn = Ahead(self._draw, self._cases, lead=min(lead, 2), kept=lead + 4)
-        self._measured = Ahead(self._measure_unit, together, lead=lead * len({name for _, name in together}), kept=1)
+        lead *= len({name for _, name in together})
+        self._measured = Ahead(self._measure_unit, together, lead=lead, kept=1, workers=torch.get_num_threads())
         if lead:
             sys.setswitchinterval(SWITCH_INTERVAL)
             kernels.use_threads(1)  # here; two would wait for each other where cores are busy
