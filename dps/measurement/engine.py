@@ -274,7 +274,8 @@ class Engine:
         chunks = in_chunks(groups, threads, limit)
         users = self.extractor.network.user_defined or not all(term.built_in for term in parts.values())
         if threads > 1 and len(chunks) > 1 and not users:  # a user's code may not work in two threads at once
-            list(_pool(threads).map(measure, chunks, itertools.cycle([False, True])))  # raises what a chunk raised
+            pool = _pool(threads, threading.get_ident())
+            list(pool.map(measure, chunks, itertools.cycle([False, True])))  # raises what a chunk raised
         else:
             for chunk in chunks:
                 measure(chunk)
@@ -388,6 +389,6 @@ def concatenated(
 
 
 @functools.cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    """Return threads on each of which PyTorch uses one core."""
+def _pool(workers: int, _caller: int) -> ThreadPoolExecutor:
+    """Return threads of a calling thread's own, on each of which PyTorch uses one core."""
     return ThreadPoolExecutor(workers, "dps-chunk", initializer=kernels.use_threads, initargs=(1,))

@@ -36,6 +36,10 @@ Measured: TypeAlias = tuple[Case, Variant, Verdict, str | None]
 BATCHES_AHEAD = 16
 """Batches of cases that are measured before their results are looked up."""
 
+UNITS_AT_ONCE = 4
+"""Units that are measured at once, by an equal part of the cores each: one's short steps leave cores to the others.
+More would take memory. On an accelerator, whose batches are large, it is one at a time."""
+
 SWITCH_INTERVAL = 0.0002
 """Seconds after which a Python thread gives way while units are measured ahead. With Python's 0.005, the thread that
 measures waits that long after each short step for the one that goes through pytest's items."""
@@ -109,7 +113,8 @@ class Session:
         self._before = sys.getswitchinterval(), torch.get_num_threads()
         self._drawn = Ahead(self._draw, self._cases, lead=min(lead, 2), kept=lead + 4)
         lead *= len({name for _, name in together})
-        self._measured = Ahead(self._measure_unit, together, lead=lead, kept=1, workers=torch.get_num_threads())
+        workers = min(torch.get_num_threads(), UNITS_AT_ONCE) if configuration.device == "cpu" else 1
+        self._measured = Ahead(self._measure_unit, together, lead=lead, kept=1, workers=workers)
         if lead:
             sys.setswitchinterval(SWITCH_INTERVAL)
             kernels.use_threads(1)  # here; two would wait for each other where cores are busy
