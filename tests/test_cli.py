@@ -40,6 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["distance", "black.png", "text.png"], "text.png: not an image that can be read"),
         (["explain", "mine/ring-0", "--probes", "mine.yaml", "--out", "o"], "Did you mean 'mine/rings-0"),
         (["explain", "black.png", "--out", "o"], "black.png is an image file; name the distorted image, too."),
+        (["test", "translate", "--metrc", "sort"], "No such option '--metrc'. Did you mean '--metric'?"),
         (["explain", "black.png", "gray.png", "--layers", "x", "--out", "o"], "--layers takes numbers"),
         (["probes", "draw", "invrt", "--out", "o"], "unknown probe 'invrt'. Did you mean 'invert'?"),
         (["probes", "check", "wrong.yaml"], "wrong.yaml:8: unknown distortion 'invrt'. Did you mean 'invert'?"),

@@ -1,8 +1,10 @@
 """``dps test``: the suites from any folder where dps is installed."""
 
 import argparse
+import difflib
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -49,6 +51,10 @@ def test_(arguments: tuple[str, ...]) -> None:
         return
     import pytest
 
+    ours = [options.flag(option.name) for option in fields(options.Options)]
+    for name in (word.partition("=")[0] for word in arguments if word.startswith("--")):
+        if name not in ours and (meant := difflib.get_close_matches(name, ours, n=1, cutoff=0.8)):  # none of pytest's
+            raise click.NoSuchOption(name, possibilities=meant)
     # with the configuration of the package: nothing of the project in the working directory changes the run
     first = next((place for place, text in enumerate(arguments) if text.startswith("-")), len(arguments))
     here, there = Path.cwd(), locations.data("suites")
