@@ -89,10 +89,10 @@ def _solve(training: Constraints, people: Constraints | None, share: float, allo
     for part_of_loss, constraints in ((1 - share, training), (share, people)):
         if constraints is None or not part_of_loss:
             continue
-        scaled = constraints.differences[:, allowed] / training.scale[allowed]
-        norms = np.abs(scaled).sum(axis=1)
+        scaled = constraints.differences / training.scale
+        norms = np.abs(scaled).sum(axis=1)  # of all parts: dropping one changes what others can do, not what is asked
         counts = norms > 0
-        rows.append(scaled[counts] / norms[counts, None])
+        rows.append(scaled[counts][:, allowed] / norms[counts, None])
         slacks.append(
             sparse.csr_array(
                 (np.ones(counts.sum()), (np.arange(counts.sum()), constraints.cases[counts])),

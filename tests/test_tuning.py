@@ -68,6 +68,14 @@ def test_at_most_so_many_parts_have_a_weight() -> None:
     assert tuning.fit(cases, most=1).tolist() == [0, 0, 1]
 
 
+def test_what_is_asked_stays_the_same_when_a_part_is_dropped() -> None:
+    # the third case needs 0.02 of the third part. Without that, with x on the first one, the loss of the second case,
+    # 0.02 - (3 - 5 x) / 6, rises faster from x = 0.576 on than that of the first, 0.02 - (3 x - 2) / 20, falls
+    cases = constraints([1, -2, -17], [-2, 3, 1], [0, 0, 1])
+    assert tuning.fit(cases)[2] == 0.02
+    assert tuning.fit(cases, most=2).tolist() == [0.576, 0.424, 0]
+
+
 def test_people_have_their_share_of_the_loss() -> None:
     cases, people = constraints([1, -1]), constraints([-1, 1])
     assert tuning.fit(cases, people, 0.4).tolist() == [0.52, 0.48]
