@@ -17,6 +17,8 @@ class NotDifferentiableError(Exception):
 class DifferentiableDistance(nn.Module):
     """The distance of a variant as a module, such as for a loss; its weights are fixed, and not among its parameters.
 
+    It can be copied, but not pickled: save the ``state_dict`` of a model that holds it, and load it anew.
+
     Args:
         variant: a metric, with a network and a normalization if it is of features.
         engine: of that network, which says where to compute; moving the module moves nothing.
@@ -25,6 +27,10 @@ class DifferentiableDistance(nn.Module):
     def __init__(self, variant: Variant, engine: Engine) -> None:
         super().__init__()
         self.variant, self._engine = variant, engine
+
+    def __deepcopy__(self, _memo: object) -> "DifferentiableDistance":
+        """Return a module of its own with the same fixed network, as for a copy of the model that holds it."""
+        return DifferentiableDistance(self.variant, self._engine)
 
     def extra_repr(self) -> str:
         """Return the variant's label."""

@@ -125,15 +125,21 @@ def _loss_weights(constraints: Constraints) -> Array:
     return weights
 
 
-def leave_one_out(training: Constraints, held_out: Constraints, most: int | None = None) -> Iterator[tuple[str, Array]]:
+def leave_one_out(
+    training: Constraints,
+    held_out: Constraints,
+    people: Constraints | None = None,
+    share: float = 0.0,
+    most: int | None = None,
+) -> Iterator[tuple[str, Array]]:
     """Fit without each group of cases in turn; yield the group and whether its held-out cases are passed, as 0 and 1.
 
-    Nothing is yielded where there is only one group.
+    All else is as in `fit`. Nothing is yielded where there is only one group, or of one without held-out cases.
     """
     groups = np.unique(training.groups)
-    for group in groups if len(groups) > 1 else ():
+    for group in np.intersect1d(groups, held_out.groups) if len(groups) > 1 else ():
         others = replace(training, importance=training.importance * (training.groups != group))
-        weights = fit(others, most=most)
+        weights = fit(others, people, share, most)
         yield str(group), held_out.passed(weights)[held_out.groups == group].astype(np.float64)
 
 

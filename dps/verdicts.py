@@ -42,7 +42,8 @@ class Verdict:
             distance is 0 or a distance breaks a rule.
         error: what went wrong, in one line; empty if nothing did.
         layers, nearest_reference_layers: each layer's contribution to the two distances.
-        passed_by_layer: by the layer's contribution alone, the distorted image is closer than every reference.
+        passed_by_layer: by the layer's contribution alone, the distorted image is closer than every reference; None
+            where all contributions are 0, as at a layer without weight.
     """
 
     passed: bool
@@ -53,7 +54,7 @@ class Verdict:
     error: str = ""
     layers: tuple[float, ...] = ()
     nearest_reference_layers: tuple[float, ...] = ()
-    passed_by_layer: tuple[bool, ...] = ()
+    passed_by_layer: tuple[bool | None, ...] = ()
 
     def __str__(self) -> str:
         return describe(asdict(self))
@@ -101,7 +102,7 @@ def judge(distances: CaseDistances) -> Verdict:
         layers=distances.distorted_layers,
         nearest_reference_layers=distances.reference_layers.get(nearest, ()),
         passed_by_layer=tuple(
-            not error and own < min(references)
+            (not error and own < min(references)) if own or any(references) else None
             for own, *references in zip(distances.distorted_layers, *distances.reference_layers.values(), strict=True)
         ),
     )

@@ -202,6 +202,8 @@ def _in_words(kind: str, message: str, value: Any, document: Document, loc: Loc)
         return f'YAML does not take {source} for text, but for {value}; put it in quotes: "{source}".'
     if kind == "string_pattern_mismatch" and loc[-1] in ("probe", "by"):
         return f"a name has letters without accents, digits, _ . and - alone; found {value!r:.60}."
+    if kind == "string_pattern_mismatch" and loc[-1] == "sha256":
+        return f"a SHA-256 has 64 digits, 0 to 9 and a to f; found {value!r:.80}."
     if kind in ("string_pattern_mismatch", "string_too_short"):
         return f"a text on one line, without control characters and not empty; found {value!r:.60}."
     right = "it should be a mapping" if kind == "model_type" else message[:1].lower() + message[1:]

@@ -14,11 +14,11 @@ NETWORKS = {"alexnet": {"layers": ["first", "second", "third"]}, "vgg16": {"laye
 
 
 def rows(probe: str, *verdicts: str, **names: Any) -> list[Row]:
-    """A case for each text: the metric's verdict, and each layer's: ``"- +-+"``; ``?`` could not be measured."""
+    """A case for each text: verdicts of the metric and each layer, ``"- +-+"``; ``?``: not measured, no weight."""
     made = []
     for number, text in enumerate(verdicts):
         margin = {"+": 0.5, "-": -0.5, "?": None}[text[0]]
-        alone = {"passed_by_layer": [sign == "+" for sign in text[2:]]} if len(text) > 2 else {}
+        alone = {"passed_by_layer": [{"+": True, "-": False}.get(sign) for sign in text[2:]]} if len(text) > 2 else {}
         made.append(
             row(margin, probe=probe, case=f"case-{number}", **alone, **names, **(UNMEASURED if text[0] == "?" else {}))
         )
@@ -37,6 +37,14 @@ def networks_of(cases: Sequence[Row]) -> Row:
 
 def words_of(*cases: Row) -> list[str]:
     return layers.in_words({"run": networks_of(cases), "cases": cases}, pass_fractions.count(cases))
+
+
+def test_a_layer_without_weight_is_not_counted_and_keeps_the_numbers_of_the_others() -> None:
+    cases = rows("translate", "- ?+-", "- ?+-", "- ?--")
+    (table,) = tables_of(*cases)
+    assert [key[2] for key in table.rows] == ["2 second", "3 third", "all"]
+    (sentence,) = words_of(*rows("translate", "- ?-+", "- ?-+", "- ?-+"))
+    assert "layer 3 alone would pass 3/3 of translate" in sentence
 
 
 def test_a_table_by_hand() -> None:

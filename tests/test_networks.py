@@ -112,6 +112,7 @@ def test_another_range_is_refused_with_a_guess_at_what_it_is(alexnet: Extractor,
         f"images must be RGB in [0, 1], got [{low:.4g}, {high:.4g}]. They look {'' if 'norm' in message else 'like '}"
         f"{message}"
     )
+    assert why(alexnet, images.clamp(-0.1, 1.1)).endswith("They are a little outside: clamp them, images.clamp(0, 1).")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -1,25 +1,31 @@
 """Tuned metrics: the linear program by hand, the file, and cases that are held out."""
 
+import base64
+import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import dps
-from dps import images, networks, notes, probes, tuning
+from dps import images, networks, notes, probes, tuning, verdicts
+from dps.cli import main
 from dps.images import Triple, as_batch, make_image
 from dps.metrics import tuned_files
 from dps.options import Options
 from dps.photographs import Photograph
+from dps.report import tuning_page
 from dps.session import tuning as sets
 from dps.session.configuration import configure_measurement
-from dps.tuning import Constraints
+from dps.tuning import Constraints, Contradictions
 from dps.verdicts import CaseDistances
 from tests.refusals import refusal
-from tests.running import Suite, suite  # noqa: F401 - a fixture
+from tests.running import TINY, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
 
@@ -104,6 +110,16 @@ def test_leaving_a_group_out_shows_what_it_taught() -> None:
     assert {group: passed.tolist() for group, passed in tuning.leave_one_out(alike, alike)} == {"a": [1], "b": [1]}
 
 
+def test_leaving_a_group_out_leaves_people_in_and_judges_what_is_held_out() -> None:
+    cases, people = constraints([1, -2], [-2, 3], groups="ab"), constraints([-1, 1])
+    left_out = tuning.leave_one_out(cases, constraints([1, -2], groups="a"), people, 1.0)
+    assert [(group, passed.tolist()) for group, passed in left_out] == [("a", [0])]
+    alone = tuning.leave_one_out(
+        constraints([-2, 3], [1, -2], groups="ab"), constraints([-2, 3], groups="a"), people, 1
+    )
+    assert [(group, passed.tolist()) for group, passed in alone] == [("a", [1])]  # b alone would have it fail
+
+
 # ------------------------------------------------------------------------------------------------- the file
 
 
@@ -135,6 +151,8 @@ def test_distances_are_the_weighted_sum_of_the_parts(file: Path) -> None:
     )
     assert by_label[LABEL].distorted == pytest.approx(expected, rel=1e-12)
     assert by_label[LABEL].distorted_layers[2] == 0
+    passed = verdicts.judge(by_label[LABEL]).passed_by_layer
+    assert [each is None for each in passed] == [False, False, True, False, False]  # no vote without a weight
     a, b = (as_batch([image]) for image in pixels[:2])
     assert dps.load("own.yaml")(a, b).item() == pytest.approx(expected, rel=1e-5)
 
@@ -180,6 +198,30 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(file: Path, before: str, af
     assert refusal(lambda: configure_measurement(Options(metric=["own.yaml"]))).startswith(message)
 
 
+def test_code_that_a_file_names_runs_only_where_it_is_allowed(file: Path) -> None:
+    Path("code.py").write_text("raise RuntimeError('run')")
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("network: alexnet", "network: code.py:net"), encoding="utf-8"
+    )
+    for measure in (lambda: configure_measurement(Options(metric=["own.yaml"])), lambda: dps.load(file)):
+        assert refusal(measure) == (
+            "code.py:net is code, which the file of a metric does not run; allow it: --network code.py:net"
+        )
+    assert "RuntimeError: run" in refusal(lambda: dps.load(file, network="code.py:net"))
+
+
+def test_a_module_that_holds_a_distance_can_be_copied(file: Path) -> None:
+    with torch.inference_mode():
+        distance = dps.load(file)
+    pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    other = pixels[1:].clone().requires_grad_()
+    copied = copy.deepcopy(torch.nn.ModuleList([distance]))[0]
+    values = [each(pixels[:1], other) for each in (distance, copied)]
+    assert values[0].item() == values[1].item() > 0
+    values[1].sum().backward()
+    assert other.grad is not None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -189,7 +231,10 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(file: Path, before: str, af
         ),
         ({"metric": ["own.yaml+sort"]}, "metric 'own.yaml+sort': own.yaml is a tuned sum itself, so it cannot be part"),
         ({"metric": ["none.yaml"]}, "none.yaml: cannot be read (No such file or directory)."),
-        ({"metric": ["own.yaml"], "reduction": "mean"}, "metric 'own.yaml': alexnet has the reduction mean, but was"),
+        (
+            {"metric": ["own.yaml"], "reduction": "mean"},
+            "metric 'own.yaml': alexnet has the reduction mean, but was fitted with sum; leave --reduction mean out.",
+        ),
     ],
 )
 @pytest.mark.usefixtures("file")
@@ -234,3 +279,53 @@ def test_own_photographs_are_split_by_file(tmp_path: Path, count: int, training:
         assert [str(photograph) for photograph in halves[which]] == files
         assert all(set(photograph.pool) == set(files) or not held_out for photograph in halves[which])
     assert bool(notes.lines()) == (not held_out)
+
+
+def test_from_probes_to_a_file_a_page_and_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notes.clear()
+    Path("tiny.yaml").write_text(TINY)
+    scene = "{scene: patch, content: photo, side: 0.6, place: center, ground: white}"
+    photographed = TINY.replace("tiny", "photographed").replace("$family", "$content")
+    photographed = photographed.replace("{scene: pattern, family: {cycle: [rings, dots, stripes]}}", scene)
+    Path("photographed.yaml").write_text(photographed)
+    Path("own").mkdir()
+    for name in "abc":
+        pixels = np.random.default_rng(ord(name)).integers(0, 256, (64, 64, 3), np.uint8)
+        images.write(Path("own") / f"{name}.png", pixels)
+    probes_of_run = ["--probes", "tiny.yaml", "--probes", "photographed.yaml", "--images", "own"]
+    words = ["tune", "--network", "squeezenet", "--cases", "3", *probes_of_run, "--out"]
+    result = CliRunner().invoke(main, [*words, "mine.yaml"])
+    assert result.exit_code == 0, result.output
+    assert "photographed" in next(line for line in notes.lines() if line.startswith("fitted on, but without held-out"))
+    assert "nan" not in result.output.casefold()
+    assert "people was not measured; nothing is known" in " ".join(result.output.split())
+    written = Path("mine.yaml").read_text(encoding="utf-8")
+    assert tuned_files.read(Path("mine.yaml"), "mine.yaml").fitted.keys() == {"squeezenet"}
+    assert "</html>" in Path("mine.html").read_text(encoding="utf-8")
+    Path("page.html").mkdir()
+    again = CliRunner().invoke(main, [*words, "page.yaml"])
+    assert (again.exit_code, again.output) == (
+        4,
+        "Error: --out page.yaml: there is a folder of this name; name a file.\n",
+    )
+    assert CliRunner().invoke(main, [*words, "again.yaml"]).exit_code == 0
+    assert Path("again.yaml").read_text(encoding="utf-8").replace("again.yaml", "mine.yaml") == written
+
+
+def test_a_contradiction_is_shown_with_the_images_of_both_training_cases() -> None:
+    drawn = {case.name: case for probe in probes.load([probes.BUILT_IN], 1, 64) for case in probe.cases}
+    case, other = (next(name for name in drawn if name.startswith(probe)) for probe in ("rotate/", "translate/"))
+    found = Contradictions(
+        alone=(), pairs={("rotate", "translate"): (1, f"{case} against gray", f"{other} against gray")}
+    )
+    result = SimpleNamespace(contradictions=found, cases=drawn)
+    shown = list(tuning_page.contradicting(result))  # type: ignore[arg-type]  # it needs no more of a result
+    assert [example["label"] for example in shown] == [f"{case} against gray", f"{other} against gray"]
+    for example, name in zip(shown, (case, other), strict=True):
+        triple = drawn[name].draw()
+        pngs = [
+            images.as_png(image.pixels, 64) for image in (triple.original, triple.distorted, triple.references["gray"])
+        ]
+        assert list(example["images"]) == ["original", "distorted", "reference gray"]
+        assert [base64.b64decode(uri.partition(",")[2]) for uri in example["images"].values()] == pngs

@@ -47,11 +47,15 @@ def tune(out: Path, cases: int | None, parts: int | None, people: float | None, 
     from dps.metrics import tuned_files
     from dps.report import tables, tuning_page
     from dps.session import tuning
+    from dps.session.configuration import check_writable
 
     if out.suffix not in (".yaml", ".yml"):
         raise Refused(f"--out {out}: the name of a tuned metric's file ends in .yaml.")
     if not out.parent.is_dir():
         raise Refused(f"--out {out}: no such folder; make it first.")
+    if out.is_dir() or out.with_suffix(".html").is_dir():
+        raise Refused(f"--out {out}: there is a folder of this name; name a file.")
+    check_writable("--out", out.parent)
     result = tuning.tune(Options(**options, network=[network]), name=out.name, cases=cases, most=parts, share=people)
     command = shlex.join(["dps", *sys.argv[1:]])
     contents = {

@@ -106,10 +106,11 @@ class FeatureMetric:
             ("reduction", reduction, "sum"),
         ):
             if found != fitted:
-                raise UsageError(
-                    f"metric {self.name!r}: {network.name} has the {what} {found}, but was fitted with {fitted}; fit "
-                    f"one to what is here with: dps tune --network {network.name} --out FILE.yaml"
-                )
+                remedy = f"fit one to what is here with: dps tune --network {network.name} --out FILE.yaml"
+                if what == "reduction":
+                    remedy = f"leave --reduction {found} out."
+                was = f"{network.name} has the {what} {found or 'none'}, but was fitted with {fitted or 'none'}"
+                raise UsageError(f"metric {self.name!r}: {was}; {remedy}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

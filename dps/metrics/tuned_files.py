@@ -70,7 +70,7 @@ def read(path: Path, name: str) -> FeatureMetric:
                 normalization=part.normalization,
                 layer_weights=tuple(float(part.weights.get(layer, 0)) for layer in file.layers),
             )
-    if not terms:
+    if not terms and not document.faults:
         document.fault(("parts",), "parts: all weights are 0; a distance needs one above 0.")
     document.check()
     metric = FeatureMetric(name=name, terms=tuple(terms.values()), fitted_to=(tuple(file.layers), file.sha256))

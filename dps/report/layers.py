@@ -30,6 +30,7 @@ def count(document: Document) -> dict[str, PassCounts]:
             {**row, "network": layer, "passed": holds}
             for row in rows
             for layer, holds in zip(labels, row.get("passed_by_layer") or [False] * len(labels), strict=True)
+            if holds is not None
         ]
         by_network[network] = pass_fractions.count([*alone, *({**row, "network": "all"} for row in rows)])
     return by_network
@@ -73,7 +74,7 @@ def in_words(document: Document, counts: PassCounts) -> list[str]:
             passed = alone.of(best, probe)
             start, text = "every layer alone fails", probe
             if not passed.fails:
-                start = f"layer {layers.index(best) + 1} alone would pass"
+                start = f"layer {str(best.network).partition(' ')[0]} alone would pass"
                 text = f"{passed.passed}/{passed.cases} of {probe}"
             parts.setdefault(start, []).append(text)
         if parts:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dps import significance
+from dps.report.album import Album
 from dps.report.figure_style import INK, PASSES, WIDTH, as_svg, blank, defaults, plain
 from dps.report.page import asset, environment
 from dps.report.pass_fractions import CELLS, Count, total
@@ -71,8 +72,8 @@ def as_tables(result: TuningResult) -> list[Table]:
         heads=tuple(name.removeprefix(f"{network}-") for name in columns),
         cells=tuple(cells),
         note=f"{CELLS}; higher is better. The first columns are the built-in variants with the best mean and the best "
-        "worst probe, chosen on these cases. without it: fitted without the probe and judged on it. training: the "
-        "cases that were fitted on.",
+        "worst probe, chosen on these cases, and the comparisons alone, not normalized. without it: fitted without the "
+        "probe and judged on it. training: the cases that were fitted on.",
     )
     shares = np.reshape(result.shares, (-1, len(result.network.layers)))
     weights = [(key, shares_of, of) for (key, of), shares_of in zip(result.by_part.items(), shares, strict=True)]
@@ -142,21 +143,40 @@ def _contradictions(result: TuningResult) -> Iterator[str]:
     )
     for (probe, other), (count, case, other_case) in list(found.pairs.items())[:SHOWN]:
         pairs = f"{count} pairs" if count > 1 else "one pair"
-        yield f"{probe} contradicts {other} in {pairs} of cases that no weights pass both: {case}, and {other_case}."
+        yield (
+            f"{probe} contradicts {other} in {pairs} of training cases that no weights pass both: {case}, and "
+            f"{other_case}."
+        )
+
+
+def contradicting(result: TuningResult) -> Iterator[dict[str, Any]]:
+    """Yield the images of both cases of each contradiction that is named: a caption, and data URIs by what they are."""
+    for _, *both in list(result.contradictions.pairs.values())[:SHOWN]:
+        for text in both:
+            name, _, reference = text.partition(" against ")
+            album, triple = Album(), result.cases[name].draw()
+            album.add(name, triple)
+            shown = {
+                "original": triple.original,
+                "distorted": triple.distorted,
+                f"reference {reference}": triple.references[reference],
+            }
+            yield {"label": text, "images": {what: album.uri(image.digest) for what, image in shown.items()}}
 
 
 def _people(result: TuningResult) -> Iterator[str]:
     if result.people is None:
         yield "Agreement with people was not measured; nothing is known about it."
         return
-    about = " (simulated judges: this says nothing about people)" if result.people.dataset == "synthetic" else ""
     scored = {label: result.before[label] for label in best(result)} | {result.name: result.weights}
     estimates = {label: result.people.score(weights) for label, weights in scored.items()}
-    shown = ", ".join(f"{label} {estimate.value:.4f}" for label, estimate in estimates.items())
-    yield f"2AFC score on the held-out half of {result.people.dataset}{about}: {shown}."
+    shown = ", ".join(
+        f"{label} {estimate.value:.4f} ± {1.96 * estimate.standard_error:.4f}" for label, estimate in estimates.items()
+    )
+    yield f"2AFC score on the held-out half of {result.people.described}, with its 95 % interval: {shown}."
 
 
-def curve(result: TuningResult) -> list[dict[str, float]]:
+def curve(result: TuningResult) -> list[dict[str, Any]]:
     """Return for each share of people in the loss what the fitted metric passes, and its 2AFC score."""
     rows = []
     for share, weights in result.curve.items():
@@ -169,6 +189,7 @@ def curve(result: TuningResult) -> list[dict[str, float]]:
                 "worst_passed": counts[worst(counts)].fraction,
                 "two_afc": estimate.value,
                 "standard_error": estimate.standard_error,
+                "judgments": result.people.described,
             }
         )
     return rows
@@ -189,7 +210,7 @@ def as_data(result: TuningResult) -> dict[str, Any]:
     people = None
     if result.people is not None:
         estimate = result.people.score(result.weights)
-        people = {"data_set": result.people.dataset, "two_afc": round(estimate.value, 4)}
+        people = {"data_set": result.people.described, "two_afc": round(estimate.value, 4)}
     return {
         "held_out": summed(counts),
         "training": summed(_of(result.training, result.weights)),
@@ -204,12 +225,17 @@ def render(result: TuningResult, command: str, notes: Sequence[str]) -> str:
     """Return the page."""
     figures = {"Weights": (_draw_weights(result), "Share of the mean distance of references by part and layer.")}
     if result.curve:
-        about = "Probes and people: a point for each share of people in the loss; both axes are of held-out data."
+        assert result.people is not None
+        about = (
+            f"Probes and judgments of {result.people.described}: a point for each share of these in the loss; both "
+            "axes are of held-out data."
+        )
         figures["Trade-off"] = _draw_curve(result), about
     html: str = environment().get_template("tuning.html.j2").render(
         result=result,
         words=list(in_words(result)),
         tables=as_tables(result),
+        contradicting=list(contradicting(result)),
         figures={title: (as_svg(figure), about) for title, (figure, about) in figures.items()},
         command=command,
         notes=notes,

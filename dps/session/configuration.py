@@ -242,13 +242,13 @@ def configure(
         raise UsageError(f"--baseline {options.baseline}: nothing is compared with it under --gate {gate}.")
     update = Path(options.update_baseline) if options.update_baseline else None
     if update is not None:
-        _check_writable("--update-baseline", update.parent)
+        check_writable("--update-baseline", update.parent)
     names = [probe.name for probe in chosen]
     names += [name for dataset in configuration.datasets for name in agreement.scored_names(dataset)]
     floors = tuple(_floor(text, names) for text in _listed(options.require))
     previous = baseline.read(update) if update is not None and update.exists() else None
     report_dir = Path(options.report_dir or default_report_dir())
-    _check_writable("--report-dir", report_dir)
+    check_writable("--report-dir", report_dir)
     if excluded is None:
         excluded = _preflight(configuration, (case.shape for probe in chosen for case in probe.cases))
     return replace(
@@ -318,6 +318,10 @@ def configure_measurement(options: Options) -> RunConfiguration:
     if options.network or on_features:
         default = dict.fromkeys(name for metric in on_features for name in metric.fitted or networks.BUILT_IN)
         names = options.network or list(default)
+        if users := [] if options.network else [name for name in names if networks.runs_code(name)]:
+            raise UsageError(
+                f"{users[0]} is code, which the file of a metric does not run; allow it: --network {users[0]}"
+            )
         chosen_networks = networks.resolve(names, layers=options.layers, weights=options.weights)
     normalizations = _listed(options.normalization) or NORMALIZATIONS
     for normalization in normalizations:
@@ -495,7 +499,7 @@ def check_images(chosen: Sequence[Probe], configuration: RunConfiguration) -> No
             raise ProbeError(f"{case.where}: case {case.id!r}: {error}") from None
 
 
-def _check_writable(option: str, folder: Path) -> None:
+def check_writable(option: str, folder: Path) -> None:
     """Check that a report or baseline can be written, before the measuring starts."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

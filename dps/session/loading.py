@@ -1,5 +1,9 @@
 """One variant by its names, as code and not as a test uses it."""
 
+from pathlib import Path
+
+import torch
+
 from dps.differentiable import DifferentiableDistance
 from dps.errors import UsageError
 from dps.options import Options
@@ -7,7 +11,7 @@ from dps.session.configuration import configure_measurement
 
 
 def load(
-    metric: str,
+    metric: str | Path,
     network: str | None = None,
     *,
     normalization: str = "none",
@@ -21,7 +25,7 @@ def load(
     >>> distance(images, others).mean().backward()  # RGB in [0, 1], (batch, 3, height, width)  # doctest: +SKIP
 
     Args:
-        metric: built in, a sum, tuned, a third-party or a user's metric.
+        metric: built in, a sum, tuned or its file, a third-party or a user's metric.
         network: for a metric of features; a tuned metric's file names its own, and of others it is ignored.
         normalization: ``none`` or ``unit``; a tuned metric has its own.
         reduction: ``sum`` or ``mean``, over channels.
@@ -33,17 +37,19 @@ def load(
         WeightsError: weights are missing or altered.
     """
     names = [] if network is None else [network]
-    configuration = configure_measurement(
-        Options(
-            metric=[metric],
-            network=names,
-            normalization=[normalization],
-            reduction=reduction,
-            weights=weights,
-            device=device,
+    with torch.inference_mode(mode=False):  # whose tensors would carry no gradients ever after
+        configuration = configure_measurement(
+            Options(
+                metric=[str(metric)],
+                network=names,
+                normalization=[normalization],
+                reduction=reduction,
+                weights=weights,
+                device=device,
+            )
         )
-    )
-    variant, *others = configuration.variants
-    if others:
-        raise UsageError(f"{metric!r} stands for {len(others) + 1} variants, {variant} and so on; name one network.")
-    return DifferentiableDistance(variant, configuration.engine(variant.backbone))
+        variant, *others = configuration.variants
+        if others:
+            text = f"{str(metric)!r} stands for {len(others) + 1} variants, {variant} and so on"
+            raise UsageError(f"{text}; name one metric and one network.")
+        return DifferentiableDistance(variant, configuration.engine(variant.backbone))

@@ -15,11 +15,12 @@ from dps import agreement, images, metrics, notes, photographs, probes, scores, 
 from dps.comparisons import COMPARISONS, NORMALIZATIONS
 from dps.errors import DpsError, DrawError, UsageError
 from dps.images import Triple
+from dps.judgments import synthetic
 from dps.metrics import DEFAULT_METRICS, FeatureMetric, Part, Term, Variant
 from dps.networks import Network
 from dps.options import Options
 from dps.photographs import Photograph
-from dps.probes import Probe
+from dps.probes import Case, Probe
 from dps.progress import progress
 from dps.rows import MIXED, Row
 from dps.scores import Estimate
@@ -63,6 +64,11 @@ class JudgedTriplets:
     distances: Array = field(repr=False)
     judgments: Array = field(repr=False)
 
+    @property
+    def described(self) -> str:
+        """Return the name of the data set, and what it is not."""
+        return f"{self.dataset} (simulated judges, not people)" if self.dataset == synthetic.NAME else self.dataset
+
     def score(self, weights: Array) -> Estimate:
         """Return the 2AFC score of the held-out half, the mean over subsets."""
         first, second = (self.distances @ weights).T
@@ -83,6 +89,7 @@ class TuningResult:
         curve: for each share of people in the loss, the weights.
         cost: rows of `throughput`, of the forward pass and the metric.
         fitted: what it was fitted on; plain data, for the file.
+        cases: that it was fitted on, by name. Usual cases of the same names are others, since their seeds are.
     """
 
     name: str
@@ -97,6 +104,7 @@ class TuningResult:
     curve: Mapping[float, Array] = field(default_factory=dict, repr=False)
     cost: Sequence[Row] = field(default=(), repr=False)
     fitted: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    cases: Mapping[str, Case] = field(default_factory=dict, repr=False)
 
     @property
     def by_part(self) -> dict[Part, list[float]]:
@@ -143,13 +151,15 @@ def tune(options: Options, *, name: str, cases: int | None, most: int | None, sh
     seen: set[str] = set()
     training, held_out = (_measure(configuration, network, of_set, which, seen) for which, of_set in drawn.items())
     held_out = replace(held_out, scale=training.scale)
+    if unjudged := np.setdiff1d(training.groups, held_out.groups).tolist():
+        notes.add_text(f"fitted on, but without held-out cases, and so not judged: {', '.join(unjudged)}.")
     people = _people(configuration, network) if configuration.datasets else None
     share = 0.0 if people is None else 0.5 if share is None else share
     triplets = None if people is None else people.training
     weights = tuning.fit(training, triplets, share, most)
     left_out = {}
     with progress("leave one probe out", len(np.unique(training.groups)), "probes") as advance:
-        for probe, passed in tuning.leave_one_out(training, held_out, most):
+        for probe, passed in tuning.leave_one_out(training, held_out, triplets, share, most):
             left_out[probe] = passed
             advance(1)
     result = TuningResult(
@@ -170,8 +180,9 @@ def tune(options: Options, *, name: str, cases: int | None, most: int | None, sh
             "size": options.size,
             "seed_shifts": dict(SHIFTS),
             "photographs": {which: [str(photograph) for photograph in of] for which, of in photographs_of.items()},
-            "people": None if people is None else {"data_set": people.dataset, "share": share},
+            "people": None if people is None else {"data_set": people.described, "share": share},
         },
+        cases={case.name: case for probe in drawn["training"] for case in probe.cases},
     )
     return replace(result, cost=_cost(configuration, result))
 
@@ -186,7 +197,7 @@ def halves(options: Options) -> dict[str, list[Photograph]]:
     chosen = photographs.in_folder(Path(options.images))
     if len(chosen) < LEAST_PHOTOGRAPHS:
         notes.add_text(
-            f"{len(chosen)} photographs are fewer than {LEAST_PHOTOGRAPHS}, so none are held out: nothing is known of "
+            f"{options.images}: fewer than {LEAST_PHOTOGRAPHS} photographs, so none are held out: nothing is known of "
             "how the metric judges others."
         )
         return {"training": chosen, "held-out": []}
@@ -254,7 +265,10 @@ def _measure(
     if left_out:
         notes.add_text(f"left out, {left_out} of the {which} cases: not drawable, or with an image of another set.")
     if not names:
-        raise UsageError("no case of these probes is drawn anew by another seed, so there is nothing to fit on.")
+        raise UsageError(
+            f"no {which} case: of these probes none is drawn anew by another seed, or all are of photographs, of which "
+            f"fewer than {LEAST_PHOTOGRAPHS} are given; add a probe with drawn scenes, or photographs."
+        )
     of_names, groups = map(np.array, zip(*names, strict=True))
     places, references, far, near = zip(*rows, strict=True)
     scale = np.mean(far, axis=0)
