@@ -23,6 +23,9 @@ PREFERENCE = 1e-5
 SMALLEST_SHARE = 1e-6
 """Of a part in the sum; what is smaller is numerical noise, and becomes 0."""
 
+CANDIDATES = 3
+"""How many parts are tried when one has to be dropped."""
+
 DIGITS = 6
 """Significant digits of weights."""
 
@@ -63,26 +66,28 @@ def fit(training: Constraints, people: Constraints | None = None, share: float =
         training: cases.
         people: triplets with their judgments as constraints, of the same parts.
         share: of people in the loss, in [0, 1]; the rest is the cases'.
-        most: how many parts may have a weight; None for any number. While there are more, the one with the smallest
-            share is dropped, and the rest fitted again.
+        most: how many parts may have a weight; None for any number. While there are more, of the `CANDIDATES` with the
+            smallest shares the one is dropped without which the rest, fitted again, has the smallest loss.
 
     Returns:
         Not negative, some above 0, `DIGITS` significant digits, ``(part,)``.
     """
-    allowed = np.ones(len(training.scale), dtype=np.bool_)
-    while True:
-        shares = np.zeros(len(allowed))
-        shares[allowed] = _solve(training, people, share, allowed)
-        allowed = shares > SMALLEST_SHARE
-        if most is None or allowed.sum() <= most:
-            break
-        allowed[np.flatnonzero(allowed)[np.argmin(shares[allowed])]] = False
-    weights = np.where(allowed, shares / training.scale, 0.0)
+    shares, _ = _solve(training, people, share, np.ones(len(training.scale), dtype=np.bool_))
+    while most is not None and (allowed := shares > SMALLEST_SHARE).sum() > most:
+        fits = []
+        for part in sorted(np.flatnonzero(allowed), key=lambda part: shares[part])[:CANDIDATES]:
+            without = allowed.copy()
+            without[part] = False
+            fits.append(_solve(training, people, share, without))
+        shares, _ = min(fits, key=lambda fit: fit[1])
+    weights = np.where(shares > SMALLEST_SHARE, shares / training.scale, 0.0)
     return np.array([float(f"{weight:.{DIGITS}g}") for weight in weights])
 
 
-def _solve(training: Constraints, people: Constraints | None, share: float, allowed: NDArray[np.bool_]) -> Array:
-    """Return each allowed part's share of the sum, in units of its scale; they sum to 1."""
+def _solve(
+    training: Constraints, people: Constraints | None, share: float, allowed: NDArray[np.bool_]
+) -> tuple[Array, float]:
+    """Return each part's share of the sum, in units of its scale; they sum to 1; and the loss, in any unit."""
     from scipy import optimize, sparse
 
     rows, slacks, losses = [], [], []
@@ -112,8 +117,9 @@ def _solve(training: Constraints, people: Constraints | None, share: float, allo
         method="highs-ds",
     )
     assert solution.status == 0, solution.message  # it is feasible and bounded whatever the distances are
-    shares: Array = solution.x[:parts]
-    return shares
+    shares = np.zeros(len(allowed))
+    shares[allowed] = solution.x[:parts]
+    return shares, float(solution.fun)
 
 
 def _loss_weights(constraints: Constraints) -> Array:
