@@ -84,10 +84,10 @@ def test_what_is_asked_stays_the_same_when_a_part_is_dropped() -> None:
 
 def test_the_part_that_is_missed_least_is_dropped_not_the_smallest() -> None:
     # all four pass from x = 0.49733, y = 0.27867, z = 0.224 on. Without z the third case loses 0.02 + 1 / 6 and is a
-    # group of its own; without y the first one loses 0.02 + 0.776 / 3 and is a third of its group
+    # group of its own; without y (x = 0.04) the first one loses 0.02 + 0.04 / 3 and is a third of its
     cases = constraints([-1, 2, 0], [1, 1, 1], [1, 1, 1], [-1, -1, 4], [1, -1, 0], groups="aaabc")
     assert tuning.fit(cases).tolist() == [0.497333, 0.278667, 0.224]
-    assert tuning.fit(cases, most=2).tolist() == [0.776, 0, 0.224]
+    assert tuning.fit(cases, most=2).tolist() == [0.04, 0, 0.96]
 
 
 def test_people_have_their_share_of_the_loss() -> None:
