@@ -174,7 +174,8 @@ def _places(explanation: Explanation) -> Iterator[str]:
     maps = [explanation.map(image) for image in range(len(explanation.names))]
     areas = [percent(fewest(heat, 0.8), heat.size) for heat in maps if heat is not None]
     if areas:
-        of = "the distance" if len(placed) == len(explanation.by_term) else f"what {' and '.join(placed)} gives"
+        some = f"what {' and '.join(placed)} {'give' if len(placed) > 1 else 'gives'}"
+        of = "the distance" if len(placed) == len(explanation.by_term) else some
         of_reference = f"; to {explanation.names[1]}, in {areas[1]}" if len(areas) > 1 else ""
         yield f"80 % of {of} to the distorted image lies in {areas[0]} of the image's area{of_reference}"
     for term, views in explanation.by_term.items():
