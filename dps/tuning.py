@@ -32,7 +32,7 @@ DIGITS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """What each part contributes to the difference that must be above 0, by case.
+    """The contribution of each part to the difference that must be above 0, by case.
 
     Attributes:
         names: of the cases, ``(case,)``.
@@ -154,7 +154,7 @@ def leave_one_out(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contradictions:
-    """What no weights can pass.
+    """Cases, and pairs of them, that no weights can pass.
 
     Attributes:
         alone: cases that no weights pass, by name: some reference is not farther by any part.

@@ -49,12 +49,12 @@ def test_(arguments: tuple[str, ...]) -> None:
         options.add_to(parser.add_argument_group("options"))
         click.echo(parser.format_help(), nl=False)
         return
-    import pytest
-
     ours = [options.flag(option.name) for option in fields(options.Options)]
     for name in (word.partition("=")[0] for word in arguments if word.startswith("--")):
         if name not in ours and (meant := difflib.get_close_matches(name, ours, n=1, cutoff=0.8)):  # none of pytest's
             raise click.NoSuchOption(name, possibilities=meant)
+    import pytest
+
     # with the configuration of the package: nothing of the project in the working directory changes the run
     first = next((place for place, text in enumerate(arguments) if text.startswith("-")), len(arguments))
     here, there = Path.cwd(), locations.data("suites")

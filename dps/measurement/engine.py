@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -274,8 +274,7 @@ class Engine:
         chunks = in_chunks(groups, threads, limit)
         users = self.extractor.network.user_defined or not all(term.built_in for term in parts.values())
         if threads > 1 and len(chunks) > 1 and not users:  # a user's code may not work in two threads at once
-            pool = _pool(threads, threading.get_ident())
-            list(pool.map(measure, chunks, itertools.cycle([False, True])))  # raises what a chunk raised
+            list(_POOLS.of(threads).map(measure, chunks, itertools.cycle([False, True])))  # raises what a chunk raised
         else:
             for chunk in chunks:
                 measure(chunk)
@@ -388,7 +387,12 @@ def concatenated(
     return np.concatenate(arrays) if places is None else np.concatenate([o.ravel() for o in arrays])[places]
 
 
-@functools.cache
-def _pool(workers: int, _caller: int) -> ThreadPoolExecutor:
-    """Return threads of a calling thread's own, on each of which PyTorch uses one core."""
-    return ThreadPoolExecutor(workers, "dps-chunk", initializer=kernels.use_threads, initargs=(1,))
+class _Pools(threading.local):
+    """Threads of each calling thread's own, on each of which PyTorch uses one core; they end with it."""
+
+    def __init__(self) -> None:
+        settings: dict[str, Any] = {"initializer": kernels.use_threads, "initargs": (1,)}
+        self.of = functools.cache(lambda workers: ThreadPoolExecutor(workers, "dps-chunk", **settings))
+
+
+_POOLS = _Pools()

@@ -151,17 +151,16 @@ def _contradictions(result: TuningResult) -> Iterator[str]:
 
 def contradicting(result: TuningResult) -> Iterator[dict[str, Any]]:
     """Yield the images of both cases of each contradiction that is named: a caption, and data URIs by what they are."""
+    album = Album()
     for _, *both in list(result.contradictions.pairs.values())[:SHOWN]:
         for text in both:
             name, _, reference = text.partition(" against ")
-            album, triple = Album(), result.cases[name].draw()
-            album.add(name, triple)
-            shown = {
-                "original": triple.original,
-                "distorted": triple.distorted,
-                f"reference {reference}": triple.references[reference],
-            }
-            yield {"label": text, "images": {what: album.uri(image.digest) for what, image in shown.items()}}
+            if name not in album.cases:  # one case may be in several pairs
+                album.add(name, result.cases[name].draw())
+            digests = album.cases[name]
+            shown = {what: album.uri(digests[what]) for what in ("original", "distorted")}
+            shown[f"reference {reference}"] = album.uri(digests["references"][reference])
+            yield {"label": text, "images": shown}
 
 
 def _people(result: TuningResult) -> Iterator[str]:

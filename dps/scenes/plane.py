@@ -155,13 +155,12 @@ class Scene:
             near = ((np.abs(u) <= 1) & (np.abs(v) <= 1)).nonzero()[0]
             if not near.size:
                 continue
-            if not (everywhere := near.size == u.size):  # as for most backgrounds
+            if near.size < u.size:
                 u, v = u.take(near), v.take(near)
             painted, opaque = layer.paint(u, v)
             if not opaque.all():
                 near, painted = near[opaque], painted[opaque]
-                everywhere = False
-            if everywhere:
+            if near.size == len(colors):  # as for most backgrounds
                 colors[:] = painted
             else:
                 colors[near] = painted

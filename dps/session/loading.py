@@ -10,6 +10,7 @@ from dps.options import Options
 from dps.session.configuration import configure_measurement
 
 
+@torch.inference_mode(mode=False)  # whose tensors would carry no gradients ever after
 def load(
     metric: str | Path,
     network: str | None = None,
@@ -37,19 +38,18 @@ def load(
         WeightsError: weights are missing or altered.
     """
     names = [] if network is None else [network]
-    with torch.inference_mode(mode=False):  # whose tensors would carry no gradients ever after
-        configuration = configure_measurement(
-            Options(
-                metric=[str(metric)],
-                network=names,
-                normalization=[normalization],
-                reduction=reduction,
-                weights=weights,
-                device=device,
-            )
+    configuration = configure_measurement(
+        Options(
+            metric=[str(metric)],
+            network=names,
+            normalization=[normalization],
+            reduction=reduction,
+            weights=weights,
+            device=device,
         )
-        variant, *others = configuration.variants
-        if others:
-            text = f"{str(metric)!r} stands for {len(others) + 1} variants, {variant} and so on"
-            raise UsageError(f"{text}; name one metric and one network.")
-        return DifferentiableDistance(variant, configuration.engine(variant.backbone))
+    )
+    variant, *others = configuration.variants
+    if others:
+        text = f"{str(metric)!r} stands for {len(others) + 1} variants, {variant} and so on"
+        raise UsageError(f"{text}; name one metric and one network.")
+    return DifferentiableDistance(variant, configuration.engine(variant.backbone))

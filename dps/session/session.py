@@ -168,7 +168,7 @@ class Session:
 
     @functools.cached_property
     def _remade(self) -> list[construction.Remade]:
-        """What metrics of users and third parties gave when they were made anew, in one new process for all."""
+        """Return what metrics of users and third parties gave when they were made anew, in one new process for all."""
         labels = [str(variant) for variant in self.configuration.variants if self.configuration.is_users(variant)]
         return construction.remake(self.configuration.options, labels)
 
