@@ -14,7 +14,7 @@ import dps
 from dps import files
 from dps.errors import UsageError
 from dps.explain import Explanation, LayerView, fewest, percent
-from dps.report.figure_style import INK, WIDTH, as_file, as_svg, blank, defaults, plain
+from dps.report.figure_style import INK, WIDTH, as_file, as_svg, default_style, new_figure, remove_frame
 from dps.report.page import asset, environment
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _shares(explanation: Explanation, parts: Mapping[str, Sequence[float]]) -> s
 # ------------------------------------------------------------------------------------------- figures
 
 
-@defaults()
+@default_style()
 def _draw_images(explanation: Explanation) -> "Figure":
     """Draw the images with their distances and, below, where in them the distances come from.
 
@@ -216,7 +216,7 @@ def _draw_images(explanation: Explanation) -> "Figure":
     """
     maps = [heat for image in range(len(explanation.names)) if (heat := explanation.map(image)) is not None]
     columns, rows = len(explanation.images), 2 if maps else 1
-    figure = blank(WIDTH / 3 * columns, (WIDTH / 3 + 0.2) * rows, "compressed")
+    figure = new_figure(WIDTH / 3 * columns, (WIDTH / 3 + 0.2) * rows, "compressed")
     grid = figure.subplots(rows, columns, squeeze=False)
     distances = ["", *(f": {distance:.5g}" for distance in explanation.distances)]
     for axes, name, distance, image in zip(grid[0], _titles(explanation), distances, explanation.images, strict=True):
@@ -229,7 +229,7 @@ def _draw_images(explanation: Explanation) -> "Figure":
     return figure
 
 
-@defaults()
+@default_style()
 def _draw_features(explanation: Explanation, view: LayerView) -> "Figure | None":
     """Draw the channels that give most: a row for every image, each channel on a scale of its own.
 
@@ -242,7 +242,7 @@ def _draw_features(explanation: Explanation, view: LayerView) -> "Figure | None"
         return None
     rows, columns = len(maps), 1 + len(view.channels) + int(view.placed)
     side = min(1.25, WIDTH / columns)
-    figure = blank(side * columns, side * rows + 0.42, "compressed")
+    figure = new_figure(side * columns, side * rows + 0.42, "compressed")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, name, image in zip(grid[:, 0], _titles(explanation), explanation.images, strict=True):
         _show(axes, image.pixels)
@@ -261,7 +261,7 @@ def _draw_features(explanation: Explanation, view: LayerView) -> "Figure | None"
     return figure
 
 
-@defaults()
+@default_style()
 def _draw_curves(explanation: Explanation, view: LayerView) -> "Figure | None":
     """Draw each channel's values in order where these have no places; else return None."""
     if view.placed:
@@ -269,7 +269,7 @@ def _draw_curves(explanation: Explanation, view: LayerView) -> "Figure | None":
     names = _titles(explanation)
     titles = [_channel_title(view, channel) for channel in view.channels]
     rows = -(-len(titles) // IN_A_ROW)
-    figure = blank(WIDTH, 0.55 + 1.5 * rows, "constrained")
+    figure = new_figure(WIDTH, 0.55 + 1.5 * rows, "constrained")
     grid = figure.subplots(rows, IN_A_ROW, squeeze=False)
     for axes in grid.flat[len(titles) :]:
         axes.axis("off")
@@ -281,7 +281,7 @@ def _draw_curves(explanation: Explanation, view: LayerView) -> "Figure | None":
         axes.set_title(title.replace("\n", ": "), fontsize=7)
         if len(positions) == 1:
             axes.set_xticks([0])
-        plain(axes, "both")
+        remove_frame(axes, "both")
     order = "positions in ascending order of activation" if view.ascending else "positions of the representation"
     figure.supxlabel(order, fontsize=7)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=len(names))

@@ -1,4 +1,4 @@
-"""The look of figures: Matplotlib's own defaults with our colors and sizes, and how a figure becomes SVG or PNG."""
+"""The look of figures: Matplotlib's own defaults with our colors and sizes, and their export as SVG or PNG."""
 
 import io
 import warnings
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, PASSES, FAILS = "#010203", "#0b6e9e", "#b3541f"
-"""Colors of text, of what passes and of what fails; on a page they become its own."""
+"""Colors of text, of passed and of failed cases; on a page they are replaced by the page's own."""
 
 WIDTH = 7.2
-"""Of a figure, in inches."""
+"""Figure width in inches."""
 
 _SETTINGS = {
     **{f"{name}color": INK for name in ("text.", "axes.label", "axes.edge", "xtick.", "ytick.", "grid.")},
@@ -28,43 +28,43 @@ _SETTINGS = {
     "grid.linewidth": 0.6,
     "legend.fontsize": 7,
     "legend.frameon": False,
-    "text.parse_math": False,  # a name with two dollar signs is a name
+    "text.parse_math": False,  # names may contain dollar signs
     "svg.hashsalt": "dps",
 }
 
 
 @contextmanager
-def defaults() -> Iterator[None]:
-    """Draw from Matplotlib's defaults and our settings, whatever else has been set; warnings are ignored.
+def default_style() -> Iterator[None]:
+    """Apply Matplotlib's defaults and our settings, independent of the user's style; warnings are ignored.
 
-    A user's style changes no figure, and a glyph that the font lacks costs no report.
+    A glyph that the font lacks causes a warning, which must not end a run that turns warnings into errors.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import matplotlib as mpl
 
         settings: dict[Any, Any] = {**mpl.rcParamsDefault, **_SETTINGS}
-        del settings["backend"]  # is not restored, and not used
+        del settings["backend"]  # neither used nor restored
         with mpl.rc_context(settings):
             yield
 
 
-def blank(width: float, height: float, layout: str | None = None) -> "Figure":
-    """Return an empty figure, in inches; its canvas depends on no backend that is selected."""
+def new_figure(width: float, height: float, layout: str | None = None) -> "Figure":
+    """Return an empty figure of a size in inches, independent of the selected backend."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]  # one of Matplotlib's words
 
 
-def plain(axes: "Axes", grid: str) -> None:
-    """Remove the frame; draw a grid across ``x``, ``y`` or ``both``."""
+def remove_frame(axes: "Axes", grid: str) -> None:
+    """Remove the frame of axes and draw a grid along ``x``, ``y`` or ``both``."""
     axes.grid(axis=grid)  # type: ignore[arg-type]  # one of three words
     axes.spines[:].set_visible(False)
 
 
-@defaults()
+@default_style()
 def as_svg(figure: "Figure") -> str:
-    """Return a figure as SVG for a page: text stays text, in the page's colors; the same bytes every time."""
+    """Return a figure as SVG for a page, with selectable text in the page's colors; byte-identical for equal input."""
     import matplotlib as mpl
 
     text = io.StringIO()
@@ -77,9 +77,9 @@ def as_svg(figure: "Figure") -> str:
     return svg
 
 
-@defaults()
+@default_style()
 def as_file(figure: "Figure", suffix: str) -> bytes:
-    """Return a figure as a file: ``svg``, with text as outlines, or ``png``; the same bytes every time."""
+    """Return a figure as ``svg``, with text as outlines, or ``png``; byte-identical for equal input."""
     file = io.BytesIO()
     backend = {"svg": "svg", "png": "agg"}[suffix]
     figure.savefig(file, format=suffix, backend=backend, dpi=200, metadata={"Date": None} if suffix == "svg" else {})

@@ -10,7 +10,7 @@ import numpy as np
 
 from dps import significance
 from dps.report.album import Album
-from dps.report.figure_style import INK, PASSES, WIDTH, as_svg, blank, defaults, plain
+from dps.report.figure_style import INK, PASSES, WIDTH, as_svg, default_style, new_figure, remove_frame
 from dps.report.page import asset, environment
 from dps.report.pass_fractions import CELLS, Count, total
 from dps.report.tables import Cell, Table
@@ -243,10 +243,10 @@ def render(result: TuningResult, command: str, notes: Sequence[str]) -> str:
     return html
 
 
-@defaults()
+@default_style()
 def _draw_weights(result: TuningResult) -> "Figure":
     shares = 100 * np.reshape(result.shares, (-1, len(result.network.layers)))
-    figure = blank(WIDTH, 0.8 + 0.3 * len(shares), "constrained")
+    figure = new_figure(WIDTH, 0.8 + 0.3 * len(shares), "constrained")
     axes = figure.subplots()
     for (row, column), share in np.ndenumerate(shares):
         axes.scatter(column, row, s=12 * share, color=PASSES)
@@ -256,14 +256,14 @@ def _draw_weights(result: TuningResult) -> "Figure":
     axes.set_yticks(range(len(shares)), [" ".join(part) for part in result.by_part])
     axes.set_xlim(-0.5, shares.shape[1] - 0.5)
     axes.set_ylim(len(shares) - 0.5, -0.7)
-    plain(axes, "both")
+    remove_frame(axes, "both")
     return figure
 
 
-@defaults()
+@default_style()
 def _draw_curve(result: TuningResult) -> "Figure":
     rows = curve(result)
-    figure = blank(WIDTH, 3.2, "constrained")
+    figure = new_figure(WIDTH, 3.2, "constrained")
     axes = figure.subplots()
     passed, agreement = ([100 * row[key] for row in rows] for key in ("mean_passed", "two_afc"))
     axes.errorbar(passed, agreement, yerr=[196 * row["standard_error"] for row in rows], color=PASSES, marker="o")
@@ -271,5 +271,5 @@ def _draw_curve(result: TuningResult) -> "Figure":
         axes.annotate(f"{row['people']:g}", (x, y), (5, 5), textcoords="offset points", color=INK)
     axes.set_xlabel("held-out cases passed, mean of probes, %")
     axes.set_ylabel("2AFC score, held-out half, %, 95 %")
-    plain(axes, "both")
+    remove_frame(axes, "both")
     return figure
