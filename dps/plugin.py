@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from dps.rows import Row
     from dps.session.configuration import RunConfiguration
     from dps.session.session import Session
-    from dps.thresholds import Graded
+    from dps.thresholds import GradedDistortion
 
 __all__ = ["pytest_addoption"]
 
 RECORD = "dps"
-"""The user property of a test report that carries plain data to where reports are gathered."""
+"""The user property of a test report that carries plain data to where the rows of a run are collected."""
 
 MOST_SIGNS = 50
 """Dots of progress that a run of the probes shows, however many cases there are."""
@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
             configured = configuration.configure(options.from_namespace(config.option), excluded)
             if _names(config, "test_thresholds"):
                 configuration.check_images(
-                    [graded.probe(images=configured.images) for graded in thresholds.GRADED], configured
+                    [graded.probe(images=configured.images) for graded in thresholds.GRADED_DISTORTIONS], configured
                 )
             for photograph in configured.images or photographs.built_in() if _names(config, "test_attacks") else ():
                 photograph.path()  # a WeightsError where it is missing
@@ -231,7 +231,7 @@ class Suites:
     # ------------------------------------------------------------------------------------- one item of a suite
 
     def record(self, kind: str, data: Any) -> None:
-        """Put plain data into the report of the test that runs, with which it travels to where reports are gathered."""
+        """Attach plain data to the report of the running test, which carries it to where a run's rows are collected."""
         self._recorded[kind] = data
 
     @pytest.hookimpl(wrapper=True)
@@ -326,13 +326,13 @@ class Suites:
         row, pair = self.session.compare(variant)
         self.record("same", row)
         if not row["same"]:
-            lines = findings.same_in_words([row])
+            lines = findings.describe_same([row])
             if pair is not None:
                 folder = self.configuration.report_dir / "same"
                 lines += [f"smallest pair: {pair.text}", save(pair, folder, f"{variant}")]
             self.fail("\n  ".join(lines))
 
-    def find_threshold(self, graded: "Graded", variant: "Variant") -> None:
+    def find_threshold(self, graded: "GradedDistortion", variant: "Variant") -> None:
         """Find a threshold; fail below people's, which is expected but under the strict gate."""
         from dps import thresholds
         from dps.report import thresholds_table
@@ -374,10 +374,10 @@ class Recorder:
     """Gathers the rows of a run as its tests end, and writes and shows the report."""
 
     def __init__(self, suites: Suites) -> None:
-        from dps.report.results import Gathered
+        from dps.report.results import RunRecords
 
         self.suites, self.config, self.configuration = suites, suites.config, suites.configuration
-        self.gathered = Gathered()
+        self.records = RunRecords()
         self.crash_folder = tempfile.TemporaryDirectory(prefix="dps-", ignore_cleanup_errors=True)
         self.crashed: set[str] = set()
         self.failed_cases: set[str] = set()
@@ -399,7 +399,7 @@ class Recorder:
         if report.when == "call":
             data = properties.get(RECORD, {})
             self.broken_off |= data.pop("broken_off", False)
-            self.gathered.add(data)
+            self.records.add(data)
             if "case" in data and report.failed:
                 self.failed_cases.add(report.nodeid)
         elif str(report.when) == "???":  # pytest-xdist's report of the item that ended its worker
@@ -423,11 +423,11 @@ class Recorder:
         from dps.rows import case_name, case_row, variant_key
 
         ids = self.suites.ids
-        measured = {(case_name(row), variant_key(row).label) for row in self.gathered.cases}
+        measured = {(case_name(row), variant_key(row).label) for row in self.records.cases}
         for _, case, variant in self.configuration.items() if self.crashed else ():
             if f"{case.name}-{ids[variant]}" in self.crashed and (case.name, str(variant)) not in measured:
                 verdict = verdicts.not_measured("the worker process ended while this case was measured")
-                self.gathered.add({"case": case_row(case.probe, case.id, variant.key, asdict(verdict), None)})
+                self.records.add({"case": case_row(case.probe, case.id, variant.key, asdict(verdict), None)})
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
@@ -437,13 +437,13 @@ class Recorder:
         self.suites.close()
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED or self.broken_off
         self._add_crashed()
-        if self.gathered:
+        if self.records:
             installed = self.config.inipath == locations.PACKAGE / "pytest.ini"
             words = ["dps", *sys.argv[1:]] if installed else ["pytest", *self.config.invocation_params.args]
             command = shlex.join(words)
             verbose = self.config.option.verbose > 0
             self.lines, failed = report.finish(
-                self.configuration, self.gathered, command, interrupted=interrupted, verbose=verbose
+                self.configuration, self.records, command, interrupted=interrupted, verbose=verbose
             )
             if failed and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED

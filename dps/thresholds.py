@@ -31,7 +31,7 @@ RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class GradedDistortion:
     """A distortion in levels of severity, which is the distance from the unchanged image.
 
     Attributes:
@@ -41,7 +41,7 @@ class Graded:
         levels: of severity, ascending.
         original: the scene without its content, as a probe file has it.
         value: the parameter's value at a severity.
-        people: people's detection threshold, in severity; None where none is published.
+        detection_threshold: of people, in severity; None where none is published.
         source: of that threshold.
     """
 
@@ -51,7 +51,7 @@ class Graded:
     levels: tuple[float, ...]
     original: Mapping[str, Any] = field(hash=False)
     value: Callable[[float], float] = float
-    people: float | None = None
+    detection_threshold: float | None = None
     source: str | None = None
 
     def probe(self, scenes: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()) -> Probe:
@@ -83,25 +83,29 @@ _RANGE = "of the range of colors"
 _SHIFT = "arXiv:2407.17927, at its 29.2 pixels a degree"  # 0.23 degrees, of 256 pixels
 _TURN = "arXiv:2407.17927"
 
-GRADED = (
-    Graded("translate", "right", "of the frame", _levels(0.013, 0.25), _WIDE, people=0.026, source=_SHIFT),
-    Graded("rotate", "degrees", "degrees", _levels(1.8, 45), _WIDE, people=3.6, source=_TURN),
-    Graded("zoom", "factor", "of the size, larger", _levels(0.013, 0.5), _WIDE, lambda s: 1 + s, 0.026, _TURN),
-    Graded("shear", "degrees", "degrees", _levels(1, 30), _WIDE),
-    Graded("blur", "sigma", "pixels", _levels(0.3, 6), _VIEW),
-    Graded("noise", "deviation", _RANGE, _levels(0.005, 0.3), _VIEW),
-    Graded("jpeg", "quality", "below quality 100", (5, 8, 12, 18, 27, 42, 63, 95), _VIEW, lambda s: 100 - int(s)),
-    Graded("contrast", "factor", "of the contrast, lost", _levels(0.03, 0.9), _VIEW, lambda s: 1 - s),
-    Graded("recolor", "degrees", "degrees of hue", _levels(3, 180), _VIEW),
-    Graded("stain_noise", "strength", _RANGE, _levels(0.02, 1), _PATCH),
+GRADED_DISTORTIONS = (
+    GradedDistortion("translate", "right", "of the frame", _levels(0.013, 0.25), _WIDE, float, 0.026, _SHIFT),
+    GradedDistortion("rotate", "degrees", "degrees", _levels(1.8, 45), _WIDE, float, 3.6, _TURN),
+    GradedDistortion(
+        "zoom", "factor", "of the size, larger", _levels(0.013, 0.5), _WIDE, lambda s: 1 + s, 0.026, _TURN
+    ),
+    GradedDistortion("shear", "degrees", "degrees", _levels(1, 30), _WIDE),
+    GradedDistortion("blur", "sigma", "pixels", _levels(0.3, 6), _VIEW),
+    GradedDistortion("noise", "deviation", _RANGE, _levels(0.005, 0.3), _VIEW),
+    GradedDistortion(
+        "jpeg", "quality", "below quality 100", (5, 8, 12, 18, 27, 42, 63, 95), _VIEW, lambda s: 100 - int(s)
+    ),
+    GradedDistortion("contrast", "factor", "of the contrast, lost", _levels(0.03, 0.9), _VIEW, lambda s: 1 - s),
+    GradedDistortion("recolor", "degrees", "degrees of hue", _levels(3, 180), _VIEW),
+    GradedDistortion("stain_noise", "strength", _RANGE, _levels(0.02, 1), _PATCH),
 )
 """The distortions that are graded, in the order of tables."""
 
 
 def draw(
-    graded: Graded, scenes: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()
+    graded: GradedDistortion, scenes: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()
 ) -> Pixels:
-    """Draw a distortion's scenes; for the arguments see `Graded.probe`.
+    """Draw a distortion's scenes; for the arguments see `GradedDistortion.probe`.
 
     Returns:
         8-bit RGB, ``(scene, 1 + level + damage, height, width, 3)``: originals, distorted and damaged images.
@@ -118,7 +122,7 @@ def draw(
     return np.array(stacks)
 
 
-def row(graded: Graded, variant: VariantKey, distances: NDArray[np.float64] | DpsError) -> Row:
+def row(graded: GradedDistortion, variant: VariantKey, distances: NDArray[np.float64] | DpsError) -> Row:
     """Return the row of results.json of a distortion and variant.
 
     Args:
@@ -136,7 +140,7 @@ def row(graded: Graded, variant: VariantKey, distances: NDArray[np.float64] | Dp
     for name, severity in zip(("threshold", "low", "high"), found, strict=True):
         located[name] = finite(severity or None)
         located[f"{name}_beyond"] = None if severity is None else {0: "below", np.inf: "above"}.get(severity)
-    located |= {"people": graded.people, "source": graded.source}
+    located |= {"people": graded.detection_threshold, "source": graded.source}
     return {**located, "error": error} if error else located
 
 

@@ -58,7 +58,7 @@ def page(document: Document, probes: Sequence[Probe]) -> str:
     template = Path(__file__).with_name("probe_page.md.j2").read_text(encoding="utf-8")
     separation = json.loads(SEPARATION.read_text(encoding="utf-8"))
     document = {**document, "run": {**document["run"], "sanity": []}}  # each has a table of its own
-    counts = strata.apart(document, pass_fractions.count(document["cases"]))
+    counts = strata.split_by_source(document, pass_fractions.count(document["cases"]))
     text: str = environment().overlay(autoescape=False).from_string(template).render(
         command=COMMAND,
         separation=separation["probes"],
@@ -68,7 +68,7 @@ def page(document: Document, probes: Sequence[Probe]) -> str:
         heading=heading,
         ranges=ranges,
         results={probe.name: _results(counts, probe.name) for probe in probes},
-        sentences={probe.name: strata.in_words(document, probe.name) for probe in probes},
+        sentences={probe.name: strata.as_sentences(document, probe.name) for probe in probes},
     )  # fmt: skip
     return text
 
@@ -102,7 +102,7 @@ def _table(counts: PassCounts, probe: str) -> Iterator[str]:
         keys = [VariantKey(network, normalization, metric) for network in networks]
         if VariantKey(None, None, metric) in counts.variants:
             keys[0] = VariantKey(None, None, metric)
-        cells = " | ".join(str(counts.of(key, probe).cell()) for key in keys)
+        cells = " | ".join(str(counts.get(key, probe).cell()) for key in keys)
         yield f"| {escape_markdown(metric)} | {normalization or ''} | {cells} |"
 
 

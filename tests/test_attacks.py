@@ -20,7 +20,7 @@ from dps.images import as_batch
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant
 from dps.networks import Extractor
-from dps.report.attacks_table import attack_tables, half_gives_way, in_words
+from dps.report.attacks_table import as_sentences, attack_tables, half_gives_way
 from dps.rows import Row
 from dps.scenes.rng import Rng
 from tests.running import SUITES, Suite, suite  # noqa: F401 - a fixture
@@ -194,7 +194,7 @@ def test_words_and_tables_by_hand() -> None:
         ]
 
     measured = [*rows("a", 8, 6, 2, 0), *rows("b", 8, 8, 8, 4), *rows("c", *[None] * 4)]
-    assert in_words(measured) == [
+    assert as_sentences(measured) == [
         "Half of the photographs are farther than a damaged one after an attack of 2.8 levels of 255, on the median of "
         "2 variants; first a (2.8), last b (above 8).",
         "c could not be attacked: why.",

@@ -135,7 +135,7 @@ def test_a_comparison_without_channels_and_places_is_shown_without_them(alexnet:
     """The name of its file has glyphs that Matplotlib's font lacks."""
     (tmp_path / "度量.py").write_text("def halves(f):\n    return f.flatten(2)[:, :7, ::2]\n")
     explanation = explained(metrics.named(f"{tmp_path}/度量.py:halves"), "invert/rings-003", alexnet)
-    words = " ".join(report.in_words(explanation))
+    words = " ".join(report.as_sentences(explanation))
     assert "has no map" in words
     assert "has no feature maps" in words
     written = report.write(explanation, [2], "dps", "", tmp_path / "out")

@@ -235,6 +235,6 @@ def test_throughput_has_a_table_for_each_load() -> None:
         ["123.5", "2.00 1.20-1.30"],
     ]
     document = {"cases": [], "throughput": measured, "invariants": []}
-    assert findings.in_words(document, pass_fractions.count([])) == [
+    assert findings.as_sentences(document, pass_fractions.count([])) == [
         "alexnet: measuring all variants at once takes 2.00 times the forward pass (64 pixels, 3 images)."
     ]

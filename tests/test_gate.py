@@ -12,7 +12,7 @@ from dps.baseline import Baseline, write
 from dps.options import Options
 from dps.report import gate
 from dps.report.gate import GateOutcome
-from dps.report.results import Gathered
+from dps.report.results import RunRecords
 from dps.rows import VariantKey
 from dps.session.configuration import Floor, RunConfiguration, configure
 from tests import rows
@@ -182,11 +182,11 @@ def row(case: str, margin: float | None = 0.5, **changed: Any) -> dict[str, Any]
 
 
 def judged(
-    configuration: RunConfiguration, cases: list[dict[str, Any]], *, interrupted: bool = False, **gathered: Any
+    configuration: RunConfiguration, cases: list[dict[str, Any]], *, interrupted: bool = False, **records: Any
 ) -> GateOutcome:
     """The gate's outcome of some rows."""
-    document = {"cases": cases, "run": {}, "scores": [], "drawn": {}} | gathered.pop("document", {})
-    return gate.judge(configuration, Gathered(cases=cases, **gathered), document, interrupted=interrupted)
+    document = {"cases": cases, "run": {}, "scores": [], "drawn": {}} | records.pop("document", {})
+    return gate.judge(configuration, RunRecords(cases=cases, **records), document, interrupted=interrupted)
 
 
 def test_a_case_that_a_full_run_lacks_is_missing(strict: RunConfiguration) -> None:

@@ -38,7 +38,7 @@ def test_what_one_probe_rewards_and_the_other_punishes_stands_in_one_cell() -> N
     (table,) = pairs.as_tables(measured)
     assert table.heads == ("translate + rearrange",)
     assert [(row[0].text, row[0].shade) for row in table.cells] == [("100 + 90", "all"), ("100 + 10", "fails")]
-    assert pairs.in_words(measured) == [
+    assert pairs.as_sentences(measured) == [
         "Balanced on translate and rearrange: 1 of 2 variants: sort (none) on some network."
     ]
 
@@ -55,12 +55,12 @@ def test_sanity_checks_share_the_last_column_unless_they_are_all_there_is() -> N
         rows("flip", "sort", "+-"), rows("rotate", "sort", "++"), rows("blur", "sort", "++++"), sanity=["flip", "blur"]
     )
     counts = pass_fractions.count(of_run["cases"])
-    apart = strata.apart(of_run, counts)
+    apart = strata.split_by_source(of_run, counts)
     assert apart.probes == ("rotate", "sanity")
-    assert apart.of(SORT, "sanity") == Count(5, 6)
-    assert strata.sanity_in_words(of_run, counts) == ["alexnet-none-sort does not pass all sanity checks: flip 1/2."]
+    assert apart.get(SORT, "sanity") == Count(5, 6)
+    assert strata.describe_sanity(of_run, counts) == ["alexnet-none-sort does not pass all sanity checks: flip 1/2."]
     alone = document(rows("flip", "sort", "+-"), sanity=["flip"])
-    assert strata.apart(alone, pass_fractions.count(alone["cases"])).probes == ("flip",)
+    assert strata.split_by_source(alone, pass_fractions.count(alone["cases"])).probes == ("flip",)
 
 
 def test_the_heat_map_begins_with_the_fewest_flaws_and_keeps_pairs_together() -> None:

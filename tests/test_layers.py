@@ -36,7 +36,7 @@ def networks_of(cases: Sequence[Row]) -> Row:
 
 
 def words_of(*cases: Row) -> list[str]:
-    return layers.in_words({"run": networks_of(cases), "cases": cases}, pass_fractions.count(cases))
+    return layers.as_sentences({"run": networks_of(cases), "cases": cases}, pass_fractions.count(cases))
 
 
 def test_a_layer_without_weight_is_not_counted_and_keeps_the_numbers_of_the_others() -> None:

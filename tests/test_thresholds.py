@@ -15,15 +15,15 @@ from dps.metrics import Metric, Variant
 from dps.report import figures, pass_fractions, tables, thresholds_table
 from dps.rows import Row, VariantKey
 from dps.scenes.rng import Rng
-from dps.thresholds import GRADED, Graded, crossings, estimate
+from dps.thresholds import GRADED_DISTORTIONS, GradedDistortion, crossings, estimate
 from tests.running import SUITES, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
 
 LEVELS = (1.0, 2.0, 4.0, 8.0)
 PIXEL = metrics.IMAGE_METRICS["pixel"].distance
-BY_NAME = {graded.name: graded for graded in GRADED}
-NOISE = Graded("noise", "deviation", "of the range", (3 / 255, 6 / 255, 12 / 255, 24 / 255), {})
+BY_NAME = {graded.name: graded for graded in GRADED_DISTORTIONS}
+NOISE = GradedDistortion("noise", "deviation", "of the range", (3 / 255, 6 / 255, 12 / 255, 24 / 255), {})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_interval_is_that_of_an_independent_bootstrap() -> None:
     assert low < threshold < high
 
 
-def measured(distance: Any, graded: Graded = NOISE) -> Row:
+def measured(distance: Any, graded: GradedDistortion = NOISE) -> Row:
     """The row of six gray scenes with noise, of which 15/255 is the only damage."""
     variant = Variant(metric=Metric(name="mine", distance=distance), network=None, normalization=None)
     gray = np.full((64, 64, 3), 128, np.uint8)
@@ -102,10 +102,10 @@ def test_metrics_that_are_broken(
     assert ("error" in row) == (error is not None) == (row["cases"] == 0)
 
 
-@pytest.mark.parametrize("graded", GRADED, ids=lambda graded: graded.name)
-def test_levels_go_from_what_hardly_changes_a_scene_to_what_changes_it_far_more(graded: Graded) -> None:
+@pytest.mark.parametrize("graded", GRADED_DISTORTIONS, ids=lambda graded: graded.name)
+def test_levels_go_from_what_hardly_changes_a_scene_to_what_changes_it_far_more(graded: GradedDistortion) -> None:
     assert all(after > before for before, after in pairwise(graded.levels))
-    assert graded.people is None or 1.4 < graded.people / graded.levels[0] < 2.1
+    assert graded.detection_threshold is None or 1.4 < graded.detection_threshold / graded.levels[0] < 2.1
     stack = thresholds.draw(graded, 1).astype(float)
     assert stack.shape == (1, 12 - (graded.name in ("blur", "noise", "jpeg")), 96, 96, 3)
     changes = np.abs(stack[:, 1:] - stack[:, :1]).mean(axis=(2, 3, 4))
@@ -117,11 +117,11 @@ def test_people_are_those_of_the_probes() -> None:
     """The thresholds that the built-in probes declare, which another test holds against the paper."""
     severities = {probe.name: probe.severity for probe in probes.load([probes.BUILT_IN], 1)}
     declared = {name: severity.people for name, severity in severities.items() if severity and severity.people}
-    assert BY_NAME["translate"].people == declared["translate"].notice
-    assert BY_NAME["rotate"].people == declared["rotate"].notice
-    assert 1 + (BY_NAME["zoom"].people or 0) == declared["scale"].notice
-    assert {name for name, graded in BY_NAME.items() if graded.people} == {"translate", "rotate", "zoom"}
-    assert all(graded.source for graded in GRADED if graded.people)
+    assert BY_NAME["translate"].detection_threshold == declared["translate"].notice
+    assert BY_NAME["rotate"].detection_threshold == declared["rotate"].notice
+    assert 1 + (BY_NAME["zoom"].detection_threshold or 0) == declared["scale"].notice
+    assert {name for name, graded in BY_NAME.items() if graded.detection_threshold} == {"translate", "rotate", "zoom"}
+    assert all(graded.source for graded in GRADED_DISTORTIONS if graded.detection_threshold)
 
 
 def made(high: float | None, high_beyond: str | None = None, **changes: Any) -> Row:
@@ -150,7 +150,7 @@ def test_the_table_has_intervals_a_mark_and_people_last() -> None:
     assert [cells[0].shade for cells in table.cells] == ["fails", "", "unmeasured", ""]
     assert [cells[0].published for cells in table.cells] == [False, False, False, True]
     assert max(map(len, tables.as_text(table, 60))) <= 60
-    assert thresholds_table.in_words(document["thresholds"]) == [
+    assert thresholds_table.as_sentences(document["thresholds"]) == [
         "sort (none) finds visible damage closer than a change too small for people to notice: rotate on alexnet."
     ]
     figure = figures.draw_threshold(document, pass_fractions.count([]), "rotate")

@@ -91,6 +91,6 @@ def explain_(
     explanation = explain.explain(name, triple, one, configuration.engine(one.backbone))
     command = shlex.join(["dps", *sys.argv[1:]])
     written = explain_page.write(explanation, numbers, command, configuration.weights_in_words, out)
-    for sentence in [*explain_page.in_words(explanation), *(f"note: {note}" for note in notes.lines())]:
+    for sentence in [*explain_page.as_sentences(explanation), *(f"note: {note}" for note in notes.lines())]:
         click.echo("\n".join(tables.wrapped(sentence, shutil.get_terminal_size().columns)))
     click.echo(f"written: {written[0]} and {len(written) - 1} PNGs")

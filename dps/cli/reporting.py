@@ -52,7 +52,7 @@ def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None
     document, other = documents[0], documents[-1]
     width = shutil.get_terminal_size().columns
     counts = pass_fractions.count(document["cases"])
-    counts = pass_fractions.selected(counts, names) if names else counts
+    counts = pass_fractions.select(counts, names) if names else counts
     if len(documents) == 2:
         shown = [run_comparison.table(document, other)]
         lines = run_comparison.as_text(document, other, width)

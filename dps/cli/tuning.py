@@ -73,6 +73,6 @@ def tune(out: Path, cases: int | None, parts: int | None, people: float | None, 
     width = shutil.get_terminal_size().columns
     for table in tuning_page.as_tables(result):
         click.echo("\n".join([*tables.as_text(table, width), ""]))
-    for sentence in [*tuning_page.in_words(result), *(f"note: {note}" for note in notes.lines())]:
+    for sentence in [*tuning_page.as_sentences(result), *(f"note: {note}" for note in notes.lines())]:
         click.echo("\n".join(tables.wrapped(sentence, width)))
     click.echo(f"written: {', '.join(map(str, contents))}")

@@ -40,14 +40,14 @@ def half_gives_way(held: Mapping[int, float]) -> float:
     return math.inf
 
 
-def in_words(rows: Sequence[Row]) -> list[str]:
+def as_sentences(rows: Sequence[Row]) -> list[str]:
     """Say within which bound half of the photographs give way, and what could not be attacked or judged, and why."""
     halves = {label: half for label, half in _halves(rows).items() if half is not None}
     reasons = {variant_key(row).label: f"could not judge: {row['error']}" for row in rows if row["error"]}
     failed = {label: row["error"] for (label, _), row in _own(rows).items() if row["error"]}
     reasons |= {label: f"could not be attacked: {error}" for label, error in failed.items()}
     sentences = [
-        f"{tables.some(label for label in reasons if reasons[label] == reason)} {reason}."
+        f"{tables.first_three(label for label in reasons if reasons[label] == reason)} {reason}."
         for reason in dict.fromkeys(reasons.values())
     ]
     if not halves:
@@ -67,7 +67,7 @@ def attack_tables(rows: Sequence[Row]) -> list[Table]:
     own, halves = _own(rows), _halves(rows)
     if not rows:
         return []
-    variants = tables.in_order(variant_key(row) for row in own.values())
+    variants = tables.sort_variants(variant_key(row) for row in own.values())
     bounds = sorted({bound for _, bound in own})
 
     def cell(variant: VariantKey, head: str) -> Cell:
@@ -80,7 +80,7 @@ def attack_tables(rows: Sequence[Row]) -> list[Table]:
     shown = [tables.build("Attacked photographs", variants, [*heads, HALF], cell, note=NOTE)]
     bound = SHOWN_BOUND if SHOWN_BOUND in bounds else bounds[-1]
     by_pair = {(row["attacked_on"], variant_key(row)): row for row in rows if row["bound"] == bound}
-    judges = tables.in_order(judge for _, judge in by_pair)
+    judges = tables.sort_variants(judge for _, judge in by_pair)
     attacked = [label for label in dict.fromkeys(label for label, _ in by_pair) if not own[label, bound]["error"]]
     if len(by_pair) > len(attacked) > 0 and len(rows) > len(own):
         shown.append(

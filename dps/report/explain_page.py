@@ -55,7 +55,7 @@ def write(explanation: Explanation, layers: Sequence[int], command: str, weights
     rows = list(zip(names, zip(*explanation.layers, strict=True), strict=True))
     html = environment().get_template("explain.html.j2").render(
         explanation=explanation,
-        words=in_words(explanation),
+        words=as_sentences(explanation),
         sections=sections,
         rows=[*rows, ("all", explanation.distances)],
         percent=percent,
@@ -116,7 +116,7 @@ def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
 # ------------------------------------------------------------------------------------------- in words
 
 
-def in_words(explanation: Explanation) -> list[str]:
+def as_sentences(explanation: Explanation) -> list[str]:
     """Describe in sentences from which terms, layers, channels and places the distances come."""
     verdict, distance = explanation.verdict, explanation.distances[0]
     first = f"the distorted image is at {distance:.5g} from the original"

@@ -61,7 +61,7 @@ def draw_outcome(document: Document, counts: PassCounts, probe: str) -> "Figure 
     The ratio is the nearest reference's distance over the distorted image's; above 1 the case passes. Shown are the
     range over all cases, the middle half and the median. Cases that could not be measured are left out.
     """
-    variants = [variant for variant in counts.variants if counts.of(variant, probe).cases]
+    variants = [variant for variant in counts.variants if counts.get(variant, probe).cases]
     if not variants:
         return None
     labels = [variant.label for variant in variants]
@@ -72,7 +72,7 @@ def draw_outcome(document: Document, counts: PassCounts, probe: str) -> "Figure 
     fractions, ratios = figure.subplots(
         1, 2, gridspec_kw={"left": left, "right": 0.98, "top": 1, "bottom": BELOW_ROWS / height, "wspace": 0.1}
     )
-    _draw_fractions(fractions, [counts.of(variant, probe) for variant in variants])
+    _draw_fractions(fractions, [counts.get(variant, probe) for variant in variants])
     _draw_ratios(ratios, _ratios(document, probe), variants)
     for place, label in enumerate(labels):  # as texts: tick labels take three times as long
         fractions.text(-0.015, place, label, transform=fractions.get_yaxis_transform(), ha="right", va="center")
@@ -116,7 +116,7 @@ def draw_threshold(document: Document, _counts: PassCounts, distortion: str) -> 
         ]
         for row in rows
     }
-    curves = {variant: points[variant] for variant in tables.in_order(points)}
+    curves = {variant: points[variant] for variant in tables.sort_variants(points)}
     labels = f"{distortion} ({rows[0]['unit']})", "scenes passed, percent"
     axes = _draw_panels(curves, _draw_line, 50, labels, (rows[0]["people"], rows[0]["source"]))
     axes.set(xscale="log", ylim=(-4, 104), yticks=range(0, 101, 25))

@@ -23,18 +23,18 @@ THROUGHPUT_NOTE = (
 )
 
 
-def in_words(document: Document, counts: PassCounts) -> list[str]:
+def as_sentences(document: Document, counts: PassCounts) -> list[str]:
     """Say what to notice in a run."""
     return [
-        *same_in_words(document.get("same", [])),
-        *pass_fractions.in_words(strata.apart(document, counts)),
-        *pairs.in_words(document.get("pairs", [])),
-        *strata.sanity_in_words(document, counts),
-        *layers.in_words(document, counts),
-        *thresholds_table.in_words(document.get("thresholds", [])),
-        *_cost_in_words(document["throughput"]),
-        *_invariants_in_words(document["invariants"]),
-        *attacks_table.in_words(document.get("attacks", [])),
+        *describe_same(document.get("same", [])),
+        *pass_fractions.as_sentences(strata.split_by_source(document, counts)),
+        *pairs.as_sentences(document.get("pairs", [])),
+        *strata.describe_sanity(document, counts),
+        *layers.as_sentences(document, counts),
+        *thresholds_table.as_sentences(document.get("thresholds", [])),
+        *_describe_cost(document["throughput"]),
+        *_describe_invariants(document["invariants"]),
+        *attacks_table.as_sentences(document.get("attacks", [])),
     ]
 
 
@@ -42,7 +42,7 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     """Return the tables of a run, of what was measured, in the order in which they are shown."""
     scores = document["scores"]
     return [
-        *([pass_fractions.table(strata.apart(document, counts))] if counts.variants else []),
+        *([pass_fractions.table(strata.split_by_source(document, counts))] if counts.variants else []),
         *pairs.as_tables(document.get("pairs", [])),
         *([thresholds_table.table(document)] if document.get("thresholds") else []),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
@@ -51,7 +51,7 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     ]
 
 
-def measured_apart(document: Document) -> list[Table]:
+def heat_map_tables(document: Document) -> list[Table]:
     """Return thresholds, and at which bound attacks succeed, where a run measured them: columns of the heat map."""
     halves = attacks_table.halves_table(document.get("attacks", []))
     return [thresholds_table.table(document), *halves] if document.get("thresholds") else halves
@@ -79,7 +79,7 @@ def throughput_tables(rows: Iterable[Row]) -> list[Table]:
     return [
         tables.build(
             f"Throughput: {size} pixels, {batch} images",
-            tables.in_order(variant for variant, _ in cells),
+            tables.sort_variants(variant for variant, _ in cells),
             list(dict.fromkeys(head for _, head in cells)),
             lambda *key, cells=cells: cells[key],
             note=THROUGHPUT_NOTE,
@@ -88,7 +88,7 @@ def throughput_tables(rows: Iterable[Row]) -> list[Table]:
     ]
 
 
-def _cost_in_words(rows: Iterable[Row]) -> list[str]:
+def _describe_cost(rows: Iterable[Row]) -> list[str]:
     """Say what measuring all variants of a network at once costs, in a sentence for each network and load."""
     return [
         f"{row['network']}: measuring all variants at once takes {row['relative_to_forward']:.2f} times the "
@@ -98,7 +98,7 @@ def _cost_in_words(rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def _invariants_in_words(rows: Sequence[Row]) -> list[str]:
+def _describe_invariants(rows: Sequence[Row]) -> list[str]:
     """Say how many invariants hold, which do not and why, which do not apply, and what could not be measured."""
     labels: dict[tuple[str, str], list[str]] = {}
     for row in rows:
@@ -109,10 +109,10 @@ def _invariants_in_words(rows: Sequence[Row]) -> list[str]:
             start = f"{row['invariant']} {verb}"
             labels.setdefault((start, row["reason"] or ""), []).append(variant_key(row).label)
     held = [f"{sum(row['holds'] is True for row in rows)} invariants hold."] if rows else []
-    return held + [f"{start} {tables.some(variants)}: {reason}." for (start, reason), variants in labels.items()]
+    return held + [f"{start} {tables.first_three(variants)}: {reason}." for (start, reason), variants in labels.items()]
 
 
-def same_in_words(rows: Iterable[Row]) -> list[str]:
+def describe_same(rows: Iterable[Row]) -> list[str]:
     """Say which variants are the same as the metric of ``--same-as``, and why others are not."""
     sentences = []
     for row in rows:

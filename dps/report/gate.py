@@ -10,7 +10,7 @@ from dps import agreement, baseline, significance
 from dps.baseline import Baseline, Standing
 from dps.errors import UsageError
 from dps.report import pass_fractions, scores_table, tables
-from dps.report.results import Gathered
+from dps.report.results import RunRecords
 from dps.report.strata import by_severity, by_source
 from dps.rows import Document, Row, case_name, describe, variant_key, was_measured
 from dps.session.configuration import RunConfiguration
@@ -63,7 +63,9 @@ def _fails(standing: Standing, *, requested: bool) -> bool:
     return standing in (Standing.REGRESSED, Standing.OTHER_IMAGES) or (standing is Standing.NEW_FAILED and requested)
 
 
-def judge(configuration: RunConfiguration, gathered: Gathered, document: Document, *, interrupted: bool) -> GateOutcome:
+def judge(
+    configuration: RunConfiguration, records: RunRecords, document: Document, *, interrupted: bool
+) -> GateOutcome:
     """Hold a run against all that was asked for; of an interrupted one nothing is missing, and nothing is recorded."""
     cases = document["cases"]
     measured = _judge_measured(document)
@@ -75,7 +77,7 @@ def judge(configuration: RunConfiguration, gathered: Gathered, document: Documen
         _failure("not measured at all:", [f"{name}: {reason}" for name, reason in configuration.excluded.items()]),
         measured,
         _judge_floors(configuration, document),
-        _judge_against(configuration, gathered, cases),
+        _judge_against(configuration, records, cases),
     ]
     if cases and not interrupted:
         whole = not configuration.narrowed and len(cases) == sum(1 for _ in configuration.items())
@@ -170,14 +172,14 @@ def _by_probe(compared: Iterable[Row], failing: Iterable[Row]) -> list[str]:
     return [f"{probe}: {', '.join(networks[probe])}" for probe in order]
 
 
-def _judge_against(configuration: RunConfiguration, gathered: Gathered, cases: Sequence[Row]) -> GateOutcome:
+def _judge_against(configuration: RunConfiguration, records: RunRecords, cases: Sequence[Row]) -> GateOutcome:
     """Compare every metric with the one of ``--against``."""
     other = configuration.against
-    if other is None or not (cases or gathered.originals):
+    if other is None or not (cases or records.originals):
         return GateOutcome()
     scores = {  # of rank flips, fewer are better
         key: [1 - value for value in values] if agreement.RANK_FLIPS in key[0].split("/") else values
-        for key, values in gathered.originals.items()
+        for key, values in records.originals.items()
     }
     matched = [*significance.match_cases(cases, other), *significance.match(scores, other, "originals")]
     results = significance.compare(matched)
@@ -205,7 +207,7 @@ def _judge_floors(configuration: RunConfiguration, document: Document) -> GateOu
         for counts in divided or [pass_fractions.count(rows)]:
             columns = [column for column in counts.probes if stratum in ("", column)]
             for variant, column in itertools.product(counts.variants, columns):
-                count, place = counts.of(variant, column), f" at {column}" if divided else ""
+                count, place = counts.get(variant, column), f" at {column}" if divided else ""
                 if count.unmeasured or (count.cases and not floor.admits(count.fraction)):
                     broken = f", {count.unmeasured} could not be measured" if count.unmeasured else ""
                     lines.append(f"required {floor}: {variant.label} has {count.passed}/{count.cases}{place}{broken}")

@@ -55,12 +55,12 @@ def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) 
         for place, probe in enumerate(group):
             split = strata.by_source(document, probe)
             for number, stratum in enumerate(split.probes if split else [""]):
-                counted = {v: split.of(v, stratum) if split else counts.of(v, probe) for v in counts.variants}
+                counted = {v: split.get(v, stratum) if split else counts.get(v, probe) for v in counts.variants}
                 name = ", ".join(filter(None, (probe, stratum)))
                 cells = {variant: _cell(name, count) for variant, count in counted.items()}
                 columns.append(Column(head=probe, stratum=stratum, first=place == number == 0, cells=cells))
     if checks:
-        of_checks = {v: total(counts.of(v, probe) for probe in checks) for v in counts.variants}
+        of_checks = {v: total(counts.get(v, probe) for probe in checks) for v in counts.variants}
         cells = {variant: _cell(strata.SANITY, count) for variant, count in of_checks.items()}
         columns.append(Column(head=strata.SANITY, cells=cells))
     variants = dict.fromkeys(counts.variants)

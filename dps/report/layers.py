@@ -45,7 +45,7 @@ def tables(document: Document) -> list[Table]:
             rows=tuple((variant.normalization, variant.metric, variant.network) for variant in counts.variants),
             heads=counts.probes,
             cells=tuple(
-                tuple(replace(counts.of(variant, probe).cell(), detail="") for probe in counts.probes)
+                tuple(replace(counts.get(variant, probe).cell(), detail="") for probe in counts.probes)
                 for variant in counts.variants
             ),
             note=NOTE,
@@ -54,7 +54,7 @@ def tables(document: Document) -> list[Table]:
     ]
 
 
-def in_words(document: Document, counts: PassCounts) -> list[str]:
+def as_sentences(document: Document, counts: PassCounts) -> list[str]:
     """Say of each failed probe that every layer alone fails it, or which layer alone passes most of its cases.
 
     Only of runs of one metric or one network: of others it would be too much to read.
@@ -69,9 +69,9 @@ def in_words(document: Document, counts: PassCounts) -> list[str]:
         alone = by_layer[str(variant.network)]
         layers = [layer for layer in alone.variants if layer[1:] == variant[1:] and layer.network != "all"]
         parts: dict[str, list[str]] = {}
-        for probe in (probe for probe in counts.probes if counts.of(variant, probe).fails):
-            best = max(layers, key=lambda layer: alone.of(layer, probe).passed)
-            passed = alone.of(best, probe)
+        for probe in (probe for probe in counts.probes if counts.get(variant, probe).fails):
+            best = max(layers, key=lambda layer: alone.get(layer, probe).passed)
+            passed = alone.get(best, probe)
             start, text = "every layer alone fails", probe
             if not passed.fails:
                 start = f"layer {str(best.network).partition(' ')[0]} alone would pass"

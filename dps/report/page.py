@@ -37,9 +37,9 @@ def render(document: Document, images: Album) -> Iterator[str]:
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
         run=document["run"],
         counts=counts,
-        heat=heat_map.build(document, counts, findings.measured_apart(document)),
+        heat=heat_map.build(document, counts, findings.heat_map_tables(document)),
         cases=len({case_name(row) for row in document["cases"]}),
-        words=findings.in_words(document, counts),
+        words=findings.as_sentences(document, counts),
         grids=grids,
         folded=[*grids][len(shown) :],
         probes=[

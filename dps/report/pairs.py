@@ -29,7 +29,7 @@ def rows(document: Document, counts: PassCounts) -> list[Row]:
         }
         for probe, counterpart in _pairs(document, counts)
         for variant in counts.variants
-        if (one := counts.of(variant, probe)).cases and (other := counts.of(variant, counterpart)).cases
+        if (one := counts.get(variant, probe)).cases and (other := counts.get(variant, counterpart)).cases
     ]
 
 
@@ -54,11 +54,11 @@ def as_tables(measured: list[Row]) -> list[Table]:
         f"is balanced where both are {BALANCED_FROM:.0%} or more."
     )
     heads = list(dict.fromkeys(head for _, head in cells))
-    variants = tables.in_order(variant for variant, _ in cells)
+    variants = tables.sort_variants(variant for variant, _ in cells)
     return [tables.build("Pairs", variants, heads, lambda *key: cells.get(key, Cell()), note=note)]
 
 
-def in_words(measured: list[Row]) -> list[str]:
+def as_sentences(measured: list[Row]) -> list[str]:
     """Say which metrics are balanced on each pair."""
     by_pair: dict[str, list[Row]] = {}
     for row in measured:

@@ -21,7 +21,7 @@ from dps.probes.cases import STANDARD_REFERENCES
 from dps.progress import progress
 from dps.report import findings, gate, pass_fractions, published, run_report, tables
 from dps.report.pass_fractions import PassCounts
-from dps.report.results import Gathered
+from dps.report.results import RunRecords
 from dps.report.tables import Cell, Table, wrapped
 from dps.rows import VariantKey, json_lines
 from dps.session.configuration import RunConfiguration
@@ -96,14 +96,14 @@ def measure(configuration: RunConfiguration, folder: Path, command: str, width: 
         The lines for a terminal of that many columns; and whether a case could not be measured, or a file not written.
     """
     items = [(case, variant) for _, case, variant in configuration.items()]
-    gathered = Gathered()
+    records = RunRecords()
     with closing(Session(configuration, items)) as session, progress("Table 1", len(items), "results") as advance:
         for case, variant in items:
-            gathered.add({"case": session.row(case, variant)})
+            records.add({"case": session.row(case, variant)})
             advance(1)
-    document, outcome = run_report.judged(configuration, gathered, command)
+    document, outcome = run_report.judged(configuration, records, command)
     counts = pass_fractions.count(document["cases"])
-    shown, sentences = table(counts, folder), in_words(counts)
+    shown, sentences = table(counts, folder), as_sentences(counts)
     written, faults = run_report.write(
         configuration.report_dir,
         {
@@ -122,7 +122,7 @@ def table(counts: PassCounts, folder: Path) -> Table:
     """Return Table 1, on the images of a folder: the paper's numbers right of ours, marked where both are the same."""
 
     def cell(variant: VariantKey, probe: str) -> Cell:
-        count = counts.of(variant, probe)
+        count = counts.get(variant, probe)
         unmeasured = f"({count.unmeasured} not measured)" if count.cases and count.unmeasured else ""
         return replace(count.cell(), detail=unmeasured)
 
@@ -139,10 +139,10 @@ def table(counts: PassCounts, folder: Path) -> Table:
 
 def _agree(counts: PassCounts, variant: VariantKey, probe: str) -> bool:
     """Return whether as many of as many cases passed as in the paper."""
-    return counts.of(variant, probe).cell().text == published.cell(variant, probe) != ""
+    return counts.get(variant, probe).cell().text == published.cell(variant, probe) != ""
 
 
-def in_words(counts: PassCounts) -> list[str]:
+def as_sentences(counts: PassCounts) -> list[str]:
     """Say how many cells agree, and which probes have another number of cases than in the paper."""
     published_keys = [(v, p) for v in counts.variants for p in counts.probes if published.cell(v, p)]
     agreeing = sum(_agree(counts, *key) for key in published_keys)

@@ -68,7 +68,7 @@ class PassCounts:
     probes: tuple[str, ...]
     counts: dict[tuple[VariantKey, str], Count]
 
-    def of(self, variant: VariantKey, probe: str) -> Count:
+    def get(self, variant: VariantKey, probe: str) -> Count:
         """Return one count; an empty one where the variant has no case of the probe."""
         return self.counts.get((variant, probe), Count())
 
@@ -91,7 +91,7 @@ def count(
                 cell[index] += holds
     names = sorted({name for _, name in numbers}, key=lambda name: (tables.position(name, order), name))
     counts = {key: Count(*cell) for key, cell in numbers.items()}
-    return PassCounts(tables.in_order(variant for variant, _ in counts), tuple(names), counts)
+    return PassCounts(tables.sort_variants(variant for variant, _ in counts), tuple(names), counts)
 
 
 def table(counts: PassCounts, title: str = "Pass fractions") -> Table:
@@ -112,7 +112,7 @@ def table(counts: PassCounts, title: str = "Pass fractions") -> Table:
     )
 
 
-def selected(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
+def select(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
     """Return the counts of some probes only; refuse one that was not measured."""
     for probe in probes:
         check_known("probe", probe, counts.probes)
@@ -121,7 +121,7 @@ def selected(counts: PassCounts, probes: Sequence[str]) -> PassCounts:
     return PassCounts(variants, tuple(probe for probe in counts.probes if probe in probes), kept)
 
 
-def in_words(counts: PassCounts) -> list[str]:
+def as_sentences(counts: PassCounts) -> list[str]:
     """Say on which probes each metric passes fewer than half of the cases."""
     sentences = []
     groups: dict[str, list[VariantKey]] = {}
@@ -130,10 +130,10 @@ def in_words(counts: PassCounts) -> list[str]:
     for name, variants in groups.items():
         parts = []
         for probe in counts.probes:
-            failed = [str(key.network) for key in variants if counts.of(key, probe).fails]
+            failed = [str(key.network) for key in variants if counts.get(key, probe).fails]
             place = "every network" if len(failed) == len(variants) > 1 else " and ".join(failed)
             parts += [f"{probe} on {place}" if variants[0].network else probe] if failed else []
-        of_metric = [counts.of(key, probe) for key in variants for probe in counts.probes]
+        of_metric = [counts.get(key, probe) for key in variants for probe in counts.probes]
         if parts:
             sentences.append(f"{name} fails {'; '.join(parts)}.")
         elif any(count.cases for count in of_metric):

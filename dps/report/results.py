@@ -47,7 +47,7 @@ ALWAYS = ("cases", "scores", "throughput", "invariants")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
+class RunRecords:
     """Rows of results.json that the tests of a run recorded; twice where a test ran twice, as with ``--dist each``.
 
     Attributes:
@@ -197,17 +197,17 @@ def _severity(severity: Severity) -> Row:
     }
 
 
-def document(about: Row, gathered: Gathered, datasets: Iterable[Dataset] = ()) -> Row:
-    """Return all of results.json: ``schema``, ``run``, the lists of `Gathered`, sorted, and ``drawn``.
+def document(about: Row, records: RunRecords, datasets: Iterable[Dataset] = ()) -> Row:
+    """Return all of results.json: ``schema``, ``run``, the lists of `RunRecords`, sorted, and ``drawn``.
 
     Where a case was measured more than once it has one row, of its worst result: that it could not be measured, or else
     that it failed. For `datasets` see `with_means`.
     """
-    rows = {name: getattr(gathered, name) for name in LISTS}
+    rows = {name: getattr(records, name) for name in LISTS}
     rows["cases"] = sorted(rows["cases"], key=lambda row: (was_measured(row), bool(row["passed"])), reverse=True)
     rows["scores"] = with_means(rows["scores"], datasets)
     lists = {name: _sorted_once(rows[name], *LISTS[name]) for name in LISTS if rows[name] or name in ALWAYS}
-    return {"schema": SCHEMA, "run": about, **lists, "drawn": dict(sorted(gathered.drawn.items()))}
+    return {"schema": SCHEMA, "run": about, **lists, "drawn": dict(sorted(records.drawn.items()))}
 
 
 def _sorted_once(rows: Iterable[Row], *columns: str) -> list[Row]:

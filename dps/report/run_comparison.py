@@ -36,10 +36,10 @@ def as_text(first: Document, second: Document, width: int) -> list[str]:
 def table(first: Document, second: Document) -> Table:
     """Return the pass fractions of both runs in one table."""
     a, b = (pass_fractions.count(run["cases"]) for run in (first, second))
-    variants = tables.in_order([*a.variants, *b.variants])
+    variants = tables.sort_variants([*a.variants, *b.variants])
     probes = tuple(dict.fromkeys([*a.probes, *b.probes]))
     note = "passed/cases; A -> B where they differ."
-    return tables.build("Pass fractions", variants, probes, lambda *key: _cell(a.of(*key), b.of(*key)), note=note)
+    return tables.build("Pass fractions", variants, probes, lambda *key: _cell(a.get(*key), b.get(*key)), note=note)
 
 
 def _cell(first: Count, second: Count) -> Cell:

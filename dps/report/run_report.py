@@ -11,7 +11,7 @@ from dps import files, notes
 from dps.errors import one_line
 from dps.report import gate, page, pairs, pass_fractions, results, summary
 from dps.report.gate import GateOutcome
-from dps.report.results import Gathered
+from dps.report.results import RunRecords
 from dps.report.tables import wrapped
 from dps.rows import Document, json_lines
 from dps.session.configuration import RunConfiguration
@@ -19,7 +19,7 @@ from dps.session.configuration import RunConfiguration
 
 def finish(
     configuration: RunConfiguration,
-    gathered: Gathered,
+    records: RunRecords,
     command: str,
     *,
     interrupted: bool = False,
@@ -30,7 +30,7 @@ def finish(
     Returns:
         The lines for the terminal; and whether the run failed: the gate does not hold, or the report was not written.
     """
-    document, outcome = judged(configuration, gathered, command, interrupted=interrupted)
+    document, outcome = judged(configuration, records, command, interrupted=interrupted)
     counts = pass_fractions.count(document["cases"])
     width = shutil.get_terminal_size().columns
     lines = summary.as_text(document, counts, width, verbose=verbose)
@@ -41,7 +41,7 @@ def finish(
         {
             "results.json": lambda: json_lines(document),
             "report.md": lambda: [summary.as_markdown(document, counts)],
-            "report.html": lambda: page.render(document, gathered.album),
+            "report.html": lambda: page.render(document, records.album),
         },
     )
     lines += [*written, *faults]
@@ -55,15 +55,15 @@ def finish(
 
 
 def judged(
-    configuration: RunConfiguration, gathered: Gathered, command: str, *, interrupted: bool = False
+    configuration: RunConfiguration, records: RunRecords, command: str, *, interrupted: bool = False
 ) -> tuple[Document, GateOutcome]:
     """Return all of results.json, and what the gate says of it."""
     about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
-    about["photographs"] = results.photographs_used(configuration, gathered.drawn)
-    document = results.document(about, gathered, configuration.datasets)
+    about["photographs"] = results.photographs_used(configuration, records.drawn)
+    document = results.document(about, records, configuration.datasets)
     if measured := pairs.rows(document, pass_fractions.count(document["cases"])):
         document["pairs"] = measured
-    outcome = gate.judge(configuration, gathered, document, interrupted=interrupted)
+    outcome = gate.judge(configuration, records, document, interrupted=interrupted)
     about["gate_outcome"] = outcome.row
     return document, outcome
 

@@ -55,7 +55,7 @@ def table(rows: Sequence[Row], dataset: Mapping[str, str]) -> Table:
     rows = [row for row in rows if row["kind"] not in MINOR or row["subset"] == ALL]
     scores = {(variant_key(row), _head(score_name(row))): row for row in rows}
     names = sorted({score_name(row) for row in rows}, key=_position)
-    variants = sorted(tables.in_order(key for key, _ in scores), key=lambda key: key.metric not in JUDGES)
+    variants = sorted(tables.sort_variants(key for key, _ in scores), key=lambda key: key.metric not in JUDGES)
     people = all(row["dataset"] == DATASET for row in rows)
 
     def published_cell(variant: VariantKey, head: str) -> str:

@@ -84,7 +84,7 @@ def by_source(document: Document, probe: str) -> PassCounts | None:
     return counts if len(counts.probes) == len(SOURCES) else None
 
 
-def apart(document: Document, counts: PassCounts) -> PassCounts:
+def split_by_source(document: Document, counts: PassCounts) -> PassCounts:
     """Return the counts with two columns for each probe on which a variant's drawn and photographed cases differ.
 
     They differ by more than chance: Fisher's exact test for each variant and probe, Holm's correction over them. Where
@@ -92,7 +92,7 @@ def apart(document: Document, counts: PassCounts) -> PassCounts:
     """
     by_probe = {probe: split for probe in counts.probes if (split := by_source(document, probe)) is not None}
     tested = [(probe, variant) for probe, split in by_probe.items() for variant in split.variants]
-    tables_ = [[by_probe[probe].of(variant, source) for source in SOURCES] for probe, variant in tested]
+    tables_ = [[by_probe[probe].get(variant, source) for source in SOURCES] for probe, variant in tested]
     p_values = significance.holm(
         [significance.fisher(*((c.passed, c.cases - c.passed) for c in two)) for two in tables_]
     )
@@ -105,11 +105,11 @@ def apart(document: Document, counts: PassCounts) -> PassCounts:
         if probe in different:
             split = by_probe[probe]
             for source in SOURCES:
-                columns[f"{probe}/{source}"] = {variant: split.of(variant, source) for variant in split.variants}
+                columns[f"{probe}/{source}"] = {variant: split.get(variant, source) for variant in split.variants}
         else:
             columns[probe] = {v: counts.counts[v, probe] for v in counts.variants if (v, probe) in counts.counts}
     if checks:
-        columns[SANITY] = {v: total(counts.of(v, probe) for probe in checks) for v in counts.variants}
+        columns[SANITY] = {v: total(counts.get(v, probe) for probe in checks) for v in counts.variants}
     cells = {(variant, name): count for name, column in columns.items() for variant, count in column.items()}
     return PassCounts(counts.variants, tuple(columns), cells)
 
@@ -124,11 +124,11 @@ def sanity_checks(document: Document, counts: PassCounts) -> list[str]:
     return checks if len(checks) < len(counts.probes) else []
 
 
-def sanity_in_words(document: Document, counts: PassCounts) -> list[str]:
+def describe_sanity(document: Document, counts: PassCounts) -> list[str]:
     """Say which sanity checks a variant does not pass in full."""
     checks, sentences = sanity_checks(document, counts), []
     for variant in counts.variants:
-        failed = {probe: counts.of(variant, probe) for probe in checks}
+        failed = {probe: counts.get(variant, probe) for probe in checks}
         parts = [f"{probe} {c.passed}/{c.cases}" for probe, c in failed.items() if c.passed < c.cases]
         sentences += [f"{variant.label} does not pass all sanity checks: {', '.join(parts)}."] if parts else []
     return sentences
@@ -163,7 +163,7 @@ def curves(document: Document, probe: str) -> dict[VariantKey, Points]:
         if case_name(row) in severities and was_measured(row) and row["nearest_reference_distance"]:
             ratio = row["distance"] / row["nearest_reference_distance"]
             points.setdefault(variant_key(row), []).append((severities[case_name(row)], ratio))
-    return {variant: sorted(points[variant]) for variant in tables.in_order(points)}
+    return {variant: sorted(points[variant]) for variant in tables.sort_variants(points)}
 
 
 def by_severity(document: Document, probe: str) -> PassCounts | None:
@@ -174,15 +174,15 @@ def by_severity(document: Document, probe: str) -> PassCounts | None:
     return count(document["cases"], severities, probe, "severity")
 
 
-def in_words(document: Document, probe: str) -> list[str]:
+def as_sentences(document: Document, probe: str) -> list[str]:
     """Say at which severity each metric fails, where it does not fail at all of them."""
     counts, declared = by_severity(document, probe), severity(document, probe)
     if counts is None or declared is None:
         return []
     networks: dict[tuple[str, str], list[str | None]] = {}
     for variant in counts.variants:
-        measured = [stratum for stratum in counts.probes if counts.of(variant, stratum).cases]
-        failed = [stratum for stratum in measured if counts.of(variant, stratum).fails]
+        measured = [stratum for stratum in counts.probes if counts.get(variant, stratum).cases]
+        failed = [stratum for stratum in measured if counts.get(variant, stratum).fails]
         if 0 < len(failed) < len(measured):
             name = pass_fractions.metric_name(variant)
             networks.setdefault((name, " and ".join(failed)), []).append(variant.network)

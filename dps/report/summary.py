@@ -15,7 +15,7 @@ WITHOUT_PEOPLE = "agreement with people was not measured: dps bapps fetch DIR, -
 def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool = False) -> list[str]:
     """Return the lines for a terminal or a log file: the findings in words, then the tables."""
     outcome = document["run"].get("gate_outcome")
-    sentences = findings.in_words(document, counts)
+    sentences = findings.as_sentences(document, counts)
     notes = [f"note: {note}" for note in findings.notes(document)]
     if counts.variants and not document["run"].get("dataset"):
         notes.append(WITHOUT_PEOPLE)
@@ -34,7 +34,7 @@ def _as_text(document: Document, counts: PassCounts, width: int) -> list[list[st
     papers = [probe for probe in counts.probes if probe in pass_fractions.PROBE_ORDER]
     if counts.probes and len(shown[0]) > MOST_LINES and len(papers) not in (0, len(counts.probes)):
         more = f"{len(counts.probes) - len(papers)} more probes are in the report; what fails them is said above."
-        table = pass_fractions.table(strata.apart(document, pass_fractions.selected(counts, papers)))
+        table = pass_fractions.table(strata.split_by_source(document, pass_fractions.select(counts, papers)))
         shown[0] = [*tables.as_text(table, width), *wrapped(more, width)]
     return shown
 
@@ -47,7 +47,7 @@ def as_markdown(document: Document, counts: PassCounts, *, brief: bool = False) 
     text: str = environment().get_template("report.md.j2").render(
         brief=brief,
         run=document["run"],
-        words=findings.in_words(document, counts),
+        words=findings.as_sentences(document, counts),
         tables=[line for table in findings.as_tables(document, counts) for line in ("", *tables.as_section(table))],
         probes=counts.probes,
         notes=findings.notes(document),

@@ -72,7 +72,7 @@ class Table:
         return ["-".join(filter(None, names)) for names in self.rows]
 
 
-def in_order(variants: Iterable[VariantKey]) -> tuple[VariantKey, ...]:
+def sort_variants(variants: Iterable[VariantKey]) -> tuple[VariantKey, ...]:
     """Return variants once each in the one order of all tables: metric, normalization and network as built in.
 
     Others follow by name, ``@features.4`` before ``@features.11``.
@@ -99,7 +99,7 @@ def build(
     return Table(title=title, rows=tuple(variants), heads=tuple(head for head, _ in columns), cells=cells, note=note)
 
 
-def some(labels: Iterable[str]) -> str:
+def first_three(labels: Iterable[str]) -> str:
     """Name the first three labels, and say how many more there are."""
     names = list(dict.fromkeys(labels))
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -6,7 +6,7 @@ from dps.report import tables
 from dps.report.pass_fractions import metric_name
 from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey, variant_key
-from dps.thresholds import GRADED, below_people
+from dps.thresholds import GRADED_DISTORTIONS, below_people
 
 PEOPLE = VariantKey(None, None, "people")
 """What stands in the place of a variant where the thresholds are people's."""
@@ -32,7 +32,7 @@ def table(document: Document) -> Table:
     published = f" people: detection thresholds published in {sources}, not measured here." if known else ""
     return tables.build(
         "Thresholds",
-        [*tables.in_order(variant_key(row) for row in rows), *([PEOPLE] if known else [])],
+        [*tables.sort_variants(variant_key(row) for row in rows), *([PEOPLE] if known else [])],
         distortions(document),
         lambda *key: cells.get(key, Cell()),
         note=f"{NOTE}{published} Units: {units}.",
@@ -46,7 +46,7 @@ def distortions(document: Document) -> list[str]:
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """Return rows in the order of distortions in tables."""
-    order = [graded.name for graded in GRADED]
+    order = [graded.name for graded in GRADED_DISTORTIONS]
     return sorted(rows, key=lambda row: tables.position(row["distortion"], order))
 
 
@@ -77,7 +77,7 @@ def describe(row: Row) -> str:
     )
 
 
-def in_words(rows: Iterable[Row]) -> list[str]:
+def as_sentences(rows: Iterable[Row]) -> list[str]:
     """Say which metrics find images farther that people cannot tell from the original than visibly damaged ones."""
     metrics: dict[str, dict[str, list[str]]] = {}
     for row in (row for row in in_order(rows) if below_people(row)):

@@ -91,7 +91,7 @@ def as_tables(result: TuningResult) -> list[Table]:
     return [before_and_after, of_parts]
 
 
-def in_words(result: TuningResult) -> Iterator[str]:
+def as_sentences(result: TuningResult) -> Iterator[str]:
     """Say what was gained, what carries over, what is contradictory, what it costs and what people would say."""
     held_out, training = _of(result.held_out, result.weights), _of(result.training, result.weights)
     for label, counts in [*best(result).items(), (result.name, held_out)]:
@@ -232,7 +232,7 @@ def render(result: TuningResult, command: str, notes: Sequence[str]) -> str:
         figures["Trade-off"] = _draw_curve(result), about
     html: str = environment().get_template("tuning.html.j2").render(
         result=result,
-        words=list(in_words(result)),
+        words=list(as_sentences(result)),
         tables=as_tables(result),
         contradicting=list(contradicting(result)),
         figures={title: (as_svg(figure), about) for title, (figure, about) in figures.items()},

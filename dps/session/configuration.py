@@ -27,7 +27,7 @@ from dps.options import Options
 from dps.photographs import Photograph
 from dps.probes import Case, Probe
 from dps.session import preflight
-from dps.thresholds import GRADED, Graded
+from dps.thresholds import GRADED_DISTORTIONS, GradedDistortion
 
 BUILT_IN_BASELINE = locations.data("baselines") / "built-in.json"
 """The recorded run of the built-in metrics on the built-in probes."""
@@ -139,9 +139,9 @@ class RunConfiguration:
                 for variant in self.scored_on(dataset):
                     yield subset, variant
 
-    def thresholds(self) -> Iterator[tuple[Graded, Variant]]:
+    def thresholds(self) -> Iterator[tuple[GradedDistortion, Variant]]:
         """Yield every graded distortion with every variant."""
-        return itertools.product(GRADED, self.variants)
+        return itertools.product(GRADED_DISTORTIONS, self.variants)
 
     def attacks(self) -> Iterator[tuple[Variant, int]]:
         """Yield every variant with every bound of an attack, in levels of 255."""

@@ -27,7 +27,7 @@ from dps.session import construction
 from dps.session.ahead import Ahead
 from dps.session.configuration import RunConfiguration, Unit
 from dps.session.crashes import REASON, CrashLog
-from dps.thresholds import Graded
+from dps.thresholds import GradedDistortion
 from dps.verdicts import Verdict
 
 Measured: TypeAlias = tuple[Case, Variant, Verdict, str | None]
@@ -204,7 +204,7 @@ class Session:
         )
         return {**variant.key._asdict(), **row}, pair
 
-    def threshold(self, graded: Graded, variant: Variant) -> Row:
+    def threshold(self, graded: GradedDistortion, variant: Variant) -> Row:
         """Return the row of a graded distortion; the first look-up measures all variants of a network."""
         if (graded.name, variant) not in self._thresholds:
             together = [each for each in self.configuration.variants if each.backbone == variant.backbone]
