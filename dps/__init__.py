@@ -11,6 +11,7 @@ reference. Imports go down this list and never up; a test holds that:
 
     cli
     plugin
+    recorder
     report
     explain, image_files
     session

@@ -135,7 +135,7 @@ DOORS = {
     "pickle": {"dps.weights"},
     "hypothesis": {"dps.image_pairs", "dps.invariants"},
     "lpips": set[str](),
-    "pytest": {"dps.plugin", "dps.cli.testing"},
+    "pytest": {"dps.plugin", "dps.recorder", "dps.cli.testing"},
     "_pytest": set[str](),
     "xdist": {"dps.plugin"},
 }

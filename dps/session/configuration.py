@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import torch
 
-from dps import agreement, attacks, baseline, locations, metrics, networks, notes, photographs, probes, store
+from dps import agreement, baseline, locations, metrics, networks, notes, photographs, probes, store
 from dps.agreement import DatasetDistances, Subset
 from dps.baseline import Baseline
 from dps.comparisons import NORMALIZATIONS, REDUCTIONS
@@ -27,7 +27,6 @@ from dps.options import Options
 from dps.photographs import Photograph
 from dps.probes import Case, Probe
 from dps.session import preflight
-from dps.thresholds import GRADED_DISTORTIONS, GradedDistortion
 
 BUILT_IN_BASELINE = locations.data("baselines") / "built-in.json"
 """The recorded run of the built-in metrics on the built-in probes."""
@@ -138,14 +137,6 @@ class RunConfiguration:
             for subset in agreement.subsets_of(dataset):
                 for variant in self.scored_on(dataset):
                     yield subset, variant
-
-    def thresholds(self) -> Iterator[tuple[GradedDistortion, Variant]]:
-        """Yield every graded distortion with every variant."""
-        return itertools.product(GRADED_DISTORTIONS, self.variants)
-
-    def attacks(self) -> Iterator[tuple[Variant, int]]:
-        """Yield every variant with every bound of an attack, in levels of 255."""
-        return itertools.product(self.variants, attacks.BOUNDS)
 
     def scored_on(self, dataset: Dataset) -> list[Variant]:
         """Return the variants, where a data set has images, and what its predictions stand under: a metric's place."""
