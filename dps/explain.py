@@ -1,11 +1,11 @@
 """Decompose the distances of one case: by term, layer, channel and place in the image.
 
-A layer's distance is a sum over channels and an average over positions, so every channel and every position has its
-own part, and the parts add up to the distance. Nothing is estimated: these are the terms of the same sum.
+A layer's distance is a sum over channels and a mean over positions, so it is also the sum of one part for each channel,
+and of one part for each position. The parts are exact, not estimated.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -26,10 +26,10 @@ from dps.verdicts import Verdict, judge
 Array: TypeAlias = NDArray[np.float64]
 
 CHANNELS_SHOWN = 3
-"""How many channels are kept of each image that is compared: those that give most of its distance."""
+"""Number of channels kept for each compared image: those with the largest parts of its distance."""
 
 COLORS = Term(name="pixel", comparison=spatial)
-"""The pixel-wise distance, seen as one layer whose channels are red, green and blue."""
+"""The pixel-wise distance as one layer whose channels are red, green and blue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +37,20 @@ class LayerView:
     """One layer, as one term of the metric compares it.
 
     Attributes:
-        layer: from 1; 0 for the image itself, where there is no network, and which has no module.
+        layer: from 1; 0 for the image itself, where there is no network.
+        module: the layer's module; empty for the image itself.
         normalization: of the representations.
         size: height and width of the layer's features.
-        placed: the representation's positions are those of the features, so that a part has a place in the image.
-        ascending: the values are in ascending order along the positions, as those of ``sort`` are.
-        channel_parts: each channel's part of the distance of each compared image, ``(image, channel)``, with the term's
-            weight in it.
-        position_parts: the same for each position of the representation, ``(image, position)``; the sum is the same.
-        channels: those that give most of one of these distances, by index.
-        representations: of these channels, as they are subtracted, ``(image, channel, position)``; the original first.
-        features: of these channels, as they left the network, ``(image, channel, height, width)``; None where the
-            channels of the representation are not those of the network.
+        localized: whether the representation's positions are those of the features, so that each has a place in the
+            image.
+        ascending: whether the values ascend along the positions, as those of ``sort`` do.
+        channel_parts: each channel's part of each compared image's distance, ``(image, channel)``; the term's weight is
+            included.
+        position_parts: the same for each position of the representation, ``(image, position)``.
+        channels: indices of the channels with the largest parts of any of these distances.
+        representations: those channels before subtraction, ``(image, channel, position)``; the original comes first.
+        features: those channels as the network returned them, ``(image, channel, height, width)``; None where the
+            representation has other channels than the network.
     """
 
     term: str
@@ -56,7 +58,7 @@ class LayerView:
     module: str
     normalization: str
     size: tuple[int, int]
-    placed: bool
+    localized: bool
     ascending: bool
     channel_parts: Array = field(repr=False)
     position_parts: Array = field(repr=False)
@@ -66,7 +68,7 @@ class LayerView:
 
     @property
     def distances(self) -> list[float]:
-        """Return the layer's part of each compared image's distance, by this term."""
+        """Return the part of each compared image's distance that this term and layer contribute."""
         return [float(total) for total in self.channel_parts.sum(axis=1)]
 
     @property
@@ -75,7 +77,7 @@ class LayerView:
         return layer_name(self.layer, self.module) if self.layer else "the image"
 
     def channel_name(self, channel: int) -> str:
-        """Return ``channel 37``; of the image itself, its color."""
+        """Return ``channel 37``, or the color if the view is of the image itself."""
         return f"channel {channel}" if self.layer else ("red", "green", "blue")[channel]
 
 
@@ -84,12 +86,13 @@ class Explanation:
     """One case with the parts of its distances.
 
     Attributes:
-        name: the case's, or the original's file.
-        names: of the images that are compared with the original: the distorted one and, if any, the nearest reference.
-        images: the original, and these.
-        distances, layers: of these to the original, as `Engine` measures them, and layer by layer.
+        name: of the case, or of the image files.
+        names: of the compared images: the distorted image and, if there are references, the nearest one.
+        images: the original, then the compared images.
+        distances: of the compared images to the original.
+        layers: each layer's part of these, ``(image, layer)``.
         verdict: None where there is no reference.
-        views: of every layer, by every term.
+        views: of every layer and term.
     """
 
     name: str
@@ -103,24 +106,22 @@ class Explanation:
 
     @property
     def by_term(self) -> dict[str, list[LayerView]]:
-        """Return the views of every layer by the name of their term."""
-        return {
-            term: [view for view in self.views if view.term == term]
-            for term in dict.fromkeys(view.term for view in self.views)
-        }
+        """Return the views of all layers by term."""
+        terms = dict.fromkeys(view.term for view in self.views)
+        return {term: [view for view in self.views if view.term == term] for term in terms}
 
     @property
-    def placed_terms(self) -> list[str]:
-        """Return the terms whose parts have a place in the image, at every layer."""
-        return [term for term, views in self.by_term.items() if all(view.placed for view in views)]
+    def localized_terms(self) -> list[str]:
+        """Return the terms that are localized at every layer."""
+        return [term for term, views in self.by_term.items() if all(view.localized for view in views)]
 
-    def map(self, image: int) -> Array | None:
-        """Return each pixel's part of an image's distance, ``(height, width)``, over all layers and `placed_terms`.
+    def heat_map(self, image: int) -> Array | None:
+        """Return each pixel's part of a compared image's distance, ``(height, width)``; None if no term is localized.
 
-        The image is given by its index into `names`. A position's part is spread evenly over the pixels that it stands
-        for; its receptive field is larger than that. None where no term has places.
+        The image is given by its index into `names`. Parts are summed over layers and `localized_terms`. Each
+        position's part is spread evenly over the pixels of its grid cell; its receptive field is larger.
         """
-        terms = self.placed_terms
+        terms = self.localized_terms
         height, width = self.images[0].pixels.shape[:2]
         maps = [
             spread(view.position_parts[image].reshape(view.size), height, width)
@@ -136,7 +137,7 @@ def layer_name(number: int, module: str) -> str:
 
 
 def percent(part: float, whole: float = 1) -> str:
-    """Return a part of a whole in percent, with as many digits as mean something: ``61 %``, ``4.2 %``."""
+    """Return a part of a whole in percent, with two significant digits below 10: ``61 %``, ``4.2 %``."""
     share = part / whole if whole else 0.0
     if 0 < share < 0.001:
         return "under 0.1 %"
@@ -144,7 +145,7 @@ def percent(part: float, whole: float = 1) -> str:
 
 
 def find(probes: Iterable[Probe], name: str) -> Case:
-    """Find a case by its name, ``rotate/rings-002-45``; a UsageError names the nearest ones where there is none."""
+    """Find a case by name, such as ``rotate/rings-002-45``; a UsageError suggests similar names."""
     cases = {case.name: case for probe in probes for case in probe.cases}
     check_known("case", name, cases)
     return cases[name]
@@ -154,7 +155,7 @@ def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Expl
     """Measure one case, with any number of references, by one variant, and decompose its distances.
 
     Raises:
-        UsageError: the distance of this metric has no parts.
+        UsageError: the metric is not a sum over features or pixels.
         MetricError: the metric failed, or a distance is not finite.
     """
     metric = variant.metric
@@ -167,17 +168,15 @@ def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Expl
     if isinstance(outcome, DpsError):
         raise outcome
     verdict = judge(outcome) if triple.references else None
-    if verdict is not None and verdict.error:
-        raise MetricError(f"{name}, {variant}: cannot be explained: {verdict.error}.")
+    error = "" if np.isfinite(outcome.distorted) else f"the distance is {outcome.distorted}, not finite"
+    if error := verdict.error if verdict is not None else error:
+        raise MetricError(f"{name}, {variant}: cannot be explained: {error}.")
     compared = {"the distorted image": triple.distorted}
     distances, layers = [outcome.distorted], [outcome.distorted_layers]
-    if verdict is not None and verdict.nearest_reference is not None:
-        nearest = verdict.nearest_reference
+    if verdict is not None and (nearest := verdict.nearest_reference) is not None:
         compared[f"reference '{nearest}'"] = triple.references[nearest]
         distances.append(outcome.references[nearest])
         layers.append(outcome.reference_layers.get(nearest, ()))
-    if not np.isfinite(distances).all():
-        raise MetricError(f"{name}, {variant}: cannot be explained: the distance is {distances[0]}, not finite.")
     images = (triple.original, *compared.values())
     with torch.inference_mode():
         views = tuple(_views(images, variant, engine))
@@ -193,91 +192,85 @@ def explain(name: str, triple: Triple, variant: Variant, engine: Engine) -> Expl
     )
 
 
-def fewest(parts: ArrayLike, share: float) -> int:
-    """Return how many of the largest parts give a share, in [0, 1], of their sum; 0 where all are 0."""
-    largest = np.sort(np.asarray(parts, dtype=np.float64), axis=None)[::-1]
-    if not largest.any():
-        return 0
-    return int(np.argmax(np.cumsum(largest) >= share * largest.sum() * (1 - 1e-12))) + 1  # the sum may be rounded
+def parts_needed(parts: ArrayLike, share: float) -> int:
+    """Return the smallest number of parts that make up a share, in [0, 1], of their sum; 0 if all are 0."""
+    sums = np.cumsum(np.sort(np.asarray(parts, dtype=np.float64), axis=None)[::-1])
+    return int(np.argmax(sums >= share * sums[-1] * (1 - 1e-12))) + 1 if sums[-1] else 0  # sums are rounded
 
 
 def spread(parts: Array, height: int, width: int) -> Array:
-    """Spread a grid of parts, ``(row, column)``, evenly over an image of that size in pixels; the sum is the same."""
+    """Spread a grid of parts, ``(row, column)``, evenly over ``(height, width)`` pixels; the sum stays the same."""
 
     def overlap(pixels: int, cells: int) -> Array:
         """Return the share of each cell that lies in each pixel, ``(pixel, cell)``."""
         edges, borders = np.arange(pixels + 1)[:, None] / pixels, np.arange(cells + 1)[None] / cells
-        common = np.minimum(edges[1:], borders[:, 1:]) - np.maximum(edges[:-1], borders[:, :-1])
-        shares: Array = np.clip(common, 0, None) * cells
-        return shares
+        common: Array = np.minimum(edges[1:], borders[:, 1:]) - np.maximum(edges[:-1], borders[:, :-1])
+        return np.clip(common, 0, None) * cells
 
     rows, columns = parts.shape
     return overlap(height, rows) @ parts @ overlap(width, columns).T
 
 
 def _views(images: Sequence[Image], variant: Variant, engine: Engine) -> Iterator[LayerView]:
-    """Run the network once more, and keep of each layer what the largest parts need."""
+    """Run the network once more, and yield a view of each layer and term."""
     batch = as_batch(image.pixels for image in images)
     if not isinstance(variant.metric, FeatureMetric):
-        yield _view(batch.double(), COLORS, 0, "", "none", 1.0, "mean")
+        yield _view(batch.double(), [COLORS], "pixel", 0, "", "none", "mean")
         return
     assert engine.extractor is not None
     assert variant.normalization is not None
     terms: dict[Part, list[Term]] = {}
-    for term in variant.metric.terms:  # one that is written twice counts once, with both weights
+    for term in variant.metric.terms:  # equal terms share a view; their weights add up
         terms.setdefault(term.part(variant.normalization), []).append(term)
     layers = zip(engine.extractor.layers, engine.extractor.features(batch), strict=True)
     for layer, (module, features) in enumerate(layers, start=1):
-        for (name, normalization), same in terms.items():
-            weight = sum(term.weight_at(layer - 1) for term in same)
+        for (name, normalization), equal_terms in terms.items():
             label = f"{name} ({normalization})" if variant.normalization == MIXED else name
-            view = _view(features, same[0], layer, module, normalization, weight, engine.reduction)
-            yield replace(view, term=label)
+            yield _view(features, equal_terms, label, layer, module, normalization, engine.reduction)
 
 
 def _view(
-    features: Tensor, term: Term, layer: int, module: str, normalization: str, weight: float, reduction: str
+    features: Tensor, terms: Sequence[Term], label: str, layer: int, module: str, normalization: str, reduction: str
 ) -> LayerView:
-    """Return one layer as one term compares it; the original is the first of the features."""
+    """Return one layer as equal terms compare it; the original comes first in the features."""
+    term = terms[0]
     try:
         raw = term.represent(features)
-        placed = _keeps_places(raw, term, tuple(features.shape[1:]))
+        localized = _is_localized(raw, term, tuple(features.shape[1:]))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's comparison may raise anything
         raise metrics.metric_error(term.name, error) from None
     representations = normalized(raw, normalization)
     channels, positions = representations.shape[1:]
-    factor = weight / divisor(channels, positions, reduction)
+    factor = sum(term.weight_at(layer - 1) for term in terms) / divisor(channels, positions, reduction)
     squares = (representations[1:] - representations[:1]).square()
     by_channel, by_position = (squares.sum(axis, dtype=torch.float64).cpu().numpy() * factor for axis in (2, 1))
-    largest = np.argsort(-by_channel, axis=1, kind="stable")[:, :CHANNELS_SHOWN]
-    chosen = list(dict.fromkeys(largest.ravel().tolist()))
+    order = np.argsort(-by_channel, axis=1, kind="stable")
+    largest = list(dict.fromkeys(order[:, :CHANNELS_SHOWN].ravel().tolist()))
     return LayerView(
-        term=term.name,
+        term=label,
         layer=layer,
         module=module,
         normalization=normalization,
         size=(int(features.shape[2]), int(features.shape[3])),
-        placed=placed,
+        localized=localized,
         ascending=positions > 1 and bool((raw.diff(dim=2) >= 0).all()),
         channel_parts=by_channel,
         position_parts=by_position,
-        channels=tuple(chosen),
-        representations=representations[:, chosen].float().cpu().numpy(),
-        features=features[:, chosen].float().cpu().numpy() if channels == features.shape[1] else None,
+        channels=tuple(largest),
+        representations=representations[:, largest].float().cpu().numpy(),
+        features=features[:, largest].float().cpu().numpy() if channels == features.shape[1] else None,
     )
 
 
-def _keeps_places(representation: Tensor, term: Term, shape: tuple[int, ...]) -> bool:
-    """Return whether flipped features, of distinct values, give the representation flipped.
+def _is_localized(representation: Tensor, term: Term, shape: tuple[int, ...]) -> bool:
+    """Return whether flipping features of distinct values flips their representation.
 
-    A representation does not declare what its positions are, so this is tried for every comparison.
+    Comparisons do not declare the meaning of their positions, so each one is tested.
     """
     channels, height, width = shape
     if representation.shape[2] != height * width:
         return False
     distinct = torch.arange(channels * height * width, device=representation.device, dtype=torch.float32).add(1)
     features = distinct.view(1, channels, height, width) / distinct.numel()
-    of_distinct = torch.unflatten(term.represent(features), 2, (height, width))
-    return all(
-        torch.allclose(term.represent(features.flip(axis)), of_distinct.flip(axis).flatten(2)) for axis in (2, 3)
-    )
+    unflipped = torch.unflatten(term.represent(features), 2, (height, width))
+    return all(torch.allclose(term.represent(features.flip(axis)), unflipped.flip(axis).flatten(2)) for axis in (2, 3))

@@ -58,13 +58,13 @@ def by_hand(metric: str, normalization: str = "none", reduction: str = "sum") ->
 def test_the_map_of_spatial_by_hand() -> None:
     explanation = by_hand("spatial")
     assert explanation.distances == (10.0,)  # (4 + 16) / 2 positions
-    heat = explanation.map(0)
+    heat = explanation.heat_map(0)
     assert heat is not None
     assert heat.tolist() == [[0.5, 0.5, 2.0, 2.0]] * 2  # each position stands for 2 x 2 of the pixels
 
 
 @pytest.mark.parametrize(
-    ("metric", "channels", "positions", "placed", "ascending"),
+    ("metric", "channels", "positions", "localized", "ascending"),
     [
         ("spatial", [2.0, 8.0], [2.0, 8.0], True, False),
         ("sort", [1.0, 8.0], [0.5, 8.5], False, True),  # (1, 2) and (2, 3): 1, 1; (0, 0) and (0, 4): 0, 16
@@ -72,14 +72,14 @@ def test_the_map_of_spatial_by_hand() -> None:
     ],
 )
 def test_parts_of_each_comparison_by_hand(
-    metric: str, channels: list[float], positions: list[float], placed: bool, ascending: bool
+    metric: str, channels: list[float], positions: list[float], localized: bool, ascending: bool
 ) -> None:
     explanation = by_hand(metric)
     (view,) = explanation.views
     assert view.channel_parts[0].tolist() == channels
     assert view.position_parts[0].tolist() == positions
-    assert (view.placed, view.ascending) == (placed, ascending)
-    assert (explanation.map(0) is not None) == placed
+    assert (view.localized, view.ascending) == (localized, ascending)
+    assert (explanation.heat_map(0) is not None) == localized
 
 
 def test_weights_and_reduction_are_in_the_parts() -> None:
@@ -111,16 +111,16 @@ def test_the_map_of_pixels_is_of_squared_differences() -> None:
     other[0, 1] = (255, 0, 51)
     triple = Triple(original=images.make_image(pixels), distorted=images.make_image(other), references={})
     explanation = explain.explain("two", triple, variant, Engine())
-    parts = explanation.map(0)
+    parts = explanation.heat_map(0)
     assert parts is not None
     assert parts == pytest.approx(np.array([[0, 1.04 / 12], [0, 0]]), rel=1e-6)  # (1 + 0.2^2) / 12 numbers
     assert explanation.distances[0] == pytest.approx(1.04 / 12)
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.5, 1), (0.8, 2), (1.0, 3)])
-def test_fewest_by_hand(share: float, count: int) -> None:
-    assert explain.fewest([2.0, 5.0, 0.0, 3.0], share) == count  # 5, 8, 10 of 10
-    assert explain.fewest([0.0, 0.0], share) == 0
+def test_parts_needed_by_hand(share: float, count: int) -> None:
+    assert explain.parts_needed([2.0, 5.0, 0.0, 3.0], share) == count  # 5, 8, 10 of 10
+    assert explain.parts_needed([0.0, 0.0], share) == 0
 
 
 def test_a_metric_of_two_images_is_refused() -> None:

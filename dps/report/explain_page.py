@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import dps
 from dps import files
 from dps.errors import UsageError
-from dps.explain import Explanation, LayerView, fewest, percent
+from dps.explain import Explanation, LayerView, parts_needed, percent
 from dps.report.figure_style import INK, WIDTH, as_file, as_svg, default_style, new_figure, remove_frame
 from dps.report.page import asset, environment
 
@@ -22,24 +22,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LAYERS_SHOWN = 2
-"""How many layers are shown where none are named: those that give most."""
-
+"""Number of layers shown by default: those with the largest parts of the distances."""
 
 COLORS = (INK, "#2a8fc7", "#d0702f")
-"""Of the original, the distorted image and the reference: legible on a light and on a dark page."""
+"""Colors of the original, the distorted image and the reference: legible on a light and on a dark page."""
 
 HEAT = "inferno"
-"""Black is nothing, bright is much; the same in print."""
+"""Color map from dark (0) to bright; the same in print."""
 
-IN_A_ROW = 3
-"""How many curves stand side by side."""
-
-Panel: TypeAlias = "tuple[str, str, str, Figure]"
-"""The name of a figure's file (without the suffix), its section of the page, what it shows, and the figure."""
+CURVES_IN_A_ROW = 3
 
 
 def write(explanation: Explanation, layers: Sequence[int], command: str, weights: str, folder: Path) -> list[Path]:
-    """Write the page and figures of some layers, or of those that give most, into a folder; it is made if needed.
+    """Write the page and the figures of some layers, by default the largest, into a folder; create it if needed.
 
     Returns:
         The files, the page first.
@@ -47,10 +42,10 @@ def write(explanation: Explanation, layers: Sequence[int], command: str, weights
     Raises:
         UsageError: the network has no such layer.
     """
-    panels = list(_panels(explanation, _choose(explanation, layers)))
+    panels = list(_panels(explanation, _select_layers(explanation, layers)))
     sections: dict[str, list[tuple[str, str]]] = {}
-    for _, section, about, figure in panels:
-        sections.setdefault(section, []).append((about, as_svg(figure)))
+    for _, section, caption, figure in panels:
+        sections.setdefault(section, []).append((caption, as_svg(figure)))
     names = dict.fromkeys(view.name for view in explanation.views if view.layer)
     rows = list(zip(names, zip(*explanation.layers, strict=True), strict=True))
     html = environment().get_template("explain.html.j2").render(
@@ -64,16 +59,16 @@ def write(explanation: Explanation, layers: Sequence[int], command: str, weights
         versions=f"dps {dps.__version__}, PyTorch {torch.__version__}",
         css=asset("page.css"),
     )  # fmt: skip
+    contents = {folder / "explain.html": html.encode()}
+    contents |= {folder / f"{name}.png": as_file(figure, "png") for name, _, _, figure in panels}
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {folder / f"{name}.png": as_file(figure, "png") for name, _, _, figure in panels}
     for path, content in contents.items():
         files.write(path, content)
-    files.write(page := folder / "explain.html", html.encode())
-    return [page, *contents]
+    return list(contents)
 
 
-def _choose(explanation: Explanation, layers: Sequence[int]) -> list[int]:
-    """Return the layers to show: those that are named, or those that give most of the distances."""
+def _select_layers(explanation: Explanation, layers: Sequence[int]) -> list[int]:
+    """Check the requested layers, or select those with the largest parts of the distances; 0 without a network."""
     variant, count = explanation.variant, len(explanation.layers[0])
     if layers and not count:
         raise UsageError(f"{variant} has no layers; leave --layers out.")
@@ -89,56 +84,57 @@ def _choose(explanation: Explanation, layers: Sequence[int]) -> list[int]:
     return sorted(sorted(range(1, count + 1), key=lambda layer: -shares[layer - 1])[:LAYERS_SHOWN])
 
 
-def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[Panel]:
-    """Draw the images, and each term of the chosen layers."""
-    about = "The images with their distances to the original."
-    if explanation.placed_terms:
-        about += " Below, where in the image these come from: dark is nothing, bright is much, both on one scale."
-    yield "images", "The images", about, _draw_images(explanation)
+def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[tuple[str, str, str, "Figure"]]:
+    """Draw the images, and each term at the given layers.
+
+    Yields:
+        The name of a figure's file without suffix, its section of the page, its caption, and the figure.
+    """
+    caption = "The images and their distances to the original."
+    if explanation.localized_terms:
+        caption += " Below, the part that each pixel contributes: dark is none, bright is much, on one scale."
+    yield "images", "The images", caption, _draw_images(explanation)
     for view in explanation.views:
         if view.layer not in layers:
             continue
         section = view.name.capitalize() if view.layer else "Colors"
-        term = re.sub(r"\W+", "-", view.term).strip("-")[-50:]  # no name of a file is too long
+        term = re.sub(r"\W+", "-", view.term).strip("-")[-50:]  # names of files have a maximal length
         name = f"layer-{view.layer}-{term}" if view.layer else "colors"
         shares = "above each, its share of the layer's distance to the distorted image"
         shares += " | to the reference." if len(view.distances) > 1 else "."
         if (figure := _draw_features(explanation, view)) is not None:
-            about = f"{view.term}: the channels that give most; {shares}"
-            if view.placed and view.normalization == "unit":
-                about += " Their maps after unit normalization."
-            yield name, section, about, figure
-        if (figure := _draw_curves(explanation, view)) is not None:
-            about = f"{view.term}: the values that are subtracted, by channel; the difference is squared; {shares}"
-            yield f"{name}-values", section, about, figure
+            caption = f"{view.term}: the channels that contribute most; {shares}"
+            if view.localized and view.normalization == "unit":
+                caption += " Their maps after unit normalization."
+            yield name, section, caption, figure
+        if not view.localized:
+            caption = f"{view.term}: the values that are subtracted, by channel; the difference is squared; {shares}"
+            yield f"{name}-values", section, caption, _draw_curves(explanation, view)
 
 
 # ------------------------------------------------------------------------------------------- in words
 
 
 def as_sentences(explanation: Explanation) -> list[str]:
-    """Describe in sentences from which terms, layers, channels and places the distances come."""
+    """Describe in sentences which terms, layers, channels and places the distances come from."""
     verdict, distance = explanation.verdict, explanation.distances[0]
     first = f"the distorted image is at {distance:.5g} from the original"
     if verdict is not None:
         first = f"the case {'passed' if verdict.passed else 'failed'}: {verdict}"
-    parts = [*_layers(explanation), *_channels(explanation), *_places(explanation)]
-    return [
-        f"{text[:1].upper()}{text[1:]}." for text in (first, *(parts if distance else ["a distance of 0 has no parts"]))
-    ]
+    parts = [*_layer_sentences(explanation), *_channel_sentences(explanation), *_place_sentences(explanation)]
+    sentences = [first, *(parts if distance else ["a distance of 0 has no parts"])]
+    return [f"{text[:1].upper()}{text[1:]}." for text in sentences]
 
 
-def _layers(explanation: Explanation) -> Iterator[str]:
-    """Describe the parts of terms, where there are several, and of layers."""
+def _layer_sentences(explanation: Explanation) -> Iterator[str]:
     if len(by_term := explanation.by_term) > 1:
-        yield _shares(
-            explanation, {term: np.sum([view.distances for view in views], axis=0) for term, views in by_term.items()}
-        )
+        sums = {term: np.sum([view.distances for view in views], axis=0) for term, views in by_term.items()}
+        yield _shares_in_words(explanation, sums)
     by_layer = {f"layer {n}": parts for n, parts in enumerate(zip(*explanation.layers, strict=True), start=1)}
     if len(by_layer) < 2:
         return
     largest = sorted(by_layer, key=lambda layer: -by_layer[layer][0])[:2]
-    yield _shares(explanation, {layer: by_layer[layer] for layer in largest})
+    yield _shares_in_words(explanation, {layer: by_layer[layer] for layer in largest})
     if len(explanation.names) > 1:
         closer: list[list[str]] = [[], []]
         used = {layer: distances for layer, distances in by_layer.items() if any(distances)}
@@ -151,57 +147,58 @@ def _layers(explanation: Explanation) -> Iterator[str]:
         )
 
 
-def _channels(explanation: Explanation) -> Iterator[str]:
-    """Describe, for each term, the layer that gives most of it."""
+def _channel_sentences(explanation: Explanation) -> Iterator[str]:
+    """Describe the channels of each term's largest layer."""
     for term, views in explanation.by_term.items():
         view = max(views, key=lambda view: view.distances[0])
         channels = view.channel_parts[0]
         largest = int(channels.argmax())
         if channels[largest]:
-            of_layer = f" of layer {view.layer}" if view.layer else ""
-            by = f" ({term})" if len(explanation.by_term) > 1 else ""
+            layer = f" of layer {view.layer}" if view.layer else ""
+            metric = f" ({term})" if len(explanation.by_term) > 1 else ""
             yield (
-                f"{view.channel_name(largest)}{of_layer} alone gives "
-                f"{percent(channels[largest], explanation.distances[0])} of the distance to the distorted image{by}; "
-                f"half of {'that layer' if view.layer else 'the distance'} comes from {fewest(channels, 0.5)} of its "
-                f"{len(channels)} channels"
+                f"{view.channel_name(largest)}{layer} alone contributes "
+                f"{percent(channels[largest], explanation.distances[0])} of the distance to the distorted image"
+                f"{metric}; half of {'that layer' if view.layer else 'the distance'} comes from "
+                f"{parts_needed(channels, 0.5)} of its {len(channels)} channels"
             )
 
 
-def _places(explanation: Explanation) -> Iterator[str]:
-    """Describe where in the image, and where in the order of activations, the distances come from."""
-    placed = explanation.placed_terms
-    maps = [explanation.map(image) for image in range(len(explanation.names))]
-    areas = [percent(fewest(heat, 0.8), heat.size) for heat in maps if heat is not None]
+def _place_sentences(explanation: Explanation) -> Iterator[str]:
+    """Describe where in the image, or among the sorted activations, the distances come from."""
+    localized = explanation.localized_terms
+    maps = [explanation.heat_map(image) for image in range(len(explanation.names))]
+    areas = [percent(parts_needed(heat, 0.8), heat.size) for heat in maps if heat is not None]
     if areas:
-        some = f"what {' and '.join(placed)} {'give' if len(placed) > 1 else 'gives'}"
-        of = "the distance" if len(placed) == len(explanation.by_term) else some
-        of_reference = f"; to {explanation.names[1]}, in {areas[1]}" if len(areas) > 1 else ""
-        yield f"80 % of {of} to the distorted image lies in {areas[0]} of the image's area{of_reference}"
+        distance = (
+            "the distance" if len(localized) == len(explanation.by_term) else f"the {' and '.join(localized)} part"
+        )
+        reference = f"; to {explanation.names[1]}, in {areas[1]}" if len(areas) > 1 else ""
+        yield f"80 % of {distance} to the distorted image lies in {areas[0]} of the image's area{reference}"
     for term, views in explanation.by_term.items():
-        if term in placed:
+        if term in localized:
             continue
         total = sum(view.distances[0] for view in views)
         if all(view.ascending for view in views) and total:
             tenths = [view.position_parts[0, -max(1, view.position_parts.shape[1] // 10) :].sum() for view in views]
-            strongest = percent(sum(tenths), total)
-            yield f"the strongest tenth of each channel's values gives {strongest} of what {term} gives"
+            share = percent(sum(tenths), total)
+            yield f"the strongest tenth of each channel's values contributes {share} of the {term} part"
         yield f"{term} has no map: its values have no place in the image"
         if any(view.features is None for view in views):
             yield f"{term} has no feature maps: its channels are not those of the network"
 
 
-def _shares(explanation: Explanation, parts: Mapping[str, Sequence[float]]) -> str:
-    """Say ``layer 2 gives 61 % of the distance to the distorted image, layer 3 20 %; to reference 'a', ...``."""
+def _shares_in_words(explanation: Explanation, parts: Mapping[str, Sequence[float]]) -> str:
+    """Return ``layer 2 contributes 61 % of the distance to the distorted image, layer 3 20 %; to reference ...``."""
     shares = [
-        [percent(of_images[image], total) for of_images in parts.values()]
+        [percent(distances[image], total) for distances in parts.values()]
         for image, total in enumerate(explanation.distances)
     ]
-    (first, *others), (share, *further) = parts, shares[0]
-    text = f"{first} gives {share} of the distance to {explanation.names[0]}"
-    text += "".join(f", {name} {part}" for name, part in zip(others, further, strict=True))
-    for name, of_reference in zip(explanation.names[1:], shares[1:], strict=True):
-        text += f"; to {name}, {' and '.join(of_reference)}"
+    names, (first_share, *other_shares) = list(parts), shares[0]
+    text = f"{names[0]} contributes {first_share} of the distance to {explanation.names[0]}"
+    text += "".join(f", {name} {share}" for name, share in zip(names[1:], other_shares, strict=True))
+    for name, reference_shares in zip(explanation.names[1:], shares[1:], strict=True):
+        text += f"; to {name}, {' and '.join(reference_shares)}"
     return text
 
 
@@ -210,11 +207,8 @@ def _shares(explanation: Explanation, parts: Mapping[str, Sequence[float]]) -> s
 
 @default_style()
 def _draw_images(explanation: Explanation) -> "Figure":
-    """Draw the images with their distances and, below, where in them the distances come from.
-
-    The lower row is left out where the representation has no places. Both maps have one scale.
-    """
-    maps = [heat for image in range(len(explanation.names)) if (heat := explanation.map(image)) is not None]
+    """Draw the images with their distances and, if a term is localized, their heat maps below, on one scale."""
+    maps = [heat for image in range(len(explanation.names)) if (heat := explanation.heat_map(image)) is not None]
     columns, rows = len(explanation.images), 2 if maps else 1
     figure = new_figure(WIDTH / 3 * columns, (WIDTH / 3 + 0.2) * rows, "compressed")
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -231,16 +225,16 @@ def _draw_images(explanation: Explanation) -> "Figure":
 
 @default_style()
 def _draw_features(explanation: Explanation, view: LayerView) -> "Figure | None":
-    """Draw the channels that give most: a row for every image, each channel on a scale of its own.
+    """Draw the largest channels: a row for each image, a scale for each channel.
 
-    Where positions have a place in the image, the maps are what is subtracted, and a last column shows where the
-    layer's distance comes from. None where the channels of the representation are not those of the network.
+    If the view is localized, the maps are of the representation, and a last column shows each position's part of the
+    distance; else they are of the features. None if these are of other channels.
     """
     shape = *view.representations.shape[:2], *view.size
-    maps = view.representations.reshape(shape) if view.placed else view.features
+    maps = view.representations.reshape(shape) if view.localized else view.features
     if maps is None:
         return None
-    rows, columns = len(maps), 1 + len(view.channels) + int(view.placed)
+    rows, columns = len(maps), 1 + len(view.channels) + int(view.localized)
     side = min(1.25, WIDTH / columns)
     figure = new_figure(side * columns, side * rows + 0.42, "compressed")
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -248,11 +242,11 @@ def _draw_features(explanation: Explanation, view: LayerView) -> "Figure | None"
         _show(axes, image.pixels)
         axes.set_ylabel(textwrap.shorten(name, 20, placeholder="…") if " " in name else name[:20], fontsize=7)
     for column, channel in enumerate(view.channels, start=1):
-        of_channel = maps[:, column - 1]
-        for axes, values in zip(grid[:, column], of_channel, strict=True):
-            _show(axes, values, cmap="gray", vmin=min(0, of_channel.min()), vmax=_largest(of_channel))
+        channel_maps = maps[:, column - 1]
+        for axes, values in zip(grid[:, column], channel_maps, strict=True):
+            _show(axes, values, cmap="gray", vmin=min(0, channel_maps.min()), vmax=_largest(channel_maps))
         grid[0, column].set_title(_channel_title(view, channel), fontsize=7)
-    if view.placed:
+    if view.localized:
         heats = view.position_parts.reshape(-1, *view.size)
         for axes, heat in zip(grid[1:, -1], heats, strict=True):
             _show(axes, heat, cmap=HEAT, vmin=0, vmax=_largest(heats))
@@ -262,15 +256,13 @@ def _draw_features(explanation: Explanation, view: LayerView) -> "Figure | None"
 
 
 @default_style()
-def _draw_curves(explanation: Explanation, view: LayerView) -> "Figure | None":
-    """Draw each channel's values in order where these have no places; else return None."""
-    if view.placed:
-        return None
+def _draw_curves(explanation: Explanation, view: LayerView) -> "Figure":
+    """Draw the values of each of the largest channels by position."""
     names = _titles(explanation)
     titles = [_channel_title(view, channel) for channel in view.channels]
-    rows = -(-len(titles) // IN_A_ROW)
+    rows = -(-len(titles) // CURVES_IN_A_ROW)
     figure = new_figure(WIDTH, 0.55 + 1.5 * rows, "constrained")
-    grid = figure.subplots(rows, IN_A_ROW, squeeze=False)
+    grid = figure.subplots(rows, CURVES_IN_A_ROW, squeeze=False)
     for axes in grid.flat[len(titles) :]:
         axes.axis("off")
     positions = np.arange(view.representations.shape[-1])
@@ -289,7 +281,7 @@ def _draw_curves(explanation: Explanation, view: LayerView) -> "Figure | None":
 
 
 def _channel_title(view: LayerView, channel: int) -> str:
-    """Return a channel's name with its share of the layer's distance to each image."""
+    """Return a channel's name, and its share of the layer's distance to each image."""
     shares = map(percent, view.channel_parts[:, channel], view.distances)
     return f"{view.channel_name(channel)}\n{' | '.join(shares)}"
 
@@ -304,7 +296,7 @@ def _largest(values: Sequence[Any] | NDArray[Any]) -> float:
 
 
 def _show(axes: "Axes", values: NDArray[Any], title: str = "", **colors: Any) -> None:
-    """Show an image or a map without ticks, with a thin frame, so that a white one has an edge."""
+    """Show an image or a map without ticks, in a thin frame that bounds white images."""
     axes.imshow(values, interpolation="none", **colors)
     axes.set(xticks=[], yticks=[], title=title)
     axes.spines[:].set(alpha=0.35, linewidth=0.5)
