@@ -1,7 +1,7 @@
-"""Baselines: recorded runs, and what has changed since. Plain data; nothing is measured here.
+"""Baselines: recorded runs and how a later run differs. Plain data; nothing is measured here.
 
 A baseline is a JSON file with one line for each case's images, and one for each case, metric and normalization, so that
-a diff shows what changed:
+diffs are readable:
 
     {
     "dps_baseline": 1,
@@ -15,8 +15,8 @@ a diff shows what changed:
     ]
     }
 
-A value is the margin, and the case passed if it is positive; true or false stands where a margin cannot say so. Margins
-have 6 significant digits, which never turns one into 0 or changes its sign.
+A value is the margin, and the case passed if it is positive; it is true or false where the margin is missing or
+disagrees with the verdict. Margins have 6 significant digits, which preserves their sign.
 """
 
 import shlex
@@ -34,36 +34,34 @@ from dps.errors import UsageError
 from dps.rows import Row, VariantKey, case_name, describe, finite, json_lines, variant_key, was_measured
 
 MARGIN_TOLERANCE = 0.01
-"""A verdict that flips while its margin moves by no more than this is inconclusive: another machine may do as much."""
+"""A verdict that changes while its margin changes by at most this is inconclusive: machines may differ by as much."""
 
 Margin: TypeAlias = float | bool
-"""The margin of a case, or whether it passed where the margin cannot say so."""
-
-Verdicts: TypeAlias = Mapping[tuple[str, VariantKey], Margin]
-"""Margins by case (``rotate/rings-045``) and variant."""
+"""The margin of a case, or its verdict where the margin is missing or disagrees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """A recorded run, or several that fit together.
+    """A recorded run, or several compatible ones.
 
     Attributes:
         where: the file, for messages.
         measured: versions, machine, device and reduction of the last run, and SHA-256 of the weights by network.
-        images: SHA-256 of each case's images, by case.
+        images: SHA-256 of each case's images, by case, such as ``rotate/rings-045``.
+        margins: by case and variant.
     """
 
     where: str = field(default="", compare=False)
     measured: Mapping[str, Any] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict, repr=False)
-    margins: Verdicts = field(default_factory=dict, repr=False)
+    margins: Mapping[tuple[str, VariantKey], Margin] = field(default_factory=dict, repr=False)
 
 
 # ------------------------------------------------------------------------------------------- comparing
 
 
 class Standing(StrEnum):
-    """How a case stands against a baseline."""
+    """The result of comparing a case with a baseline."""
 
     NOT_MEASURED = "could not be measured"
     REGRESSED = "regressed"
@@ -76,17 +74,16 @@ class Standing(StrEnum):
 
     @property
     def is_new(self) -> bool:
-        """Return whether the baseline does not know the case with this variant."""
+        """Return whether the case with this variant is not in the baseline."""
         return self in (Standing.NEW_FAILED, Standing.NEW_PASSED)
 
 
 def compare(baseline: Baseline, row: Row) -> Standing:
     """Compare one case of a run with the baseline.
 
-    A case that passed and now fails has regressed, one that failed and now passes has improved; neither if the margin
-    moved by at most `MARGIN_TOLERANCE`, which is inconclusive. A tie, a distance of zero, an error and a missing
-    margin, then or now, are never inconclusive. A case whose images differ from the recorded ones is another case, also
-    with variants that the baseline does not know.
+    A case that passed and now fails has regressed; one that failed and now passes has improved. If the margin changed
+    by at most `MARGIN_TOLERANCE`, it is inconclusive instead, unless either run has a tie, a distance of 0, an error or
+    no margin. A case with other images than recorded is a different case, for every variant.
     """
     case, variant = case_name(row), variant_key(row)
     if not was_measured(row):
@@ -104,14 +101,14 @@ def compare(baseline: Baseline, row: Row) -> Standing:
     return Standing.IMPROVED if now > 0 else Standing.REGRESSED
 
 
-def in_words(baseline: Baseline, row: Row, standing: Standing) -> str:
-    """Describe a case and how it stands, old and new, in one line."""
+def describe_standing(baseline: Baseline, row: Row, standing: Standing) -> str:
+    """Describe a case, its recorded and its current verdict in one line."""
     case, variant, verdict = case_name(row), variant_key(row), describe(row)
     then = baseline.margins.get((case, variant))
     if standing is Standing.OTHER_IMAGES:
         return (
             f"{case}: its images have SHA-256 {_short(row['images_sha256'])} but {_short(baseline.images[case])} in "
-            f"{baseline.where}: it is another case now. If that is meant: {update_command(baseline.where)}"
+            f"{baseline.where}, so it is a different case. If this is intended: {update_command(baseline.where)}"
         )
     if then is not None and standing is not Standing.NOT_MEASURED:
         margin = "" if isinstance(then, bool) else f" (margin {then:+.1%})"
@@ -122,21 +119,21 @@ def in_words(baseline: Baseline, row: Row, standing: Standing) -> str:
 
 
 def check(baseline: Baseline, networks: Mapping[str, str], reduction: str) -> None:
-    """Check that a run, with SHA-256 of the weights by network, can be compared with a baseline, before it is measured.
+    """Check before a run, given SHA-256 of its weights by network, that it can be compared with a baseline.
 
     Raises:
-        UsageError: a network has other weights than in the baseline, or the reduction is another one.
+        UsageError: the baseline was recorded with other weights or another reduction.
     """
     for name, then, now in _differences(baseline, {"reduction": reduction}, networks):
         raise UsageError(
-            f"{baseline.where}: recorded with {name} {then}, but this run has {now}, which gives other margins. Use "
+            f"{baseline.where}: recorded with {name} {then}, but this run has {now}, which changes the margins. Use "
             "--gate off or --gate strict, or record this run and compare with that: "
             f"{update_command('FILE')}, then --baseline FILE."
         )
 
 
 def notes(baseline: Baseline, about: Row) -> list[str]:
-    """Return a line for each version, machine, device or weights that differ between the baseline and a run."""
+    """Return a line for each version, machine, device or weights in which a run differs from a baseline."""
     networks = {name: network["sha256"] for name, network in about.get("networks", {}).items()}
     return [
         f"the baseline was recorded with {name} {then}; this is {now}"
@@ -145,37 +142,35 @@ def notes(baseline: Baseline, about: Row) -> list[str]:
 
 
 def _differences(baseline: Baseline, about: Row, networks: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return what differs between a baseline and a run: its name, and what it was then and is now."""
+    """Return the name, recorded value and current value of all that is recorded and has changed."""
     weights = baseline.measured.get("networks", {})
-    texts = {name: name for name in baseline.measured if name in about} | {"reduction": "--reduction"}
-    texts |= {name: f"weights of {name} of SHA-256" for name in sorted(weights)}
-    then, now = ({**measured, **sha256} for measured, sha256 in ((baseline.measured, weights), (about, networks)))
-    return [
-        (text, _short(then[name]), _short(now[name]))
-        for name, text in texts.items()
-        if name != "networks" and name in now and name in then and now[name] != then[name]
-    ]
+    then, now = (
+        {"--reduction" if name == "reduction" else name: measured[name] for name in measured if name != "networks"}
+        | {f"weights of {name} of SHA-256": sha256 for name, sha256 in sorted(digests.items())}
+        for measured, digests in ((baseline.measured, weights), (about, networks))
+    )
+    return [(name, _short(then[name]), _short(now[name])) for name in then if now.get(name, then[name]) != then[name]]
 
 
 def missing(baseline: Baseline, rows: Iterable[Row]) -> list[str]:
-    """Return a line for each case and variant of the baseline that a full run lacks."""
-    lacking = baseline.margins.keys() - {(case_name(row), variant_key(row)) for row in rows}
-    names = sorted(f"{case}-{variant.label}" for case, variant in lacking)
+    """Return a line for each case and variant of the baseline that is not in a run."""
+    keys = baseline.margins.keys() - {(case_name(row), variant_key(row)) for row in rows}
+    names = sorted(f"{case}-{variant.label}" for case, variant in keys)
     return [f"{name}: in the baseline, but not measured" for name in names]
 
 
 def without_probes(baseline: Baseline, names: Iterable[str]) -> Baseline:
-    """Return a baseline that does not know some probes."""
-    unknown = tuple(f"{name}/" for name in names)
+    """Return a baseline without the entries of some probes."""
+    prefixes = tuple(f"{name}/" for name in names)
     return replace(
         baseline,
-        images={case: sha256 for case, sha256 in baseline.images.items() if not case.startswith(unknown)},
-        margins={key: margin for key, margin in baseline.margins.items() if not key[0].startswith(unknown)},
+        images={case: sha256 for case, sha256 in baseline.images.items() if not case.startswith(prefixes)},
+        margins={key: margin for key, margin in baseline.margins.items() if not key[0].startswith(prefixes)},
     )
 
 
 def recorded_margin(row: Row) -> Margin:
-    """Return what a baseline keeps of a case that was measured."""
+    """Return the margin to record for a measured case, with 6 significant digits."""
     passed, margin = row["passed"] is True and not row.get("error"), finite(row.get("margin"))
     if margin is None or row.get("error") or (margin > 0) != passed:
         return passed
@@ -183,7 +178,7 @@ def recorded_margin(row: Row) -> Margin:
 
 
 def update_command(where: str | Path) -> str:
-    """Return the command that records a run."""
+    """Return the command that records a run as a baseline."""
     return f"dps test --update-baseline {shlex.quote(str(where))}"
 
 
@@ -194,16 +189,12 @@ def _short(value: str | None) -> str:
 # ------------------------------------------------------------------------------------------- reading
 
 
-Name: TypeAlias = Annotated[str, pydantic.Field(min_length=1)]
+_Name: TypeAlias = Annotated[str, pydantic.Field(min_length=1)]
 
 _Margin: TypeAlias = pydantic.FiniteFloat | bool
 
 
-class _StrictModel(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-
-
-class _Measured(_StrictModel):
+class _Measured(pydantic.BaseModel, extra="forbid", strict=True):
     dps: str
     python: str
     torch: str
@@ -212,50 +203,51 @@ class _Measured(_StrictModel):
     machine: str
     device: str
     reduction: str
-    networks: dict[Name, Name]
+    networks: dict[_Name, _Name]
 
 
-class _File(_StrictModel):
+class _File(pydantic.BaseModel, extra="forbid", strict=True):
     dps_baseline: Literal[1]
     measured: _Measured
-    images: list[tuple[Name, Name, Name]]
-    margins: list[tuple[Name, Name, Name, Name | None, _Margin | dict[Name, _Margin]]]
+    images: list[tuple[_Name, _Name, _Name]]
+    margins: list[tuple[_Name, _Name, _Name, _Name | None, _Margin | dict[_Name, _Margin]]]
+
+    def as_baseline(self, where: str) -> Baseline:
+        """Return the baseline; a ValueError names an entry that appears twice."""
+        margins = [
+            ((f"{probe}/{case}", VariantKey(network, normalization, metric)), margin)
+            for probe, case, metric, normalization, value in self.margins
+            for network, margin in (value if isinstance(value, dict) else {None: value}).items()
+        ]
+        images = [(f"{probe}/{case}", sha256) for probe, case, sha256 in self.images]
+        names = Counter([*(case for case, _ in images), *(f"{case}-{variant.label}" for (case, variant), _ in margins)])
+        for name, count in names.items():
+            if count > 1:
+                raise ValueError(f"{name} appears twice")
+        return Baseline(where=where, measured=self.measured.model_dump(), images=dict(images), margins=dict(margins))
 
 
 def read(path: Path) -> Baseline:
-    """Read a baseline; nothing that it contains is run.
+    """Read a baseline.
 
     Raises:
-        UsageError: the file is missing, cut short, not a valid baseline or of another dps; one line says where and
-            what.
+        UsageError: the file is missing, cut short, not a valid baseline or of another version of dps; the message
+            names the place in the file.
     """
     try:
-        return _baseline(str(path), _File.model_validate_json(path.read_bytes()))
+        return _File.model_validate_json(path.read_bytes()).as_baseline(str(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). To record one: {update_command(path)}") from None
     except ValueError as error:
         fault = _fault(error) if isinstance(error, pydantic.ValidationError) else error
         raise UsageError(
-            f"{path}: not a valid baseline: {fault}. Is it cut short, not merged to the end, or of a newer "
-            f"dps? To record it again, remove it; then {update_command(path)}"
+            f"{path}: not a valid baseline: {fault}. It may be cut short, have merge conflicts or be of a newer dps. "
+            f"To record it again, remove it; then {update_command(path)}"
         ) from None
 
 
-def _baseline(where: str, file: _File) -> Baseline:
-    margins = [
-        ((f"{probe}/{case}", VariantKey(network, normalization, metric)), margin)
-        for probe, case, metric, normalization, value in file.margins
-        for network, margin in (value if isinstance(value, dict) else {None: value}).items()
-    ]
-    images = [(f"{probe}/{case}", sha256) for probe, case, sha256 in file.images]
-    names = Counter([*(case for case, _ in images), *(f"{case}-{variant.label}" for (case, variant), _ in margins)])
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise ValueError(f"{twice[0]} stands there twice")
-    return Baseline(where=where, measured=file.measured.model_dump(), images=dict(images), margins=dict(margins))
-
-
 def _fault(error: pydantic.ValidationError) -> str:
-    """Return the first fault and its place: ``margins[3][4].float: Input should be a finite number``."""
+    """Return the place and text of the first fault: ``margins[3][4].float: Input should be a finite number``."""
     fault = error.errors()[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
     explained = fault["type"] in ("json_invalid", "missing", "extra_forbidden")
@@ -267,13 +259,13 @@ def _fault(error: pydantic.ValidationError) -> str:
 
 
 def write(path: Path, rows: Iterable[Row], about: Row, previous: Baseline | None = None) -> None:
-    """Record a run's rows and ``run`` of results.json; the file is written whole or not at all.
+    """Record a run's case rows and its ``run`` of results.json; the file is written completely or not at all.
 
-    What was not measured is kept of a previous baseline; None after a full run, so that old cases leave it.
+    Entries of `previous` that the run did not measure are kept.
 
     Raises:
-        UsageError: there is no row, one could not be measured, what would be kept does not fit this run, or the file
-            cannot be written.
+        UsageError: there is no row, a case could not be measured, the kept entries are not compatible with this run, or
+            the file cannot be written.
     """
     run = record(rows, about, str(path))
     try:
@@ -283,12 +275,14 @@ def write(path: Path, rows: Iterable[Row], about: Row, previous: Baseline | None
 
 
 def record(rows: Iterable[Row], about: Row, where: str) -> Baseline:
-    """Return what a baseline keeps of a run; UsageError where there is no row, or one could not be measured."""
+    """Return a baseline of a run; a UsageError if there is no row or a case could not be measured."""
     rows = list(rows)
-    broken = sorted(f"{case_name(row)}-{variant_key(row).label}" for row in rows if not was_measured(row))
-    if broken or not rows:
-        reason = f"{len(broken)} could not be measured: {', '.join(broken[:3])}{', ..' * (len(broken) > 3)}"
-        raise UsageError(f"{where}: not written: {reason if broken else 'no case was measured'}.")
+    unmeasured = sorted(f"{case_name(row)}-{variant_key(row).label}" for row in rows if not was_measured(row))
+    if unmeasured:
+        names = ", ".join(unmeasured[:3]) + ", .." * (len(unmeasured) > 3)
+        raise UsageError(f"{where}: not written: {len(unmeasured)} could not be measured: {names}.")
+    if not rows:
+        raise UsageError(f"{where}: not written: no case was measured.")
     networks = sorted({row["network"] for row in rows} - {None})
     measured = {name: about[name] for name in _Measured.model_fields}
     measured["networks"] = {name: about["networks"][name]["sha256"] for name in networks}
@@ -301,7 +295,11 @@ def record(rows: Iterable[Row], about: Row, where: str) -> Baseline:
 
 
 def merge(previous: Baseline, run: Baseline) -> Baseline:
-    """Return a baseline with what a run measured put in its place; a UsageError where what is kept does not fit it."""
+    """Return a baseline updated with the entries of a run.
+
+    Raises:
+        UsageError: the kept entries were recorded with other images, weights or reduction.
+    """
     kept = {key: margin for key, margin in previous.margins.items() if key not in run.margins}
     then: dict[str, str | None] = {case: previous.images.get(case) for case, _ in kept}
     for network in {variant.network for _, variant in kept if variant.network is not None}:
@@ -309,8 +307,8 @@ def merge(previous: Baseline, run: Baseline) -> Baseline:
     now = {**run.images, **run.measured["networks"], "reduction": run.measured["reduction"]}
     if changed := sorted(name for name, value in then.items() if now.get(name, value) != value):
         raise UsageError(
-            f"{run.where}: not written: it keeps what was not measured now, with other images, weights or reduction "
-            f"({', '.join(changed[:3])}). Measure all that it contains, or name another file."
+            f"{run.where}: not written: entries that this run did not measure have other images, weights or reduction "
+            f"({', '.join(changed[:3])}). Measure all entries, or name another file."
         )
     return replace(
         run,

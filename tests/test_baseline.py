@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dps import baseline
-from dps.baseline import Baseline, Standing, compare, in_words, read, write
+from dps.baseline import Baseline, Standing, compare, describe_standing, read, write
 from dps.errors import UsageError
 from dps.rows import case_name, variant_key
 from tests.refusals import refusal
@@ -35,7 +35,7 @@ def standing(then: dict[str, Any], now: dict[str, Any]) -> Standing:
 
 
 def words(known: Baseline, now: dict[str, Any]) -> str:
-    return in_words(known, now, compare(known, now))
+    return describe_standing(known, now, compare(known, now))
 
 
 # ------------------------------------------------------------------------------------------- the file
@@ -185,8 +185,8 @@ def test_other_images_are_another_case_whatever_the_verdict(margin: float, metri
     now = row(margin, metric=metric, images_sha256=OTHER_IMAGES)
     assert compare(known, now) is Standing.OTHER_IMAGES
     assert words(known, now) == (
-        "rotate/rings-045: its images have SHA-256 e2ade2ade2ad.. but 1ade1ade1ade.. in b.json: it is another case "
-        "now. If that is meant: dps test --update-baseline b.json"
+        "rotate/rings-045: its images have SHA-256 e2ade2ade2ad.. but 1ade1ade1ade.. in b.json, so it is a "
+        "different case. If this is intended: dps test --update-baseline b.json"
     )
 
 
@@ -239,8 +239,8 @@ def test_other_weights_and_another_reduction_are_refused(
     known = recorded(row(), row(network="vgg16"))
     baseline.check(known, {"alexnet": WEIGHTS, "squeezenet": "not in the baseline"}, "sum")
     assert refusal(lambda: baseline.check(known, networks, reduction), UsageError) == (
-        f"b.json: recorded with {message} gives other margins. Use --gate off or --gate strict, or record this run and "
-        "compare with that: dps test --update-baseline FILE, then --baseline FILE."
+        f"b.json: recorded with {message} changes the margins. Use --gate off or --gate strict, or record this run "
+        "and compare with that: dps test --update-baseline FILE, then --baseline FILE."
     )
 
 
@@ -305,8 +305,8 @@ def test_what_does_not_fit_what_is_kept_is_refused(
     write(path, [row()], ABOUT)
     before = path.read_bytes()
     assert refusal(lambda: write(path, rows, ABOUT | about, read(path)), UsageError) == (
-        f"{path}: not written: it keeps what was not measured now, with other images, weights or reduction "
-        f"({changed}). Measure all that it contains, or name another file."
+        f"{path}: not written: entries that this run did not measure have other images, weights or "
+        f"reduction ({changed}). Measure all entries, or name another file."
     )
     assert path.read_bytes() == before
 
@@ -366,8 +366,8 @@ def good() -> dict[str, Any]:
         ('{"schema": 1, "cases": []}', "dps_baseline: Field required"),  # a results.json
         ('{"dps_baseline": 2, "all": "new"}', "dps_baseline: Input should be 1, got '2'"),
         (json.dumps(good() | {"new": 1}), "new: Extra inputs are not permitted"),
-        (json.dumps(good() | {"images": good()["images"] * 2}), "rotate/rings-045 stands there twice"),
-        (json.dumps(good() | {"margins": good()["margins"] * 2}), "rotate/rings-045-pixel stands there twice"),
+        (json.dumps(good() | {"images": good()["images"] * 2}), "rotate/rings-045 appears twice"),
+        (json.dumps(good() | {"margins": good()["margins"] * 2}), "rotate/rings-045-pixel appears twice"),
         *((json.dumps(good()).replace("0.5", margin, 1), f"margins[0][4].float: Input should be a {kind}, got '{got}'")
           for margin, kind, got in [("NaN", "finite number", "nan"), ("1e999", "finite number", "inf"),
                                     ('"0.5"', "valid number", "0.5"), ("null", "valid number", "None")]),
@@ -377,8 +377,8 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, fault: str)
     path = tmp_path / "b.json"
     path.write_text(text, encoding="utf-8")
     assert refusal(lambda: read(path), UsageError) == (
-        f"{path}: not a valid baseline: {fault}. Is it cut short, not merged to the end, or of a newer dps? To record "
-        f"it again, remove it; then dps test --update-baseline {path}"
+        f"{path}: not a valid baseline: {fault}. It may be cut short, have merge conflicts or be of a newer dps. "
+        f"To record it again, remove it; then dps test --update-baseline {path}"
     )
 
 
