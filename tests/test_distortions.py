@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from dps import distortions
-from dps.distortions import DISTORTIONS, PIXEL_DISTORTIONS
+from dps.distortions import PIXEL_DISTORTIONS, images, scenes
 from dps.errors import DrawError
 from dps.images import Pixels
+from dps.probes.recipes import DISTORTIONS
 from dps.scenes import color
 from dps.scenes.composition import arrangement, patch, view
 from dps.scenes.contents import CONTENTS
@@ -33,8 +33,8 @@ def object_on_ground(seed: int = 1, **parameters: Any) -> Scene:
 
 def test_invert_and_flip_by_hand() -> None:
     pixels: Pixels = np.array([[[0, 255, 100], [1, 128, 127]]], dtype=np.uint8)
-    assert distortions.invert(pixels, Rng(0)).tolist() == [[[255, 0, 155], [254, 127, 128]]]
-    assert distortions.flip(pixels, Rng(0)).tolist() == [[[1, 128, 127], [0, 255, 100]]]
+    assert images.invert(pixels, Rng(0)).tolist() == [[[255, 0, 155], [254, 127, 128]]]
+    assert images.flip(pixels, Rng(0)).tolist() == [[[1, 128, 127], [0, 255, 100]]]
 
 
 def some_pixels(height: int = 24, width: int = 32, seed: int = 0) -> Pixels:
@@ -45,18 +45,18 @@ def test_blur_is_scipys_gaussian_filter() -> None:
     pixels = some_pixels()
     for sigma in (0.5, 1.0, 3.3):
         expected = ndimage.gaussian_filter(pixels.astype(float), (sigma, sigma, 0), mode="nearest", truncate=4)
-        assert np.abs(distortions.blur(pixels, Rng(0), sigma=sigma) - expected).max() <= 0.51  # rounded once
+        assert np.abs(images.blur(pixels, Rng(0), sigma=sigma) - expected).max() <= 0.51  # rounded once
     flat: Pixels = np.full((9, 9, 3), 77, dtype=np.uint8)
-    assert (distortions.blur(flat, Rng(0), sigma=2.0) == flat).all()
+    assert (images.blur(flat, Rng(0), sigma=2.0) == flat).all()
 
 
 def test_noise_has_the_deviation_that_was_asked_for() -> None:
     middle: Pixels = np.full((128, 128, 3), 128, dtype=np.uint8)
-    noisy = distortions.noise(middle, Rng(1), deviation=0.1).astype(float)
+    noisy = images.noise(middle, Rng(1), deviation=0.1).astype(float)
     assert noisy.mean() == pytest.approx(128, abs=0.5)
     assert noisy.std() == pytest.approx(25.5, rel=0.02)
-    assert (distortions.noise(middle, Rng(1), deviation=0.1) == noisy).all()
-    assert (distortions.noise(middle, Rng(2), deviation=0.1) != noisy).any()
+    assert (images.noise(middle, Rng(1), deviation=0.1) == noisy).all()
+    assert (images.noise(middle, Rng(2), deviation=0.1) != noisy).any()
 
 
 @pytest.mark.parametrize("quality", [5, 50, 90])
@@ -67,7 +67,7 @@ def test_jpeg_loses_what_pillows_jpeg_loses(quality: int) -> None:
     saved = io.BytesIO()
     PIL.Image.fromarray(pixels).save(saved, "JPEG", quality=quality, subsampling=0)
     theirs = np.asarray(PIL.Image.open(saved)).astype(int)
-    ours = distortions.jpeg(pixels, Rng(0), quality=quality).astype(int)
+    ours = images.jpeg(pixels, Rng(0), quality=quality).astype(int)
     assert ours.shape == pixels.shape
     assert (np.abs(ours - theirs) <= 2).mean() > 0.97  # elsewhere, a cosine was rounded the other way
     assert np.abs(ours - theirs).mean() < 0.5
@@ -75,11 +75,11 @@ def test_jpeg_loses_what_pillows_jpeg_loses(quality: int) -> None:
 
 def test_contrast_and_lighting_by_hand() -> None:
     pixels: Pixels = np.array([[[0, 255, 100], [128, 127, 64]]], dtype=np.uint8)
-    assert distortions.contrast(pixels, Rng(0), factor=0.5).tolist() == [[[64, 191, 114], [128, 127, 96]]]
-    assert distortions.contrast(pixels, Rng(0), factor=4.0)[0, 0].tolist() == [0, 255, 18]
-    assert distortions.lighting(pixels, Rng(0), gamma=2.0).tolist() == [[[0, 255, 39], [64, 63, 16]]]
-    assert distortions.lighting(pixels, Rng(0), gain=1.5).tolist() == [[[0, 255, 150], [192, 190, 96]]]
-    assert distortions.lighting(pixels, Rng(0), gamma=2.0, gain=0.5)[0, 0].tolist() == [0, 128, 20]
+    assert images.contrast(pixels, Rng(0), factor=0.5).tolist() == [[[64, 191, 114], [128, 127, 96]]]
+    assert images.contrast(pixels, Rng(0), factor=4.0)[0, 0].tolist() == [0, 255, 18]
+    assert images.lighting(pixels, Rng(0), gamma=2.0).tolist() == [[[0, 255, 39], [64, 63, 16]]]
+    assert images.lighting(pixels, Rng(0), gain=1.5).tolist() == [[[0, 255, 150], [192, 190, 96]]]
+    assert images.lighting(pixels, Rng(0), gamma=2.0, gain=0.5)[0, 0].tolist() == [0, 128, 20]
 
 
 def test_jpeg_of_flat_colors_by_hand() -> None:
@@ -88,21 +88,21 @@ def test_jpeg_of_flat_colors_by_hand() -> None:
     So grays lie 2 apart; those between go to the one nearer 128.
     """
     grays: Pixels = np.repeat(np.arange(120, 136, dtype=np.uint8), 8 * 8 * 3).reshape(16 * 8, 8, 3)
-    found = distortions.jpeg(grays, Rng(0), quality=50)
+    found = images.jpeg(grays, Rng(0), quality=50)
     assert found[::8, 0, 0].tolist() == [120, 122, 122, 124, 124, 126, 126, 128, 128, 128, 130, 130, 132, 132, 134, 134]
     assert (found == found[:, :1, :1]).all()
 
 
 def test_recolor_turns_red_into_green_and_leaves_grays() -> None:
     pixels: Pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90]]], dtype=np.uint8)
-    turned = distortions.recolor(pixels, Rng(0), degrees=120.0)
+    turned = images.recolor(pixels, Rng(0), degrees=120.0)
     assert turned.tolist() == [[[0, 255, 0], [0, 0, 255], [255, 0, 0], [90, 90, 90]]]
-    assert (distortions.recolor(turned, Rng(0), degrees=-120.0) == pixels).all()
+    assert (images.recolor(turned, Rng(0), degrees=-120.0) == pixels).all()
 
 
 def test_occlude_covers_one_square_and_nothing_else() -> None:
     pixels = some_pixels(40, 50)
-    covered = distortions.occlude(pixels, Rng(3), side=0.25)
+    covered = images.occlude(pixels, Rng(3), side=0.25)
     rows, columns = np.nonzero((covered != pixels).any(axis=2))
     assert [int(np.ptp(each)) for each in (rows, columns)] == [9, 9]
     assert (covered[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == 96).all()
@@ -111,7 +111,7 @@ def test_occlude_covers_one_square_and_nothing_else() -> None:
 
 def test_shuffle_moves_every_patch() -> None:
     pixels = some_pixels(24, 32)
-    shuffled = distortions.shuffle(pixels, Rng(0), patch=8)
+    shuffled = images.shuffle(pixels, Rng(0), patch=8)
     before, after = (
         [each[y : y + 8, x : x + 8].tobytes() for y in range(0, 24, 8) for x in range(0, 32, 8)]
         for each in (pixels, shuffled)
@@ -120,7 +120,7 @@ def test_shuffle_moves_every_patch() -> None:
     assert all(a != b for a, b in zip(before, after, strict=True))
     for size in (7, 24 * 32):
         with pytest.raises(DrawError, match=f"an image of 32 x 24 pixels is not made of patches of {size} pixels"):
-            distortions.shuffle(pixels, Rng(0), patch=size)
+            images.shuffle(pixels, Rng(0), patch=size)
 
 
 # --------------------------------------------------------------------------------------- turning, shifting
@@ -128,9 +128,9 @@ def test_shuffle_moves_every_patch() -> None:
 
 def test_rotate_by_a_right_angle_turns_the_pixels_clockwise() -> None:
     scene = object_on_ground(place="corner")
-    turned = distortions.rotate(scene, Rng(0), degrees=90)
+    turned = scenes.rotate(scene, Rng(0), degrees=90)
     assert (render(turned, 96) == np.rot90(render(scene, 96), -1)).all()
-    back = distortions.rotate(turned, Rng(0), degrees=-90)
+    back = scenes.rotate(turned, Rng(0), degrees=-90)
     assert (render(back, 96) == render(scene, 96)).all()
 
 
@@ -138,21 +138,21 @@ def test_rotate_by_a_right_angle_turns_the_pixels_clockwise() -> None:
 def test_translate_by_32nds_shifts_whole_pixels(content: str) -> None:
     for seed in range(5):
         scene = object_on_ground(seed, content=content, side=Rng(seed, "side").uniform(0.3, 0.48))
-        moved = distortions.translate(scene, Rng(0), right=8 / 32, down=-5 / 32)
+        moved = scenes.translate(scene, Rng(0), right=8 / 32, down=-5 / 32)
         assert (render(moved, 96) == np.roll(render(scene, 96), (-15, 24), axis=(0, 1))).all()
-        assert (render(distortions.translate(scene, Rng(0)), 96) == render(scene, 96)).all()  # nowhere by default
+        assert (render(scenes.translate(scene, Rng(0)), 96) == render(scene, 96)).all()  # nowhere by default
 
 
 def test_zoom_grows_about_the_middle() -> None:
     scene = object_on_ground(side=0.4)
-    left, top, right, bottom = distortions.zoom(scene, Rng(0), factor=1.5).layers[-1].box()
+    left, top, right, bottom = scenes.zoom(scene, Rng(0), factor=1.5).layers[-1].box()
     assert (left, top, right, bottom) == pytest.approx((0.2, 0.2, 0.8, 0.8))
-    back = distortions.zoom(distortions.zoom(scene, Rng(0), factor=2.0), Rng(0), factor=0.5)
+    back = scenes.zoom(scenes.zoom(scene, Rng(0), factor=2.0), Rng(0), factor=0.5)
     assert (render(back, 48) == render(scene, 48)).all()
 
 
 def test_shear_leans_to_the_right_and_keeps_the_middle() -> None:
-    leaning = distortions.shear(object_on_ground(side=0.5), Rng(0), degrees=45.0)
+    leaning = scenes.shear(object_on_ground(side=0.5), Rng(0), degrees=45.0)
     left, top, right, bottom = leaning.layers[-1].box()  # the top edge moves right by 0.25, the bottom one left
     assert (left, top, right, bottom) == pytest.approx((0.0, 0.25, 1.0, 0.75))
     x, y = leaning.layers[-1].place(np.array([-1.0]), np.array([-1.0]))
@@ -161,7 +161,7 @@ def test_shear_leans_to_the_right_and_keeps_the_middle() -> None:
 
 def test_grains_lie_on_the_ground_under_the_object() -> None:
     scene = object_on_ground(side=0.5, ground="gray")
-    before, after = render(scene, 96), render(distortions.stain_noise(scene, Rng(1), strength=0.2), 96)
+    before, after = render(scene, 96), render(scenes.stain_noise(scene, Rng(1), strength=0.2), 96)
     assert (after[26:70, 26:70] == before[26:70, 26:70]).all()
     ground = after[:20].astype(int)
     assert (np.ptp(ground, axis=2) == 0).all()  # each a little lighter or darker, of no other hue
@@ -172,7 +172,7 @@ def test_grains_lie_on_the_ground_under_the_object() -> None:
 @quickly
 def test_translate_clear_finds_a_place_of_its_own(seed: int, side: float) -> None:
     scene = object_on_ground(seed, side=side, place="room_to_move")
-    moved = distortions.translate_clear(scene, Rng(seed, "move"))
+    moved = scenes.translate_clear(scene, Rng(seed, "move"))
     before, after = (np.array(each.layers[-1].box()) for each in (scene, moved))
     assert np.abs(after - before).max() >= side - 1e-9  # so the two do not overlap
     assert after.min() >= -1e-9
@@ -184,9 +184,9 @@ def test_translate_clear_finds_a_place_of_its_own(seed: int, side: float) -> Non
 
 def test_translate_clear_uses_many_places_and_refuses_what_has_no_room() -> None:
     scene = object_on_ground(place="room_to_move")
-    assert len({distortions.translate_clear(scene, Rng(seed)).layers[-1].box() for seed in range(30)}) > 15
+    assert len({scenes.translate_clear(scene, Rng(seed)).layers[-1].box() for seed in range(30)}) > 15
     with pytest.raises(DrawError, match="cannot be shifted clear of its old place; use place: room_to_move"):
-        distortions.translate_clear(object_on_ground(side=0.5), Rng(0))
+        scenes.translate_clear(object_on_ground(side=0.5), Rng(0))
 
 
 # ------------------------------------------------------------------------------------------------ stains
@@ -194,7 +194,7 @@ def test_translate_clear_uses_many_places_and_refuses_what_has_no_room() -> None
 
 def test_strokes_lie_on_the_ground_under_the_object() -> None:
     scene = object_on_ground()
-    clean, few, dirty = (render(distortions.stain(scene, Rng(1), strokes=count), 96) for count in (0, 4, 24))
+    clean, few, dirty = (render(scenes.stain(scene, Rng(1), strokes=count), 96) for count in (0, 4, 24))
     middle = slice(96 * 32 // 100, 96 * 68 // 100)
     assert (dirty[middle, middle] == clean[middle, middle]).all()
     ground = clean[0, 0]
@@ -210,23 +210,23 @@ def test_strokes_lie_on_the_ground_under_the_object() -> None:
 
 
 def test_replace_object_ends_where_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distortions, "_differ", lambda *_scenes: False)
+    monkeypatch.setattr(scenes, "_differ", lambda *_scenes: False)
     with pytest.raises(DrawError, match="no acceptable drawing: flat that differs from bars"):
-        distortions.replace_object(object_on_ground(), Rng(0), content="flat")
+        scenes.replace_object(object_on_ground(), Rng(0), content="flat")
 
 
 def test_what_a_scene_does_not_have_is_said() -> None:
     with pytest.raises(DrawError, match="the scene has no grain"):
-        distortions.regrain(object_on_ground(), Rng(0))
-    with pytest.raises(DrawError, match="an order in which no object stays where it was"):
-        distortions.rearrange(object_on_ground(), Rng(0))
+        scenes.regrain(object_on_ground(), Rng(0))
+    with pytest.raises(DrawError, match="an order in which no object keeps its place"):
+        scenes.rearrange(object_on_ground(), Rng(0))
 
 
 def test_every_change_of_images_is_stronger_the_stronger_its_name() -> None:
     """By mean squared error: slight, everyday, and damage, of each kind that they have in common."""
     pixels = render(view(Rng(3), 96, content="bird"), 96)
-    for change in distortions.DAMAGES:
-        kinds = (distortions.SLIGHT, distortions.EVERYDAY, distortions.DAMAGES)
+    for change in images.DAMAGES:
+        kinds = (images.SLIGHT, images.EVERYDAY, images.DAMAGES)
         errors = [float(((kind[change](pixels, Rng(0)) - pixels.astype(float)) ** 2).mean()) for kind in kinds]
         assert errors == sorted(errors), change
         assert errors[0] > 0

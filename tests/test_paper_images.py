@@ -143,7 +143,7 @@ def add(name: str, content: Pixels) -> Change:
         ),
         (
             add("rotate/a_90.jpg", halves(0, 250)[:30]),
-            "a_90.jpg measures 40 x 30 pixels, but its case 40 x 40; the images of a case must have",
+            "a_90.jpg has 40 x 30 pixels, but its case 40 x 40; all images of a case must have",
         ),
         (
             add("rotate/a_90.jpg", halves(0, 255)),

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from dps import notes, photographs, probes, weights
 from dps.errors import DpsError, DrawError, ProbeError, UsageError, WeightsError
-from dps.images import Pixels
+from dps.images import Pixels, digest_of_files
 from dps.options import Options
 from dps.photographs import BUILT_IN, Photograph, averaged
 from dps.probes import Case, Probe
@@ -335,7 +335,7 @@ def test_the_photographs_of_a_run_are_those_that_its_cases_show() -> None:
     assert results.photographs_used(run, drawn) == {
         "source": "., built-in",
         "count": 3,
-        "sha256": photographs.digest_of(used),
+        "sha256": digest_of_files(photograph.path() for photograph in used),
     }
 
 

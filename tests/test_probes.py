@@ -81,7 +81,7 @@ def test_a_place_without_probes_is_named_and_deeper_folders_are_not_searched(her
     (here / "folder" / "p.yaml").mkdir(parents=True)
     (here / "deep" / "deeper").mkdir(parents=True)
     (here / "deep" / "deeper" / "p.yaml").write_text(OK, encoding="utf-8")
-    none = r"deep: no \*\.yaml or \*\.yml in this folder \(deeper ones are not searched\)"
+    none = r"deep: no \*\.yaml or \*\.yml in this folder \(subfolders are not searched\)"
     for place, message in {
         "nowhere.yaml": r"nowhere\.yaml: no such file or folder of probes\.",
         "folder": r"folder/p\.yaml: cannot be read \(Is a directory\)\.",
@@ -90,7 +90,7 @@ def test_a_place_without_probes_is_named_and_deeper_folders_are_not_searched(her
         with pytest.raises(ProbeError, match=f"^{message}$"):
             probes.load([place])
     (here / "deep" / "p.yaml.txt").write_text(OK, encoding="utf-8")
-    with pytest.raises(ProbeError, match=none + "; p.yaml.txt looks like a probe file: name it itself, or rename it"):
+    with pytest.raises(ProbeError, match=none + "; p.yaml.txt looks like a probe file: pass its path, or rename it"):
         probes.load([here / "deep"])
 
 
@@ -103,14 +103,14 @@ def test_a_folder_is_read_in_order_of_names_and_each_file_once(here: Path) -> No
     for name in ("a.yaml~", "d.yaml.txt"):
         (here / name).write_text(OK, encoding="utf-8")
     assert len(probes.load([here])) == 3
-    only = "of a folder, only *.yaml and *.yml are."
+    only = "only *.yaml and *.yml files of a folder are read."
     assert notes.lines() == [f"probes not read in 2 files (a.yaml~, d.yaml.txt): {only}"]
 
 
 def test_one_probe_in_two_files_names_both(here: Path) -> None:
     for name in ("a", "b"):
         (here / f"{name}.yaml").write_text(OK, encoding="utf-8")
-    with pytest.raises(ProbeError, match=r"^probe 'p' stands in a\.yaml and b\.yaml; names must differ\.$"):
+    with pytest.raises(ProbeError, match=r"^probe 'p' is declared in a\.yaml and b\.yaml; names must differ\.$"):
         probes.load([here])
 
 
@@ -184,7 +184,7 @@ def test_a_byte_order_mark_and_the_emoji_of_json_tools_are_read(here: Path, enco
         ("probe: p\ncases: [a]\n", "2: cases: it should be a mapping; found str 'a'."),
         (OK.replace("probe: p", "probe: p q"), "1: probe: a name has letters without accents, digits, _ . and - alone"),
         (OK + "    sed: 3\n", "7: unknown key 'sed'. Did you mean 'seed'? Known: asks, distorted, draw,"),
-        (OK + OK.partition("cases:\n")[2], "7: case id 'rings' stands 2 times; ids must differ in a probe."),
+        (OK + OK.partition("cases:\n")[2], "7: case id 'rings' occurs 2 times; ids must differ in a probe."),
         (OK.replace("    references: standard\n", ""), "3: key 'references' is missing."),
         *((f"{OK}{added}\n", message) for added, message in rows("""
 severity: {by: a} => 7: key 'unit' is missing.
@@ -219,15 +219,15 @@ original: {scene: pattern, family: rings, off_black: .nan} => 4: off_black: inpu
 original: {scene: pattern, family: rings, off_black: a} => 4: off_black: input should be a valid number
 distorted: invert => 5: distorted: a distortion is written {invert: {}}; found 'invert'.
 distorted: {invrt: {}} => 5: unknown distortion 'invrt'. Did you mean 'invert'? Known: contrast, everyday,
-distorted: {scene: pattern, family: dots} => 5: distorted: a scene cannot stand here; name a distortion of the original
+distorted: {scene: pattern, family: dots} => 5: distorted: a scene is not allowed here; name a distortion of the
 distorted: {rotate: 45} => 5: rotate takes a mapping of parameters, found 45.
 distorted: {rotate: {}} => 5: rotate needs 'degrees'; it takes degrees.
 distorted: {rotate: {angel: 45}} => 5: unknown key 'angel'; rotate takes degrees.
 distorted: {rotate: {degrees: 400}} => 5: degrees: input should be less than 360; found 400.
 distorted: {invert: {by: 1}} => 5: unknown key 'by'; invert takes no parameters.
 distorted: {invert: {}, rotate: {degrees: 4}} => 5: distortions of scenes come before those of pixels: 'invert', 'rotat
-references: standart => 6: references: 'standard', or a list that is not empty of images, distortions
-references: [] => 6: references: 'standard', or a list that is not empty
+references: standart => 6: references: 'standard', or a non-empty list of images, distortions
+references: [] => 6: references: 'standard', or a non-empty list
 references: [blakc] => 6: unknown reference 'blakc'. Did you mean 'black'? Known: black, blue, gray,
 references: [3] => 6: a reference: {image: FILE}, a distortion, a scene, or one of black, white, gray, red,
 references: [dog.JPG] => 6: reference: an image file is written {image: dog.JPG}; found 'dog.JPG'.
@@ -237,8 +237,8 @@ id: "a\nb" => 3: cases.id: a text on one line, without control characters and no
 id: 007 => 3: cases.id: YAML does not take 007 for text, but for 7; put it in quotes: "007".
 id: => 3: cases.id: a text is missing.
 id: $nubmer; draw: 1 => 3: id: unknown name 'nubmer'. Did you mean 'number'? Known: family, number, s
-id: 'a-$'; draw: 1 => 3: id: a $ is followed by a name, as in $number, or by another $; found 'a-$'.
-draw: 2 => 3: case id 'rings' stands 2 times; ids must differ in a probe.
+id: 'a-$'; draw: 1 => 3: id: $ must be followed by a name, as in $number, or by another $; found 'a-$'.
+draw: 2 => 3: case id 'rings' occurs 2 times; ids must differ in a probe.
 draw: 0 => 7: cases.draw: input should be greater than or equal to 1; found int 0.
 draw: 1.5 => 7: cases.draw: input should be a valid integer; found float 1.5.
 seed: -1 => 7: cases.seed: input should be greater than or equal to 0; found int -1.
@@ -295,13 +295,13 @@ CASE_2 = """  - id: second
 {between: [.nan, 1]} => between takes two numbers, the lower one first, found [nan, 1].
 {between: [1, .inf]} => input should be less than 360; found inf.
 {betwen: [1, 2]} => unknown way to draw a value 'betwen'. Did you mean 'between'? Known: between, cycle,
-{between: [1, 2], each: [1]} => a value that is drawn is a mapping of one key, between, cycle, deal, each;
-{} => a value that is drawn is a mapping of one key, between, cycle, deal, each; found {}.
-{cycle: []} => cycle takes a list that is not empty, found [].
+{between: [1, 2], each: [1]} => a drawn value is a mapping of one key, between, cycle, deal, each;
+{} => a drawn value is a mapping of one key, between, cycle, deal, each; found {}.
+{cycle: []} => cycle takes a non-empty list, found [].
 {cycle: [1, a]} => input should be a valid number; found 'a'.
-{deal: 3} => deal takes a list that is not empty, found 3.
+{deal: 3} => deal takes a non-empty list, found 3.
 {deal: [1, {between: [2, 1]}]} => between takes two numbers, the lower one first, found [2, 1].
-{cycle: [{each: [1]}]} => each cannot stand inside another list of values.
+{cycle: [{each: [1]}]} => each is not allowed inside another list of values.
 [1, 2] => input should be a valid number; found [1, 2].
     """),
 )
@@ -314,7 +314,7 @@ def test_a_short_text_cannot_stand_for_millions_of_cases(here: Path) -> None:
     many = ", ".join(str(n / 1000) for n in range(400))
     distorted = f"{{translate: {{right: {{each: [{many}]}}, down: {{each: [{many}]}}}}}}"
     text = case_text(id="$number-$right-$down", distorted=distorted, draw=2)
-    assert why(text) == "f.yaml:3: this stands for 320,000 cases; at most 100,000 are right."
+    assert why(text) == "f.yaml:3: this declares 320,000 cases; at most 100,000 are allowed."
 
 
 # ------------------------------------------------------------------------------------------- image files
@@ -360,15 +360,15 @@ distorted: {image: nothing.png} => 5: nothing.png: no such image file.
 references: [{image: nothing.png}] => 6: nothing.png: no such image file.
 original: {image: text.png} => 4: text.png: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can,
 original: {image: [a.png]} => 4: image: a path, found ['a.png'].
-original: {image: a.png, size: 3} => 4: unknown key 'size'; an image file takes no more than
-distorted: {image: other.png} => 5: other.png measures 50 x 30 pixels, but its case 40 x 40; the images of a case must
-original: {scene: pattern, family: dots} => 5: b.png measures 40 x 40 pixels, but its case 96 x 96; the images of a
-references: [{image: other.png}] => 6: other.png measures 50 x 30 pixels, but its case 40 x 40;
+original: {image: a.png, size: 3} => 4: unknown key 'size'; an image file takes only its path
+distorted: {image: other.png} => 5: other.png has 50 x 30 pixels, but its case 40 x 40; all images of a case must
+original: {scene: pattern, family: dots} => 5: b.png has 40 x 40 pixels, but its case 96 x 96; all images of a
+references: [{image: other.png}] => 6: other.png has 50 x 30 pixels, but its case 40 x 40;
 distorted: {image: same.bmp} => 3: case 'rings': the distorted image equals the original, so there is nothing
 references: [black, {image: same.bmp}] => 3: case 'rings': reference 'same.bmp' equals the original, so
 original: {image: black.png} => 3: case 'rings': reference 'black' equals the original, so there is nothing
-distorted: {rotate: {degrees: 45}} => 5: rotate changes a scene, but the original is a file; give this image as a file,
-references: [black, {replace_object: {}}] => 6: replace_object changes a scene, but the original is a file; give this
+distorted: {rotate: {degrees: 45}} => 5: rotate distorts a scene, but the original is a file; this image must be a file,
+references: [black, {replace_object: {}}] => 6: replace_object distorts a scene, but the original is a file; this
     """),
 )
 def test_a_wrong_image_file_names_its_line(here: Path, changed: str, message: str) -> None:
@@ -391,8 +391,8 @@ def test_a_mistake_by_what_is_dropped_of_a_file_says_so(here: Path) -> None:
     save("c.png", np.rot90(a), exif=exif)
     what = "the distorted image (alpha channel dropped) equals the original, so there is nothing to compare."
     assert why(file_case()) == f"f.yaml:3: case 'rings': {what}"
-    measures = "c.png measures 40 x 60 pixels (EXIF orientation not applied), but its case 60 x 40"
-    assert why(file_case(distorted="{image: c.png}")).startswith(f"f.yaml:5: {measures}; the images of a case must")
+    measures = "c.png has 40 x 60 pixels (EXIF orientation not applied), but its case 60 x 40"
+    assert why(file_case(distorted="{image: c.png}")).startswith(f"f.yaml:5: {measures}; all images of a case must")
 
 
 # ---------------------------------------------------------------------------------------------- ranges
@@ -526,7 +526,7 @@ def test_size_is_the_drawn_images_size(here: Path) -> None:
     rows("""
 distorted: {rotate: {degrees: 0}} => the distorted image equals the original, so there is nothing to compare.
 references: [black, {rotate: {degrees: 0}}] => reference 'rotate' equals the original, so there is nothing to compare.
-original: {scene: patch, content: bars} => patch takes either side or cover, and one of them
+original: {scene: patch, content: bars} => patch takes exactly one of side and cover
 original: {image: a.png} => a scene is square, but the case's images are 50 x 30 pixels
     """),
 )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dps import metrics, probes, thresholds
-from dps.distortions import noise
+from dps.distortions.images import noise
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant
 from dps.report import figures, pass_fractions, tables, thresholds_table

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dps import distortions
+from dps.distortions import images as distortions
 from dps.images import Pixels
 from dps.judgments.dataset import ALL, KINDS, SIZE, Content, Dataset, Labels, Shard, add_part, new_digest, shards_of
 from dps.scenes.composition import patch

@@ -1,6 +1,6 @@
-"""Probes and their cases before they are drawn, and how each image of a case is made.
+"""Probes, their cases, and the recipes of a case's images.
 
-An image is a file, a scene, a standard reference, or the original distorted.
+An image is a file, a scene, a standard reference, or a distortion of the original.
 """
 
 import functools
@@ -24,7 +24,7 @@ from dps.scenes.plane import Scene, render
 from dps.scenes.rng import Rng
 
 Drawing: TypeAlias = Scene | Pixels
-"""A scene as long as it is one, so that it can still be moved; else pixels."""
+"""A scene, which distortions can still move, or pixels."""
 
 STANDARD_REFERENCES = (*REFERENCE_COLORS, "random")
 """The paper's seven references (arXiv:2207.02512, Section 4)."""
@@ -40,17 +40,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The way to make one image: one of `file`, `scene`, `reference` and `steps`.
+    """The recipe of one image: one of `file`, `scene`, `reference` and `steps`.
 
     Attributes:
         label: the image's name among references.
         place: in the case: ``original``, ``distorted`` or, of the first reference, ``references.0``.
-        file: an image file.
-        scene: a scene to draw.
-        reference: one of the standard references.
-        steps: distortions of the original, one after the other.
-        entropy: what its random choices depend on.
-        shared: one of the few references that most cases have in common.
+        reference: a standard reference.
+        steps: distortions of the original, applied in order.
+        entropy: seed of the random number generators.
+        shared: many cases have this reference, so its representations are cached.
     """
 
     label: str
@@ -70,7 +68,7 @@ class Recipe:
         return {f"{place}.{name}": value for place, step in self._placed() for name, value in step.parameters.items()}
 
     def with_values(self, values: Mapping[str, Any], seed: int, number: int) -> "Recipe":
-        """Return the recipe of one scene of a range, with parameters by place, as `values` has them."""
+        """Return the recipe with these parameters, by place as in `values`, for a seed and number of the scene."""
         steps = tuple(
             Step(name=step.name, parameters={name: values[f"{place}.{name}"] for name in step.parameters})
             for place, step in self._placed()
@@ -79,10 +77,10 @@ class Recipe:
         return replace(self, entropy=(seed, number, self.place), **changed) if steps else self
 
     def draw(self, original: Drawing | None, shape: tuple[int, int]) -> Drawing:
-        """Draw the image, with height and width in pixels, from the original if it is a distortion of that.
+        """Draw the image; distortions start from the original. `shape` is height and width in pixels.
 
         Raises:
-            DrawError: it cannot be drawn.
+            DrawError, ImageError, WeightsError: it cannot be drawn, or a file cannot be read.
         """
         if self.file is not None:
             return images.read(self.file)
@@ -101,7 +99,7 @@ class Recipe:
         return drawing
 
     def image(self, drawing: Drawing, shape: tuple[int, int]) -> Image:
-        """Return the image of what `draw` returned."""
+        """Return the image of a drawing that `draw` returned."""
         if self.reference:
             return standard_reference(self.reference, *shape)
         return images.make_image(_pixels(drawing, shape), shared=self.shared)
@@ -109,12 +107,11 @@ class Recipe:
 
 @functools.lru_cache(maxsize=16)
 def _scene(name: str, parameters: tuple[tuple[str, Any], ...], entropy: tuple[int | str, ...], size: int) -> Scene:
-    """Draw a scene; the last few are cached, since many cases may begin with one."""
+    """Draw a scene; the last few are cached, since many cases share an original."""
     return SCENES[name](Rng(*entropy), size, **dict(parameters))
 
 
 def _pixels(drawing: Drawing, shape: tuple[int, int]) -> Pixels:
-    """Return the pixels of a scene, or of what is pixels already."""
     if not isinstance(drawing, Scene):
         return drawing
     height, width = shape
@@ -125,7 +122,7 @@ def _pixels(drawing: Drawing, shape: tuple[int, int]) -> Pixels:
 
 @functools.lru_cache(maxsize=16)
 def standard_reference(name: str, height: int, width: int) -> Image:
-    """Return a plain color, or uniform random pixels from a fixed seed."""
+    """Return an image of a plain color, or of uniform random pixels from a fixed seed."""
     if name == "random":
         pixels = Rng(7, "random reference").integers(0, 255, height, width, 3).astype(np.uint8)
     else:
@@ -136,7 +133,7 @@ def standard_reference(name: str, height: int, width: int) -> Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One triple, not drawn yet: how its images are made, the references by name.
+    """The recipes of one triple, the references by name.
 
     Attributes:
         id: unique in its probe.
@@ -158,7 +155,7 @@ class Case:
         return f"{self.probe}/{self.id}"
 
     def recipes(self) -> list[Recipe]:
-        """Return how its images are made, the original first."""
+        """Return the recipes of all images, the original first."""
         return [self.original, self.distorted, *self.references.values()]
 
     def values(self) -> dict[str, Any]:
@@ -166,43 +163,40 @@ class Case:
         return {place: value for recipe in self.recipes() for place, value in recipe.values().items()}
 
     def photographs(self) -> list[Photograph]:
-        """Return the photographs that its scenes begin with."""
+        """Return the photographs in its parameters."""
         return [value for value in self.values().values() if isinstance(value, Photograph)]
 
     def compared(self) -> dict[str, Recipe]:
-        """Return how the images that are compared with the original are made, by what messages call them."""
+        """Return the recipes of all images but the original, by their names in messages."""
         references = {f"reference {name!r}": recipe for name, recipe in self.references.items()}
         return {"the distorted image": self.distorted, **references}
 
     def draw(self) -> Triple:
-        """Draw its images; the same ones every time.
+        """Draw its images, the same at every call.
 
         Raises:
-            DrawError: a scene cannot be drawn, a file can no longer be read, or an image equals the original; with the
-                declaration.
+            DrawError: a scene cannot be drawn, a file can no longer be read, or an image equals the original. The
+                message names the declaration.
         """
-        compared = self.compared()
         try:
-            original = self.original.draw(None, self.shape)
-            first = self.original.image(original, self.shape)
-            drawings = [recipe.draw(original, self.shape) for recipe in compared.values()]
-            others = [
-                recipe.image(drawing, self.shape) for recipe, drawing in zip(compared.values(), drawings, strict=True)
-            ]
-            for what, image in zip(compared, others, strict=True):
-                if image.digest == first.digest:
-                    raise DrawError(equals_original(what))
+            drawings = [self.original.draw(None, self.shape)]
+            original, *others = [self.original.image(drawings[0], self.shape)]
+            for name, recipe in self.compared().items():
+                drawings.append(recipe.draw(drawings[0], self.shape))
+                others.append(recipe.image(drawings[-1], self.shape))
+                if others[-1].digest == original.digest:
+                    raise DrawError(equals_original(name))
         except (DrawError, ImageError, WeightsError) as error:
             raise DrawError(f"{self.where}: case {self.id!r}: {error}") from None
         return Triple(
-            original=first,
+            original=original,
             distorted=others[0],
             references=dict(zip(self.references, others[1:], strict=True)),
-            drawn=self._parameters([original, *drawings]),
+            drawn=self._parameters(drawings),
         )
 
     def _parameters(self, drawings: Sequence[Drawing]) -> dict[str, object]:
-        """Return what it was drawn with; of two parameters of one name, each is noted as ``recolor_degrees``."""
+        """Return the parameters for the report; two of one name are recorded as ``recolor_degrees``."""
         drawn: dict[str, object] = {}
         for scene in drawings:
             if isinstance(scene, Scene):
@@ -218,9 +212,9 @@ class Case:
         return drawn
 
 
-def equals_original(what: str, notes: str = "") -> str:
+def equals_original(name: str, notes: str = "") -> str:
     """Return the message about an image that equals the original, with notes on the original."""
-    return f"{what} equals the original{notes}, so there is nothing to compare."
+    return f"{name} equals the original{notes}, so there is nothing to compare."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +223,11 @@ class Probe:
 
     Attributes:
         asks: the question, in a sentence.
-        because: why a person would agree.
+        because: the reason why people agree.
         source: of the idea.
-        severity: how strongly its cases are distorted; None where they do not differ in that.
-        counterparts: the probes that reward what this one punishes, by name.
-        sanity: no two metrics differed on it on a recorded run; it shares one column with the others like it.
+        severity: the measure of the distortion's strength; None if its cases do not differ in strength.
+        counterparts: names of the probes that reward a property that this one punishes.
+        sanity: all metrics had the same results in a recorded run; such probes share one column.
     """
 
     name: str

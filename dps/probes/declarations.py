@@ -1,4 +1,4 @@
-"""The keys of a probe file, apart from its images. Every mistake is noted in the document with its line."""
+"""The keys of a probe file, apart from its images. Every mistake is recorded in the document with its line."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -7,11 +7,11 @@ import pydantic
 from dps.yaml_files import Declaration, Name, Text
 
 MAX_CASES = 100_000
-"""Number of cases that one declaration may stand for."""
+"""Maximum number of cases of one declaration."""
 
 
 class Entry(Declaration):
-    """One case, or a range of drawn ones."""
+    """One case, or a number of drawn ones."""
 
     id: Text
     draw: Annotated[int, pydantic.Field(ge=1, le=MAX_CASES)] | None = None
@@ -24,14 +24,14 @@ class Entry(Declaration):
 
 
 class People(Declaration):
-    """The severity from which people notice the change, and who found it."""
+    """The severity above which people notice the change, and its source."""
 
     notice: Annotated[float, pydantic.Field(allow_inf_nan=False)]
     source: Text
 
 
 class Severity(Declaration):
-    """The drawn value that measures how strongly a case is distorted, such as ``degrees``, and its unit in words."""
+    """The drawn value that measures the strength of the distortion, such as ``degrees``, and its unit in words."""
 
     by: Name
     unit: Text
@@ -39,7 +39,7 @@ class Severity(Declaration):
 
 
 class ProbeFile(Declaration):
-    """A probe, whose entries are not checked."""
+    """A probe; its entries are validated separately."""
 
     nested: ClassVar = {"severity": Severity, "people": People}
 

@@ -5,7 +5,7 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from dps.scenes.contents import PHOTO, is_photograph
 from dps.yaml_files import Document, Loc, validated
 
 BUILT_IN = locations.data("probes")
-"""The folder of the probes that are used when none are named."""
+"""The folder of the built-in probes."""
 
 NOTHING_TO_REPLACE = "no content that a photograph can replace"
 
 CONTENT = "original.content"
-"""The place in a case of the content that images of one's own replace."""
+"""The place in a case of the content that a user's photographs replace."""
 
 
 def load(
@@ -36,17 +36,17 @@ def load(
     images: Sequence[Photograph] = (),
     shift: int = 0,
 ) -> list[Probe]:
-    """Read probe files, or folders' ``*.yaml`` and ``*.yml`` (not deeper); images that they name are not kept.
+    """Read probe files, and the ``*.yaml`` and ``*.yml`` files of folders, without subfolders.
 
     Args:
-        cases: how many cases each drawn probe expands to, whole scenes at a time; as declared if None.
-        size: height and width in pixels at which scenes are drawn; as declared if None.
-        images: photographs in place of the built-in contents; probes without such contents have no case then, which is
-            noted.
-        shift: is added to all seeds, for cases that are drawn apart from those of other shifts.
+        cases: number of cases of each drawn probe, rounded up to whole scenes; as declared if None.
+        size: height and width in pixels of drawn scenes; as declared if None.
+        images: photographs that replace the built-in contents; probes without such contents then have no cases, which
+            is noted.
+        shift: added to all seeds, for cases that are independent of those of other shifts.
 
     Raises:
-        ProbeError: with file and line, what was found and what would be right; a line for each mistake of each file.
+        ProbeError: one line for each mistake in each file, with its file and line.
     """
     paths = [path for place in places for path in _probe_files(files.existing(Path(place)))]
     probes, faults = [], []
@@ -60,24 +60,23 @@ def load(
     for name, count in Counter(probe.name for probe in probes).items():
         if count > 1:
             both = " and ".join(str(probe.path) for probe in probes if probe.name == name)
-            raise ProbeError(f"probe {name!r} stands in {both}; names must differ.")
+            raise ProbeError(f"probe {name!r} is declared in {both}; names must differ.")
     if images and (left_out := [probe.name for probe in probes if not probe.cases]):
         notes.add_text(f"left out, {', '.join(left_out)}: {NOTHING_TO_REPLACE}.")
     return probes
 
 
-def of_data(data: dict[str, Any], path: Path, *arguments: Any) -> Probe:
-    """Return a probe of plain data, as if it had been read from a file; a ProbeError as for `load`, all on line 1.
+def from_data(data: dict[str, Any], path: Path, *arguments: Any) -> Probe:
+    """Return the probe that plain data declare, as if read from line 1 of a file; a ProbeError as for `load`.
 
-    Further arguments are `load`'s: cases, size, images.
+    Further arguments are those of `load`: cases, size, images.
     """
     return _probe(Document(path=path, data=data, lines={(): 1}), *arguments)
 
 
 def _probe_files(place: Path) -> list[Path]:
-    here = Path.cwd()
-    if place.is_relative_to(here):
-        place = place.relative_to(here)  # shorter to read in messages
+    if place.is_relative_to(Path.cwd()):
+        place = place.relative_to(Path.cwd())  # shorter in messages
     if not place.exists():
         raise ProbeError(f"{place}: no such file or folder of probes.")
     if not place.is_dir():
@@ -85,11 +84,11 @@ def _probe_files(place: Path) -> list[Path]:
     similar = [path for path in sorted(place.iterdir()) if re.search(r"\.ya?ml", path.name, re.IGNORECASE)]
     paths = [path for path in similar if path.suffix.lower() in (".yaml", ".yml")]
     if not paths:
-        named = f"; {similar[0].name} looks like a probe file: name it itself, or rename it" if similar else ""
-        raise ProbeError(f"{place}: no *.yaml or *.yml in this folder (deeper ones are not searched){named}.")
+        hint = f"; {similar[0].name} looks like a probe file: pass its path, or rename it" if similar else ""
+        raise ProbeError(f"{place}: no *.yaml or *.yml in this folder (subfolders are not searched){hint}.")
     for path in similar:
         if path not in paths:
-            notes.add("probes not read in", path, "of a folder, only *.yaml and *.yml are.")
+            notes.add("probes not read in", path, "only *.yaml and *.yml files of a folder are read.")
     return paths
 
 
@@ -100,7 +99,7 @@ def _probe(
     images: Sequence[Photograph] = (),
     shift: int = 0,
 ) -> Probe:
-    """Return a document's probe, with this many cases of drawn ones, at this size; see `load`."""
+    """Return the probe of a document; see `load`."""
     if not isinstance(document.data, dict):
         document.fault((), "a probe file is a mapping that begins with 'probe: NAME'.")
         document.check()
@@ -122,7 +121,7 @@ def _probe(
     for case_id, times in Counter(case.id for case in cases).items():
         if times > 1:
             line = int(next(case.where for case in reversed(cases) if case.id == case_id).rpartition(":")[2])
-            message = f"case id {case_id!r} stands {times} times; ids must differ in a probe."
+            message = f"case id {case_id!r} occurs {times} times; ids must differ in a probe."
             document.faults.append((line, message))
     document.check()
     return Probe(
@@ -139,18 +138,18 @@ def _probe(
 
 
 def _check_values(document: Document, loc: Loc, entry: Entry, declared: Case) -> None:
-    """Check the ranges of an entry as a whole, and that its id names what there is."""
+    """Check the number of cases of an entry, and the names in its id."""
     values = declared.values()
     count = (entry.draw or 1) * math.prod(map(ranges.count, values.values()))
     if count > MAX_CASES:
-        document.fault(loc, f"this stands for {count:,} cases; at most {MAX_CASES:,} are right.")
+        document.fault(loc, f"this declares {count:,} cases; at most {MAX_CASES:,} are allowed.")
     if entry.draw is None:
         if any(map(ranges.is_drawn, values.values())):
             document.fault(loc, "a value is drawn, so the case needs 'draw: COUNT'.")
         return
     template, names = string.Template(entry.id), [*_id_names(declared, values), "number"]
     if not template.is_valid():
-        message = f"id: a $ is followed by a name, as in $number, or by another $; found {entry.id!r}."
+        message = f"id: $ must be followed by a name, as in $number, or by another $; found {entry.id!r}."
         document.fault((*loc, "id"), message)
         return
     for name in template.get_identifiers():
@@ -159,43 +158,40 @@ def _check_values(document: Document, loc: Loc, entry: Entry, declared: Case) ->
 
 
 def _with_contents(entries: Sequence[tuple[Entry, Case]]) -> list[tuple[Entry, Case]]:
-    """Return the entries whose contents photographs of one's own can replace: where photographs stand, if they do."""
+    """Return the entries whose contents photographs can replace: only those with photographs, if there are any."""
     contents = [(each, each[1].values().get(CONTENT)) for each in entries]
     replaceable = [(each, list(ranges.possible(content))) for each, content in contents if content is not None]
     photographed = [each for each, options in replaceable if all(map(is_photograph, options))]
     return photographed or [each for each, _ in replaceable]
 
 
-def _scene_cases(declared: Case, entry: Entry, number: int, image: Photograph | None) -> list[Case]:
-    """Return the cases of one scene: one, unless something stands under ``each``; with an image as content if given."""
-    cases = []
+def _scene_cases(declared: Case, entry: Entry, number: int, image: Photograph | None) -> Iterator[Case]:
+    """Yield a case of one scene for each combination of values under ``each``; `image` replaces the content."""
     declared_values = declared.values() if image is None else {**declared.values(), CONTENT: image}
     for drawn in ranges.expand(declared_values, entry.seed, number):
         values = {place: _photograph(value, entry.seed, number, place) for place, value in drawn.items()}
         names = {**_id_names(declared, values), "number": f"{number:03d}"}
-        case = replace(
+        arguments = values, entry.seed, number
+        yield replace(
             declared,
             id=declared.id if entry.draw is None else string.Template(declared.id).substitute(names),
-            original=declared.original.with_values(values, entry.seed, number),
-            distorted=declared.distorted.with_values(values, entry.seed, number),
-            references={
-                name: recipe.with_values(values, entry.seed, number) for name, recipe in declared.references.items()
-            },
+            original=declared.original.with_values(*arguments),
+            distorted=declared.distorted.with_values(*arguments),
+            references={name: recipe.with_values(*arguments) for name, recipe in declared.references.items()},
         )
-        cases.append(case)
-    return cases
 
 
 def _photograph(value: Any, seed: int, number: int, place: str) -> Any:
-    """Return a value, or the built-in photograph that it names; each is dealt equally often."""
-    built_in = {photograph.name: photograph for photograph in photographs.built_in()}
+    """Return the built-in photograph of a name, or of a deal; other values are returned unchanged."""
     if value == PHOTO:
-        return ranges.draw({"deal": list(built_in.values())}, seed, number, place)
-    return built_in.get(value, value) if isinstance(value, str) else value
+        value = ranges.draw({"deal": list(photographs.BUILT_IN)}, seed, number, place)
+    if isinstance(value, str) and value in photographs.BUILT_IN:
+        return Photograph(value, pool=tuple(photographs.BUILT_IN))
+    return value
 
 
 def _id_names(declared: Case, values: dict[str, Any]) -> dict[str, str]:
-    """Return the names that an id may have, with their values; the original's win."""
+    """Return the names that an id may contain, with their values; those of the original take precedence."""
     names: dict[str, str] = {}
     for place, value in values.items():
         text = files.safe_name(value.name) if isinstance(value, Photograph) else str(value)
@@ -209,18 +205,18 @@ def _id_names(declared: Case, values: dict[str, Any]) -> dict[str, str]:
 
 
 def _expanded(entries: Sequence[tuple[Entry, Case]], count: int | None, images: Sequence[Photograph]) -> list[Case]:
-    """Return the cases of all entries: single ones, then ranges, scene by scene, in the proportion that they declare.
+    """Return the cases of all entries: single ones, then drawn ones, scene by scene, in the declared proportions.
 
-    The order is one endless sequence: ten cases are the beginning of two hundred. Images are the contents in turn.
+    They are the beginning of one endless sequence, whatever their number. Images are used as contents in turn.
     """
     single = [each for each in entries if each[0].draw is None]
     counts = [entry.draw for entry, _ in entries if entry.draw is not None]
     lap = [each for each in entries for _ in range((each[0].draw or 0) // (math.gcd(*counts) or 1))]
     contents, numbers = itertools.cycle(images or [None]), Counter[int]()
     cases: list[Case] = []
-    most = None if count is None else count + len(single)
+    limit = None if count is None else count + len(single)
     for entry, declared in itertools.chain(single, itertools.cycle(lap)):
-        if len(cases) >= most if most is not None else numbers.total() == len(single) + sum(counts):
+        if len(cases) >= limit if limit is not None else numbers.total() == len(single) + sum(counts):
             break
         cases += _scene_cases(declared, entry, numbers[id(entry)], next(contents))
         numbers[id(entry)] += 1

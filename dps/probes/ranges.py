@@ -1,11 +1,11 @@
-"""Values that are drawn for each case, so that one declaration stands for many.
+"""Values that are drawn for each case, so that one declaration yields many cases.
 
-    {between: [low, high]}   uniform; an integer where both ends are
-    {cycle: [a, b, ...]}     one after the other, by the number of the scene
+    {between: [low, high]}   uniform; an integer if both ends are integers
+    {cycle: [a, b, ...]}     in turn, by the number of the scene
     {deal: [a, b, ...]}      like cards: each pass through the list is shuffled
-    {each: [a, b, ...]}      all of them, each a case of its own, on the same scene
+    {each: [a, b, ...]}      all values, one case for each, on the same scene
 
-A drawn value depends on the seed, the number of the scene and its place in the declaration alone.
+A drawn value depends only on the seed, the number of the scene and its place in the declaration.
 """
 
 import itertools
@@ -27,16 +27,16 @@ def is_drawn(value: Value) -> bool:
 
 
 def check(value: Value) -> None:
-    """Raise a UsageError if a value is not well formed; the message says what would be right."""
+    """Raise a UsageError if a value is not well formed."""
     if not isinstance(value, Mapping):
         return
     if len(value) != 1:
-        raise UsageError(f"a value that is drawn is a mapping of one key, {', '.join(WAYS)}; found {value!r:.60}")
+        raise UsageError(f"a drawn value is a mapping of one key, {', '.join(WAYS)}; found {value!r:.60}")
     ((way, options),) = value.items()
     if way not in WAYS:
         raise UsageError(unknown("way to draw a value", way, WAYS).removesuffix("."))
     if not isinstance(options, list) or not options:
-        raise UsageError(f"{way} takes a list that is not empty, found {options!r}")
+        raise UsageError(f"{way} takes a non-empty list, found {options!r}")
     if way == "between":
         numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in options)
         if len(options) != 2 or not numbers or not options[0] < options[1]:
@@ -45,11 +45,11 @@ def check(value: Value) -> None:
     for option in options:
         check(option)
         if isinstance(option, Mapping) and "each" in option:
-            raise UsageError("each cannot stand inside another list of values")
+            raise UsageError("each is not allowed inside another list of values")
 
 
 def possible(value: Value) -> Iterator[Value]:
-    """Yield the ends and options of a value, which stand for all that can be drawn."""
+    """Yield the ends and options of a value, which represent all possible draws."""
     if not is_drawn(value):
         yield value
         return
@@ -59,14 +59,14 @@ def possible(value: Value) -> Iterator[Value]:
 
 
 def count(value: Value) -> int:
-    """Return how many cases of one scene a value makes."""
+    """Return the number of cases that a value yields for one scene."""
     return len(value["each"]) if is_drawn(value) and "each" in value else 1
 
 
 def expand(values: Mapping[str, Value], seed: int, number: int) -> Iterator[dict[str, Value]]:
-    """Draw the values of one scene, by its number from 0, for each combination of those under ``each``.
+    """Yield the values of a scene, by its number from 0, for each combination of values under ``each``.
 
-    Values are named by their place in the declaration, such as ``original.side``; plain ones stay as they are.
+    Keys are places in the declaration, such as ``original.side``.
     """
     options = [
         [draw(option, seed, number, f"{place}.each.{index}") for index, option in enumerate(value["each"])]
@@ -79,7 +79,7 @@ def expand(values: Mapping[str, Value], seed: int, number: int) -> Iterator[dict
 
 
 def draw(value: Value, seed: int, number: int, place: str) -> Value:
-    """Draw one value for one scene; a plain one stays as it is."""
+    """Draw one value for one scene; plain values are returned unchanged."""
     match value:
         case {"between": [int(low), int(high)]}:
             return Rng(seed, number, place).integer(low, high)

@@ -1,4 +1,4 @@
-"""From declared images to recipes. Every mistake is noted in the document with its line; nothing is drawn here."""
+"""Validation of declared images. Every mistake is recorded in the document with its line; nothing is drawn here."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dps import files, images, notes, photographs
-from dps.distortions import DISTORTIONS, PIXEL_DISTORTIONS, SCENE_DISTORTIONS
+from dps.distortions import PIXEL_DISTORTIONS, SCENE_DISTORTIONS
 from dps.errors import ImageError, UsageError, unknown
 from dps.photographs import Photograph
 from dps.probes import ranges
@@ -16,8 +16,10 @@ from dps.scenes.composition import SCENES
 from dps.scenes.parameters import parameters
 from dps.yaml_files import Document, Loc
 
+DISTORTIONS: Mapping[str, Callable[..., Any]] = {**SCENE_DISTORTIONS, **PIXEL_DISTORTIONS}
+
 _STANDARD = ", ".join(STANDARD_REFERENCES)
-_RIGHT = {
+_EXPECTED = {
     "original": "original: {image: FILE} or {scene: NAME, ...}",
     "distorted": "distorted: {image: FILE} or a distortion, such as {invert: {}}",
     "reference": f"a reference: {{image: FILE}}, a distortion, a scene, or one of {_STANDARD}",
@@ -25,7 +27,7 @@ _RIGHT = {
 
 
 class _WrongImageError(Exception):
-    """One image is wrong; the others are still checked."""
+    """A mistake in one image; the others are still checked."""
 
     def __init__(self, loc: Loc, message: str) -> None:
         self.loc, self.message = loc, message
@@ -33,14 +35,14 @@ class _WrongImageError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checker:
-    """Turns the declared images of one document into recipes, whose values may still have to be drawn."""
+    """Converts the declared images of one document into recipes, whose values may still be ranges."""
 
     document: Document
     files: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
-    """Shape and digest of each image file; its pixels are not kept."""
+    """Shape and digest of each image file."""
 
     def case(self, entry: Mapping[str, Any], loc: Loc, size: int) -> Case | None:
-        """Return what an entry declares, with ranges as values; None where one of its images is wrong."""
+        """Return the case of an entry, with ranges as values; None if one of its images is wrong."""
         document, before = self.document, len(self.document.faults)
         recipes = self._recipes(entry, loc)
         if len(document.faults) > before or not {"id", "original", "distorted"} <= entry.keys():
@@ -60,26 +62,26 @@ class Checker:
             if recipe.file is not None and (measured := self.files[recipe.file][0]) != case.shape:
                 document.fault(
                     (*loc, *key, "image"),
-                    f"{recipe.file} measures {measured[1]} x {measured[0]} pixels{_notes(recipe)}, but its case "
-                    f"{width} x {height}{_notes(original)}; the images of a case must have one size.",
+                    f"{recipe.file} has {measured[1]} x {measured[0]} pixels{_notes(recipe)}, but its case "
+                    f"{width} x {height}{_notes(original)}; all images of a case must have one size.",
                 )
             if original.scene is None and recipe.steps and (name := recipe.steps[0].name) in SCENE_DISTORTIONS:
-                message = f"{name} changes a scene, but the original is a file; give this image as a file, too."
+                message = f"{name} distorts a scene, but the original is a file; this image must be a file, too."
                 document.fault((*loc, *key), message)
-        for what, recipe in case.compared().items() if original.file else ():
+        for name, recipe in case.compared().items() if original.file else ():
             if self._digest(recipe, case.shape) == self._digest(original, case.shape):
-                message = equals_original(what + _notes(recipe), _notes(original))
+                message = equals_original(name + _notes(recipe), _notes(original))
                 document.fault(loc, f"case {case.id!r}: {message}")
         return case
 
     def _digest(self, recipe: Recipe, shape: tuple[int, int]) -> str:
-        """Return the digest of an image that need not be drawn; empty for others."""
+        """Return the digest of an image that is not drawn; empty for others."""
         if recipe.reference:
             return standard_reference(recipe.reference, *shape).digest
         return self.files[recipe.file][1] if recipe.file else ""
 
     def _recipes(self, entry: Mapping[str, Any], loc: Loc) -> dict[Loc, Recipe]:
-        """Check an entry's images, with every value that can be drawn; return the right ones by place in it."""
+        """Return the recipes of an entry's valid images by place in it."""
         specs: dict[Loc, Any] = {(key,): entry[key] for key in ("original", "distorted") if key in entry}
         references = entry.get("references", "standard")
         listed = list(STANDARD_REFERENCES) if references == "standard" else references
@@ -88,7 +90,7 @@ class Checker:
         else:
             self.document.fault(
                 (*loc, "references"),
-                "references: 'standard', or a list that is not empty of images, distortions and "
+                "references: 'standard', or a non-empty list of images, distortions and "
                 f"{_STANDARD}; found {references!r:.60}.",
             )
         recipes = {}
@@ -104,18 +106,20 @@ class Checker:
         if isinstance(spec, str):
             return self._text(spec, loc, role, place)
         if not isinstance(spec, dict) or not spec:
-            raise _WrongImageError(loc, f"{_RIGHT[role]}; found {spec!r:.60}.")
+            raise _WrongImageError(loc, f"{_EXPECTED[role]}; found {spec!r:.60}.")
         if "image" in spec:
             return Recipe(label=str(spec["image"]), place=place, file=self._file(spec, loc))
         if "scene" in spec:
             if role == "distorted":
-                raise _WrongImageError(loc, "distorted: a scene cannot stand here; name a distortion of the original.")
+                raise _WrongImageError(
+                    loc, "distorted: a scene is not allowed here; name a distortion of the original."
+                )
             name, values = spec["scene"], {key: value for key, value in spec.items() if key != "scene"}
             if not isinstance(name, str):
                 raise _WrongImageError((*loc, "scene"), f"scene: a name, found {name!r:.60}.")
             return Recipe(label=name, place=place, scene=self._step("scene", name, values, SCENES, loc))
         if role == "original":
-            raise _WrongImageError(loc, f"{_RIGHT[role]}; keys found: {_listed(spec)}")
+            raise _WrongImageError(loc, f"{_EXPECTED[role]}; keys found: {_listed(spec)}")
         steps = tuple(
             self._step("distortion", name, {} if values is None else values, DISTORTIONS, (*loc, name))
             for name, values in spec.items()
@@ -126,7 +130,7 @@ class Checker:
         return Recipe(label=steps[0].name, place=place, steps=steps)
 
     def _text(self, spec: str, loc: Loc, role: str, place: str) -> Recipe:
-        """Return a standard reference; any other text is a mistake."""
+        """Return the recipe of a standard reference; any other text is a mistake."""
         name = "random" if spec == "noise" else spec
         if role == "reference" and name in STANDARD_REFERENCES:
             return Recipe(label=name, place=place, reference=name, shared=True)
@@ -137,11 +141,11 @@ class Checker:
             raise _WrongImageError(loc, f"{role}: a distortion is written {{{spec}: {{{takes}}}}}; found {spec!r}.")
         if role == "reference":
             raise _WrongImageError(loc, unknown("reference", spec, [*STANDARD_REFERENCES, "noise"]))
-        raise _WrongImageError(loc, f"{_RIGHT[role]}; found {spec!r:.60}.")
+        raise _WrongImageError(loc, f"{_EXPECTED[role]}; found {spec!r:.60}.")
 
     def _file(self, spec: dict[str, Any], loc: Loc) -> Path:
         for key in spec.keys() - {"image"}:
-            self.document.fault((*loc, key), f"unknown key {key!r}; an image file takes no more than its path.")
+            self.document.fault((*loc, key), f"unknown key {key!r}; an image file takes only its path.")
         name = spec["image"]
         if not isinstance(name, str) or not name:
             raise _WrongImageError((*loc, "image"), f"image: a path, found {name!r}.")
@@ -155,7 +159,7 @@ class Checker:
         return path
 
     def _with_photographs(self, value: Any, loc: Loc) -> Any:
-        """Return a content, which may still have to be drawn, with a photograph in the place of each file."""
+        """Return a content, which may be a range, with a photograph in place of each file."""
         match value:
             case {"photo": str(name)} if name and len(value) == 1:
                 path = files.existing(self.document.path.parent / name)
@@ -175,7 +179,7 @@ class Checker:
     def _step(
         self, kind: str, name: str, values: object, functions: Mapping[str, Callable[..., Any]], loc: Loc
     ) -> Step:
-        """Check a function's name and parameters, and every value that can be drawn for each."""
+        """Check a function's name and parameters, with all values of ranges."""
         if not isinstance(values, dict):
             raise _WrongImageError(loc, f"{name} takes a mapping of parameters, found {values!r:.60}.")
         if name not in functions:
@@ -215,7 +219,7 @@ def _notes(recipe: Recipe) -> str:
 
 
 def _named(references: list[Recipe]) -> dict[str, Recipe]:
-    """Return references by a short name each; a second one of a name is numbered."""
+    """Return references by label; repeated labels are numbered."""
     named: dict[str, Recipe] = {}
     for recipe in references:
         name, count = recipe.label, 2

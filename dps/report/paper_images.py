@@ -51,7 +51,7 @@ def load(places: Sequence[str | Path], *_: int | None) -> list[Probe]:
     for name, of_probe in files.items():
         own, place = name in table["own_references"], images / name
         try:
-            probe = probes.of_data({"probe": name, "cases": list(_cases(of_probe, seven, own=own))}, place)
+            probe = probes.from_data({"probe": name, "cases": list(_cases(of_probe, seven, own=own))}, place)
         except ProbeError as error:
             raise ProbeError(str(error).replace(f"{place}:1: ", f"{place}: ")) from None
         cases = []

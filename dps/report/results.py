@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import dps
-from dps import photographs, scores
+from dps import scores
 from dps.agreement import SCORES, Subset
 from dps.errors import UsageError, WeightsError
 from dps.images import digest_of_files
@@ -138,7 +138,7 @@ def photographs_used(configuration: RunConfiguration, drawn: Mapping[str, Row]) 
     pools = {(photograph.folder, photograph.pool) for photograph in used}
     used |= {Photograph(name, folder) for folder, pool in pools for name in pool if name in named}
     try:
-        sha256 = photographs.digest_of(used)
+        sha256 = digest_of_files(photograph.path() for photograph in used)
     except (WeightsError, OSError):
         return None
     folders = sorted({str(photograph.folder or "built-in") for photograph in used})

@@ -1,6 +1,6 @@
-"""The scenes of probe files: a pattern or view that fills the frame, or an object on a plain ground.
+"""The scenes of probe files: patterns and views that fill the frame, and objects on a ground.
 
-Rejection sampling makes them what a person would agree with: balanced, or clearly visible.
+Rejection sampling ensures that patterns are balanced and objects clearly visible.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from dps.errors import DrawError
 from dps.photographs import BUILT_IN, Photograph
 from dps.scenes import color
 from dps.scenes.color import REFERENCE_COLORS, Array
-from dps.scenes.contents import CONTENTS, FULL, NAMES, PHOTO, Grained, named
+from dps.scenes.contents import CONTENTS, FULL, NAMES, PHOTO, Grained, resolve
 from dps.scenes.parameters import one_of
 from dps.scenes.patterns import PATTERNS
 from dps.scenes.plane import Affine, Layer, Paint, Scene, filling, grid, scale, shift, square_at
 from dps.scenes.rng import Rng
 
 STANDS_OUT = 35.0
-"""Median CIELAB difference between an object and its ground, at least."""
+"""Minimum median CIELAB difference between an object and its ground."""
 
 GRID = 32
 """Objects are placed at multiples of 1/32 of the frame: whole pixels at 64, 96 and 128."""
@@ -40,17 +40,17 @@ def _fixed(rgb: tuple[float, float, float]) -> Callable[[Rng], Array]:
 def _other(rng: Rng) -> Array:
     plain = np.array(list(REFERENCE_COLORS.values()))
     return rng.rejection_sample(
-        color.any_color, lambda rgb: bool(color.difference(rgb, plain).min() >= 25), "a color unlike the references"
+        color.random_color, lambda rgb: bool(color.difference(rgb, plain).min() >= 25), "a color unlike the references"
     )
 
 
 GROUNDS: Mapping[str, Callable[[Rng], Array]] = {
     **{name: _fixed(rgb) for name, rgb in REFERENCE_COLORS.items()},
-    # the color of one of the plain references, but not white
+    # one of the plain references, but not white
     "reference": lambda rng: np.array(rng.choice([rgb for name, rgb in REFERENCE_COLORS.items() if name != "white"])),
     # at least 25 CIELAB from every reference color
     "other": _other,
-    # the same, and at least 60 from white
+    # in addition, at least 60 from white
     "strong": lambda rng: rng.rejection_sample(
         _other, lambda rgb: bool(color.difference(rgb, (1, 1, 1)) >= 60), "a color unlike white"
     ),
@@ -61,7 +61,7 @@ GROUNDS: Mapping[str, Callable[[Rng], Array]] = {
 
 
 def _orbit(rng: Rng, side: float) -> tuple[float, float]:
-    """Return a place off the middle where the object stays inside the frame however the scene is rotated."""
+    """Draw an eccentric place from which no rotation of the scene moves the object out of the frame."""
     room = 0.5 - side / math.sqrt(2)
     if room < 0:
         raise DrawError(f"an object of side {side:.2f} cannot be turned about the middle inside the frame")
@@ -75,7 +75,7 @@ def _anywhere(rng: Rng, side: float) -> tuple[float, float]:
 
 
 def _room_to_move(rng: Rng, side: float) -> tuple[float, float]:
-    """Return a place from where the object can be shifted clear of it, inside the frame; all are equally likely."""
+    """Draw a place from which the object can be shifted clear of it inside the frame; all are equally likely."""
     last = _steps(1 - side)
     clear = math.ceil(side * GRID - 1e-9)
     roomy = [k for k in range(last + 1) if max(k, last - k) >= clear]
@@ -105,12 +105,12 @@ def pattern(
     family: Annotated[str, one_of(PATTERNS)],
     off_black: Annotated[float, Field(ge=0, le=0.25)] = 0.0,
 ) -> Scene:
-    """Return a black-and-white pattern that fills the frame, a quarter to three quarters of it black.
+    """Draw a black-and-white pattern that fills the frame, 25 to 75 % of it black.
 
-    Its black and white are this far off black and white, in [0, 1].
+    `off_black` is the difference of its black from 0 and of its white from 1.
 
     Raises:
-        DrawError: the family gives no balanced pattern.
+        DrawError: the family yields no balanced pattern.
     """
     ink = rng.rejection_sample(
         PATTERNS[family], lambda ink: 0.25 <= ink(*grid(64)).mean() <= 0.75, f"a balanced {family} pattern"
@@ -133,24 +133,24 @@ def patch(
     ground: Annotated[str, one_of(GROUNDS)] = "white",
     also_on: Annotated[str, one_of(REFERENCE_COLORS)] | None = None,
 ) -> Scene:
-    """Return a structured object on a plain ground that it stands out from.
+    """Draw an object that stands out from a plain ground.
 
     Args:
-        rng: for the object's own choices, the ground's color and the place.
-        size: of the frame in pixels, which tells how finely a photograph is sampled.
+        rng: for the object, the color of the ground and the place.
+        size: of the frame in pixels, for the sampling of photographs.
         content: of the object.
         side: of the object's square, as a fraction of the frame; either this or `cover`.
-        cover: fraction of the frame that the object covers, at most what a side of 0.85 allows.
+        cover: fraction of the frame that the object covers; the side is at most 0.85.
         place: of the object.
         ground: its color.
-        also_on: another color that the object has to stand out from.
+        also_on: another color that the object must stand out from.
 
     Raises:
-        DrawError: no such object and ground were found.
+        DrawError: both or neither of `side` and `cover`, or no such object and ground found.
     """
     if (side is None) == (cover is None):
-        raise DrawError("patch takes either side or cover, and one of them")
-    make = named(content, size * (side or math.sqrt(cover or 0)))
+        raise DrawError("patch takes exactly one of side and cover")
+    make = resolve(content, size * (side or math.sqrt(cover or 0)))
     paint, rgb = rng.rejection_sample(
         lambda rng: (make(rng), GROUNDS[ground](rng)),
         lambda drawn: stands_out(*drawn) and (also_on is None or stands_out(drawn[0], REFERENCE_COLORS[also_on])),
@@ -163,7 +163,7 @@ def patch(
         layers=(_layer(content, paint, square_at(*PLACES[place](rng, side), side), size * side),),
         drawn={
             "scene": "patch",
-            **_noted(content),
+            **_content_parameters(content),
             "side": side,
             "cover": covered * side**2,
             "place": place,
@@ -181,16 +181,21 @@ def view(
     reach: Annotated[float, Field(ge=1, le=4)] = 1.0,
     grain: Annotated[float, Field(ge=0, le=0.5)] = 0.0,
 ) -> Scene:
-    """Return a content that fills the frame, and reaches this many times as far, so that more of it can come in.
+    """Draw a content that fills the frame, optionally with film grain.
 
-    It may have grain as of a film: of this standard deviation, as a part of the range of colors.
+    Args:
+        rng: for the content and the grain.
+        size: of the frame in pixels.
+        content: fills a square about the frame.
+        reach: side of that square in frames; distortions can move its outer parts into the frame.
+        grain: standard deviation, as a fraction of the color range.
 
     Raises:
         DrawError: no window of a photograph shows more than one color.
     """
     frame = shift(0.5, 0.5).after(scale(reach / 2))
-    drawn: dict[str, object] = {"scene": "view", **_noted(content), "reach": reach}
-    make, is_drawn = named(content, size * reach), isinstance(content, str)
+    drawn: dict[str, object] = {"scene": "view", **_content_parameters(content), "reach": reach}
+    make, is_drawn = resolve(content, size * reach), isinstance(content, str)
     paint = rng.rejection_sample(
         make, lambda paint: is_drawn or has_contours(paint), f"{content} with more than one color"
     )
@@ -208,26 +213,26 @@ def setting(
     thing: Annotated[str, one_of(CONTENTS)],
     side: Annotated[float, Field(gt=0, le=1)],
 ) -> Scene:
-    """Return an object in front of a content that fills the frame, most of which it stands out from.
+    """Draw an object in front of a content that fills the frame and whose median color it stands out from.
 
     Args:
-        rng: for the choices of both, and the place.
+        rng: for both contents and the place.
         size: of the frame in pixels.
-        content: behind the object.
-        thing: the object, a drawn content.
+        content: of the background.
+        thing: content of the object.
         side: of the object's square, as a fraction of the frame.
 
     Raises:
-        DrawError: no such object was found.
+        DrawError: no such object found.
     """
-    behind = view(rng, size, content=content)
-    around = np.median(behind.colors(*((axis + 1) / 2 for axis in grid(48))), axis=0)
+    background = view(rng, size, content=content)
+    median_color = np.median(background.colors(*((axis + 1) / 2 for axis in grid(48))), axis=0)
     paint = rng.rejection_sample(
-        CONTENTS[thing], lambda paint: stands_out(paint, around), f"{thing} that stands out from {content}"
+        CONTENTS[thing], lambda paint: stands_out(paint, median_color), f"{thing} that stands out from {content}"
     )
     layer = Layer(name=thing, paint=paint, place=square_at(*_anywhere(rng, side), side))
-    drawn = {**behind.drawn, "scene": "setting", "thing": thing, "side": side}
-    return replace(behind, layers=(*behind.layers, layer), drawn=drawn)
+    drawn = {**background.drawn, "scene": "setting", "thing": thing, "side": side}
+    return replace(background, layers=(*background.layers, layer), drawn=drawn)
 
 
 def arrangement(
@@ -238,19 +243,17 @@ def arrangement(
     per_side: Annotated[int, Field(ge=2, le=3)],
     ground: Annotated[str, one_of(GROUNDS)] = "white",
 ) -> Scene:
-    """Return different objects on a plain ground that they stand out from, one in each square of a grid.
-
-    Each fills four fifths of its square's side.
+    """Draw different objects that stand out from a plain ground, one in each square of a grid.
 
     Args:
-        rng: for the objects' own choices, their order, and the ground's color.
+        rng: for the objects, their order, and the color of the ground.
         size: of the frame in pixels.
-        content: of the first object; the others are other photographs of its pool, and then drawn contents.
-        per_side: squares along each side of the frame.
+        content: of the first object; then other photographs of its pool, then drawn contents.
+        per_side: squares along each side of the frame; an object's side is 80 % of its square's.
         ground: its color.
 
     Raises:
-        DrawError: there are not enough objects that stand out from the ground.
+        DrawError: not enough objects stand out from the ground.
     """
     rgb, side = GROUNDS[ground](rng), 0.8 / per_side
     pool = [] if isinstance(content, str) else list(content.others())
@@ -262,18 +265,18 @@ def arrangement(
         place = square_at((column + 0.1) / per_side, (row + 0.1) / per_side, side)
         with contextlib.suppress(DrawError):
             what = f"{candidate} that stands out from its ground"
-            paint = rng.rejection_sample(named(candidate, size * side), lambda paint: stands_out(paint, rgb), what)
+            paint = rng.rejection_sample(resolve(candidate, size * side), lambda paint: stands_out(paint, rgb), what)
             layers.append(_layer(candidate, paint, place, size * side))
         if len(layers) == len(squares):
             break
     else:
-        raise DrawError(f"there are not enough objects that stand out from the ground {hexadecimal(rgb)}")
+        raise DrawError(f"not enough objects stand out from the ground {hexadecimal(rgb)}")
     return Scene(
         ground=tuple(rgb.tolist()),
         layers=tuple(layers),
         drawn={
             "scene": "arrangement",
-            **_noted(content),
+            **_content_parameters(content),
             "contents": ", ".join(layer.name for layer in layers),
             "per_side": per_side,
             "ground": ground,
@@ -283,14 +286,13 @@ def arrangement(
 
 
 def _layer(content: str | Photograph, paint: Paint, place: Affine, pixels: float) -> Layer:
-    """Return the layer of a content; for a photograph, with the other ones of its pool."""
+    """Return the layer of a content; another photograph of its pool can replace a photograph."""
     pool = [] if isinstance(content, str) else content.others()
-    others = {str(other): named(other, pixels) for other in pool}
-    return Layer(name=str(content), paint=paint, place=place, others=others)
+    replacements = {str(other): resolve(other, pixels) for other in pool}
+    return Layer(name=str(content), paint=paint, place=place, replacements=replacements)
 
 
-def _noted(content: str | Photograph) -> dict[str, object]:
-    """Return what is noted of a content."""
+def _content_parameters(content: str | Photograph) -> dict[str, object]:
     return {"content": content} if isinstance(content, str) else {"content": PHOTO, PHOTO: content.name}
 
 
@@ -299,23 +301,23 @@ SCENES: Mapping[str, Callable[..., Scene]] = {
 }
 
 
-# ---------------------------------------------------------------------- what a person would agree with
+# ------------------------------------------------------------------------------------------- visibility
 
 
 def stands_out(paint: Paint, ground: ArrayLike) -> bool:
-    """Return whether most of an object looks clearly different from a ground."""
+    """Return whether most of an object differs clearly from a ground."""
     colors, opaque = paint(*grid(48))
     return float(np.median(color.difference(colors[opaque], ground))) >= STANDS_OUT
 
 
 def has_contours(paint: Paint) -> bool:
-    """Return whether a twentieth of a content or more clearly differs from its median color."""
+    """Return whether at least 5 % of a content differs clearly from its median color."""
     colors, _ = paint(*grid(48))
     return float(np.mean(color.difference(colors, np.median(colors, axis=0)) >= 10)) >= 0.05
 
 
 def coverage(paint: Paint) -> float:
-    """Return the fraction of its square that an object covers."""
+    """Return the opaque fraction of a paint's square."""
     return float(paint(*grid(48))[1].mean())
 
 
@@ -325,5 +327,5 @@ def hexadecimal(rgb: Array) -> str:
 
 
 def _steps(length: float) -> int:
-    """Return how many steps of the grid fit into a length, in fractions of the frame."""
+    """Return the number of steps of the grid in a length, a fraction of the frame."""
     return math.floor(length * GRID + 1e-9)

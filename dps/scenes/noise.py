@@ -1,4 +1,4 @@
-"""Random fields: smooth noise (fur, clouds, what bends a stripe) and cells (cobbles, leaves)."""
+"""Random fields: smooth noise (fur, clouds, bent stripes) and cells (cobbles, leaves)."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -10,37 +10,37 @@ from dps.scenes.color import Array
 from dps.scenes.rng import Rng
 
 Field: TypeAlias = Callable[[Array, Array], Array]
-"""A number at each of n points: u and v, each ``(n,)``, to ``(n,)``."""
+"""A value at each of n points: u and v, each ``(n,)``, to ``(n,)``."""
 
 Indices: TypeAlias = NDArray[np.int64]
 
 LATTICE = 128
-"""Points per side of the lattice on which noise is drawn; between them it is interpolated."""
+"""Points per side of the lattice on which noise is drawn; it is interpolated between them."""
 
 
 def smooth_noise(rng: Rng, falloff: float, *, stretch: float = 1.0, coarsest: float = 1.0) -> Field:
-    """Periodic noise in which a wave of frequency f has the strength f ** -falloff.
+    """Draw periodic noise in which a wave of frequency f has the amplitude f ** -falloff.
 
     Args:
-        rng: takes LATTICE * LATTICE numbers.
+        rng: LATTICE * LATTICE numbers are drawn.
         falloff: 0 is white noise; 1 looks like fur, 2 like clouds, 3 like rolling hills.
-        stretch: how many times longer than high its features are.
-        coarsest: waves with fewer periods per [-1, 1] than this are left out; above 0.
+        stretch: ratio of the width to the height of its features.
+        coarsest: minimum number of periods per [-1, 1] of a wave; above 0.
 
     Returns:
-        A field over [-1, 1] in both directions, which repeats beyond. On the lattice its mean is 0
-        and its standard deviation 1.
+        A field over [-1, 1] in both directions, which repeats beyond. On the lattice its mean is 0 and its standard
+        deviation 1.
     """
     across = np.fft.rfftfreq(LATTICE, 1 / LATTICE)[None, :]
     down = np.fft.fftfreq(LATTICE, 1 / LATTICE)[:, None]
     frequency = np.hypot(across, down / stretch)
-    frequency[0, 0] = 1  # is left out below, since it is the mean
-    coarse = across**2 + down**2 < coarsest**2  # of whole numbers, so that no last bit decides
-    strength = np.where(coarse, 0, frequency**-falloff)
+    frequency[0, 0] = 1  # the mean, which is removed below
+    coarse = across**2 + down**2 < coarsest**2  # integers, so rounding has no influence
+    amplitude = np.where(coarse, 0, frequency**-falloff)
     white = rng.uniforms(-1, 1, LATTICE, LATTICE)
-    heights = np.fft.irfft2(np.fft.rfft2(white) * strength, s=(LATTICE, LATTICE))
+    heights = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=(LATTICE, LATTICE))
     heights = (heights - heights.mean()) / heights.std()
-    padded = np.pad(heights, (0, 1), mode="wrap")  # so that every point has a neighbor right and below
+    padded = np.pad(heights, (0, 1), mode="wrap")  # every point has a neighbor right and below
     width = padded.shape[1]
     padded = padded.ravel()
 
@@ -56,26 +56,26 @@ def smooth_noise(rng: Rng, falloff: float, *, stretch: float = 1.0, coarsest: fl
 
 
 def _lattice(position: Array) -> tuple[Indices, Array]:
-    """Find the lattice line at or before a position, from 0, and how far beyond it is, in [0, 1)."""
+    """Return the index of the lattice line at or before each position, and the distance beyond it, in [0, 1)."""
     steps = (position + 1) * (LATTICE / 2)
     line = np.floor(steps)
     return line.astype(np.int64) % LATTICE, steps - line
 
 
-def cells(rng: Rng, at_least: int) -> tuple[Array, Callable[[Array, Array], Indices]]:
-    """Divide the plane into cells of much the same size, each around a point of its own.
+def cells(rng: Rng, min_count: int) -> tuple[Array, Callable[[Array, Array], Indices]]:
+    """Divide the plane into Voronoi cells of similar sizes.
 
     Args:
-        rng: takes two numbers a cell.
-        at_least: number of cells; rounded up to the next square number.
+        rng: two numbers are drawn for each cell.
+        min_count: number of cells, rounded up to the next square number.
 
     Returns:
-        The cells' points, ``(cell, 2)``, on a shaken grid that goes a little beyond [-1, 1]; and a
-        look-up of the cell that n places belong to, u and v, each ``(n,)``, to ``(n,)``.
+        The cells' points, ``(cell, 2)``, on a jittered grid that extends slightly beyond [-1, 1]; and a function from n
+        positions, u and v, each ``(n,)``, to the indices of their cells, ``(n,)``.
     """
-    from scipy.spatial import cKDTree  # here, since importing it takes longer than drawing most scenes
+    from scipy.spatial import cKDTree  # imported here: that takes longer than drawing most scenes
 
-    side = int(np.ceil(np.sqrt(at_least)))
+    side = int(np.ceil(np.sqrt(min_count)))
     row, column = np.divmod(np.arange(side * side), side)
     steps = np.stack([column, row], axis=1) + 0.5 + rng.uniforms(-0.4, 0.4, side * side, 2)
     points = 1.15 * (2 * steps / side - 1)

@@ -1,4 +1,4 @@
-"""Parameters of scenes and distortions: keyword arguments, whose types and limits are read off the signature."""
+"""Parameters of scenes and distortions: keyword-only arguments, with types and limits from the signature."""
 
 import functools
 import inspect
@@ -14,14 +14,19 @@ from dps.photographs import Photograph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One keyword argument: its type and limits, and whether it is required; a `content` may be a photograph, too."""
+    """One keyword-only argument.
+
+    Attributes:
+        type: validates values against the type and limits.
+        content: accepts a photograph, too.
+    """
 
     type: "pydantic.TypeAdapter[Any]"
     required: bool
     content: bool
 
     def fault(self, value: object) -> str:
-        """Return what is wrong with a value, as a sentence without a capital; empty if it is right."""
+        """Return the fault of a value, as a sentence without a capital letter; empty for a valid value."""
         try:
             self.type.validate_python(value)
         except pydantic.ValidationError as error:
@@ -33,7 +38,7 @@ class Parameter:
 
 
 def one_of(names: Iterable[str]) -> pydantic.AfterValidator:
-    """Return the check of a text parameter that takes one of these names."""
+    """Return the validator of a string parameter that must be one of these names."""
     options = tuple(names)
 
     def check(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Scenes as functions of the plane, and how they become pixels.
+"""Scenes as functions of the plane, and their rendering.
 
 A scene is an infinite plain ground with layers painted on it. Moving a layer changes the coordinates at which it is
-evaluated, never its pixels, so a rotated or shifted scene is as exact as the first one, at any size. The frame is the
-unit square, x to the right and y down.
+evaluated, never its pixels: a rotated or shifted scene is exact at any size. The frame is the unit square, x to the
+right and y down.
 """
 
 import functools
@@ -19,23 +19,21 @@ from dps.scenes.rng import Rng
 
 Mask: TypeAlias = NDArray[np.bool_]
 Paint: TypeAlias = Callable[[Array, Array], tuple[Array, Mask]]
-"""From u and v of n points, each ``(n,)``, to RGB in [0, 1], ``(n, 3)``, and which of the points are opaque, ``(n,)``.
-
-What a layer shows lies within [-1, 1] in both."""
+"""From u and v of n points, each ``(n,)`` in [-1, 1], to RGB in [0, 1], ``(n, 3)``, and the mask of opaque points."""
 
 SAMPLES = 4
 """Each pixel is the average of 4 x 4 points."""
 
 POINTS_AT_ONCE = 2**15
-"""How many points are evaluated at once: few enough to stay in a core's cache from step to step."""
+"""Points that are evaluated at once: their arrays fit into a core's cache."""
 
 LEVELS = 2**16
-"""Number of levels of each color at a point: integers add up to the same in any order."""
+"""Quantization levels of a color at a point: sums of integers do not depend on their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """A map of the plane: ``(x, y) -> matrix @ (x, y) + offset``."""
+    """An affine map of the plane: ``(x, y) -> matrix @ (x, y) + offset``."""
 
     matrix: tuple[tuple[float, float], tuple[float, float]]
     offset: tuple[float, float] = (0.0, 0.0)
@@ -47,7 +45,7 @@ class Affine:
         return a * x + b * y + e, c * x + d * y + f
 
     def after(self, first: "Affine") -> "Affine":
-        """Return the map that applies ``first``, and this one to its result."""
+        """Return the composition that applies ``first``, then this map."""
         (a, b), (c, d) = self.matrix
         (p, q), (r, s) = first.matrix
         (x, y), (e, f) = first.offset, self.offset
@@ -62,17 +60,17 @@ class Affine:
 
 
 def shift(right: float, down: float) -> Affine:
-    """Move by fractions of the frame."""
+    """Return a translation by fractions of the frame."""
     return Affine(((1.0, 0.0), (0.0, 1.0)), (right, down))
 
 
 def scale(factor: float) -> Affine:
-    """Scale about the origin."""
+    """Return a scaling about the origin."""
     return Affine(((factor, 0.0), (0.0, factor)))
 
 
 def turn(degrees: float) -> Affine:
-    """Rotate clockwise about the origin (y points down); exact at multiples of 90 degrees."""
+    """Return a clockwise rotation about the origin (y points down), exact at multiples of 90 degrees."""
     quarters, rest = divmod(degrees, 90)
     c, s = np.cos(np.deg2rad(rest)), np.sin(np.deg2rad(rest))
     c, s = [(c, s), (-s, c), (-c, -s), (s, -c)][int(quarters) % 4]
@@ -85,44 +83,44 @@ def about_middle(map_: Affine) -> Affine:
 
 
 def square_at(left: float, top: float, side: float) -> Affine:
-    """Return the place of a layer in a square of the frame."""
+    """Return the map of [-1, 1] x [-1, 1] to a square of the frame."""
     return shift(left + side / 2, top + side / 2).after(scale(side / 2))
 
 
 FULL_FRAME = square_at(0, 0, 1)
-"""The place of a layer that fills the frame."""
+"""The map of [-1, 1] x [-1, 1] to the whole frame."""
 
 
 def grid(per_side: int) -> tuple[Array, Array]:
-    """Return the middles of ``per_side ** 2`` equal squares of [-1, 1] x [-1, 1], row by row, each ``(n,)``."""
+    """Return the centers of ``per_side ** 2`` equal squares of [-1, 1] x [-1, 1], row by row, each ``(n,)``."""
     axis = (np.arange(per_side) + 0.5) / per_side * 2 - 1
     u, v = np.meshgrid(axis, axis)
     return u.ravel(), v.ravel()
 
 
 def filling(colors: Callable[[Array, Array], Array]) -> Paint:
-    """Return the paint of something that fills its square, from its colors alone."""
+    """Return the opaque paint with these colors."""
     return lambda u, v: (colors(u, v), np.ones(len(u), dtype=bool))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Something painted on the ground.
+    """A content painted on the ground.
 
     Attributes:
-        name: what it shows.
-        paint: what it looks like, in coordinates of its own.
-        place: from its own coordinates, [-1, 1] in both, to the frame's; by default the whole frame.
-        others: contents that may take its place, by name; empty where any other may.
+        name: of the content.
+        paint: in local coordinates, [-1, 1] x [-1, 1].
+        place: the map from local to frame coordinates.
+        replacements: contents that may replace it, by name; empty if any other content may.
     """
 
     name: str
     paint: Paint = field(repr=False)
     place: Affine = FULL_FRAME
-    others: "Mapping[str, Callable[[Rng], Paint]]" = field(default_factory=dict, compare=False, repr=False)
+    replacements: "Mapping[str, Callable[[Rng], Paint]]" = field(default_factory=dict, compare=False, repr=False)
 
     def box(self) -> tuple[float, float, float, float]:
-        """Return left, top, right and bottom of what it can cover, in frame coordinates."""
+        """Return left, top, right and bottom of its bounding box, in frame coordinates."""
         x, y = self.place(np.array([-1.0, 1.0, -1.0, 1.0]), np.array([-1.0, -1.0, 1.0, 1.0]))
         return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
@@ -132,9 +130,9 @@ class Scene:
     """A plain ground and the layers on it, bottom to top.
 
     Attributes:
-        ground: the ground's color, RGB in [0, 1].
-        layers: what is painted on it; by convention the last one is the object.
-        drawn: what it was drawn with, for the report: plain data by name.
+        ground: RGB in [0, 1].
+        layers: by convention the last one is the object.
+        drawn: parameters for the report, plain data by name.
     """
 
     ground: tuple[float, ...]
@@ -142,12 +140,12 @@ class Scene:
     drawn: dict[str, object] = field(default_factory=dict, hash=False)
 
     def moved(self, map_: Affine) -> "Scene":
-        """Return the scene with all layers mapped; the ground stays, since it is plain and infinite."""
+        """Return the scene with all layers mapped; the ground is plain and infinite, and remains."""
         layers = tuple(replace(layer, place=map_.after(layer.place)) for layer in self.layers)
         return replace(self, layers=layers)
 
     def colors(self, x: Array, y: Array) -> Array:
-        """Return the colors of n points of the frame, RGB in [0, 1], ``(n, 3)``; x and y are broadcast."""
+        """Return RGB in [0, 1] at n points of the frame, ``(n, 3)``; x and y are broadcast."""
         colors = np.empty((np.broadcast(x, y).size, 3))
         colors[:] = self.ground
         for layer in self.layers:
@@ -169,7 +167,7 @@ class Scene:
 
 @functools.lru_cache(maxsize=4)
 def render(scene: Scene, size: int) -> Pixels:
-    """Sample a scene; the last few are cached, since many cases may begin with one.
+    """Sample a scene; the last few are cached, since many cases share an original.
 
     Returns:
         8-bit RGB, ``(size, size, 3)``, read-only. Each pixel is the average of 4 x 4 points, rounded once.
@@ -187,12 +185,12 @@ def render(scene: Scene, size: int) -> Pixels:
 
 
 def _levels(colors: ArrayLike) -> Array:
-    """Return RGB in [0, 1] as integers up to `LEVELS`."""
+    """Quantize RGB in [0, 1] to integers up to `LEVELS`."""
     return np.round(np.clip(colors, 0, 1) * LEVELS)
 
 
 def _sampled(scene: Scene, size: int, left: int, top: int, right: int, bottom: int) -> Array:
-    """Return the pixels of one part of the frame, in levels, ``(bottom - top, right - left, 3)``."""
+    """Return the pixels of a part of the frame, in levels, ``(bottom - top, right - left, 3)``."""
     pixels = np.empty((bottom - top, right - left, 3))
     x = (np.arange(left * SAMPLES, right * SAMPLES) + 0.5) / (size * SAMPLES)
     step = max(1, POINTS_AT_ONCE // (SAMPLES * x.size))
@@ -200,6 +198,6 @@ def _sampled(scene: Scene, size: int, left: int, top: int, right: int, bottom: i
         last = min(first + step, bottom)
         y = (np.arange(first * SAMPLES, last * SAMPLES) + 0.5) / (size * SAMPLES)
         levels = _levels(scene.colors(x[None, :], y[:, None]))
-        rows = levels.reshape(last - first, SAMPLES, -1).sum(axis=1)  # along whole rows first, which is faster
+        rows = levels.reshape(last - first, SAMPLES, -1).sum(axis=1)  # rows first, which is faster
         pixels[first - top : last - top] = rows.reshape(last - first, -1, SAMPLES, 3).sum(axis=2) / SAMPLES**2
     return pixels
