@@ -55,7 +55,7 @@ def image_size(text: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of a run, as they were given; `session.configuration.configure` checks them."""
+    """The options of a run, as they were given; `session.configuring.configure` checks them."""
 
     metric: Sequence[str] = _option(
         "M",

@@ -57,16 +57,16 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from dps import photographs, thresholds
     from dps.errors import DpsError
-    from dps.session import configuration
+    from dps.session import configuring
 
     config.addinivalue_line("filterwarnings", "default")  # ours are errors; a metric under test may warn
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             excluded = getattr(config, "workerinput", {}).get("dps_excluded")
-            configured = configuration.configure(options.from_namespace(config.option), excluded)
+            configured = configuring.configure(options.from_namespace(config.option), excluded)
             if _names(config, "test_thresholds"):
-                configuration.check_images(
+                configuring.check_images(
                     [graded.probe(images=configured.images) for graded in thresholds.GRADED_DISTORTIONS], configured
                 )
             for photograph in configured.images or photographs.built_in() if _names(config, "test_attacks") else ():

@@ -12,4 +12,4 @@ def test_throughput(variants: list[Variant], suites: Suites) -> None:
     if hasattr(suites.config, "workerinput"):
         pytest.skip("not measured: the other processes would take part of each core; leave -n out")
     engine = suites.session.engine(variants[0].backbone, variants[0].network)
-    suites.record("throughput", throughput.measure(engine, variants, suites.configuration.size))
+    suites.record("throughput", throughput.measure(engine, variants, suites.configuration.options.size))

@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 from dps import explain, probes
 from dps.options import Options
 from dps.report import explain_page, sheets
-from dps.session.configuration import configure_measurement
+from dps.session.configuring import configure_measurement
 from tests.test_page import CHROMIUM, FLAGS, ROOT
 
 PICTURES = ROOT / "reports" / "pictures"

@@ -31,7 +31,8 @@ from dps.options import Options
 from dps.report import results, scores_table, tables
 from dps.rows import Row
 from dps.scores import Estimate
-from dps.session.configuration import RunConfiguration, configure_measurement
+from dps.session.configuration import RunConfiguration
+from dps.session.configuring import configure_measurement
 from dps.session.session import ScoreResult, Session
 from dps.session.worker import measure_shards
 from dps.verdicts import CaseDistances as Of

@@ -20,7 +20,7 @@ from dps.probes.cases import _scene
 from dps.scenes import color
 from dps.scenes.contents import Grained
 from dps.scenes.plane import Scene, grid, render
-from dps.session.configuration import BUILT_IN_BASELINE
+from dps.session.configuring import BUILT_IN_BASELINE
 
 pytestmark = pytest.mark.xdist_group("built-in probes")  # in one process, which draws them once
 

@@ -19,7 +19,8 @@ from dps.measurement import Engine
 from dps.networks import Extractor, Network
 from dps.options import Options
 from dps.report import explain_page as report
-from dps.session.configuration import RunConfiguration, configure_measurement
+from dps.session.configuration import RunConfiguration
+from dps.session.configuring import configure_measurement
 
 CASES = {case.name: case for probe in probes.load([probes.BUILT_IN], 6) for case in probe.cases}
 

@@ -14,7 +14,9 @@ from dps.report import gate
 from dps.report.gate import GateOutcome
 from dps.report.results import RunRecords
 from dps.rows import VariantKey
-from dps.session.configuration import Floor, RunConfiguration, configure
+from dps.session.configuration import RunConfiguration
+from dps.session.configuring import configure
+from dps.session.floors import Floor
 from tests import rows
 from tests.running import ROOT, SUITES, TINY, Run, Suite, suite  # noqa: F401 - a fixture
 

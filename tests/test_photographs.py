@@ -30,7 +30,7 @@ from dps.report.pass_fractions import Count
 from dps.rows import Row
 from dps.scenes.contents import photo
 from dps.scenes.rng import Rng
-from dps.session.configuration import configure
+from dps.session.configuring import configure
 from tests import rows as made_up_rows
 from tests.running import Suite, suite
 

@@ -21,7 +21,7 @@ from dps.metrics import FeatureMetric, Metric
 from dps.report import pairs, pass_fractions
 from dps.report.pass_fractions import Count
 from dps.rows import VariantKey
-from dps.session.configuration import BUILT_IN_BASELINE
+from dps.session.configuring import BUILT_IN_BASELINE
 from tests import rows as made_up_rows
 from tests.running import Suite, suite  # noqa: F401 - a fixture
 

@@ -19,7 +19,8 @@ from dps.report.pass_fractions import Count
 from dps.report.results import RunRecords
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, case_name, json_lines, variant_key
-from dps.session.configuration import RunConfiguration, configure
+from dps.session.configuration import RunConfiguration
+from dps.session.configuring import configure
 from tests.refusals import refusal
 from tests.rows import UNMEASURED, row
 

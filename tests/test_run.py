@@ -24,7 +24,9 @@ from dps.networks import Network, extractor
 from dps.options import Options
 from dps.probes import Case
 from dps.rows import Row
-from dps.session.configuration import BUILT_IN_BASELINE, Floor, RunConfiguration, configure
+from dps.session.configuration import RunConfiguration
+from dps.session.configuring import BUILT_IN_BASELINE, configure
+from dps.session.floors import Floor
 from dps.session.session import Session
 from tests.refusals import refusal
 from tests.running import TINY
@@ -74,7 +76,12 @@ def test_no_option_asks_for_everything() -> None:
         path.stem for path in probes.BUILT_IN.glob("*.yaml")
     )
     assert list(configuration.networks) == ["squeezenet", "alexnet", "vgg16", "efficientnet_lite0"]
-    assert (configuration.gate, configuration.reduction, configuration.device, configuration.floors) == (
+    assert (
+        configuration.gate,
+        configuration.options.reduction,
+        configuration.options.device,
+        configuration.floors,
+    ) == (
         "baseline",
         "sum",
         "cpu",

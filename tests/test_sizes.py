@@ -9,7 +9,8 @@ import pytest
 
 from dps import probes
 from dps.options import Options, image_size
-from dps.session.configuration import RunConfiguration, configure
+from dps.session.configuration import RunConfiguration
+from dps.session.configuring import configure
 from tests.refusals import refusal
 
 TRANSLATE = probes.BUILT_IN / "translate.yaml"

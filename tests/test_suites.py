@@ -351,7 +351,7 @@ def test_collecting_loads_no_network_and_draws_and_writes_nothing(
 def test_help_asks_nothing_and_names_all_options(
     suite: Suite, no_network: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dps.session.configuration.configure", lambda _options: pytest.fail("something was asked"))
+    monkeypatch.setattr("dps.session.configuring.configure", lambda _options: pytest.fail("something was asked"))
     done = suite("--help")
     assert done.code == 0
     for option in ("--metric", "--network", "--normalization", "--reduction", "--probes", "--cases", "--require",
@@ -363,7 +363,7 @@ def test_help_asks_nothing_and_names_all_options(
 
 
 def test_without_a_suite_nothing_is_asked(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dps.session.configuration.configure", lambda _options: pytest.fail("something was asked"))
+    monkeypatch.setattr("dps.session.configuring.configure", lambda _options: pytest.fail("something was asked"))
     monkeypatch.setattr(report, "finish", lambda *_args, **_more: pytest.fail("a report was written"))
     done = suite("--weights=nowhere", "-q", "--collect-only", paths=(str(ROOT / "tests" / "test_structure.py"),))
     assert done.code == 0

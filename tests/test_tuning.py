@@ -21,7 +21,7 @@ from dps.options import Options
 from dps.photographs import Photograph
 from dps.report import tuning_page
 from dps.session import tuning as sets
-from dps.session.configuration import configure_measurement
+from dps.session.configuring import configure_measurement
 from dps.tuning import Constraints, Contradictions
 from dps.verdicts import CaseDistances
 from tests.refusals import refusal

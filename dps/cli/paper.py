@@ -38,7 +38,7 @@ def paper(folder: Path, **options: Any) -> None:
     the question is wrong.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps.report import paper_images, published
-    from dps.session.configuration import configure
+    from dps.session.configuring import configure
 
     options["network"] = options["network"] or published.networks()
     configuration = configure(Options(**options, probes=[str(folder)], gate="off"), load=paper_images.load)

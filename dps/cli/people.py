@@ -124,7 +124,7 @@ def measure(**options: Any) -> None:
     store; on many machines, let the store be a folder that all of them see. What is there is never measured again, so
     the same command continues an interrupted run. Then "pytest suites/ --judgments PATH --store STORE" only reads.
     """  # noqa: D301 - \b keeps the lines below as they are
-    from dps.session.configuration import configure_measurement
+    from dps.session.configuring import configure_measurement
     from dps.session.worker import measure_shards
 
     worker, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

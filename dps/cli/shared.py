@@ -129,7 +129,7 @@ def variant(command: Command) -> Command:
 
 def configured(metric: str, network: str | None, normalization: str, **options: Any) -> "RunConfiguration":
     """Return the configuration of one variant, by default on AlexNet where its metric does not fix the network."""
-    from dps.session.configuration import configure_measurement
+    from dps.session.configuring import configure_measurement
 
     names = [network] if network else [] if metric.endswith((".yaml", ".yml")) else ["alexnet"]
     return configure_measurement(Options(metric=[metric], network=names, normalization=[normalization], **options))

@@ -47,7 +47,7 @@ def tune(out: Path, cases: int | None, parts: int | None, people: float | None, 
     from dps.metrics import tuned_files
     from dps.report import tables, tuning_page
     from dps.session import tuning
-    from dps.session.configuration import check_writable
+    from dps.session.configuring import check_writable
 
     if out.suffix not in (".yaml", ".yml"):
         raise Refused(f"--out {out}: the name of a tuned metric's file ends in .yaml.")

@@ -1,10 +1,14 @@
 """One run of the suites, from its options to its results.
 
-configuration.py  the options, checked before anything is measured
-preflight.py      one call of each metric that is not built in, before anything is measured
-loading.py        one variant, ready to be called
-construction.py   metrics that are made anew, in a new process
+configuring.py    from options to a configuration; all checks before anything is measured
+configuration.py  what is measured, and what the results are compared with
+floors.py         limits of pass fractions and scores
+preflight.py      one call of each metric that is not built in
 session.py        results, measured batch by batch when they are looked up
-crashes.py        what a process that ended was measuring
-worker.py         one of many workers that measure a data set into a store
+ahead.py          computing results in other threads before they are needed
+crashes.py        what processes that crashed were measuring
+construction.py   constructing metrics again, in a new process
+loading.py        a single variant for use in other code
+tuning.py         from probes to a tuned metric
+worker.py         measuring data sets into a store, as one of several workers
 """

@@ -1,4 +1,4 @@
-"""Results that other threads make before they are asked for. Nothing here knows what they are."""
+"""Computing the results of a function in other threads before they are needed."""
 
 import threading
 from collections.abc import Callable, Hashable, Iterable
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class Ahead(Generic[K, T]):
-    """A function whose results are asked for in a known order; several threads may ask.
+    """A function whose results are computed ahead, in the order in which they will be requested. It is thread-safe.
 
     Args:
         function: of a key.
-        keys: in the order in which they are asked for.
-        lead: how many results are made before they are asked for, from now on; 0 makes no thread.
-        kept: how many of those asked for last are kept.
-        workers: threads that make them, each a result of its own; they share the cores.
+        keys: in the order of requests.
+        lead: number of results to compute ahead; 0 starts no thread.
+        kept: number of last requested results to cache.
+        workers: number of threads, each of which computes one result at a time on an equal share of the cores.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class Ahead(Generic[K, T]):
             self._begin(self._worker, lead)
 
     def _begin(self, worker: ThreadPoolExecutor, end: int) -> None:
-        """Have the results made up to a place in the order."""
+        """Start computing the results up to a position in the order."""
         for key in self._keys[self._begun : end]:
             self._results[key] = worker.submit(self._function, key)
         self._begun = max(self._begun, end)
 
     def __call__(self, key: K) -> T:
-        """Return the result of a key, or raise what the function raises; those that follow are begun."""
+        """Return the result of a key, or raise the function's exception; start computing the results that follow."""
         with self._lock:
             if self._worker is not None:
                 self._begin(self._worker, self._places[key] + 1 + self._lead)
-            missing = key not in self._results  # there is no other thread, or it is no longer kept
+            missing = key not in self._results  # there is no thread, or it is no longer cached
             result = self._results.setdefault(key, Future())
             self._asked.pop(key, None)
             self._asked[key] = None
@@ -65,6 +65,6 @@ class Ahead(Generic[K, T]):
         return result.result()
 
     def close(self) -> None:
-        """Make nothing more; what is being made is waited for when the process ends."""
+        """Cancel all computations that have not started; those that have are joined when the process exits."""
         if self._worker is not None:
             self._worker.shutdown(wait=False, cancel_futures=True)

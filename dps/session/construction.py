@@ -1,4 +1,4 @@
-"""Metrics that are made anew: a second time, in a new process, where random numbers are others."""
+"""Constructing metrics again in a new process, with other random numbers, and measuring with them."""
 
 import functools
 import json
@@ -14,30 +14,30 @@ from dps.errors import DpsError
 from dps.image_pairs import ImagePair, image_pair, noise, square
 from dps.invariants import Subject
 from dps.options import Options
-from dps.session import configuration
+from dps.session import configuring
 from dps.user_code import guest
 
 TIME_LIMIT = 600
-"""Seconds after which a process that makes metrics counts as one that does not return."""
+"""Time limit of the new process, in seconds."""
 
 Remade: TypeAlias = dict[str, list[float] | str]
-"""By the label of a variant its distances, or why there are none."""
+"""Distances, or an error, by label of a variant."""
 
 MARK = "dps: "
-"""What the line of the new process begins with that holds its answer; users' code may print others."""
+"""Prefix of the output line that holds the answer of the new process; users' code may print other lines."""
 
 
 def draw(smallest: int) -> list[ImagePair]:
-    """Draw the pairs that are measured."""
+    """Draw the pairs to be measured."""
     drawings = [square((40, 90, 160), (230, 40, 20), smallest // 2, 3, 5), noise((0, 0, 0), 0)]
     return [image_pair(smallest, smallest, drawings[0], other) for other in (drawings[1], 40)]
 
 
 def remake(options: Options, labels: Iterable[str]) -> list[Remade]:
-    """Make all metrics of a run twice in one new process, and measure some variants with them.
+    """Construct all metrics of a run twice in one new process, and measure some variants each time.
 
     Returns:
-        What each of the two times gave; empty for what was not reached.
+        The results of the two constructions; one entry of errors if the process failed.
     """
     keep = ("metric", "network", "layers", "normalization", "reduction", "weights", "device")
     data = {name: getattr(options, name) for name in keep}
@@ -57,22 +57,22 @@ def remake(options: Options, labels: Iterable[str]) -> list[Remade]:
 
 
 def answer() -> None:
-    """Make metrics and measure them, in the new process."""
+    """Construct and measure, in the new process."""
     data, labels = json.load(sys.stdin)
     with guest.visit():
-        torch.manual_seed(1)  # a new process has PyTorch's one first state, from which weights would be the same
-    times = [_measure(Options(**data), labels) for _ in range(2)]
-    print(f"\n{MARK}{json.dumps(times)}")
+        torch.manual_seed(1)  # or else random weights would be the same: each process starts from the same state
+    results = [_measure(Options(**data), labels) for _ in range(2)]
+    print(f"\n{MARK}{json.dumps(results)}")
 
 
 def _measure(options: Options, labels: Iterable[str]) -> Remade:
     try:
-        made = configuration.configure_measurement(options)
+        configuration = configuring.configure_measurement(options)
     except DpsError as error:
         return dict.fromkeys(labels, str(error))
-    engine = functools.cache(made.engine)
+    engine = functools.cache(configuration.engine)
     remade: Remade = {}
-    for variant in made.variants:
+    for variant in configuration.variants:
         if str(variant) in labels:
             subject = Subject(variant, [variant], engine(variant.backbone), {})
             try:

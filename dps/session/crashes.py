@@ -1,4 +1,4 @@
-"""Notes of what each process is measuring, so that a metric that ends its process does not end every one after it."""
+"""A log of what each process is measuring, so that a metric that crashes one process does not crash the next ones."""
 
 import os
 import re
@@ -10,20 +10,19 @@ from dps.metrics import Metric, Variant
 from dps.session.configuration import Unit
 
 MAX_DEATHS = 2
-"""Processes that may end while they call one metric of images, until it is not called any more."""
+"""Number of processes that one metric of images may crash before it is excluded."""
 
 REASON = "metric {!r} ended the process that called it (a crash, or os._exit); not called again"
 
 
 class CrashLog:
-    """Notes on the disk that outlive a process.
+    """Files that outlive a process that crashes while it measures.
 
-    A note stays where the process ended before its work did. A metric of images is called case by case, so that the
-    case that ended the process is known. Variants of a network are measured together: after one death all variants with
-    a user-defined comparison are left out of that unit.
+    A metric of images is called case by case, so that the case that crashed is known. Variants of a backbone are
+    measured together: after one crash, all variants with a user-defined comparison are excluded from that unit.
 
     Args:
-        folder: shared by the processes of a run; None where there is one process, which leaves nothing to note.
+        folder: shared by the processes of a run; None for a run of one process, which needs no log.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -35,7 +34,7 @@ class CrashLog:
         return self._folder is None
 
     def excludes(self, unit: Unit, variant: Variant) -> bool:
-        """Return whether a variant must not be measured any more."""
+        """Return whether a variant has crashed too many processes to be measured in a unit."""
         if self._folder is None or variant.metric.built_in:
             return False
         notes = self._folder.glob(f"{_name(unit, variant)}.*")
@@ -44,7 +43,7 @@ class CrashLog:
 
     @contextmanager
     def noting(self, unit: Unit, variants: Iterable[Variant]) -> Iterator[None]:
-        """Keep a note while variants that are not built in are measured."""
+        """Log variants that are not built in while they are measured."""
         names = {_name(unit, variant) for variant in variants if not variant.metric.built_in}
         paths = [self._folder / f"{name}.{os.getpid()}" for name in names] if self._folder else []
         for path in paths:

@@ -1,4 +1,4 @@
-"""One variant by its names, as code and not as a test uses it."""
+"""A single variant for use in other code."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import torch
 from dps.differentiable import DifferentiableDistance
 from dps.errors import UsageError
 from dps.options import Options
-from dps.session.configuration import configure_measurement
+from dps.session.configuring import configure_measurement
 
 
 @torch.inference_mode(mode=False)  # whose tensors would carry no gradients ever after
@@ -20,21 +20,21 @@ def load(
     weights: str = "pypi",
     device: str = "cpu",
 ) -> DifferentiableDistance:
-    """Return a metric as a PyTorch module, such as for a loss; arguments are those of the command line.
+    """Return a metric as a PyTorch module, such as for a loss; the arguments have the values of the options.
 
     >>> distance = dps.load("spatial+0.5*sort", network="alexnet")  # doctest: +SKIP
     >>> distance(images, others).mean().backward()  # RGB in [0, 1], (batch, 3, height, width)  # doctest: +SKIP
 
     Args:
         metric: built in, a sum, tuned or its file, a third-party or a user's metric.
-        network: for a metric of features; a tuned metric's file names its own, and of others it is ignored.
+        network: for a metric of features; not needed for a tuned metric's file, and ignored by metrics of images.
         normalization: ``none`` or ``unit``; a tuned metric has its own.
-        reduction: ``sum`` or ``mean``, over channels.
+        reduction: over channels, ``sum`` or ``mean``.
         weights: ``pypi``, ``torchvision`` or a folder.
         device: where to compute.
 
     Raises:
-        UsageError: a name is not known, or stands for several variants.
+        UsageError: a name is unknown, or there are several variants.
         WeightsError: weights are missing or altered.
     """
     names = [] if network is None else [network]

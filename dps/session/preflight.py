@@ -1,7 +1,6 @@
-"""One call of each metric that is not built in, before anything is measured: what is wrong with it is told once.
+"""One call of each metric that is not built in before anything is measured, so that a fault is reported once.
 
-The call is made in a child process, where this one can be forked, so that a metric that ends its process, or does not
-return, is only excluded.
+Where this process can be forked, the call is made in a child process: a metric that crashes or hangs is then excluded.
 """
 
 import contextlib
@@ -30,12 +29,12 @@ from dps.same import lenient
 from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
 
 TIME_LIMIT = 60
-"""Seconds after which a call counts as one that does not return."""
+"""Time limit of a call, in seconds."""
 
 Subject: TypeAlias = Metric | Term
 
 Find: TypeAlias = Callable[[Subject, Sequence[Tensor]], str]
-"""Calls a metric or comparison, and returns in one line what is wrong with it; empty if nothing is."""
+"""Calls a metric or comparison, and returns its fault in one line; empty if there is none."""
 
 
 def check(
@@ -44,19 +43,19 @@ def check(
     network: Callable[[], Extractor] | None,
     find: Find,
 ) -> dict[str, str]:
-    """Call each metric and comparison of a run once, those that are built in excepted.
+    """Call each metric and comparison of a run once, except those that are built in.
 
     Args:
-        metrics: the run's.
+        metrics: of the run.
         shape: height and width of the run's smallest images, in pixels.
-        network: loads the network whose features comparisons get; None without one.
-        find: calls one, and returns what is wrong with it: `find_fault` or `find_exception`.
+        network: loads the network whose features are passed to comparisons; None without one.
+        find: `find_fault` or `find_exception`.
 
     Returns:
-        Why a metric must be excluded, by its name: it ended its process, or did not return.
+        By name, why a metric must be excluded: it crashed its process, or did not return.
 
     Raises:
-        UsageError: metrics are wrong; one line for each says what to return instead.
+        UsageError: metrics have faults; one line each, with what to return instead.
     """
     subjects = _subjects(metrics)
     inputs = _inputs(subjects.values(), shape, network)
@@ -72,11 +71,11 @@ def check(
 
 
 def check_network(network: Network, shape: tuple[int, int], device: str) -> None:
-    """Call a user's network once, on a few images, and on one of them alone.
+    """Call a user's network on a few images, and on one of them alone.
 
     Raises:
-        UsageError: features are not finite, or differ between an image alone and in a batch.
-        DpsError: the network failed, or returned something else than feature maps.
+        UsageError: features are not finite, or those of an image differ between alone and in a batch.
+        DpsError: the network failed, or did not return feature maps.
     """
     extractor = Extractor(network, device=device)
     images = as_batch(draw_images(shape))
@@ -96,7 +95,7 @@ def check_network(network: Network, shape: tuple[int, int], device: str) -> None
 
 
 def _subjects(metrics: Iterable[AnyMetric]) -> dict[str, Subject]:
-    """Return what is called, by name: metrics of images, and the comparisons of sums."""
+    """Return metrics of images and comparisons that are not built in, by name."""
     subjects: dict[str, Subject] = {}
     for metric in metrics:
         for subject in metric.terms if isinstance(metric, FeatureMetric) else (metric,):
@@ -108,7 +107,7 @@ def _subjects(metrics: Iterable[AnyMetric]) -> dict[str, Subject]:
 def _inputs(
     subjects: Iterable[Subject], shape: tuple[int, int], network: Callable[[], Extractor] | None
 ) -> Sequence[Tensor]:
-    """Return a batch of images, and behind it its features by layer where there are comparisons."""
+    """Return a batch of images and, if there are comparisons, its features by layer."""
     images = as_batch(draw_images(shape))
     if network is None or not any(isinstance(subject, Term) for subject in subjects):
         return [images]
@@ -117,7 +116,7 @@ def _inputs(
 
 
 def draw_images(shape: tuple[int, int]) -> list[Pixels]:
-    """Draw an image, the same one with a square moved, and a noisy one."""
+    """Draw an image with a square, the same image with the square elsewhere, and uniform noise."""
     height, width = shape
     ramps = np.meshgrid(np.linspace(40, 200, height), np.linspace(200, 60, width), indexing="ij")
     image = np.stack([*ramps, sum(ramps) / 2], axis=-1).astype(np.uint8)
@@ -128,12 +127,12 @@ def draw_images(shape: tuple[int, int]) -> list[Pixels]:
 
 
 def find_fault(subject: Subject, inputs: Sequence[Tensor]) -> str:
-    """Call a metric or comparison, and return in one line what is wrong with it; empty if nothing is."""
+    """Call a metric or comparison, and return its fault in one line; empty if there is none."""
     return _reported(subject, inputs, _fault_of_metric)
 
 
 def find_exception(subject: Subject, inputs: Sequence[Tensor]) -> str:
-    """Call likewise, but find nothing wrong with a metric that returns any numbers."""
+    """Call as `find_fault` does, but accept any numbers from a metric."""
     return _reported(subject, inputs, _exception_of_metric)
 
 
@@ -151,7 +150,7 @@ def _exception_of_metric(metric: Metric, images: Tensor) -> str:
     any_shape = replace(metric, distance=lambda a, b: numeric(a, b).flatten()[:1].expand(len(a)))
     try:
         any_shape(images, images)
-    except (Exception, SystemExit):  # noqa: BLE001 - it may take one pair alone
+    except (Exception, SystemExit):  # noqa: BLE001 - it may take only one pair at a time
         any_shape(images[:1], images[:1])
     return ""
 
@@ -180,14 +179,14 @@ def _fault_of_term(term: Term, inputs: Sequence[Tensor]) -> str:
 
 
 def _check_in_child(check: Callable[[], str]) -> tuple[str, str]:
-    """Return the fault of a metric that a check finds, or why its process ended without an answer."""
+    """Return the fault that a check finds, and why its process ended without an answer; both empty if all is well."""
     if sys.platform != "linux" or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return check(), ""  # CUDA in use does not work in a process that is forked
+        return check(), ""  # CUDA does not work in a forked process
     context: Any = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, check), daemon=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of forking with threads: the child starts none
+        warnings.simplefilter("ignore")  # about forking with threads; the child starts none
         process.start()
     sender.close()
     try:
@@ -206,7 +205,7 @@ def _check_in_child(check: Callable[[], str]) -> tuple[str, str]:
 
 
 def _answer(sender: Connection, check: Callable[[], str]) -> None:
-    """Find a fault in this process, quietly and with one thread, and send it."""
+    """Run a check in this process, without output and on one thread, and send its result."""
     torch.set_num_threads(1)
     faulthandler.disable()
     with contextlib.suppress(OSError):

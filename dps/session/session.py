@@ -1,4 +1,4 @@
-"""One run in progress: a unit of work is measured when one of its results is first looked up."""
+"""The results of a run: a unit of work is measured when one of its results is first looked up."""
 
 import functools
 import itertools
@@ -31,18 +31,18 @@ from dps.thresholds import GradedDistortion
 from dps.verdicts import Verdict
 
 Measured: TypeAlias = tuple[Case, Variant, Verdict, str | None]
-"""The verdict of a case and variant, and the digest of the images; None where they could not be drawn."""
+"""A case, a variant, the verdict, and the digest of the case's images; None if they could not be drawn."""
 
 BATCHES_AHEAD = 16
-"""Batches of cases that are measured before their results are looked up."""
+"""Batches of cases that are measured before their results are looked up, at most."""
 
 UNITS_AT_ONCE = 4
-"""Units that are measured at once, by an equal part of the cores each: one's short steps leave cores to the others.
-More would take memory. On an accelerator, whose batches are large, it is one at a time."""
+"""Units measured concurrently, on an equal share of the cores each, so that no core waits during short steps.
+More would take more memory. On an accelerator, whose batches are large, one unit is measured at a time."""
 
 SWITCH_INTERVAL = 0.0002
-"""Seconds after which a Python thread gives way while units are measured ahead. With Python's 0.005, the thread that
-measures waits that long after each short step for the one that goes through pytest's items."""
+"""Python's thread switch interval, in seconds, while units are measured ahead. With the default of 0.005, a measuring
+thread waits that long for pytest's thread after each short step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +50,10 @@ class ScoreResult:
     """The agreement of one variant with the judgments of one subset.
 
     Attributes:
-        estimates: of each kind of score, see `agreement.SCORES`.
-        judges: how well the judges agree with each other; None where that has no score.
+        estimates: by kind of score, see `agreement.SCORES`; empty after an error.
+        judges: agreement among the judges; None if that has no score.
         originals: each original's score, ``(original,)``, see `agreement.scores_by_original`.
-        error: what broke, in one line; empty if nothing did, and else there is no estimate.
+        error: one line; empty if there was none.
     """
 
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
@@ -67,9 +67,9 @@ class Session:
 
     Args:
         configuration: of the run.
-        selected: cases and variants that will be looked up; nothing else is drawn or measured.
-        scored: the variants whose scores will be.
-        crashes: where this run's processes note what they measure; None where there is one process.
+        selected: cases and variants to be looked up; nothing else is drawn or measured.
+        scored: variants whose scores are to be looked up.
+        crashes: the log of all processes of the run; None for a run of one process.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Session:
         scored: Sequence[Variant] = (),
         crashes: CrashLog | None = None,
     ) -> None:
-        self.configuration = configuration
+        self.configuration, options = configuration, configuration.options
         self._crashes = crashes or CrashLog(None)
         self._batch_of = {case.name: number for number, batch in enumerate(configuration.batches) for case in batch}
         self._unit_of: dict[tuple[str, Variant], Unit] = {}
@@ -95,7 +95,7 @@ class Session:
         self._checked: dict[object, Mapping[Variant, Any]] = {}
         self._thresholds: dict[tuple[str, Variant], Row] = {}
         self._stack = functools.lru_cache(maxsize=1)(
-            lambda graded: thresholds.draw(graded, configuration.cases, configuration.size, configuration.images)
+            lambda graded: thresholds.draw(graded, options.cases, options.size, configuration.images)
         )
         self._distances = {}
         elsewhere = {name for dataset in configuration.datasets for name in dataset.predictions}
@@ -106,21 +106,21 @@ class Session:
             of_dataset = [variant for variant in scored if variant.metric.name in {*names, *dataset.predictions}]
             self._distances[dataset.name] = configuration.distances(dataset, of_dataset, self.engine)
 
-        # Not ahead where there are several processes, or any code of a user's, which may change global state.
+        # nothing is measured ahead by several processes, or with users' code, which may change global state
         alone = not self._crashes.one_process or any(map(configuration.is_users, configuration.variants))
         together = [unit for unit in self._variants if unit[1] is not None]
         lead = BATCHES_AHEAD if together and not alone else 0
         self._before = sys.getswitchinterval(), torch.get_num_threads()
         self._drawn = Ahead(self._draw, self._cases, lead=min(lead, 2), kept=lead + 4)
         lead *= len({name for _, name in together})
-        workers = min(torch.get_num_threads(), UNITS_AT_ONCE) if configuration.device == "cpu" else 1
+        workers = min(torch.get_num_threads(), UNITS_AT_ONCE) if options.device == "cpu" else 1
         self._measured = Ahead(self._measure_unit, together, lead=lead, kept=1, workers=workers)
         if lead:
             sys.setswitchinterval(SWITCH_INTERVAL)
-            kernels.use_threads(1)  # here; two would wait for each other where cores are busy
+            kernels.use_threads(1)  # in this thread; more would compete with the measuring threads
 
     def close(self) -> None:
-        """Measure nothing more."""
+        """Stop measuring ahead, and restore the thread settings."""
         self._drawn.close()
         self._measured.close()
         sys.setswitchinterval(self._before[0])
@@ -132,7 +132,7 @@ class Session:
             return self._engine(backbone, only)
 
     def row(self, case: Case, variant: Variant) -> Row:
-        """Return the row of a case and variant, which a unit's first look-up measures."""
+        """Return the row of a case and variant; the first look-up in a unit measures the unit."""
         key = case.name, variant
         if key not in self._rows:
             unit, alone = self._unit_of[key], isinstance(variant.metric, Metric)
@@ -140,7 +140,7 @@ class Session:
                 self._keep(self._measure(unit, [case], [variant]) if alone else self._measured(unit))
             except (Exception, KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as stop:  # a plugin's, such as pytest-timeout's: the unit would take as long again
+            except BaseException as stop:  # raised by a plugin such as pytest-timeout; another try would take as long
                 verdict = verdicts.not_measured(f"stopped while it was measured: {stop}")
                 cases = [case] if alone else self._cases[unit[0]].values()
                 variants = [variant] if alone else self._variants[unit]
@@ -149,7 +149,7 @@ class Session:
         return self._rows[key]
 
     def triple(self, case: Case) -> Triple | DpsError:
-        """Return the images of a case, or why it cannot be drawn; those of the last batches are remembered."""
+        """Return the images of a case, or the error that drawing raised; the last batches are cached."""
         return self._drawn(self._batch_of[case.name])[case.name]
 
     def _draw(self, batch: int) -> dict[str, Triple | DpsError]:
@@ -163,17 +163,17 @@ class Session:
         return triples
 
     def subject(self, variant: Variant) -> Subject:
-        """Return a variant as a subject of invariants; what one measures, the next ones use."""
+        """Return a variant as a subject of invariants; all subjects share a cache of measurements."""
         return Subject(variant, self.configuration.variants, self.engine(variant.backbone), self._checked)
 
     @functools.cached_property
     def _remade(self) -> list[construction.Remade]:
-        """Return what metrics of users and third parties gave when they were made anew, in one new process for all."""
+        """Return distances by user-defined and third-party metrics that were constructed again, in a new process."""
         labels = [str(variant) for variant in self.configuration.variants if self.configuration.is_users(variant)]
         return construction.remake(self.configuration.options, labels)
 
     def remake(self, variant: Variant) -> tuple[Row, ImagePair | None]:
-        """Check that a variant has the same distances when its metric is made anew; see `invariants.examine`."""
+        """Check that a metric that is constructed again gives the same distances; returns as `invariants.examine`."""
 
         def check(subject: Subject, pair: ImagePair) -> None:
             place = [each.text for each in pairs].index(pair.text)
@@ -190,13 +190,13 @@ class Session:
         return invariants.examine_pairs(check, self.subject(variant), pairs)
 
     def compare(self, variant: Variant) -> tuple[Row, ImagePair | None]:
-        """Compare a variant with the one that it must be the same as; see `same.compare`.
+        """Compare a variant with its reference of ``--same-as``; see `same.compare`.
 
         Returns:
-            Its row of results.json, and the smallest pair on which they differ, if they do.
+            The row of results.json, and the smallest pair on which the two differ; None if they do not.
         """
         configuration, reference = self.configuration, self.configuration.same_as[variant]
-        settings = (configuration.reduction, configuration.device, configuration.options.weights)
+        settings = (configuration.options.reduction, configuration.options.device, configuration.options.weights)
         ours, theirs = (same.reference_of(each, configuration.networks, *settings) for each in (variant, reference))
         smallest = max(self.subject(each).least for each in (variant, reference))
         row, pair = same.compare(
@@ -205,7 +205,7 @@ class Session:
         return {**variant.key._asdict(), **row}, pair
 
     def threshold(self, graded: GradedDistortion, variant: Variant) -> Row:
-        """Return the row of a graded distortion; the first look-up measures all variants of a network."""
+        """Return the row of a graded distortion; the first look-up measures all variants of a backbone."""
         if (graded.name, variant) not in self._thresholds:
             together = [each for each in self.configuration.variants if each.backbone == variant.backbone]
             variants = [variant] if isinstance(variant.metric, Metric) else together
@@ -220,21 +220,21 @@ class Session:
 
     @functools.cached_property
     def _damaged_photographs(self) -> NDArray[np.uint8]:
-        """Photographs and damaged ones; see `attacks.draw`."""
+        """Photographs with their damaged versions; see `attacks.draw`."""
         pool = self.configuration.images or photographs.built_in()
-        return attacks.draw(pool, self.configuration.size or attacks.SIZE)
+        return attacks.draw(pool, self.configuration.options.size or attacks.SIZE)
 
     def attack(self, variant: Variant, bound: int) -> tuple[list[Row], Triple | None]:
-        """Attack photographs on a variant; with ``--transfer``, all others judge them, too. See `attacks.attack`."""
+        """Attack photographs on a variant; with ``--transfer``, all variants judge them. See `attacks.attack`."""
         others = self.configuration.variants if self.configuration.options.transfer else ()
         judges = list(dict.fromkeys([variant, *others]))
         return attacks.attack(variant, bound, self._damaged_photographs, self.engine, judges)
 
     def score(self, subset: Subset, variant: Variant) -> ScoreResult:
-        """Return a variant's score; the first look-up measures all variants of its network.
+        """Return a variant's score; the first look-up measures all variants of its backbone.
 
         Raises:
-            StoreError: measured distances cannot be kept. The same command continues from there.
+            StoreError: measured distances cannot be stored.
         """
         try:
             judgments, distances = self._distances[subset.dataset].of(subset, variant)
@@ -258,7 +258,7 @@ class Session:
         return self._measure(unit, list(self._cases[unit[0]].values()), list(self._variants[unit]))
 
     def _measure(self, unit: Unit, cases: Sequence[Case], variants: Sequence[Variant]) -> list[Measured]:
-        """Measure some of a unit."""
+        """Measure some cases and variants of a unit."""
         excluded = [variant for variant in variants if self._crashes.excludes(unit, variant)]
         rest = [variant for variant in variants if variant not in excluded]
         triples: list[tuple[Case, Triple]] = []

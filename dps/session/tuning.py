@@ -24,7 +24,8 @@ from dps.probes import Case, Probe
 from dps.progress import progress
 from dps.rows import MIXED, Row
 from dps.scores import Estimate
-from dps.session.configuration import RunConfiguration, batches_of, check_images, configure_measurement
+from dps.session.configuration import RunConfiguration, batches_of
+from dps.session.configuring import check_images, configure_measurement
 from dps.tuning import Array, Constraints, Contradictions
 from dps.verdicts import CaseDistances
 

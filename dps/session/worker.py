@@ -1,4 +1,4 @@
-"""One of many workers that measure a data set into a store."""
+"""Measuring data sets into a store, as one of several workers."""
 
 import functools
 import itertools
@@ -11,13 +11,13 @@ from dps.session.configuration import RunConfiguration
 
 
 def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: int = 1) -> Iterator[str]:
-    """Measure this worker's share of each data set into the store, and yield a line for each network that is done.
+    """Measure this worker's share of each data set into the store, and yield a line after each backbone.
 
-    Nothing is shared between workers but the store: worker i of n, from 0, takes every n-th shard from the i-th on.
-    What is in the store is not measured again.
+    Workers share nothing but the store: worker i of n, from 0, takes every n-th shard from the i-th on. Distances in
+    the store are not measured again.
 
     Raises:
-        DpsError: a metric broke or cannot be kept, images cannot be read, or the store cannot be written.
+        DpsError: a metric failed or its distances cannot be stored, images cannot be read, or the store not written.
     """
     for dataset, variant in itertools.product(configuration.datasets, configuration.variants):
         try:
