@@ -1,6 +1,6 @@
-"""Changes of a photograph within a few levels of 255, found by gradient ascent on a metric's own distance.
+"""Adversarial attacks: changes of a photograph by a few levels of 255 that increase a metric's distance the most.
 
-An attacked photograph is a distorted image like any other: it must be closer to the original than each damaged one.
+An attacked photograph is a distorted image like any other: it must be closer to the original than visibly damaged ones.
 """
 
 import contextlib
@@ -27,33 +27,33 @@ BOUNDS = (1, 2, 4, 8)
 """Largest changes of a channel, in levels of 255."""
 
 SHOWN_BOUND = 4
-"""That of the images on the page, and of the table of transfers."""
+"""Bound of the images on the page and of the table of transferred attacks."""
 
 PHOTOGRAPHS, SIZE = 24, 96
-"""The number of windows, and their height and width in pixels."""
+"""Number of windows, and their height and width in pixels."""
 
 STEPS, STEP = 10, 0.25
-"""The number of steps in the direction of the gradient's sign, and their length as a part of the bound."""
+"""Number of steps along the sign of the gradient, and their length as a fraction of the bound."""
 
 
 def draw(pool: Sequence[Photograph], size: int) -> NDArray[np.uint8]:
-    """Cut windows out of photographs, and damage them; the same ones every time.
+    """Cut windows out of at most `PHOTOGRAPHS` photographs, and damage them; deterministic.
 
     Args:
-        pool: photographs; of more than `PHOTOGRAPHS`, some.
+        pool: photographs to select from.
         size: height and width in pixels.
 
     Returns:
         8-bit RGB, ``(photograph, 1 + damage, size, size, 3)``, the originals first.
 
     Raises:
-        DrawError: none of them shows more than one color.
-        ImageError, WeightsError: one cannot be decoded, or is missing.
+        DrawError: no window has more than one color.
+        ImageError, WeightsError: a photograph cannot be decoded, or is missing.
     """
-    chosen = Rng("attacks").shuffled(pool)[:PHOTOGRAPHS]
+    selected = Rng("attacks").shuffled(pool)[:PHOTOGRAPHS]
     stacks = []
     for number in range(PHOTOGRAPHS):
-        photograph = chosen[number * len(chosen) // PHOTOGRAPHS]
+        photograph = selected[number * len(selected) // PHOTOGRAPHS]
         with contextlib.suppress(DrawError):
             original = render(view(Rng("attacks", number), size, content=photograph), size)
             damaged = [change(original, Rng("attacks", number, name)) for name, change in DAMAGES.items()]
@@ -66,12 +66,12 @@ def draw(pool: Sequence[Photograph], size: int) -> NDArray[np.uint8]:
 def perturb(
     distance: DifferentiableDistance, originals: NDArray[np.uint8], bound: int, at_once: int = PHOTOGRAPHS
 ) -> NDArray[np.uint8]:
-    """Change images within a bound, so that their distance to the originals becomes large.
+    """Maximize the distance of images to the originals within a bound.
 
-    Projected gradient ascent in the infinity norm: uniform noise, then `STEPS` steps; the result is rounded.
+    Projected gradient ascent in the infinity norm from a uniformly random start, rounded to integers.
 
     Args:
-        distance: that is made large.
+        distance: to maximize.
         originals: 8-bit RGB, ``(image, height, width, 3)``.
         bound: largest change of a channel, in levels of 255.
         at_once: number of images in a batch.
@@ -81,22 +81,22 @@ def perturb(
 
     Raises:
         NotDifferentiableError: there is no gradient, it is not finite, or it is 0 everywhere at the first step.
-        DpsError: as `DifferentiableDistance.forward`.
+        DpsError: see `DifferentiableDistance.forward`.
 
     Source:
-        Madry et al. 2018, arXiv:1706.06083, Eq. 1; of perceptual metrics, Ghildyal and Liu 2023, arXiv:2305.08840.
+        Madry et al. 2018, arXiv:1706.06083, Eq. 1; on perceptual metrics, Ghildyal and Liu 2023, arXiv:2305.08840.
     """
     start = Rng("attacks", "start").uniforms(-bound, bound, *originals.shape)
     attacked = []
     for first in range(0, len(originals), at_once):
-        of_batch = slice(first, first + at_once)
-        levels, noise = (torch.from_numpy(a[of_batch]).permute(0, 3, 1, 2).float() for a in (originals, start))
+        batch = slice(first, first + at_once)
+        levels, noise = (torch.from_numpy(a[batch]).permute(0, 3, 1, 2).float() for a in (originals, start))
         low, high = (levels - bound).clamp(min=0), (levels + bound).clamp(max=255)
         current = torch.clamp(levels + noise, low, high)
         for step in range(STEPS):
             (gradient,) = gradients(distance, levels / 255, (current / 255).requires_grad_())
-            if wrong := int((~gradient.isfinite()).sum()):
-                raise NotDifferentiableError(f"the gradient is not finite in {wrong} of {gradient.numel()} numbers")
+            if count := int((~gradient.isfinite()).sum()):
+                raise NotDifferentiableError(f"the gradient is not finite in {count} of {gradient.numel()} numbers")
             if step == 0 and not gradient.any():
                 raise NotDifferentiableError("the gradient is 0 at every pixel")
             current = torch.clamp(current + STEP * bound * gradient.sign(), low, high)
@@ -113,69 +113,68 @@ def attack(
     engine: Callable[[str | None], Engine],
     judges: Sequence[Variant],
 ) -> tuple[list[Row], Triple | None]:
-    """Attack photographs on one variant, and have others judge the result.
+    """Attack photographs on one variant, and judge the result by this and other variants.
 
     Args:
-        variant: whose distance is made large.
+        variant: whose distance is maximized.
         bound: largest change of a channel, in levels of 255.
         stacks: photographs and damaged ones, see `draw`.
-        engine: of a backbone.
+        engine: returns the engine of a backbone.
         judges: variants that measure the attacked photographs, the attacked one first.
 
     Returns:
-        Rows of results.json in their order, of the attacked variant alone where there is no attack; and the photograph
-        of the largest ratio by the attacked variant, as original and distorted image with the magnified difference as
-        reference; None where that could not be measured.
+        Rows of results.json, one for each judge, or only that of the attacked variant if the attack failed; and the
+        photograph with the largest ratio by the attacked variant, as original and distorted image with the magnified
+        difference as reference; None if it could not be measured.
     """
-    own = engine(variant.backbone)
-    at_once = max(1, own.images_at_once * SIZE**2 // (6 * stacks[0, 0].size // 3))  # activations take memory
+    own_engine = engine(variant.backbone)
+    at_once = max(1, own_engine.images_at_once * SIZE**2 // (6 * stacks[0, 0].size // 3))  # activations take memory
     originals = stacks[:, 0]
     try:
-        attacked = perturb(DifferentiableDistance(variant, own), originals, bound, at_once)
+        attacked = perturb(DifferentiableDistance(variant, own_engine), originals, bound, at_once)
+    except (NotDifferentiableError, DpsError) as error:
+        return [_row(variant, variant, bound, error)[0]], None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
-        known = isinstance(error, NotDifferentiableError | DpsError)
-        reason = error if known else metric_error(variant.metric.name, error)
-        return [_row(variant, variant, bound, str(reason).removesuffix("."))[0]], None
+        return [_row(variant, variant, bound, metric_error(variant.metric.name, error))[0]], None
     compared = np.concatenate([originals[:, None], attacked[:, None], stacks[:, 1:]], axis=1)
     distances: dict[Variant, NDArray[np.float64] | DpsError] = {}
-    for backbone in dict.fromkeys(each.backbone for each in judges):
-        of_backbone = [each for each in judges if each.backbone == backbone]
-        distances |= engine(backbone).measure_stack(compared, of_backbone)
-    rows, (ratios, *_) = zip(*(_row(each, variant, bound, distances[each]) for each in judges), strict=True)
+    for backbone in dict.fromkeys(other.backbone for other in judges):
+        variants = [other for other in judges if other.backbone == backbone]
+        distances |= engine(backbone).measure_stack(compared, variants)
+    rows, (ratios, *_) = zip(*(_row(other, variant, bound, distances[other]) for other in judges), strict=True)
     if ratios is None:
         return list(rows), None
     worst = int(np.argmax(ratios))
     difference = 127.5 + (attacked[worst].astype(float) - originals[worst]) * 255 / (2 * bound)
     pixels = (originals[worst], attacked[worst], difference.round().astype(np.uint8))
-    original, shown, magnified = (make_image(each) for each in pixels)
-    return list(rows), Triple(original=original, distorted=shown, references={"difference": magnified})
+    original, distorted, magnified = map(make_image, pixels)
+    return list(rows), Triple(original=original, distorted=distorted, references={"difference": magnified})
 
 
 def _row(
-    judged_by: Variant, attacked_on: Variant, bound: int, distances: NDArray[np.float64] | DpsError | str
+    variant: Variant, attacked_on: Variant, bound: int, distances: NDArray[np.float64] | Exception
 ) -> tuple[Row, NDArray[np.float64] | None]:
-    """Return a row of results.json, and each photograph's ratio.
+    """Return a judge's row of results.json, and each photograph's ratio.
 
-    Args:
-        judged_by, attacked_on, bound: what the row is of.
-        distances: of the attacked photographs and the damaged ones, ``(photograph, 1 + damage)``; or why there are
-            none. Where one of them is no valid distance, it is that.
+    The distances are of the attacked photographs and the damaged ones, ``(photograph, 1 + damage)``; or an error.
     """
-    key = {**judged_by.key._asdict(), "attacked_on": str(attacked_on), "bound": bound}
-    verdicts = []
-    if isinstance(distances, np.ndarray):
-        verdicts = [
-            judge(CaseDistances(itself=0.0, distorted=own, references=dict(zip(DAMAGES, others, strict=True))))
-            for own, *others in distances.tolist()
-        ]
-        distances = next((verdict.error for verdict in verdicts if verdict.error), distances)
-    if not isinstance(distances, np.ndarray):
+    key = {**variant.key._asdict(), "attacked_on": str(attacked_on), "bound": bound}
+    error = _fault(distances) if isinstance(distances, np.ndarray) else str(distances).removesuffix(".")
+    if error or not isinstance(distances, np.ndarray):
         empty = dict.fromkeys(["held", *(f"held_{name}" for name in DAMAGES), "ratio"])
-        return {**key, "photographs": 0, **empty, "error": str(distances)}, None
+        return {**key, "photographs": 0, **empty, "error": error}, None
     closer = distances[:, :1] < distances[:, 1:]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = distances[:, 0] / distances[:, 1:].min(axis=1)
     counts = {f"held_{name}": int(count) for name, count in zip(DAMAGES, closer.sum(axis=0), strict=True)}
-    held = sum(verdict.passed for verdict in verdicts)
-    ratio = finite(float(np.median(ratios)))
+    held, ratio = int(closer.all(axis=1).sum()), finite(float(np.median(ratios)))
     return {**key, "photographs": len(distances), "held": held, **counts, "ratio": ratio, "error": ""}, ratios
+
+
+def _fault(distances: NDArray[np.float64]) -> str:
+    """Return the error of the first photograph with an invalid distance; empty if all are valid."""
+    cases = (
+        CaseDistances(itself=0.0, distorted=attacked, references=dict(zip(DAMAGES, damaged, strict=True)))
+        for attacked, *damaged in distances.tolist()
+    )
+    return next(filter(None, (judge(case).error for case in cases)), "")

@@ -20,7 +20,7 @@ from dps.images import as_batch
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant
 from dps.networks import Extractor
-from dps.report.attacks_table import as_sentences, attack_tables, half_gives_way
+from dps.report.attacks_table import as_sentences, attack_tables, median_bound
 from dps.rows import Row
 from dps.scenes.rng import Rng
 from tests.running import SUITES, Suite, suite  # noqa: F401 - a fixture
@@ -181,8 +181,8 @@ def test_what_cannot_be_loaded_or_measured_is_one_line() -> None:
         ({1: 1.0, 2: 1.0, 4: 0.9, 8: 0.5}, math.inf),
     ],
 )
-def test_the_bound_at_which_half_give_way_by_hand(held: dict[int, float], bound: float) -> None:
-    assert half_gives_way(held) == pytest.approx(bound)
+def test_the_bound_up_to_which_half_hold_by_hand(held: dict[int, float], bound: float) -> None:
+    assert median_bound(held) == pytest.approx(bound)
 
 
 def test_words_and_tables_by_hand() -> None:

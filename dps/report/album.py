@@ -14,7 +14,7 @@ from dps.probes import Case
 from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
 
 LONGEST_SIDE = 256
-"""Of an image in the report, in pixels; a larger one is reduced."""
+"""Larger images are reduced to this length of the longest side, in pixels."""
 
 IMAGE_BYTES = 13 * 2**20
 """Limit of the images in a page, in base64. Cases that fewer variants pass come first."""
@@ -23,7 +23,7 @@ DIGITS = 5
 """Significant digits of distances on the page; results.json has all."""
 
 LAYER_UNITS = 1000
-"""Each layer's part of a distance is a whole number of this many parts."""
+"""Each layer's part of a distance is an integer number of this many units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +52,9 @@ class Album:
         self.cases.update(new["cases"])
         self.pngs.update(new["images"])
 
-    def that_fit(self, digests: Iterable[str], limit: int) -> list[str]:
-        """Return the first of some images, each once, whose files take at most `limit` bytes in base64."""
-        different = list(dict.fromkeys(digests))
-        sizes = np.cumsum([4 * -(-len(self.pngs[digest]) // 3) for digest in different])
-        return different[: int(np.searchsorted(sizes, limit, side="right"))]
-
 
 def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
-    """Return what an album needs of a case, as plain data: its ``cases``, and ``images``, PNG files by digest.
+    """Return a case as plain data for `Album.update`: its ``cases``, and ``images``, PNG files by digest.
 
     Images whose digests are known are left out.
     """
@@ -78,7 +72,7 @@ def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
 
 
 def redraw(rows: Iterable[Row], cases: Iterable[Case]) -> Album:
-    """Draw the images of an earlier run; a case that is now another one, or cannot be drawn, is left out."""
+    """Draw the images of an earlier run again; cases that have changed or cannot be drawn are left out."""
     digests = {case_name(row): row.get("images_sha256") for row in rows}
     album = Album()
     for case in cases:
@@ -93,22 +87,23 @@ def redraw(rows: Iterable[Row], cases: Iterable[Case]) -> Album:
 
 
 def gallery(rows: Sequence[Row], drawn: Mapping[str, Row], variants: Sequence[VariantKey], album: Album) -> Row:
-    """Return the data of the page's gallery: each case's images once, and every variant's verdict with its layers.
+    """Return the data of the page's gallery: each image once, and the verdicts of every variant.
 
     Returns:
-        As `rows.json_lines` takes it: ``variants``, ``references`` and ``images`` (data URIs), which the others name
-        by index; ``cases`` with the indices of their images by what they are; ``rows``, by case and variant, see
-        `_verdict`; ``images_left_out``, the number of images that have no room.
+        For `rows.json_lines`: ``variants``, ``references`` and ``images`` (data URIs), to which the other lists refer
+        by index; ``cases`` with the indices of their images; ``rows`` by case and variant, see `_verdict_values`;
+        ``images_left_out``, the number of images beyond `IMAGE_BYTES`.
     """
     by_case: dict[str, dict[VariantKey, Row]] = {}
     for row in rows:
         by_case.setdefault(case_name(row), {})[variant_key(row)] = row
-    passed = {name: np.mean([bool(row["passed"]) for row in of_case.values()]) for name, of_case in by_case.items()}
+    passed = {name: np.mean([bool(row["passed"]) for row in verdicts.values()]) for name, verdicts in by_case.items()}
     order = sorted(by_case, key=lambda name: (passed[name], name))
     references = sorted({row.get("nearest_reference") or "" for row in rows} - {""})
-    digests = {name: _shown(by_case[name].values(), album.cases.get(name)) for name in order}
-    wanted = dict.fromkeys(digest for of_case in digests.values() for digest in of_case.values())
-    index = {digest: number for number, digest in enumerate(album.that_fit(wanted, IMAGE_BYTES))}
+    digests = {name: _image_digests(by_case[name].values(), album.cases.get(name)) for name in order}
+    unique = list(dict.fromkeys(digest for by_role in digests.values() for digest in by_role.values()))
+    sizes = np.cumsum([4 * -(-len(album.pngs[digest]) // 3) for digest in unique])
+    index = {digest: number for number, digest in enumerate(unique) if sizes[number] <= IMAGE_BYTES}
     return {
         "variants": [[part or "" for part in variant] for variant in variants],
         "references": references,
@@ -118,17 +113,17 @@ def gallery(rows: Sequence[Row], drawn: Mapping[str, Row], variants: Sequence[Va
                 "drawn": {
                     key: f"{v:.4g}" if isinstance(v, float) else str(v) for key, v in drawn.get(name, {}).items()
                 },
-                "images": {what: index[digest] for what, digest in digests[name].items() if digest in index},
+                "images": {role: index[digest] for role, digest in digests[name].items() if digest in index},
             }
             for name in order
         ],
-        "rows": ([_verdict(by_case[name].get(variant), references) for variant in variants] for name in order),
+        "rows": ([_verdict_values(by_case[name].get(variant), references) for variant in variants] for name in order),
         "images": (album.uri(digest) for digest in index),
-        "images_left_out": len(wanted) - len(index),
+        "images_left_out": len(unique) - len(index),
     }
 
 
-def _shown(rows: Iterable[Row], digests: Mapping[str, Any] | None) -> dict[str, str]:
+def _image_digests(rows: Iterable[Row], digests: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the digests of a case's images: original, distorted, and the nearest reference of each variant."""
     if digests is None:
         return {}
@@ -137,8 +132,8 @@ def _shown(rows: Iterable[Row], digests: Mapping[str, Any] | None) -> dict[str, 
     return {"original": digests["original"], "distorted": digests["distorted"], **references}
 
 
-def _verdict(row: Row | None, references: list[str]) -> list[Any] | None:
-    """Return what the gallery shows of a row, without empty values at the end.
+def _verdict_values(row: Row | None, references: list[str]) -> list[Any] | None:
+    """Return the values of a row in the gallery, without empty ones at the end.
 
     Passed (None: not measured), distance, index of the nearest reference, its distance, margin, layers of both, error.
     """
@@ -162,7 +157,7 @@ def _verdict(row: Row | None, references: list[str]) -> list[Any] | None:
 
 
 def _layer_parts(layers: Sequence[float] | None) -> list[int]:
-    """Return each layer's part of the sum, in `LAYER_UNITS`."""
+    """Return each layer's part of their sum, in `LAYER_UNITS`."""
     parts = [finite(layer) or 0.0 for layer in layers or []]
     total = sum(parts)
     return [round(LAYER_UNITS * part / total) for part in parts] if total > 0 else []

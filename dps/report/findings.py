@@ -53,7 +53,7 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
 
 def heat_map_tables(document: Document) -> list[Table]:
     """Return thresholds, and at which bound attacks succeed, where a run measured them: columns of the heat map."""
-    halves = attacks_table.halves_table(document.get("attacks", []))
+    halves = attacks_table.medians_table(document.get("attacks", []))
     return [thresholds_table.table(document), *halves] if document.get("thresholds") else halves
 
 
