@@ -1,7 +1,6 @@
-"""Checks of invariants on pairs of images that Hypothesis draws and shrinks.
+"""Invariants on pairs of images that Hypothesis draws: measuring a variant, and searching for the smallest violation.
 
-The invariants are the tests of ``suites/test_invariants.py``. Here is what they measure of a variant, and the search
-for the smallest pair that breaks one.
+The invariants themselves are the tests of ``suites/test_invariants.py``.
 """
 
 import contextlib
@@ -28,22 +27,19 @@ from dps.user_code import guest
 from dps.verdicts import BATCH_TOLERANCE, SELF_TOLERANCE
 
 DEFAULT_SMALLEST = 64
-"""Height and width in pixels of the smallest images where a metric declares no smallest size: those of BAPPS."""
+"""Height and width of the smallest images, in pixels, for a metric that declares no smallest size: those of BAPPS."""
 
 
 class NotApplicableError(Exception):
-    """An invariant does not concern a variant; the message is the reason."""
+    """An invariant does not apply to a variant; the message is the reason."""
 
 
 class NotFiniteError(Exception):
-    """A distance is not finite, which only the invariant of finiteness reports."""
+    """A distance is not finite, which only the invariant ``finiteness`` reports."""
 
 
 class Subject:
-    """One variant under test, among all of the run: those of one network get the same images, and are measured at once.
-
-    Subjects of a run share the cache of measurements.
-    """
+    """A variant under test; variants of one backbone are measured at once, and subjects share a cache of distances."""
 
     def __init__(
         self,
@@ -63,7 +59,7 @@ class Subject:
 
     @property
     def least(self) -> int:
-        """Height and width, in pixels, of the smallest images that the variant is known to take."""
+        """Height and width, in pixels, of the smallest images that the variant accepts, as far as declared."""
         metric = self.variant.metric
         if isinstance(metric, Metric):
             return metric.smallest
@@ -73,10 +69,10 @@ class Subject:
     def distances(self, *pairs: tuple[Pixels, Pixels], as_guests: bool = False) -> list[float]:
         """Measure pairs of images of one size in one batch.
 
-        As guests, built-in functions are checked for what they do to their input, too, as users' always are.
+        With `as_guests`, built-in functions are checked for changes of their input, as users' always are.
 
         Raises:
-            DpsError: the metric raised.
+            DpsError: the metric failed.
         """
         stack = np.stack([np.stack(pair) for pair in pairs])
         key = (as_guests, self.variant.backbone or self.variant, torch.get_num_threads(), images.digest([stack]))
@@ -90,19 +86,19 @@ class Subject:
         return distances
 
     def distance(self, *pairs: tuple[Pixels, Pixels], place: int = 0) -> float:
-        """Return one of the distances of a batch; a NotFiniteError where it is not finite."""
+        """Return one distance of a batch; raise a NotFiniteError if it is not finite."""
         distance = self.distances(*pairs)[place]
         if not math.isfinite(distance):
             raise NotFiniteError
         return distance
 
     def scale(self, image: Pixels) -> float:
-        """Return the larger of an image's distances to black and white; 0 where neither is positive and finite."""
+        """Return the larger of an image's distances to black and white; 0 if neither is positive and finite."""
         distances = self.distances(*((image, np.full_like(image, value)) for value in (0, 255)))
         return max([0.0, *filter(math.isfinite, distances)])
 
     def same(self, distance: float, other: float, image: Pixels) -> bool:
-        """Compare two distances of an image, to `BATCH_TOLERANCE` of the larger or `SELF_TOLERANCE` of its scale."""
+        """Return whether two distances agree, to `BATCH_TOLERANCE` of the larger or `SELF_TOLERANCE` of the scale."""
         tolerance = max(BATCH_TOLERANCE * max(abs(distance), abs(other)), SELF_TOLERANCE * self.scale(image))
         return abs(distance - other) <= tolerance
 
@@ -113,7 +109,7 @@ class Subject:
 
 
 def _as_guest(variant: Variant) -> Variant:
-    """Have built-in functions called as users' are, with a check of what they do to their input."""
+    """Return a variant whose built-in functions are called and checked as users' are."""
     metric = variant.metric
     if isinstance(metric, Metric):
         return replace(variant, metric=replace(metric))  # a copy is not the built-in one
@@ -122,25 +118,27 @@ def _as_guest(variant: Variant) -> Variant:
 
 
 Check: TypeAlias = Callable[[Subject, ImagePair], None]
-"""An invariant, of one pair: raises AssertionError where it is broken."""
+"""An invariant of one pair; raises AssertionError if it is violated."""
 
 
 PairOutcome: TypeAlias = tuple[bool | None, str, str, ImagePair]
-"""Of one pair ``holds``, ``reason`` and ``error`` of a row of results.json, and the pair."""
+"""``holds``, ``reason`` and ``error`` of a row of results.json, and the pair."""
 
 
 def examine(
     check: Check, subject: Subject, *, examples: int | None = None, derandomize: bool = True
 ) -> tuple[Row, ImagePair | None]:
-    """Check an invariant on pairs of images, and shrink a pair that breaks it.
+    """Check an invariant on pairs of images, and shrink a pair that violates it.
 
-    Without a number of examples it is that of Hypothesis's current profile; derandomized, the pairs are the same in
-    each run, whatever Hypothesis's seed.
+    Args:
+        check: the invariant.
+        subject: the variant.
+        examples: number of pairs; that of Hypothesis's current profile if None.
+        derandomize: draw the same pairs in each run, whatever Hypothesis's seed.
 
     Returns:
-        The row of results.json, whose ``holds`` is None where the invariant does not concern the variant, or where it
-        could not be measured, as ``error`` then says; and the smallest pair that breaks the invariant, or one that
-        could not be measured.
+        The row of results.json, whose ``holds`` is None if the invariant does not apply or could not be measured; and
+        the smallest pair that violates the invariant or could not be measured, if any.
     """
     import hypothesis
 
@@ -160,8 +158,8 @@ def examine(
         print_blob=False,
     )
     with (
-        guest.threads(1),  # images are so small that a second thread only waits
-        contextlib.suppress(hypothesis.errors.NoSuchExample, hypothesis.errors.Flaky),  # flaky: not broken each time
+        guest.threads(1),  # a second thread does not help with images this small
+        contextlib.suppress(hypothesis.errors.NoSuchExample, hypothesis.errors.Flaky),  # flaky: not violated each time
     ):
         hypothesis.find(image_pairs(subject.smallest), breaks, settings=settings)
 
@@ -174,7 +172,7 @@ def examine_pairs(check: Check, subject: Subject, pairs: Iterable[ImagePair]) ->
 
 
 def _summarized(check: Check, subject: Subject, outcomes: Sequence[PairOutcome]) -> tuple[Row, ImagePair | None]:
-    # a broken invariant counts first, then an error, then why it does not apply; the smallest broken pair is tried last
+    # a violation counts first, then an error, then a reason; Hypothesis tries the smallest violation last
     holds, reason, error, pair = min(
         reversed(outcomes), key=lambda o: (o[0] is not False, not o[2], not o[1], not o[0])
     )
@@ -194,7 +192,7 @@ def _summarized(check: Check, subject: Subject, outcomes: Sequence[PairOutcome])
 
 
 def _outcome(check: Check, subject: Subject, pair: ImagePair) -> tuple[bool | None, str, str]:
-    """Return ``holds``, ``reason`` and ``error`` of one pair; neither of the three where no distance is finite."""
+    """Return ``holds``, ``reason`` and ``error`` of one pair; None and empty texts if a distance is not finite."""
     try:
         check(subject, pair)
     except AssertionError as error:
@@ -209,7 +207,7 @@ def _outcome(check: Check, subject: Subject, pair: ImagePair) -> tuple[bool | No
 
 
 def explain(row: Row, pair: ImagePair | None, folder: Path) -> str:
-    """Return what went wrong in a few lines, and write the images of the pair to a folder as PNG."""
+    """Describe a violation or an error in a few lines, and write the images of the pair to a folder as PNG."""
     name, label, error = row["invariant"], variant_key(row).label, row["error"]
     fault = f"{label} could not be measured: {error}" if error else f"{name} does not hold for {label}: "
     lines = [f"{fault}{row['reason']}."]
@@ -220,7 +218,7 @@ def explain(row: Row, pair: ImagePair | None, folder: Path) -> str:
 
 
 def save(pair: ImagePair, folder: Path, name: str) -> str:
-    """Write the images of a pair to a folder as PNG, and return where they are, or why they are not, in one line."""
+    """Write the images of a pair to a folder as PNG; return their paths, or why they were not written, in one line."""
     stem = folder / files.safe_name(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +230,7 @@ def save(pair: ImagePair, folder: Path, name: str) -> str:
 
 
 def for_image_pairs(check: Check) -> Callable[[Variant, Any], None]:
-    """Turn a check of one pair into a test of the pairs that Hypothesis draws."""
+    """Turn a check of one pair into a test on pairs that Hypothesis draws."""
 
     def test(variant: Variant, suites: Any) -> None:  # `dps.plugin.Suites`
         suites.hold(check, variant)

@@ -1,1 +1,1 @@
-"""The name of ``test_judgments.py`` before there were judgments other than BAPPS: it runs that file."""
+"""An alias: naming this file runs ``test_judgments.py``."""

@@ -1,4 +1,4 @@
-"""Invariants of every metric: each test is the check of one pair of images, of those that Hypothesis draws."""
+"""Invariants of every metric: each test checks one of the pairs of images that Hypothesis draws."""
 
 import math
 
@@ -66,7 +66,7 @@ def test_batch_permutation_equivariance(subject: Subject, pair: ImagePair) -> No
 
 @for_image_pairs
 def test_unchanged_input(subject: Subject, pair: ImagePair) -> None:
-    """A metric or comparison leaves its input as it was, bit by bit."""
+    """A metric or comparison does not change its input."""
     try:
         subject.distances((pair.original, pair.other), as_guests=True)
     except ChangedInputError as error:
@@ -87,16 +87,16 @@ def test_determinism_across_threads(subject: Subject, pair: ImagePair) -> None:
 @pytest.mark.users
 @for_image_pairs
 def test_evaluation_mode(subject: Subject, pair: ImagePair) -> None:
-    """The same pair has the same distance when it is measured again: no dropout, no other random numbers."""
+    """A pair has the same distance when it is measured again: no dropout, no random numbers."""
     first = subject.distance((pair.original, pair.other))
-    (again,) = subject.distances((pair.original, pair.other), as_guests=True)  # which are remembered apart
+    (again,) = subject.distances((pair.original, pair.other), as_guests=True)  # cached separately
     message = f"the distance is {first:.6g}, but {again:.6g} when the same pair is measured again"
     assert subject.same(first, again, pair.original), message
 
 
 @pytest.mark.users
 def test_reproducible_construction(variant: Variant, suites: Suites) -> None:
-    """A metric that is made a second time, in a new process, gives the same distances: no weights are left random."""
+    """A metric that is constructed again, in a new process, gives the same distances: no weights stay random."""
     suites.settle(variant, *suites.session.remake(variant))
 
 

@@ -1,4 +1,4 @@
-"""Which known flaws a metric has: every probe's cases, one item for each case and variant."""
+"""Known flaws of metrics: the cases of every probe, one item for each case and variant."""
 
 from dps.metrics import Variant
 from dps.plugin import Suites

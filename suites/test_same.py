@@ -1,4 +1,4 @@
-"""Whether a metric is the same as another one, and if not, why: with ``--same-as METRIC``."""
+"""Comparison of a metric with the one that it should equal, with ``--same-as METRIC``, and diagnosis of differences."""
 
 from dps.metrics import Variant
 from dps.plugin import Suites

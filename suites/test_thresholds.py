@@ -1,4 +1,4 @@
-"""The severity of each graded distortion up to which a metric passes half of the scenes, where the suite is named."""
+"""The severity of each graded distortion up to which a metric passes half of the scenes. Runs only where named."""
 
 from dps.metrics import Variant
 from dps.plugin import Suites

@@ -1,4 +1,4 @@
-"""Throughput, where it is named: images per second, and the ratio to the forward pass of the same images."""
+"""Images per second, and the time relative to the forward pass alone. The suite runs only where it is named."""
 
 import pytest
 

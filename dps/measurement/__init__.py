@@ -1,8 +1,8 @@
 """Measuring: from images and variants to distances.
 
-engine.py           batches of cases, each image once through each network
-representations.py  features in the representations that are compared; distances with gradients
-groups.py           an original and what it is compared with, subtracted
+engine.py           batches of cases; each image passes once through each network
+groups.py           distances of an original from the images that it is compared with
+representations.py  representations of features; distances with gradients
 """
 
 from dps.measurement.engine import IMAGES_AT_ONCE, Engine, Outcome, concatenated, images_at_once, measure_images

@@ -1,9 +1,9 @@
-"""Many variants over many images: each image goes through each network once.
+"""Measures many variants on many images; each image passes once through each network.
 
-A network runs layer by layer. At each layer every comparison represents the images once, each normalization of a
-representation is made once, the pairs are subtracted, and the layer is dropped. A sum of comparisons is the sum of
-distances that are there already, so it costs nothing. On a CPU each core takes a chunk of the images through all of
-this, since sorting and subtracting run on one core each.
+At each layer of a network, every comparison represents the images once, each representation is normalized once in each
+way, pairs are subtracted, and the features are released. The distance by a sum of comparisons is a sum of these
+distances, and costs nothing. On a CPU, each core processes a chunk of the images, since sorting and subtracting use one
+core only.
 """
 
 import functools
@@ -29,30 +29,30 @@ from dps.networks import Extractor
 from dps.verdicts import CaseDistances
 
 Outcome: TypeAlias = CaseDistances | DpsError
-"""The distances of one case by one variant, or why there are none."""
+"""The distances of one case by one variant, or the error."""
 
 IMAGES_AT_ONCE = 48
-"""How many images of 96 x 96, or as many pixels, are measured at once: bounds the memory."""
+"""Number of images of 96 x 96, or as many pixels, that are measured at once; it bounds the memory."""
 
 IMAGES_ON_ACCELERATOR = 512
-"""The same on a GPU, which a few images leave idle. Chosen by reckoning (VGG-16 with ten variants needs about 8 GiB),
-not by measurement."""
+"""The same on a GPU, which few images do not fill. Estimated (VGG-16 with ten variants needs about 8 GiB), not
+measured."""
 
 IMAGES_PER_CHUNK = 24
-"""How many of them a core of a CPU takes through the network at once."""
+"""Number of them that one core of a CPU processes at once."""
 
 FEATURES_PER_BLOCK = 2**19
-"""How many features are represented at once: few enough to stay in a core's cache from step to step."""
+"""Number of features that are represented at once: few enough to stay in a core's cache."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ReferenceCache:
-    """The representations of references that cases of every probe share, all of one size.
+    """The representations of references of one size that are common to cases of all probes.
 
     Attributes:
         images: by digest.
-        parts: for which there are representations.
-        layers: by layer and part, the representations.
+        parts: that are represented.
+        layers: representations by layer and part.
     """
 
     images: dict[str, Image] = field(default_factory=dict)
@@ -61,10 +61,10 @@ class ReferenceCache:
 
 
 class Engine:
-    """Measures variants that share one network, or metrics that have none.
+    """Measures variants of one backbone, or metrics of images.
 
     Args:
-        extractor: of the variants' networks; None for metrics of images.
+        extractor: of the backbone; None for metrics of images.
         reduction: one of `comparisons.REDUCTIONS`.
     """
 
@@ -76,19 +76,19 @@ class Engine:
 
     @property
     def images_at_once(self) -> int:
-        """Return how many images of 96 x 96, or as many pixels, are measured at once."""
+        """Return the number of images of 96 x 96, or as many pixels, that are measured at once."""
         return images_at_once("cpu" if self.extractor is None else self.extractor.device.type)
 
     def measure(self, triples: Sequence[Triple], variants: Sequence[Variant]) -> list[dict[Variant, Outcome]]:
-        """Measure cases, all variants at once.
+        """Measure cases with all variants at once.
 
         Args:
-            triples: all of one image size; `images_at_once` of them keep the memory bounded.
-            variants: of the extractor's networks, or without one.
+            triples: of one image size; no more than `images_at_once` images keep the memory bounded.
+            variants: of the extractor's networks, or of images.
 
         Returns:
-            For each case, the outcome of each variant. What a metric raises becomes the outcome of the cases
-            that it concerns; the others are measured.
+            For each case, the outcome of each variant. An exception of a metric becomes the outcome of the case that
+            raised it; the other cases are measured.
         """
         on_features = {variant: self._places(variant) for variant in variants if variant.network is not None}
         outcomes: list[dict[Variant, Outcome]] = [
@@ -111,14 +111,14 @@ class Engine:
     def measure_stack(
         self, images: NDArray[np.uint8], variants: Sequence[Variant]
     ) -> dict[Variant, NDArray[np.float64] | DpsError]:
-        """Measure the distances of the first image of each stack from the others, all variants at once.
+        """Measure the distances of the first image of each stack from the others, with all variants at once.
 
         Args:
             images: 8-bit RGB, ``(stack, 1 + compared, height, width, 3)``.
-            variants: of the extractor's networks, or without one.
+            variants: of the extractor's networks, or of images.
 
         Returns:
-            For each variant the distances, ``(stack, compared)``, or why there are none.
+            For each variant the distances, ``(stack, compared)``, or the error.
         """
         stacks, size, height, width, _ = images.shape
         step = self.images_at_once * 96**2 // (height * width * size)
@@ -139,26 +139,18 @@ class Engine:
             for variant in variants:
                 if isinstance(variant.metric, Metric):
                     outcomes[variant].append(_measure_image_stacks(variant.metric, as_batch(batch), size))
-                    continue
-                if failure is not None:
+                elif failure is not None:
                     outcomes[variant].append(failure)
-                    continue
-                places = self._places(variant)
-                by_layer = [group.add_terms(variant, range(size - 1), places) for group in groups]
-                outcomes[variant] += [o if isinstance(o, DpsError) else o.sum(axis=0)[None] for o in by_layer]
+                else:
+                    outcomes[variant] += self._summed(variant, groups, range(size - 1))
         return {variant: concatenated(of_variant) for variant, of_variant in outcomes.items()}
 
     def _measure_large_stack(
         self, stack: NDArray[np.uint8], variants: Sequence[Variant]
     ) -> dict[Variant, NDArray[np.float64] | DpsError]:
-        """Measure the first image of one stack, once, against the others, as many of them at a time as memory allows.
+        """Measure one stack, ``(1 + compared, height, width, 3)``, in as many batches as the memory requires.
 
-        Args:
-            stack: 8-bit RGB, ``(1 + compared, height, width, 3)``.
-            variants: as for `measure_stack`.
-
-        Returns:
-            For each variant the distances, ``(1, compared)``, or why there are none.
+        Return as `measure_stack` does, distances ``(1, compared)``.
         """
         others = stack[1:]
         step = max(1, self.images_at_once * 96**2 // (stack[0].size // 3))
@@ -184,17 +176,23 @@ class Engine:
             elif failure is not None:
                 outcomes[variant].append(failure)
             else:
-                by_layer = [group.add_terms(variant, [0], self._places(variant)) for group in groups]
-                outcomes[variant] += [o if isinstance(o, DpsError) else o.sum(axis=0)[None] for o in by_layer]
+                outcomes[variant] += self._summed(variant, groups, [0])
         of_variants = {variant: concatenated(of_variant) for variant, of_variant in outcomes.items()}
         return {variant: o if isinstance(o, DpsError) else o.reshape(1, -1) for variant, o in of_variants.items()}
 
+    def _summed(
+        self, variant: Variant, groups: Sequence[ComparisonGroup], columns: Sequence[int]
+    ) -> list[NDArray[np.float64] | DpsError]:
+        """Return a variant's distances in each group, summed over layers, ``(1, column)``."""
+        by_layer = [group.add_terms(variant, columns, self._places(variant)) for group in groups]
+        return [o if isinstance(o, DpsError) else o.sum(axis=0)[None] for o in by_layer]
+
     def forward(self, images: Sequence[Pixels]) -> None:
-        """Push images through the network in the chunks of a measurement, and drop its features."""
+        """Run the network in the chunks of a measurement, and discard its features."""
         self._run(images, [ComparisonGroup(images=[i]) for i in range(len(images))], {})
 
     def _places(self, variant: Variant) -> Sequence[int]:
-        """Return the places of a variant's layers among the extractor's."""
+        """Return the indices of a variant's layers among the extractor's."""
         assert self.extractor is not None
         assert variant.network is not None
         return self.extractor.places[variant.network]
@@ -202,7 +200,7 @@ class Engine:
     def _measure_triples(
         self, triples: Sequence[Triple], parts: dict[Part, Term]
     ) -> list[tuple[ComparisonGroup, list[int]]]:
-        """Return each triple's group, which is its original's, and the places of its own distances in it."""
+        """Return, for each triple, the group of its original, and the columns of its own distances in it."""
         with self._caching:
             cache = self._cache_references(triples, parts)
             places_in_cache = {digest: place for place, digest in enumerate(cache.images)}
@@ -234,7 +232,7 @@ class Engine:
         return measured
 
     def _cache_references(self, triples: Sequence[Triple], parts: dict[Part, Term]) -> ReferenceCache:
-        """Represent the references that most cases share once."""
+        """Represent references that are not in the cache yet."""
         shared = {image.digest: image for triple in triples for image in triple.references.values() if image.shared}
         cache = self._caches.setdefault(triples[0].original.pixels.shape, ReferenceCache())
         if cache.images and (later := {part: term for part, term in parts.items() if part not in cache.parts}):
@@ -248,7 +246,7 @@ class Engine:
 
     @torch.inference_mode()
     def _represent(self, images: Sequence[Image], parts: dict[Part, Term]) -> dict[tuple[int, Part], Representations]:
-        """Run the network; return the images' representations by layer and part."""
+        """Return the representations of images by layer and part."""
         assert self.extractor is not None
         representations: dict[tuple[int, Part], Representations] = {}
 
@@ -265,7 +263,7 @@ class Engine:
         parts: dict[Part, Term],
         cache: ReferenceCache | None = None,
     ) -> None:
-        """Measure groups of a batch, on a CPU a chunk on each core."""
+        """Measure the groups of a batch; on a CPU, one chunk on each core."""
         assert self.extractor is not None
         measure = functools.partial(self._measure_chunk, images, parts=parts, cache=cache or ReferenceCache())
         threads, limit = 1, len(images)
@@ -273,8 +271,8 @@ class Engine:
             threads, limit = torch.get_num_threads(), max(1, IMAGES_PER_CHUNK * 3 * 96**2 // images[0].size)
         chunks = in_chunks(groups, threads, limit)
         users = self.extractor.network.user_defined or not all(term.built_in for term in parts.values())
-        if threads > 1 and len(chunks) > 1 and not users:  # a user's code may not work in two threads at once
-            list(_POOLS.of(threads).map(measure, chunks, itertools.cycle([False, True])))  # raises what a chunk raised
+        if threads > 1 and len(chunks) > 1 and not users:  # users' code may not be thread-safe
+            list(_POOLS.pool(threads).map(measure, chunks, itertools.cycle([False, True])))  # re-raises exceptions
         else:
             for chunk in chunks:
                 measure(chunk)
@@ -289,13 +287,10 @@ class Engine:
         parts: dict[Part, Term],
         cache: ReferenceCache,
     ) -> None:
-        """Run the network on the images of some groups, and measure these layer by layer.
+        """Run the network on the images of consecutive groups, and measure them layer by layer.
 
-        Args:
-            images, parts, cache: see `_run`.
-            groups: whose images follow each other.
-            network_first: run the whole network, then measure. Where every other chunk does, two cores seldom take
-                the short steps of measuring at the same time, for which they would wait for each other.
+        With `network_first`, run the whole network first. If every other chunk does, two cores seldom run the short
+        steps of a measurement at the same time, in which they would block each other.
         """
         assert self.extractor is not None
         first = min(min(group.images) for group in groups)
@@ -320,15 +315,12 @@ class Engine:
 
 
 def images_at_once(device: str) -> int:
-    """Return how many images of 96 x 96, or as many pixels, are measured at once on a device."""
+    """Return the number of images of 96 x 96, or as many pixels, that are measured at once on a device."""
     return IMAGES_AT_ONCE if device.partition(":")[0] == "cpu" else IMAGES_ON_ACCELERATOR
 
 
 def measure_images(metric: Metric, triple: Triple) -> Outcome:
-    """Measure one case with a metric of images, in one call, the original's distance to itself included.
-
-    The distorted image is measured once more, alone.
-    """
+    """Measure one case with a metric of images: all images in one call, and the distorted image once more, alone."""
     batch = as_batch(image.pixels for image in [triple.original, triple.original, *triple.compared])
     original = batch[:1].expand(len(batch) - 1, -1, -1, -1)
     try:
@@ -345,13 +337,13 @@ def measure_images(metric: Metric, triple: Triple) -> Outcome:
 
 
 def _case_distances(by_layer: NDArray[np.float64] | DpsError, triple: Triple) -> Outcome:
-    """Return the distances of one case from those of each layer, ``(layer, compared)``."""
+    """Return the distances of one case from the distances by layer, ``(layer, compared)``."""
     if isinstance(by_layer, DpsError):
         return by_layer
     distorted, *references = by_layer.T.tolist()
     reference_layers = {name: tuple(layers) for name, layers in zip(triple.references, references, strict=True)}
     return CaseDistances(
-        itself=0.0,  # an image is represented once, so that equal numbers would be subtracted
+        itself=0.0,  # by construction: each image is represented once
         distorted=sum(distorted),
         references={name: sum(layers) for name, layers in reference_layers.items()},
         distorted_layers=tuple(distorted),
@@ -360,7 +352,7 @@ def _case_distances(by_layer: NDArray[np.float64] | DpsError, triple: Triple) ->
 
 
 def _measure_image_stacks(metric: Metric, batch: Tensor, size: int) -> NDArray[np.float64] | DpsError:
-    """Measure stacks of images by a metric of images, ``(stack, compared)``."""
+    """Measure stacks with a metric of images, ``(stack, compared)``."""
     stacks = torch.unflatten(batch, 0, (-1, size))
     originals = stacks[:, :1].expand(-1, size - 1, -1, -1, -1)
     distances = _measure_pairs(metric, originals.flatten(0, 1), stacks[:, 1:].flatten(0, 1))
@@ -368,7 +360,7 @@ def _measure_image_stacks(metric: Metric, batch: Tensor, size: int) -> NDArray[n
 
 
 def _measure_pairs(metric: Metric, originals: Tensor, others: Tensor) -> NDArray[np.float64] | DpsError:
-    """Measure pairs of images by a metric of images, ``(pair,)``."""
+    """Measure pairs with a metric of images, ``(pair,)``."""
     try:
         distances: NDArray[np.float64] = metric(originals, others).numpy()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric under test may raise anything
@@ -379,7 +371,7 @@ def _measure_pairs(metric: Metric, originals: Tensor, others: Tensor) -> NDArray
 def concatenated(
     outcomes: Sequence[NDArray[np.float64] | DpsError], places: NDArray[np.int64] | None = None
 ) -> NDArray[np.float64] | DpsError:
-    """Return the distances of all stacks, or the first error of one; with places, those of all of them by place."""
+    """Return the distances of all stacks, or the first error; with places, the flattened distances at these places."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, DpsError)]
     if errors:
         return errors[0]
@@ -388,11 +380,11 @@ def concatenated(
 
 
 class _Pools(threading.local):
-    """Threads of each calling thread's own, on each of which PyTorch uses one core; they end with it."""
+    """Thread pools of the calling thread, which end with it; PyTorch uses one core in each of their threads."""
 
     def __init__(self) -> None:
         settings: dict[str, Any] = {"initializer": kernels.use_threads, "initargs": (1,)}
-        self.of = functools.cache(lambda workers: ThreadPoolExecutor(workers, "dps-chunk", **settings))
+        self.pool = functools.cache(lambda workers: ThreadPoolExecutor(workers, "dps-chunk", **settings))
 
 
 _POOLS = _Pools()

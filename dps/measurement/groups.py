@@ -1,4 +1,4 @@
-"""An original and what it is compared with: distances layer by layer, several groups at once."""
+"""Distances of an original from the images that it is compared with, layer by layer, for several groups at once."""
 
 import functools
 import itertools
@@ -18,14 +18,14 @@ from dps.metrics import FeatureMetric, Part, Variant, metric_error
 
 @dataclass(kw_only=True)
 class ComparisonGroup:
-    """An original and all that it is compared with.
+    """An original and all images that it is compared with.
 
     Attributes:
-        images: places in the batch, the original's first.
-        cached: places among the images whose representations are cached.
-        distances: by part, of each layer so far, ``(compared,)``: of the batch's images, then of the cached ones; on
-            the device that measured them until they are fetched.
-        errors: by part, why there is no distance, by its place.
+        images: indices into the batch, the original first.
+        cached: indices into the images whose representations are cached.
+        distances: by part, a list over layers of ``(compared,)``: from images of the batch, then from cached ones; on
+            the device of the network until `fetch`.
+        errors: by part and column of the distances.
     """
 
     images: list[int]
@@ -35,18 +35,18 @@ class ComparisonGroup:
 
     @functools.cached_property
     def by_layer(self) -> dict[Part, NDArray[np.float64]]:
-        """Return by part ``(layer, compared)``; only once all layers are there."""
+        """Return the distances by part, ``(layer, compared)``, after the last layer."""
         return {part: np.array(layers) for part, layers in self.distances.items()}
 
     def add_terms(
         self, variant: Variant, columns: Sequence[int], layers: Sequence[int]
     ) -> NDArray[np.float64] | DpsError:
-        """Add the weighted distances of a metric's terms, ``(layer, compared)``.
+        """Return the sum of the weighted distances of a metric's terms, ``(layer, compared)``, or the first error.
 
         Args:
-            variant: whose terms.
-            columns: which of what is compared.
-            layers: which of the layers.
+            variant: of features.
+            columns: of the distances.
+            layers: indices of the variant's layers.
         """
         assert isinstance(variant.metric, FeatureMetric)
         assert variant.normalization is not None
@@ -64,9 +64,9 @@ class ComparisonGroup:
 
 
 def in_chunks(groups: Sequence[ComparisonGroup], threads: int, limit: int) -> list[list[ComparisonGroup]]:
-    """Split groups into chunks of about equally many images, at most about `limit`: as many as threads, or a multiple.
+    """Split groups into a multiple of `threads` chunks of about equal size, each of at most about `limit` images.
 
-    Where groups have images in common, there is one chunk.
+    Groups with common images stay in one chunk.
     """
     images = [place for group in groups for place in group.images]
     if images != list(range(len(images))):
@@ -80,7 +80,7 @@ def in_chunks(groups: Sequence[ComparisonGroup], threads: int, limit: int) -> li
 
 
 def in_blocks(groups: Sequence[ComparisonGroup], limit: int) -> Iterator[list[ComparisonGroup]]:
-    """Yield groups of one layout, which are subtracted at once: at most `limit` images, or a single group."""
+    """Yield groups of one layout, to be subtracted at once: at most `limit` images, or a single group."""
     for (size, _), same in itertools.groupby(groups, key=lambda group: (len(group.images), group.cached)):
         of_layout = list(same)
         step = max(1, limit // size)
@@ -93,12 +93,12 @@ def subtract(
     cached: dict[Part, Representations],
     reduction: str,
 ) -> None:
-    """Add one layer's distances to groups of one layout.
+    """Append one layer's distances to groups of one layout.
 
     Args:
-        block: of equally many images each, compared with the same cached ones.
-        representations: by part, of all their images, group after group.
-        cached: by part, of all cached images; empty where they are compared with none.
+        block: groups of the same number of images, compared with the same cached images.
+        representations: by part, of all images of the block, group after group.
+        cached: by part, of all cached images; empty if the groups use none.
         reduction: one of `comparisons.REDUCTIONS`.
     """
     places = block[0].cached
@@ -117,7 +117,7 @@ def subtract(
 
 
 def fetch(groups: Sequence[ComparisonGroup]) -> None:
-    """Bring distances that are on another device to the CPU, all at once."""
+    """Copy distances from another device to the CPU, all at once."""
     lists = [layers for group in groups for layers in group.distances.values()]
     places = [(layers, i) for layers in lists for i, distances in enumerate(layers) if isinstance(distances, Tensor)]
     if not places:
@@ -131,7 +131,7 @@ def fetch(groups: Sequence[ComparisonGroup]) -> None:
 def _note_errors(
     block: Sequence[ComparisonGroup], part: Part, own: Representations, cached: Representations | None
 ) -> None:
-    """Note what has no distance by a part, where an image has no representation or shapes differ."""
+    """Record errors of a part: representations that failed, or that differ in shape."""
     size = len(own.flat) // len(block)
     for number, group in enumerate(block):
         original, *errors = [own.errors.get(number * size + i) for i in range(size)]
@@ -144,4 +144,4 @@ def _note_errors(
         noted = group.errors.setdefault(part, {})
         for column, error in enumerate(errors):
             if broken := original or error:
-                noted.setdefault(column, broken)  # the first layer's stays
+                noted.setdefault(column, broken)  # keeps the first layer's

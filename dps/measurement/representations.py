@@ -1,4 +1,4 @@
-"""One layer's features in the representations that are compared, and which image has none and why."""
+"""Representations of one layer's features, and errors by image."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,12 +15,12 @@ from dps.verdicts import BATCH_TOLERANCE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Representations:
-    """One part's representations of some images at one layer.
+    """Representations of images by one part at one layer.
 
     Attributes:
-        flat: ``(image, channel * position)``, see `comparisons.flat`; any numbers where an image has none.
-        shape: the number of channels and positions.
-        errors: why an image has none, by its place.
+        flat: ``(image, channel * position)``, see `comparisons.flat`; arbitrary for images with an error.
+        shape: numbers of channels and positions.
+        errors: by index of the image.
     """
 
     flat: Flat
@@ -28,13 +28,13 @@ class Representations:
     errors: dict[int, DpsError] = field(default_factory=dict)
 
     def append(self, others: "Representations") -> "Representations":
-        """Return these, and behind them others."""
+        """Return these followed by others."""
         moved = {len(self.flat) + place: error for place, error in others.errors.items()}
         return Representations(flat=joined([self.flat, others.flat]), shape=self.shape, errors={**self.errors, **moved})
 
 
 def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:
-    """Return all parts of variants, each once; those of one comparison stand together."""
+    """Return the parts of all variants, each once, sorted by comparison."""
     parts = {
         term.part(variant.normalization): term
         for variant in variants
@@ -45,7 +45,7 @@ def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:
 
 
 def represent(features: Tensor, parts: dict[Part, Term]) -> Iterator[tuple[Part, Representations]]:
-    """Yield the representations of features by part: each comparison is called once, then each normalization."""
+    """Yield the representations of features by part; each comparison is called once."""
     for _, same in itertools.groupby(parts, key=lambda part: part[0]):
         of_one = list(same)
         raw, errors = _represent_batch(features, parts[of_one[0]])
@@ -60,8 +60,8 @@ def pairwise_distances(
     """Return the distances of pairs of images, ``(batch,)``, with gradients; slower than `Engine`.
 
     Args:
-        a, b: their features, layer by layer, ``(batch, channel, height, width)``.
-        metric: whose terms are added.
+        a, b: features, layer by layer, ``(batch, channel, height, width)``.
+        metric: a weighted sum of comparisons.
         normalization: one of `comparisons.NORMALIZATIONS`, or `rows.MIXED`.
         reduction: one of `comparisons.REDUCTIONS`.
 
@@ -78,14 +78,14 @@ def pairwise_distances(
 
 
 def shape_error(a: Sequence[int], b: Sequence[int]) -> MetricError:
-    """Return the error of representations that cannot be subtracted."""
+    """Return the error for representations of different shapes."""
     return MetricError(f"features must have the same shape, got {tuple(a)} and {tuple(b)}.")
 
 
 def _represent_batch(features: Tensor, term: Term) -> tuple[Tensor, dict[int, DpsError]]:
-    """Return a comparison's representations of a batch, and, by place, why images have none.
+    """Return a comparison's representations of a batch, and errors by index.
 
-    Where the batch raises, its images are represented one by one. Where none raises then, all of them have the error.
+    If the batch raises, its images are represented one by one; if none of them raises, all get the error of the batch.
     """
     try:
         representations = term.represent(features)
@@ -109,15 +109,11 @@ def _represent_batch(features: Tensor, term: Term) -> tuple[Tensor, dict[int, Dp
 
 
 def _check_alone(representations: Tensor, features: Tensor, term: Term) -> None:
-    """Refuse a user's comparison that represents an image differently alone than in a batch.
-
-    Raises:
-        MetricError: it does.
-    """
+    """Raise a MetricError if a user's comparison represents an image differently alone than in a batch."""
     if term.built_in or len(features) == 1:
         return
     alone, together = term.represent(features[:1])[0], representations[0]
     if alone.shape != together.shape:
         raise shape_error(alone.shape, together.shape)
-    if (alone - together).abs().max() > BATCH_TOLERANCE * together.abs().max():  # NaN has no distance, found later
+    if (alone - together).abs().max() > BATCH_TOLERANCE * together.abs().max():  # NaN is detected later
         raise MetricError("represents an image differently alone than in a batch; it must look at each image by itself")
