@@ -1,6 +1,6 @@
-"""Agreement with people: a data set's distances, measured once and kept, and the scores that they give.
+"""Agreement with people: the distances of a data set, measured once and stored, and their scores.
 
-Distances are measured shard by shard, all variants of a backbone at once, while the next shard's images are read.
+Distances are measured shard by shard, all variants of a backbone at once, while further shards are being read.
 """
 
 import itertools
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +21,21 @@ from dps.judgments.dataset import ALL, KINDS, Content, Dataset, Labels, Shard
 from dps.measurement import Engine, concatenated
 from dps.metrics import Variant
 from dps.progress import progress
-from dps.scores import Estimate
-
-Array: TypeAlias = NDArray[np.float64]
+from dps.scores import Array, Estimate
 
 RANK_FLIPS = "rank_flips"
-"""The kind of a score that is the share of triplets whose answer changes under a perturbation; lower is better."""
+"""Kind of the fraction of triplets whose answer changes under a perturbation; lower is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subset:
-    """The triplets or pairs that one score is computed from; of `RANK_FLIPS`, unchanged ones, then the same perturbed.
+    """The triplets or pairs of one score; for `RANK_FLIPS` first the unperturbed, then the perturbed triplets.
 
     Attributes:
-        dataset: the name of the data set.
-        kind: one of `dataset.KINDS` or `RANK_FLIPS`.
-        name: of a subset or split, of all of them together, of a group of rows, or of the perturbation.
-        shards: that hold it.
-        group: of the rows that belong to it; empty for all.
-        measured_with: the same text for all subsets that share shards.
+        kind: one of `dataset.KINDS`, or `RANK_FLIPS`.
+        name: of a subset or split, of all of them together, of a group of rows, or of a perturbation.
+        group: restricts the rows of the shards; empty for all rows.
+        measured_with: equal for subsets that share shards.
     """
 
     dataset: str
@@ -51,30 +46,35 @@ class Subset:
     measured_with: str = ""
 
     def places(self) -> NDArray[np.int64]:
-        """Return which rows of its shards belong to it."""
+        """Return the indices of its rows among those of its shards."""
         if not self.group:
             return np.arange(sum(shard.count for shard in self.shards))
         return np.flatnonzero([row.group == self.group for shard in self.shards for row in shard.rows])
 
     def originals(self) -> NDArray[np.int64]:
-        """Return a number for the original of each of its rows, in order; rows without files have each their own."""
-        names = [row.original for shard in self.shards for row in shard.rows]
-        every = np.unique(names, return_inverse=True)[1] if names else np.arange(sum(s.count for s in self.shards))
-        chosen: NDArray[np.int64] = every[self.places()]
-        return chosen
+        """Return an index of the original for each row; rows without files have an original each."""
+        names = np.array([row.original for shard in self.shards for row in shard.rows])
+        places = self.places()
+        return np.unique(names[places], return_inverse=True)[1] if names.size else places
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.kind}/{self.name}"
 
 
 def subsets_of(dataset: Dataset) -> tuple[Subset, ...]:
-    """Return everything of a data set that has a score."""
+    """Return all subsets of a data set that have a score."""
     subsets: dict[tuple[str, str], Subset] = {}
 
     def add(kind: str, name: str, shards: tuple[Shard, ...], group: str = "") -> None:
-        together = kind if kind in dataset.pooled else f"{kind}/{name}"
-        values = {"group": group, "measured_with": f"{dataset.name}/{together}"}
-        subsets[kind, name] = Subset(dataset=dataset.name, kind=kind, name=name, shards=shards, **values)
+        unit = kind if kind in dataset.pooled else f"{kind}/{name}"
+        subsets[kind, name] = Subset(
+            dataset=dataset.name,
+            kind=kind,
+            name=name,
+            shards=shards,
+            group=group,
+            measured_with=f"{dataset.name}/{unit}",
+        )
 
     for kind in KINDS:
         by_name = dataset.subsets(kind)
@@ -90,88 +90,93 @@ def subsets_of(dataset: Dataset) -> tuple[Subset, ...]:
     return tuple(subsets.values())
 
 
-SCORES = {"2afc": ("2afc", "log_likelihood"), "jnd": ("jnd",), "mos": ("srcc", "krcc", "plcc")}
-"""The kinds of scores of each kind of subset, the first of them the main one; of others, the same kind."""
+SCORES = {
+    "2afc": ("2afc", "log_likelihood"),
+    "jnd": ("jnd",),
+    "mos": ("srcc", "krcc", "plcc"),
+    RANK_FLIPS: (RANK_FLIPS,),
+}
+"""The kinds of scores of each kind of subset, the main one first."""
 
 
-def names_of(dataset: str, kind: str, subset: str) -> tuple[str, ...]:
-    """Return the names of a score: ``bapps/2afc/cnn`` and ``2afc/cnn``, and ``tid2013/srcc`` of all together."""
+def score_names(dataset: str, kind: str, subset: str) -> tuple[str, ...]:
+    """Return the names of a score: ``bapps/2afc/cnn`` and ``2afc/cnn``, and ``tid2013/srcc`` for all together."""
     return f"{dataset}/{kind}/{subset}", f"{kind}/{subset}", *([f"{dataset}/{kind}"] if subset == ALL else ())
 
 
-def scored_names(dataset: Dataset) -> list[str]:
-    """Return everything that a floor can be set on, such as ``2afc/cnn``: subsets and means of subsets."""
-    scored = [(kind, s.name) for s in subsets_of(dataset) for kind in SCORES.get(s.kind, (s.kind,))]
-    scored += [(kind, group) for group in dataset.groups for kind in SCORES["2afc"]]
-    return list(dict.fromkeys(name for each in scored for name in names_of(dataset.name, *each)))
+def all_score_names(dataset: Dataset) -> list[str]:
+    """Return the names of all scores of a data set: of its subsets and of means over subsets."""
+    keys = [(kind, subset.name) for subset in subsets_of(dataset) for kind in SCORES[subset.kind]]
+    keys += [(kind, group) for group in dataset.groups for kind in SCORES["2afc"]]
+    return list(dict.fromkeys(name for kind, subset in keys for name in score_names(dataset.name, kind, subset)))
 
 
-def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array | None:
-    """Return each triplet's own score, ``(triplet,)``; None for what has none.
-
-    Judgments are ``(n,)``, distances ``(n, compared)``; of `RANK_FLIPS`, first of the unchanged images.
-    """
+def triplet_scores(kind: str, judgments: Array, distances: Array) -> Array:
+    """Return the score of each triplet, ``(triplet,)``, from judgments ``(n,)`` and distances ``(n, compared)``."""
     if kind == RANK_FLIPS:
         return scores.rank_flips(*np.split(distances, 2))
-    return scores.two_afc(distances[:, 0], distances[:, 1], judgments) if kind == "2afc" else None
+    return scores.two_afc(distances[:, 0], distances[:, 1], judgments)
 
 
 def scores_by_original(subset: Subset, judgments: Array, distances: Array) -> Array:
-    """Return a score of each original in [0, 1], whose differences between metrics are independent, ``(original,)``.
+    """Return a score in [0, 1] of each original, ``(original,)``; these are independent of each other.
 
-    The mean over its triplets; for ``mos`` the share of its pairs of distorted images that are in people's order, NaN
-    where there are no such pairs. Empty for JND, whose average precision is not a mean over pairs.
+    The mean over its triplets; for ``mos`` the fraction of its pairs of distorted images in people's order, NaN if
+    there are no such pairs; for rank flips of each triplet. Empty for ``jnd``, since average precision is not a mean.
     """
-    of_triplets = triplet_scores(subset.kind, judgments, distances)
-    if subset.kind == RANK_FLIPS:
-        return of_triplets if of_triplets is not None else np.empty(0)
-    originals = subset.originals()
-    if of_triplets is not None:
-        return np.bincount(originals, of_triplets)[np.unique(originals)] / np.unique(originals, return_counts=True)[1]
-    if subset.kind != "mos":
+    if subset.kind == "jnd":
         return np.empty(0)
-    rows = (np.flatnonzero(originals == original) for original in np.unique(originals))
-    return np.array([scores.concordance(distances[places, 0], judgments[places]) for places in rows])
+    originals = subset.originals()
+    if subset.kind == "mos":
+        rows = (np.flatnonzero(originals == original) for original in np.unique(originals))
+        return np.array([scores.concordance(distances[places, 0], judgments[places]) for places in rows])
+    by_triplet = triplet_scores(subset.kind, judgments, distances)
+    if subset.kind == RANK_FLIPS:
+        return by_triplet
+    return np.bincount(originals, by_triplet) / np.bincount(originals)
 
 
 def score(subset: Subset, judgments: Array, distances: Array) -> dict[str, Estimate]:
-    """Return each of `SCORES` of a subset, or its share of rank flips.
+    """Return the scores of a subset, by kind as in `SCORES`.
 
-    Rank flips are a mean over subsets, each counting as much, as in arXiv:2207.13686.
+    Rank flips are an unweighted mean over subsets, as in arXiv:2207.13686.
 
     Raises:
-        ValueError: all distances are equal, so that nothing correlates with them.
+        ValueError: all distances are equal, so that there is no correlation.
     """
     if subset.kind == "mos":
         return scores.correlations(distances[:, 0], judgments, subset.originals())
-    of_triplets = triplet_scores(subset.kind, judgments, distances)
-    if of_triplets is None:
-        return {subset.kind: scores.jnd_average_precision(distances[:, 0], judgments)}
+    if subset.kind == "jnd":
+        return {"jnd": scores.jnd_average_precision(distances[:, 0], judgments)}
+    by_triplet = triplet_scores(subset.kind, judgments, distances)
     if subset.kind == RANK_FLIPS:
         names = np.concatenate([[shard.subset] * shard.count for shard in subset.shards if not shard.perturbation])
-        by_name = [scores.mean_score(of_triplets[names == name]) for name in dict.fromkeys(names)]
-        return {RANK_FLIPS: scores.mean_of_subsets(by_name)}
-    likelihoods = scores.log_likelihood(distances[:, 0], distances[:, 1], judgments)
-    of_kind = zip(SCORES[subset.kind], (of_triplets, likelihoods), strict=True)
-    return {kind: scores.mean_score(values, subset.originals()) for kind, values in of_kind}
+        means = [scores.mean_score(by_triplet[names == name]) for name in dict.fromkeys(names)]
+        return {RANK_FLIPS: scores.mean_of_subsets(means)}
+    log_likelihoods = scores.log_likelihood(distances[:, 0], distances[:, 1], judgments)
+    originals = subset.originals()
+    return {
+        "2afc": scores.mean_score(by_triplet, originals),
+        "log_likelihood": scores.mean_score(log_likelihoods, originals),
+    }
 
 
 def judges_score(kind: str, judgments: Array) -> Estimate | None:
-    """Return how well those who judged agree with each other; None where there is no such score."""
+    """Return the agreement of the judges with each other; None for kinds without such a score."""
     return scores.mean_score(scores.human_two_afc(judgments)) if kind == "2afc" else None
 
 
 class DatasetDistances:
-    """The distances of a data set by all variants: looked up in a store, or measured at the first look-up.
+    """The distances of a data set by all variants: from a store, or measured on demand.
 
-    A variant without a key is not kept, and neither is one whose key is another one after it has measured; a note says
-    why.
+    Distances of a variant without a key, or whose key changes while it measures, are not stored; a note states why.
 
     Args:
-        dataset: whose predictions are known already.
-        engine: returns what measures on a network, or without one; called only where something has to be measured.
-        folder: the store; None to keep nothing.
-        key_of: returns a variant's key, see `store.key_of`; not needed without a store.
+        dataset: provides predictions.
+        engine: returns the engine of a network, or that of no network; called only to measure.
+        folder: the store; None for none.
+        key_of: returns a variant's key, see `store.key_of`; required with a store.
+        shown: whether to show progress.
     """
 
     def __init__(
@@ -191,49 +196,52 @@ class DatasetDistances:
         self._folder = folder
         self._shown = shown
         self._labels: dict[Shard, Labels] = {}
-        self._known: dict[tuple[Shard, Variant], Array | DpsError] = {
+        self._outcomes: dict[tuple[Shard, Variant], Array | DpsError] = {
             (shard, variant): distances
             for variant in variants
             for shard, distances in dataset.predictions.get(variant.metric.name, {}).items()
         }
 
-    def of(self, subset: Subset, variant: Variant) -> tuple[Array, Array]:
-        """Return judgments ``(n,)`` and distances ``(n, compared)``; what is missing is measured.
+    def look_up(self, subset: Subset, variant: Variant) -> tuple[Array, Array]:
+        """Return judgments ``(n,)`` and distances ``(n, compared)``; measure missing ones.
 
         Raises:
-            DpsError: a metric broke, images cannot be read, or the store cannot be written.
+            DpsError: a metric failed, images cannot be read, or the store cannot be written.
         """
         self.measure(subset.shards, variant.backbone, str(subset))
-        distances = [self._known_distances(shard, variant) for shard in subset.shards]
-        judgments = [self._judgments(shard) for shard in subset.shards]
+        distances = [self._distances(shard, variant) for shard in subset.shards]
+        judgments = [
+            np.array([row.judgment for row in shard.rows], dtype=np.float64)
+            if shard.rows
+            else self._labels[shard].judgments
+            for shard in subset.shards
+        ]
         places = subset.places()
         return np.concatenate(judgments)[places], np.concatenate(distances)[places]
 
-    def _judgments(self, shard: Shard) -> Array:
-        if shard.rows and shard not in self._labels:
-            return np.array([row.judgment for row in shard.rows], dtype=np.float64)
-        return self._labels[shard].judgments
-
-    def _known_distances(self, shard: Shard, variant: Variant) -> Array:
-        if isinstance(known := self._known[shard, variant], DpsError):
-            raise known
-        return known
+    def _distances(self, shard: Shard, variant: Variant) -> Array:
+        if isinstance(outcome := self._outcomes[shard, variant], DpsError):
+            raise outcome
+        return outcome
 
     def check(self, shards: Sequence[Shard], backbone: str | None) -> None:
-        """Raise the first error that stands for distances of a backbone's variants, if there is one."""
+        """Raise the first error of measured shards by a backbone's variants, if there is one."""
         for shard in shards:
             for variant in self._variants:
                 if variant.backbone == backbone:
-                    self._known_distances(shard, variant)
+                    self._distances(shard, variant)
 
     def measure(self, shards: Sequence[Shard], backbone: str | None, title: str) -> int:
-        """Measure what is not known yet of some shards, all variants of a backbone at once; return how many these were.
+        """Measure the missing distances of shards, all variants of a backbone at once.
+
+        Returns:
+            The number of shards that were measured.
 
         Raises:
-            StoreError: the store cannot be written. What was measured before is kept.
+            StoreError: the store cannot be written. Entries written before are kept.
         """
         variants = [variant for variant in self._variants if variant.backbone == backbone]
-        missing = {shard: unknown for shard in shards if (unknown := self._unknown(shard, variants))}
+        missing = {shard: unmeasured for shard in shards if (unmeasured := self._unmeasured(shard, variants))}
         images = sum(shard.image_count for shard in missing)
         title = f"{title} on {backbone}" if backbone else title
         with progress(title, images, "images", shown=self._shown and bool(missing)) as advance:
@@ -241,26 +249,26 @@ class DatasetDistances:
                 try:
                     self._measure(shard, content.result(), missing[shard])
                 except JudgmentsError as error:
-                    self._known |= dict.fromkeys([(shard, variant) for variant in missing[shard]], error)
+                    self._outcomes |= dict.fromkeys([(shard, variant) for variant in missing[shard]], error)
                 advance(shard.image_count)
         return len(missing)
 
-    def _unknown(self, shard: Shard, variants: Sequence[Variant]) -> list[Variant]:
-        """Return the variants that are neither known nor in the store; what is in the store becomes known."""
-        unknown = [variant for variant in variants if (shard, variant) not in self._known]
-        if not unknown or self._folder is None:
-            return unknown
+    def _unmeasured(self, shard: Shard, variants: Sequence[Variant]) -> list[Variant]:
+        """Return the variants without an outcome, after looking in the store."""
+        unmeasured = [variant for variant in variants if (shard, variant) not in self._outcomes]
+        if not unmeasured or self._folder is None:
+            return unmeasured
         try:
-            labels = self._labels[shard] = self._labels.get(shard) or shard.look()
+            labels = self._labels[shard] = self._labels.get(shard) or shard.read_labels()
         except JudgmentsError as error:
-            self._known |= dict.fromkeys([(shard, variant) for variant in unknown], error)
+            self._outcomes |= dict.fromkeys([(shard, variant) for variant in unmeasured], error)
             return []
-        for variant in unknown:
+        for variant in unmeasured:
             if (key := self._key(variant)) is not None:
-                kept = store.look_up(self._folder, key, labels.digest)
-                if kept is not None and kept.shape == (shard.count, KINDS[shard.kind]):
-                    self._known[shard, variant] = kept
-        return [variant for variant in unknown if (shard, variant) not in self._known]
+                distances = store.look_up(self._folder, key, labels.digest)
+                if distances is not None and distances.shape == (shard.count, KINDS[shard.kind]):
+                    self._outcomes[shard, variant] = distances
+        return [variant for variant in unmeasured if (shard, variant) not in self._outcomes]
 
     def _measure(self, shard: Shard, content: Content, variants: Sequence[Variant]) -> None:
         self._labels[shard] = content.labels
@@ -268,14 +276,14 @@ class DatasetDistances:
         by_stack = [engine.measure_stack(images, variants) for images in content.stacks]
         for variant in variants:
             distances = concatenated([outcomes[variant] for outcomes in by_stack], content.places)
-            self._known[shard, variant] = distances
+            self._outcomes[shard, variant] = distances
             if self._folder is None or isinstance(distances, DpsError):
                 continue
             if (key := self._key(variant, measured=True)) is not None:
                 store.keep(self._folder, key, content.labels.digest, distances)
 
     def _key(self, variant: Variant, *, measured: bool = False) -> str | None:
-        """Return a variant's key, which a user's metric must keep while it measures; None where it has none."""
+        """Return a variant's key, which must not change after it has measured; None if it has none."""
         assert self._key_of is not None
         try:
             if variant not in self._keys or (measured and self._keys[variant] and not store.is_fixed(variant.metric)):
@@ -284,16 +292,16 @@ class DatasetDistances:
                     raise NoFingerprintError("its state changes while it measures")
         except NoFingerprintError as error:
             self._keys[variant] = None
-            notes.add_text(store.not_kept(variant.metric.name, str(error)))
+            notes.add_text(store.not_stored(variant.metric.name, str(error)))
         return self._keys[variant]
 
 
 READERS = max(1, min(4, (os.cpu_count() or 1) // 2))
-"""Threads that read and resize images beside the network; what takes long there lets others run."""
+"""Number of threads that read and resize images while a network measures."""
 
 
 def _read(shards: Sequence[Shard]) -> Iterator[tuple[Shard, Future[Content]]]:
-    """Read shards, the next ones while one is measured."""
+    """Read shards ahead of their use."""
     with ThreadPoolExecutor(READERS) as readers:
         reading = ((shard, readers.submit(shard.read)) for shard in shards)
         ahead = deque(itertools.islice(reading, READERS))

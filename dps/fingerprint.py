@@ -1,4 +1,4 @@
-"""Digests of source: of a user's module with all that it imports, and of this package."""
+"""Digests of source code: of a user's module with all its imports, and of this package."""
 
 import ast
 import contextlib
@@ -14,24 +14,24 @@ from typing import NamedTuple
 
 
 class NoFingerprintError(Exception):
-    """Results of a user's code depend on more than can be seen; the text says how that shows, in a few words."""
+    """Results of a user's code are not reproducible; the text is the reason, as the end of a sentence."""
 
 
 class ModuleSource(NamedTuple):
-    """A module with all that it imports: digests of files by module, its own first, and names of installed packages."""
+    """Source of a module and its imports: digests of files by module, its own first, and installed packages."""
 
     files: tuple[tuple[str, str], ...]
     packages: tuple[str, ...]
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256, hexadecimal, of files and of the packages' versions, which take a second to look up."""
+        """Return the SHA-256, hexadecimal, of files and versions of packages; looking these up takes a second."""
         versions = [platform.python_version(), *map(_versions, self.packages)]
         return hashlib.sha256(repr((self.files, versions)).encode()).hexdigest()
 
 
-def of_module(module: str) -> ModuleSource:
-    """Return the source of a loaded module and of all that it imports, also where that is only when a function runs."""
+def module_source(module: str) -> ModuleSource:
+    """Return the source of a loaded module and of all its imports, including those inside functions."""
     digests: dict[str, str] = {}
     installed: set[str] = set()
     waiting = [module]
@@ -46,7 +46,7 @@ def of_module(module: str) -> ModuleSource:
             source, package = file.read_bytes(), name if file.stem == "__init__" else name.rpartition(".")[0]
             digests[name] = hashlib.sha256(source).hexdigest()
             waiting += [name.rpartition(".")[0], *(_imported(source, package) if file.suffix == ".py" else ())]
-    own = digests.pop(module, "")  # its name depends on what else is loaded
+    own = digests.pop(module, "")  # without its name, which depends on the other modules loaded
     return ModuleSource((("", own), *sorted(digests.items())), tuple(sorted(installed)))
 
 
@@ -55,8 +55,8 @@ def _is_installed(file: Path | None) -> bool:
 
 
 def _file_of(module: str) -> Path | None:
-    """Return the file of a module, which may not be loaded yet; None where there is none that can be read."""
-    with contextlib.suppress(Exception, SystemExit):  # to look for a module imports its packages, which are a user's
+    """Return the file of a module, loaded or not; None if there is none."""
+    with contextlib.suppress(Exception, SystemExit):  # finding a module imports its packages: a user's code
         spec = importlib.util.find_spec(module)
         if spec is not None and spec.has_location and spec.origin is not None:
             return Path(spec.origin)
@@ -64,19 +64,19 @@ def _file_of(module: str) -> Path | None:
 
 
 def _imported(source: bytes, package: str) -> Iterator[str]:
-    """Yield the names of modules that source may import, wherever in it; some may be of functions or classes."""
+    """Yield the names that source code may import: modules, and also functions and classes."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            with contextlib.suppress(ImportError):  # of a package that there is not
+            with contextlib.suppress(ImportError):  # no such package
                 name = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
                 yield from (name, *(f"{name}.{alias.name}" for alias in node.names))
 
 
 @functools.cache
 def _versions(top: str) -> str:
-    """Return names and versions of the distributions that a top-level module is from."""
+    """Return names and versions of the distributions that provide a top-level module."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return f"{top} {importlib.metadata.version(top)}"
     names = _distributions().get(top, ())
@@ -87,11 +87,11 @@ _distributions = functools.cache(importlib.metadata.packages_distributions)
 
 
 @functools.cache
-def own_source(*parts: str) -> str:
-    """Return the digest of files and folders of this package, or of all of it, SHA-256, hexadecimal."""
+def package_source(*parts: str) -> str:
+    """Return the SHA-256, hexadecimal, of files and folders of this package."""
     root = Path(__file__).parent
     total = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
-        if not parts or path.relative_to(root).parts[0] in parts:
+        if path.relative_to(root).parts[0] in parts:
             total.update(f"{path.relative_to(root)} ".encode() + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

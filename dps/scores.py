@@ -1,6 +1,6 @@
-"""Psychophysics statistics: how well distances agree with people's judgments, and how well that is known.
+"""Psychophysics statistics: agreement of distances with people's judgments, with standard errors.
 
-Nothing here knows where distances or judgments come from.
+Nothing here knows the origin of distances or judgments.
 """
 
 import functools
@@ -17,13 +17,13 @@ Array: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A score and how well it is known.
+    """A score with its uncertainty.
 
     Attributes:
-        value: the score: in [0, 1], a correlation in [-1, 1], or a log-likelihood of at most 0.
-        standard_error: of the value; NaN where there is one observation, or one original, alone.
-        count: how many triplets or pairs it rests on.
-        low, high: a 95 % bootstrap interval; NaN where there is none.
+        value: a score in [0, 1], a correlation in [-1, 1], or a log-likelihood of at most 0.
+        standard_error: of the value; NaN for a single observation or original.
+        count: number of triplets or pairs.
+        low, high: 95 % bootstrap interval; NaN for none.
     """
 
     value: float
@@ -34,54 +34,53 @@ class Estimate:
 
 
 def invalid(distances: Array) -> str:
-    """Say how many distances are not finite or negative; empty if none is."""
+    """Return the number of distances that are negative or not finite, as a message; empty if all are valid."""
     wrong = distances[~(np.isfinite(distances) & (distances >= 0))]
-    return f"{wrong.size} of {distances.size} distances are not valid, the first is {wrong[0]}" if wrong.size else ""
+    return f"{wrong.size} of {distances.size} distances are invalid, the first is {wrong[0]}" if wrong.size else ""
 
 
 def two_afc(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> Array:
-    """Score triplets by two alternative forced choice: the share of people who chose the image that is closer.
+    """Score triplets by two-alternative forced choice: the fraction of people who chose the closer image.
 
     Args:
-        distance_0, distance_1: of the first and the second image to the original, ``(triplet,)``, finite.
-        judge: the share of people who chose the second image, ``(triplet,)``, in [0, 1].
+        distance_0, distance_1: of the first and the second image from the original, ``(triplet,)``, finite.
+        judge: fraction of people who chose the second image, ``(triplet,)``, in [0, 1].
 
     Returns:
-        Each triplet's score, ``(triplet,)``, in [0, 1]: ``1 - judge`` where the first image is closer,
-        ``judge`` where the second one is, 0.5 where both are equally far.
+        ``(triplet,)``, in [0, 1]: ``1 - judge`` where the first image is closer, ``judge`` where the second one is,
+        0.5 where the distances are equal.
 
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 3.
     """
-    first, second, chosen = _rows(distance_0, distance_1, judge)
+    first, second, chosen = _finite(distance_0, distance_1, judge)
     return np.where(first < second, 1 - chosen, np.where(first > second, chosen, 0.5))
 
 
 def human_two_afc(judge: ArrayLike) -> Array:
-    """Score triplets by how often a person agrees with another one, drawn from the same judgments.
+    """Score triplets by the probability that two people, drawn from the same judgments, agree.
 
     Args:
-        judge: the share of people who chose the second image, ``(triplet,)``, in [0, 1].
+        judge: fraction of people who chose the second image, ``(triplet,)``, in [0, 1].
 
     Returns:
-        Each triplet's score, ``(triplet,)``, in [0.5, 1]: ``judge ** 2 + (1 - judge) ** 2``.
+        ``judge ** 2 + (1 - judge) ** 2``, ``(triplet,)``, in [0.5, 1].
 
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 5, "human" in the tables.
     """
-    (chosen,) = _rows(judge)
+    (chosen,) = _finite(judge)
     return chosen * chosen + (1 - chosen) * (1 - chosen)
 
 
 def rank_flips(before: ArrayLike, after: ArrayLike) -> Array:
-    """Mark the triplets whose answer changes when the compared images are changed a little.
+    """Mark the triplets whose answer changes under a perturbation of the compared images.
 
     Args:
-        before, after: distances of the first and the second image to the original, ``(triplet, 2)``.
+        before, after: distances of the first and the second image from the original, ``(triplet, 2)``.
 
     Returns:
-        ``(triplet,)``: 1 where the order of the two distances is another one, a tie counting as an order of its own;
-        else 0.
+        ``(triplet,)``: 1 where the order of the two distances changes, a tie being an order, else 0.
 
     Source:
         Ghildyal and Liu 2022, arXiv:2207.13686, "rank flips".
@@ -92,28 +91,27 @@ def rank_flips(before: ArrayLike, after: ArrayLike) -> Array:
 
 
 def mean_score(scores: ArrayLike, originals: ArrayLike | None = None) -> Estimate:
-    """Return the mean of scores, with the standard error of a mean; scores of one original are not independent.
+    """Return the mean of scores; scores of one original are not independent.
 
     Args:
         scores: ``(observation,)``, at least one.
-        originals: a number for the original of each, ``(observation,)``; None where each has its own.
+        originals: index of each score's original, ``(observation,)``; None if all are different.
 
     Returns:
-        The mean, summed exactly, so that it does not depend on the order. The error is the root of the sum of squared
-        sums of deviations of each of G originals, times G / (G - 1), over the count; with an original for each score,
-        the sample's standard deviation over the root of the count. The interval is of `RESAMPLES` bootstrap samples
-        of originals.
+        The mean, summed exactly and so independent of the order; its cluster-robust standard error: with the sum of
+        deviations of each of G originals, the root of their sum of squares times G / (G - 1), over the count; and an
+        interval from `RESAMPLES` bootstrap samples of originals.
     """
-    rows = np.asarray(scores, dtype=np.float64)
-    count = len(rows)
-    mean = math.fsum(rows) / count
+    values = np.asarray(scores, dtype=np.float64)
+    count = len(values)
+    mean = math.fsum(values) / count
     places = np.arange(count) if originals is None else np.unique(originals, return_inverse=True)[1]
-    sums, sizes = np.bincount(places, rows - mean), np.bincount(places)
+    sums, sizes = np.bincount(places, values - mean), np.bincount(places)
     groups = len(sums)
     if groups == 1:
         return Estimate(value=mean, standard_error=math.nan, count=count)
     error = math.sqrt(math.fsum(sums**2) * groups / (groups - 1)) / count
-    order = np.lexsort((sizes, sums))  # so that the samples do not depend on the order of files
+    order = np.lexsort((sizes, sums))  # makes the samples independent of the order of files
     counts = _resampled_counts(groups)
     low, high = mean + np.percentile((counts @ sums[order]) / (counts @ sizes[order]), INTERVAL)
     return Estimate(value=mean, standard_error=error, count=count, low=float(low), high=float(high))
@@ -124,10 +122,6 @@ def mean_of_subsets(estimates: Sequence[Estimate]) -> Estimate:
 
     Args:
         estimates: of independent subsets, at least one.
-
-    Returns:
-        Each subset counts as much, however large it is. The standard error is that of a mean of independent
-        estimates: the root of the sum of their squared standard errors, over their number.
     """
     return Estimate(
         value=math.fsum(estimate.value for estimate in estimates) / len(estimates),
@@ -137,60 +131,62 @@ def mean_of_subsets(estimates: Sequence[Estimate]) -> Estimate:
 
 
 RESAMPLES = 200
-"""How many bootstrap samples a standard error is computed from, which is then known to 5 %."""
+"""Number of bootstrap samples; standard errors are then accurate to 5 %."""
 
 INTERVAL = (2.5, 97.5)
-"""Percentiles of the bootstrap samples between which the interval lies."""
+"""Percentiles of the bootstrap samples that bound an interval."""
 
 
 def log_likelihood(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> Array:
-    """Score triplets by the log-likelihood of people's choices under a logistic psychometric function of the metric.
+    """Score triplets by the log-likelihood of people's choices under a logistic psychometric function of the distances.
 
-    A person chooses the second image with probability ``1 / (1 + exp(-k (distance_0 - distance_1)))``. The one
-    parameter, ``k >= 0``, is what makes all choices most likely, so the unit of the distances does not matter.
+    A person chooses the second image with probability ``1 / (1 + exp(-k (distance_0 - distance_1)))``. The parameter
+    ``k >= 0`` maximizes the likelihood of all choices, so the unit of the distances does not matter.
 
     Args:
         distance_0, distance_1, judge: as for `two_afc`.
 
     Returns:
-        Each triplet's mean log-likelihood of a choice, ``(triplet,)``, in nats, at most 0; ``-log(2)`` is chance.
+        Mean log-likelihood of a choice, ``(triplet,)``, in nats, at most 0; chance is ``-log(2)``.
     """
     from scipy import optimize, special
 
-    first, second, chosen = _rows(distance_0, distance_1, judge)
+    first, second, chosen = _finite(distance_0, distance_1, judge)
     differences = first - second
     sizes = np.abs(differences[differences != 0])
     differences = differences / (np.median(sizes) if len(sizes) else 1.0)
 
-    def of_choices(k: float) -> Array:
-        likelihoods: Array = chosen * special.log_expit(k * differences)
-        likelihoods += (1 - chosen) * special.log_expit(-k * differences)
-        return likelihoods
+    def log_likelihoods(k: float) -> Array:
+        values: Array = chosen * special.log_expit(k * differences)
+        values += (1 - chosen) * special.log_expit(-k * differences)
+        return values
 
-    fit = optimize.minimize_scalar(lambda log_k: -of_choices(np.exp(log_k)).sum(), bounds=(-12, 12), method="bounded")
-    return of_choices(float(np.exp(fit.x)))
+    def loss(log_k: float) -> float:
+        return -float(log_likelihoods(np.exp(log_k)).sum())
+
+    fit = optimize.minimize_scalar(loss, bounds=(-12, 12), method="bounded")
+    return log_likelihoods(float(np.exp(fit.x)))
 
 
 def correlations(distance: ArrayLike, score: ArrayLike, originals: ArrayLike) -> dict[str, Estimate]:
-    """Correlate distances with people's scores, positive where a small distance goes with a high score.
+    """Correlate distances with people's scores; positive if small distances correspond to high scores.
 
     Args:
-        distance: of each pair, ``(pair,)``, finite, at least two different ones.
-        score: of each pair, ``(pair,)``, any unit, higher for more similar, at least two different ones.
-        originals: a number for the original of each pair, ``(pair,)``.
+        distance: of each pair, ``(pair,)``, finite.
+        score: of each pair, ``(pair,)``, any unit, higher for more similar.
+        originals: index of each pair's original, ``(pair,)``.
 
     Returns:
         ``srcc``, Spearman's rank correlation, ``krcc``, Kendall's tau-b, and ``plcc``, Pearson's correlation after
-        `logistic_fit`, each in [-1, 1]. The interval and the standard error are of `RESAMPLES` bootstrap samples of
-        originals from a fixed seed, the same for all metrics; the logistic is fitted once. Both are NaN for a single
-        original.
+        `logistic_fit`, each in [-1, 1]. Interval and standard error are from `RESAMPLES` bootstrap samples of originals
+        from a fixed seed, the same for all metrics, with a single logistic fit; NaN for a single original.
 
     Raises:
         ValueError: all distances or all scores are equal.
     """
     from scipy import stats
 
-    distances, scores, places = _rows(distance, score, originals)
+    distances, scores, places = _finite(distance, score, originals)
     if np.ptp(distances) == 0 or np.ptp(scores) == 0:
         raise ValueError("a correlation needs at least two different distances and two different scores")
     order = np.lexsort((distances, scores, places))
@@ -199,19 +195,19 @@ def correlations(distance: ArrayLike, score: ArrayLike, originals: ArrayLike) ->
     runs = [np.unique(values, return_inverse=True)[1] for values in (-distances, scores)]
     fitted = logistic_fit(distances, scores)
 
-    def of_sample(weights: Array) -> list[float]:
+    def coefficients(weights: Array) -> list[float]:
         ranks = []
         for run in runs:
             sizes = np.bincount(run, weights)
-            ranks.append((np.cumsum(sizes) - sizes / 2)[run])  # the middle rank of each run of ties
-        drawn = np.repeat(np.arange(len(weights)), weights.astype(np.int64))
-        kendall = float(stats.kendalltau(*(run[drawn] for run in runs)).statistic)
+            ranks.append((np.cumsum(sizes) - sizes / 2)[run])  # ties have their mean rank
+        sample = np.repeat(np.arange(len(weights)), weights.astype(np.int64))
+        kendall = float(stats.kendalltau(*(run[sample] for run in runs)).statistic)
         return [_pearson(ranks[0], ranks[1], weights), kendall, _pearson(fitted, scores, weights)]
 
-    values = of_sample(np.ones(len(scores)))
+    values = coefficients(np.ones(len(scores)))
     errors, lows, highs = np.full((3, 3), math.nan)
     if (groups := int(clusters.max()) + 1) > 1:
-        samples = [of_sample(counts[clusters].astype(np.float64)) for counts in _resampled_counts(groups)]
+        samples = [coefficients(counts[clusters].astype(np.float64)) for counts in _resampled_counts(groups)]
         errors, (lows, highs) = np.nanstd(samples, axis=0, ddof=1), np.nanpercentile(samples, INTERVAL, axis=0)
     return {
         name: Estimate(value=value, standard_error=error, count=len(scores), low=low, high=high)
@@ -222,7 +218,7 @@ def correlations(distance: ArrayLike, score: ArrayLike, originals: ArrayLike) ->
 
 
 def logistic_fit(distance: ArrayLike, score: ArrayLike) -> Array:
-    """Map distances to scores by the four-parameter logistic of the Video Quality Experts Group, kept decreasing.
+    """Map distances to scores by the four-parameter logistic of the Video Quality Experts Group, decreasing.
 
     ``score = b2 + (b1 - b2) / (1 + exp((distance - b3) / b4))`` with ``b1 >= b2`` and ``b4 > 0``, by least squares.
 
@@ -230,15 +226,15 @@ def logistic_fit(distance: ArrayLike, score: ArrayLike) -> Array:
         distance, score: as for `correlations`.
 
     Returns:
-        The fitted scores less ``b2``, over ``b1 - b2``, ``(pair,)``, in [0, 1]: a correlation needs neither. (Where
-        these two are least squares, the squared error is least where Pearson's correlation is highest.)
+        ``(fit - b2) / (b1 - b2)``, ``(pair,)``, in [0, 1]: a correlation is independent of both. (With the optimal
+        ``b1`` and ``b2``, minimizing the squared error is the same as maximizing Pearson's correlation.)
 
     Source:
         VQEG 2000, "Final report on the validation of objective models of video quality assessment", Annex D.
     """
     from scipy import optimize, special
 
-    distances, scores = _rows(distance, score)
+    distances, scores = _finite(distance, score)
     units = (distances - np.median(distances)) / distances.std()
     weights = np.ones(len(scores))
 
@@ -255,17 +251,17 @@ def logistic_fit(distance: ArrayLike, score: ArrayLike) -> Array:
 
 
 def concordance(distance: ArrayLike, score: ArrayLike) -> float:
-    """Return the share of pairs of distorted images, of one original, that distances order as people's scores do.
+    """Return the fraction of pairs of distorted images of one original that distances and people's scores order alike.
 
     Args:
         distance, score: of each image, ``(image,)``, as for `correlations`.
 
     Returns:
-        In [0, 1]: equal distances count one half, and equal scores do not count; NaN where no two scores differ.
+        In [0, 1]; equal distances count one half, and equal scores do not count. NaN if all scores are equal.
     """
     from scipy import stats
 
-    distances, scores = _rows(distance, score)
+    distances, scores = _finite(distance, score)
     untied_distances, untied_scores = (
         len(values) ** 2 - int((np.unique(values, return_counts=True)[1] ** 2).sum()) for values in (distances, scores)
     )
@@ -278,36 +274,34 @@ def concordance(distance: ArrayLike, score: ArrayLike) -> float:
 
 
 def _pearson(a: Array, b: Array, weights: Array) -> float:
-    """Return Pearson's correlation of weighted pairs; NaN where one of them does not vary."""
+    """Return Pearson's weighted correlation; NaN if one of the variables is constant."""
     a, b = (values - np.average(values, weights=weights) for values in (a, b))
     product = math.sqrt(float((weights * a * a).sum()) * float((weights * b * b).sum()))
     return float((weights * a * b).sum()) / product if product else math.nan
 
 
 def jnd_average_precision(distance: ArrayLike, same: ArrayLike) -> Estimate:
-    """Score pairs by just noticeable differences: how well small distances find the pairs that people call the same.
+    """Score pairs by just noticeable differences: the average precision of small distances as predictors of "same".
 
-    Pairs enter in order of their distance. Each adds ``same`` true positives and ``1 - same`` false ones. Pairs of
-    equal distance enter together, as one step: the order of files does not matter.
+    Pairs enter in order of distance. Each adds ``same`` true positives and ``1 - same`` false ones. Pairs of equal
+    distance enter in one step, so the order of files does not matter.
 
     Args:
         distance: of each pair, ``(pair,)``, finite, at least one.
-        same: the share of people who said "same", ``(pair,)``, in [0, 1].
+        same: fraction of people who said "same", ``(pair,)``, in [0, 1].
 
     Returns:
-        The area under the interpolated precision-recall curve, in [0, 1]: at each recall the highest
-        precision at that recall or beyond (Pascal VOC since 2010). 0 where nobody said "same".
+        The area under the interpolated precision-recall curve, in [0, 1]: the precision at each recall is the highest
+        at that recall or beyond (Pascal VOC since 2010). 0 if nobody said "same".
 
-        Its standard error is the standard deviation over `RESAMPLES` bootstrap samples from a fixed seed,
-        drawn from the pairs in order of distance and judgment, so that it does not depend on the files'
-        order either. (A jackknife would need as many areas as there are pairs, and is not consistent
-        where the interpolation's maximum has a kink.) NaN for a single pair.
+        Interval and standard error are from `RESAMPLES` bootstrap samples of pairs from a fixed seed; NaN for a single
+        pair. (A jackknife needs as many areas as pairs, and is inconsistent at the kinks of the interpolation.)
 
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 3; Everingham et al. 2010, "The Pascal Visual Object
         Classes (VOC) Challenge", for the curve.
     """
-    distances, sames = _rows(distance, same)
+    distances, sames = _finite(distance, same)
     order = np.lexsort((sames, distances))
     distances, sames = distances[order], sames[order]
     steps = np.flatnonzero(np.append(distances[1:] != distances[:-1], True))
@@ -320,12 +314,12 @@ def jnd_average_precision(distance: ArrayLike, same: ArrayLike) -> Estimate:
 
 
 def _average_precision(same: Array, counts: NDArray[np.floating], steps: NDArray[np.int64]) -> Array:
-    """Return the area, ``(sample,)``.
+    """Return the area for each sample, ``(sample,)``.
 
     Args:
         same: of the pairs in order of distance, ``(pair,)``.
-        counts: how often each pair stands in each sample, ``(sample, pair)``.
-        steps: the last pair of each run of equal distances, ``(step,)``.
+        counts: multiplicity of each pair in each sample, ``(sample, pair)``.
+        steps: index of the last pair of each run of equal distances, ``(step,)``.
     """
     true = np.cumsum(counts * same, axis=1)
     entered = np.cumsum(counts, axis=1)[:, steps]
@@ -335,24 +329,24 @@ def _average_precision(same: Array, counts: NDArray[np.floating], steps: NDArray
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     gained = np.diff(true, axis=1, prepend=0.0)
     area = (gained * envelope).sum(axis=1, keepdims=True)
-    share = np.divide(area, positives, out=np.zeros_like(area), where=positives > 0)
-    averages: Array = np.minimum(share[:, 0], 1.0)  # a sum of shares may exceed 1 by its rounding
+    normalized = np.divide(area, positives, out=np.zeros_like(area), where=positives > 0)
+    averages: Array = np.minimum(normalized[:, 0], 1.0)  # rounding may exceed 1
     return averages
 
 
 @functools.lru_cache(maxsize=4)
 def _resampled_counts(pairs: int) -> NDArray[np.float32]:
-    """Return how often each pair is drawn, ``(RESAMPLES, pair)``; `Generator.integers` is stable across versions."""
-    generator = np.random.default_rng(0)
+    """Return the multiplicity of each pair in each bootstrap sample, ``(RESAMPLES, pair)``."""
+    rng = np.random.default_rng(0)  # NumPy keeps the stream of `integers` stable
     counts = np.empty((RESAMPLES, pairs), dtype=np.float32)
     for row in counts:
-        row[:] = np.bincount(generator.integers(0, pairs, size=pairs), minlength=pairs)
+        row[:] = np.bincount(rng.integers(0, pairs, size=pairs), minlength=pairs)
     counts.setflags(write=False)
     return counts
 
 
-def _rows(*values: ArrayLike) -> list[Array]:
-    rows = [np.asarray(each, dtype=np.float64) for each in values]
-    if not all(np.isfinite(row).all() for row in rows):
-        raise ValueError("distances and judgments must be finite")  # NaN is no answer, and sorts as if it were one
-    return rows
+def _finite(*values: ArrayLike) -> list[Array]:
+    arrays = [np.asarray(value, dtype=np.float64) for value in values]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("distances and judgments must be finite")
+    return arrays

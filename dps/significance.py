@@ -1,23 +1,23 @@
 """Significance of differences between metrics that were measured in the same run, on the same cases and triplets.
 
-Only cases and triplets count on which the two metrics differ. If neither metric were better, each such difference would
-be equally likely to have either sign. The p-value is the probability that the metric then loses at least as much as it
-did: the exact one-sided **sign-flip test** of the sum of differences. A case is a difference of 1 or -1, for which that
-test is the sign test. A triplet is a difference of 2AFC scores, rounded to hundredths, which keeps the test exact.
+Only cases and triplets on which two metrics differ count. Under the null hypothesis the signs of these differences are
+random. The p-value is the probability of a loss at least as large as the observed one: the exact one-sided **sign-flip
+test** of the sum of differences. Differences of cases are 1 or -1, for which it is the sign test; those of 2AFC scores
+of triplets are rounded to hundredths, which keeps the test exact.
 
-One run makes many comparisons, so p-values are adjusted by Holm's method: `LEVEL` is the probability of a single wrong
+P-values are adjusted for the number of comparisons in a run by Holm's method: `LEVEL` is the probability of any false
 *worse* in the whole run. (SciPy has no Holm, and statsmodels would be a large dependency for five lines.)
 
 A comparison has one of three conclusions:
 
 - *worse*: the adjusted p-value is at most `LEVEL`.
 - *not worse*: the metric lost nothing on balance, **and** a loss would have been detected: losing everything that the
-  other metric gets right would have been significant even at the strictest level of the run, `LEVEL` divided by the
-  number of comparisons; or the metric's gain is significant at that level. It does not say that both are equally good.
-- *cannot tell*: everything else: a loss that chance explains, too few cases, or no loss on balance while some cases
-  were not measured with both.
+  other metric gets right would be significant at `LEVEL` divided by the number of comparisons, or the metric's gain is.
+  It does not mean that both are equally good.
+- *cannot tell*: otherwise: a loss that chance explains, too few cases, or no loss on balance while some cases were not
+  measured with both.
 
-JND scores are not compared: an average precision is not a mean over pairs, so pairs have no differences to test.
+JND scores are not compared: an average precision is not a mean over pairs, so there are no differences of pairs.
 """
 
 import functools
@@ -33,16 +33,16 @@ from numpy.typing import ArrayLike, NDArray
 from dps.rows import MIXED, VariantKey, variant_key, was_measured
 
 LEVEL = 0.05
-"""The probability that a run calls any metric worse that is not: one-sided, over all its comparisons."""
+"""Family-wise error rate of a run, one-sided."""
 
 Array: TypeAlias = NDArray[np.float64]
 
 Scored: TypeAlias = tuple[str, VariantKey]
-"""A probe, or a subset such as ``2afc/cnn``, and the variant that was measured on it."""
+"""A probe, or a subset such as ``2afc/cnn``, and a variant."""
 
 
 class Conclusion(StrEnum):
-    """The answer to whether a metric is worse than another one."""
+    """Conclusion about a metric in comparison with another one."""
 
     WORSE = "worse"
     NOT_WORSE = "not worse"
@@ -51,15 +51,16 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedOutcomes:
-    """The outcomes of two metrics on the same cases of a probe, or triplets of a subset, such as ``2afc/cnn``.
+    """Outcomes of two metrics on the same cases of a probe, or originals of a subset.
 
     Attributes:
-        variant: the metric, with the network and normalization of both, or of the one that has them alone.
-        other: the metric that it is compared with, by name.
+        subject: a probe, or a subset such as ``2afc/cnn``.
+        variant: the metric, with the network and normalization of both, or of the only one that has them.
+        other: name of the metric that it is compared with.
         outcomes: 1 for each passed and 0 for each failed case, or each original's score, in [0, 1]; ``(count,)``.
         other_outcomes: of `other`, in the same order.
         unit: ``cases`` or ``originals``.
-        not_measured: how many more cases were not measured with both.
+        not_measured: number of further cases that were not measured with both.
     """
 
     subject: str
@@ -72,18 +73,18 @@ class MatchedOutcomes:
 
     @property
     def differences(self) -> Array:
-        """Return what the metric gains on each case or triplet, in [-1, 1]; negative is a loss."""
+        """Return the metric's gain on each case or original, in [-1, 1]; a loss is negative."""
         return self.outcomes - self.other_outcomes
 
     @property
     def mean_difference(self) -> float:
-        """Return the mean of the differences; 0 where there is none."""
+        """Return the mean of the differences; 0 if there are none."""
         return round(math.fsum(self.differences) / max(1, len(self.outcomes)), 12)  # 0.8 - 0.6 - 0.2 is not quite 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonResult:
-    """The result of testing one pair of metrics; the p-value is one-sided, and adjusted over the run."""
+    """Result of one comparison; p-values are one-sided."""
 
     matched: MatchedOutcomes
     p_value: float
@@ -106,7 +107,7 @@ class ComparisonResult:
 
 
 def match_cases(rows: Iterable[Mapping[str, Any]], other: str) -> list[MatchedOutcomes]:
-    """Match every metric's cases, as rows of results.json, with those of another one, probe by probe; see `match`."""
+    """Match the cases of every metric, as rows of results.json, with those of another metric; see `match`."""
     passed: dict[Scored, dict[str, float]] = {}
     cases: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -118,48 +119,47 @@ def match_cases(rows: Iterable[Mapping[str, Any]], other: str) -> list[MatchedOu
 
 
 def match(outcomes: Mapping[Scored, ArrayLike], other: str, unit: str) -> list[MatchedOutcomes]:
-    """Match every metric's outcomes with those of another one.
+    """Match the outcomes of every metric with those of another metric.
 
-    Both of a pair have one network and normalization. A metric without a network is paired with each variant of the
-    other one, a tuned metric with each normalization of it.
+    Matched variants have the same network and normalization. A metric without a network is matched with each variant
+    of the other one, a tuned metric with each normalization.
 
     Args:
-        outcomes: of each case or triplet, in [0, 1]; NaN where there is none; in one order for all metrics.
-        other: the metric that the others are compared with, by name.
+        outcomes: of each case or original, in [0, 1]; NaN for none; in the same order for all metrics.
+        other: name of the metric that the others are compared with.
         unit: ``cases`` or ``originals``.
 
     Returns:
-        Sorted by metric and subject; empty where `other` was not measured.
+        Sorted by metric and subject; empty if `other` was not measured.
     """
     matched = []
-    of_other = {key: values for key, values in outcomes.items() if key[1].metric == other}
-    for (subject, key), own in outcomes.items():
-        for (other_subject, other_key), others in of_other.items():
+    others = {key: values for key, values in outcomes.items() if key[1].metric == other}
+    for (subject, key), values in outcomes.items():
+        for (other_subject, other_key), other_values in others.items():
+            if subject != other_subject or key.metric == other:
+                continue
             tuned = key.network == other_key.network and MIXED in (key.normalization, other_key.normalization)
-            alike = key[:2] == other_key[:2] or key.network is None or other_key.network is None or tuned
+            if not (key[:2] == other_key[:2] or key.network is None or other_key.network is None or tuned):
+                continue
             from_other = key.network is None or (key.normalization == MIXED and other_key.network is not None)
-            if subject == other_subject and key.metric != other and alike:
-                pair = np.asarray([own, others], dtype=np.float64)
-                both = np.isfinite(pair).all(axis=0)
-                matched.append(
-                    MatchedOutcomes(
-                        subject=subject,
-                        variant=VariantKey(*(other_key if from_other else key)[:2], key.metric),
-                        other=other,
-                        outcomes=pair[0, both],
-                        other_outcomes=pair[1, both],
-                        unit=unit,
-                        not_measured=int((~both).sum()),
-                    )
+            pair = np.asarray([values, other_values], dtype=np.float64)
+            both = np.isfinite(pair).all(axis=0)
+            matched.append(
+                MatchedOutcomes(
+                    subject=subject,
+                    variant=VariantKey(*(other_key if from_other else key)[:2], key.metric),
+                    other=other,
+                    outcomes=pair[0, both],
+                    other_outcomes=pair[1, both],
+                    unit=unit,
+                    not_measured=int((~both).sum()),
                 )
+            )
     return sorted(matched, key=lambda pair: (pair.variant.metric, pair.subject, *(name or "" for name in pair.variant)))
 
 
 def compare(matched: Sequence[MatchedOutcomes]) -> list[ComparisonResult]:
-    """Test for each of all pairs of a run whether the first is worse than the other one, in the same order.
-
-    The more comparisons there are, the more it takes to call a metric worse.
-    """
+    """Test all matched outcomes of a run, in order."""
     p_values = [_p_value(pair.differences) for pair in matched]
     results = []
     for pair, p_value, adjusted in zip(matched, p_values, holm(p_values), strict=True):
@@ -168,7 +168,7 @@ def compare(matched: Sequence[MatchedOutcomes]) -> list[ComparisonResult]:
             conclusion = Conclusion.WORSE
         elif pair.mean_difference >= 0 and not pair.not_measured:
             all_lost = np.where(pair.other_outcomes > 0.5, 1 - 2 * pair.other_outcomes, 0)
-            if any(_p_value(each) <= LEVEL / len(matched) for each in (all_lost, -pair.differences)):
+            if any(_p_value(values) <= LEVEL / len(matched) for values in (all_lost, -pair.differences)):
                 conclusion = Conclusion.NOT_WORSE
         results.append(
             ComparisonResult(matched=pair, p_value=p_value, adjusted_p_value=adjusted, conclusion=conclusion)
@@ -177,13 +177,7 @@ def compare(matched: Sequence[MatchedOutcomes]) -> list[ComparisonResult]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for multiple comparisons with Holm's step-down method.
-
-    Args:
-        p_values: in [0, 1], in any order.
-
-    Returns:
-        One for each, in the same order; what is at most a level is significant at it, with all of them together.
+    """Adjust p-values, in [0, 1], for multiple comparisons by Holm's step-down method.
 
     Source:
         Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
@@ -197,27 +191,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @functools.cache
 def fisher(*rows: tuple[int, int]) -> float:
-    """Return the two-sided p-value of a table of two rows and columns by Fisher's exact test."""
+    """Return the two-sided p-value of a 2 x 2 table by Fisher's exact test."""
     from scipy import stats
 
     return float(stats.fisher_exact(rows).pvalue)
 
 
 def _p_value(differences: Array) -> float:
-    """Return the probability that random signs lose at least as much as differences, in hundredths, do."""
-    from scipy import signal  # here, since importing it takes longer than many a run
+    """Return the probability that random signs lose at least as much as the differences, rounded to hundredths."""
+    from scipy import signal  # slow to import
 
     hundredths = np.rint(100 * differences).astype(np.int64)
     sizes, counts = np.unique(np.abs(hundredths[hundredths != 0]), return_counts=True)
     unit = int(np.gcd.reduce(sizes)) or 1
-    probabilities = np.ones(1)  # of losing 0, 1, 2, .. units
+    probabilities = np.ones(1)  # of a loss of 0, 1, 2, .. units
     for size, count in zip((sizes // unit).tolist(), counts.tolist(), strict=True):
         losses = np.zeros(size * count + 1)
         losses[::size] = _fair_coins(count)
         probabilities = signal.convolve(probabilities, losses)
-    lost = -int(hundredths[hundredths < 0].sum()) // unit
+    loss = -int(hundredths[hundredths < 0].sum()) // unit
     precision = np.finfo(np.float64).eps  # rounding hides smaller probabilities
-    return float(np.clip(probabilities[lost:].sum(), precision, 1.0))
+    return float(np.clip(probabilities[loss:].sum(), precision, 1.0))
 
 
 @functools.cache

@@ -1,11 +1,10 @@
-"""Measured distances on disk, so that nothing is measured twice.
+"""Store of measured distances on disk.
 
-One file holds the distances of one shard by one variant. Its name is its key, the digest of everything that they depend
-on, so a file is never out of date: what depends on something else has another name. A file appears whole, under its
-name, or not at all; processes that share a store need no lock, since both would write the same. Every file ends with a
-checksum, and one whose checksum is wrong is measured again.
+One file contains the distances of one shard by one variant. Its name is a digest of everything that they depend on, so
+a file never becomes outdated. Files are written atomically, and processes that share a store need no lock, since all
+write the same. Every file ends with a checksum; damaged files are measured again.
 
-    STORE/3f/3f9c...npy     distances, float64, as NumPy writes them, and the SHA-256 of that and of the name
+    STORE/3f/3f9c...npy     distances, float64, in NumPy's format, then the SHA-256 of file name and data
 """
 
 import contextlib
@@ -28,7 +27,7 @@ from torch import Tensor
 
 from dps import files
 from dps.errors import StoreError, one_line
-from dps.fingerprint import NoFingerprintError, own_source
+from dps.fingerprint import NoFingerprintError, package_source
 from dps.metrics import FeatureMetric, Metric, Term, Variant
 from dps.networks import Extractor, Network
 from dps.networks.libraries import LIBRARIES
@@ -38,28 +37,24 @@ from dps.weights import digest_of
 Array: TypeAlias = NDArray[np.float64]
 
 SCHEMA = 3
-"""Part of every key, so that entries of another layout are not found."""
-
-TRIED_SIZE = 64
-"""Height and width, in pixels, of the images that a user's code is tried on."""
+"""Version of the entries' layout, part of every key."""
 
 MEASURING = ("comparisons.py", "kernels.py", "images.py", "networks", "weights.py", "measurement", "metrics")
-"""The parts of this package that turn images into distances."""
+"""The parts of this package that distances depend on."""
 
 LOG = logging.getLogger(__name__)
-"""Names damaged files."""
 
 
 def key_of(variant: Variant, *, network: Network | None, reduction: str, preprocessing: str, device: str) -> str:
-    """Return the digest of everything that distances depend on but the shard, SHA-256, hexadecimal.
+    """Return the SHA-256, hexadecimal, of everything that distances depend on except the shard.
 
     Args:
-        network: the variant's; None where it has none.
-        preprocessing: what was done to the images, see `shard_files.preprocessing`.
-        device: as PyTorch names it; the number of a device does not matter.
+        network: of the variant; None for none.
+        preprocessing: of the images, see `shard_files.preprocessing`.
+        device: of PyTorch, with or without an index.
 
     Raises:
-        NoFingerprintError: a user's code does not return the same for the same images; the text says more.
+        NoFingerprintError: a user's code returns different numbers for the same images, or fails.
     """
     parts: dict[str, Any] = {
         "schema": SCHEMA,
@@ -67,7 +62,7 @@ def key_of(variant: Variant, *, network: Network | None, reduction: str, preproc
         "normalization": variant.normalization,
         "preprocessing": preprocessing,
         "device": device.partition(":")[0],
-        "code": own_source(*MEASURING),
+        "code": package_source(*MEASURING),
         "torch": [torch.__version__, str(torch.get_default_dtype()), torch.get_float32_matmul_precision()],
     }
     if network is not None:
@@ -76,10 +71,10 @@ def key_of(variant: Variant, *, network: Network | None, reduction: str, preproc
 
 
 def definition(metric: FeatureMetric | Metric) -> str:
-    """Return what a metric computes: two metrics with one definition measure the same. Raises as `key_of`."""
+    """Return a text that is the same for two metrics only if they measure the same; raises as `key_of`."""
     if isinstance(metric, FeatureMetric):
         return " + ".join(
-            f"{term.weight!r} * {term.layer_weights} * {term.normalization} {_definition_of_term(term)}"
+            f"{term.weight!r} * {term.layer_weights} * {term.normalization} {_term_definition(term)}"
             for term in metric.terms
         )
     if is_fixed(metric):
@@ -88,14 +83,14 @@ def definition(metric: FeatureMetric | Metric) -> str:
     return f"{code} of {metric.similarity_at_identity} in {metric.input_range}"
 
 
-def _definition_of_term(term: Term) -> str:
+def _term_definition(term: Term) -> str:
     if term.built_in:
         return term.name
     return _fingerprint("metric", term.name, lambda images: [term.represent(images)])
 
 
 def definition_of_network(network: Network) -> list[object]:
-    """Return what a network computes: two networks with one definition have the same features. Raises as `key_of`."""
+    """Return a list that is the same for two networks only if their features are; raises as `key_of`."""
     code: object = network.backbone
     if network.user_defined:
         code = _fingerprint("network", network.backbone, lambda images: Extractor(network).features(images))
@@ -104,25 +99,25 @@ def definition_of_network(network: Network) -> list[object]:
     return [code, network.sha256, network.layers, network.mean, network.std]
 
 
-def _fingerprint(kind: str, name: str, answer: Callable[[Tensor], Sequence[Tensor]]) -> str:
-    """Return the digest of a user's code: of its source, and of what it returns for the same images twice.
+def _fingerprint(kind: str, name: str, compute: Callable[[Tensor], Sequence[Tensor]]) -> str:
+    """Return the digest of a user's code: of its source, and of its results for fixed images.
 
-    What it returns shows what the source does not: weights that it has read, settings, the clock, random numbers.
+    Results depend on state that the source does not show: weights, settings, the clock, random numbers.
     """
     subject = "it" if kind == "metric" else f"network {name!r}"
-    images = torch.from_numpy(np.random.default_rng(0).random((4, 3, TRIED_SIZE, TRIED_SIZE), np.float32))
+    images = torch.from_numpy(np.random.default_rng(0).random((4, 3, 64, 64), np.float32))
     try:
-        with torch.inference_mode(), guest.threads(1):  # sums on another number of threads may differ
-            answers = {digest_of({str(i): part for i, part in enumerate(answer(images.clone()))}) for _ in range(2)}
+        with torch.inference_mode(), guest.threads(1):  # rounding depends on the number of threads
+            digests = {digest_of({str(i): part for i, part in enumerate(compute(images.clone()))}) for _ in range(2)}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is a user's code
-        raise NoFingerprintError(f"{subject} fails for images of noise ({one_line(error)})") from None
-    if len(answers) > 1:
-        raise NoFingerprintError(f"{subject} returns other numbers when it is called again")
-    return f"{loading.source(kind, name)} {answers.pop()}"
+        raise NoFingerprintError(f"{subject} fails on images of noise ({one_line(error)})") from None
+    if len(digests) > 1:
+        raise NoFingerprintError(f"{subject} returns different numbers when it is called again")
+    return f"{loading.source(kind, name)} {digests.pop()}"
 
 
 def is_fixed(metric: FeatureMetric | Metric) -> bool:
-    """Return whether a metric's code and weights have versions and digests: a built-in or third-party one."""
+    """Return whether the versions of a metric's code and weights are known: a built-in or third-party metric."""
     from dps.metrics.third_party import THIRD_PARTY_METRICS
 
     return metric.built_in or (
@@ -130,30 +125,32 @@ def is_fixed(metric: FeatureMetric | Metric) -> bool:
     )
 
 
-def not_kept(name: str, reason: str) -> str:
-    """Return the line that says why a metric's distances are not kept."""
+def not_stored(name: str, reason: str) -> str:
+    """Return the message that a metric's distances are not stored."""
     return f"metric {name!r}: its distances are not kept between runs, since {reason}."
 
 
 def default_folder() -> Path:
-    """Return the store in the user's cache folder; a StoreError where the user has no home."""
+    """Return the store in the user's cache folder; a StoreError if the user has no home folder."""
     with contextlib.suppress(RuntimeError, KeyError):
         if (folder := platformdirs.user_cache_path("dps")).is_absolute():  # ~/.cache in some versions
             return folder / "store"
-    raise StoreError("there is no home folder to keep measured distances in; pass --store DIR.")
+    raise StoreError("no home folder in which to keep measured distances; pass --store DIR.")
 
 
 def prepare(folder: Path) -> Path:
-    """Make a store, or check that one can be used, before anything is measured; return its folder.
+    """Create a store, or check an existing one; return its folder.
 
     Raises:
-        StoreError: it cannot be written, or holds other things.
+        StoreError: it cannot be written, or contains other files.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
-            if not re.fullmatch(r"\..*|[0-9a-f]{2}|dps-store\.json", path.name):  # the last one is of older stores
-                raise StoreError(f"{folder}: holds other things, such as {path.name}; name a new folder for the store.")
+            if not re.fullmatch(r"\..*|[0-9a-f]{2}|dps-store\.json", path.name):  # the last one of earlier versions
+                raise StoreError(
+                    f"{folder}: contains other files, such as {path.name}; name a new folder for the store."
+                )
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -162,14 +159,16 @@ def prepare(folder: Path) -> Path:
 
 
 def look_up(folder: Path, key: str, content: str) -> Array | None:
-    """Return distances, ``(n, compared)``; None where they are not there, or damaged, which the log says.
+    """Return the distances, ``(n, compared)``, of an entry; None if it is missing or damaged, which is logged.
 
-    The key is of `key_of`, the content the digest of the shard, see `Labels`.
+    Args:
+        key: see `key_of`.
+        content: digest of the shard, see `Labels`.
 
     Raises:
         StoreError: the file cannot be read.
     """
-    path = _place(folder, key, content)
+    path = _path(folder, key, content)
     try:
         data = path.read_bytes()
         data, checksum = data[:-32], data[-32:]
@@ -182,19 +181,19 @@ def look_up(folder: Path, key: str, content: str) -> Array | None:
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror}); name another folder for the store.") from None
     except ValueError as error:
-        LOG.warning("%s: damaged (%s); not used, it is measured again.", path, one_line(error))
+        LOG.warning("%s: damaged (%s); ignored and measured again.", path, one_line(error))
         return None
 
 
 def keep(folder: Path, key: str, content: str, distances: Array) -> None:
-    """Write distances, ``(n, compared)``, for `look_up`, whole or not at all, through to the disk.
+    """Write distances, ``(n, compared)``, for `look_up`, atomically.
 
     Raises:
-        StoreError: they cannot be written; what was kept before still is.
+        StoreError: they cannot be written; existing entries are kept.
     """
     buffer = io.BytesIO()
     np.save(buffer, distances, allow_pickle=False)
-    path = _place(folder, key, content)
+    path = _path(folder, key, content)
     try:
         path.parent.mkdir(exist_ok=True)
         files.write(path, buffer.getvalue() + _checksum(buffer.getvalue(), path))
@@ -203,15 +202,13 @@ def keep(folder: Path, key: str, content: str, distances: Array) -> None:
 
 
 def size(folder: Path) -> tuple[int, int]:
-    """Return how many shards a store holds, and their bytes."""
+    """Return the number of entries, and their bytes."""
     sizes = [path.stat().st_size for path in _entries(folder)]
     return len(sizes), sum(sizes)
 
 
 def remove(folder: Path) -> tuple[int, int]:
-    """Remove everything that a store holds, and no other files; return the number of entries, and their bytes.
-
-    Another process may go on writing into it, so its folders stay.
+    """Remove all entries, and no other files or folders; return the number of entries, and their bytes.
 
     Raises:
         StoreError: one of them cannot be removed.
@@ -229,7 +226,7 @@ def _entries(folder: Path) -> list[Path]:
     return [path for path in folder.glob("??/*.npy") if re.fullmatch(r"[0-9a-f]{64}", path.stem)]
 
 
-def _place(folder: Path, key: str, content: str) -> Path:
+def _path(folder: Path, key: str, content: str) -> Path:
     name = hashlib.sha256(f"{key} {content}".encode()).hexdigest()
     return folder / name[:2] / f"{name}.npy"
 
@@ -239,7 +236,7 @@ def _checksum(data: bytes, path: Path) -> bytes:
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:
-    why = error.strerror or one_line(error)
+    reason = error.strerror or one_line(error)
     return StoreError(
-        f"{folder}: the store cannot be written ({why}); what is in it is kept. Make room, or name another folder."
+        f"{folder}: the store cannot be written ({reason}); its entries are kept. Free space, or name another folder."
     )

@@ -158,7 +158,7 @@ def workers() -> Iterator[str]:
 def triplets(count: int) -> NDArray[np.uint8]:
     """Drawn triplets, ``(count, 3, 64, 64, 3)``; beyond 64 they repeat."""
     shards = synthetic.synthesize(triplets=16).subsets("2afc").values()
-    drawn = np.concatenate([shard.read().images for (shard,) in shards])
+    drawn = np.concatenate([shard.read().stacks[0] for (shard,) in shards])
     return np.resize(drawn, (count, *drawn.shape[1:]))
 
 

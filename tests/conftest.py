@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from dps import networks
-from dps.judgments import bapps, synthetic
+from dps.judgments import synthetic
 from dps.judgments.dataset import Dataset
 from dps.networks import Extractor
+from tests import bapps_folders
 
 TRIPLETS, PAIRS = 3, 2  # of each subset of the small stand-in for BAPPS
 
@@ -39,7 +40,7 @@ def small() -> Dataset:
 def written(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small stand-in as a folder; not to be changed."""
     folder = tmp_path_factory.mktemp("bapps") / "small"
-    bapps.write(small, folder)
+    bapps_folders.write(small, folder)
     return folder
 
 

@@ -68,7 +68,7 @@ def test_a_shift_by_hand_repeats_the_outermost_pixels() -> None:
 
 
 def test_a_rotation_is_small_and_in_both_directions_in_turn(small: Dataset) -> None:
-    images = small.shards[0].read().images[0, 1:]
+    images = small.shards[0].read().stacks[0][0, 1:]
     one, other = (rotate(images, number, degrees=2) for number in (0, 1))
     assert one.shape == images.shape
     assert one.dtype == np.uint8
@@ -85,11 +85,11 @@ def test_perturbed_triplets_are_added_and_change_no_other_score(small: Dataset) 
     perturbed = next(shard for shard in more.shards if shard.perturbation == "1px")
     assert str(perturbed) == "2afc/noise/000 (1px)"
     before, after = small.shards[0].read(), perturbed.read()
-    assert (after.images[:, 0] == before.images[:, 0]).all()
-    assert (after.images[:, 1:] != before.images[:, 1:]).any()
+    assert (after.stacks[0][:, 0] == before.stacks[0][:, 0]).all()
+    assert (after.stacks[0][:, 1:] != before.stacks[0][:, 1:]).any()
     assert after.labels.judgments.tolist() == before.labels.judgments.tolist()
-    assert len({shard.look().digest for shard in more.shards}) == len(more.shards)
-    assert perturbed.look().digest == after.labels.digest
+    assert len({shard.read_labels().digest for shard in more.shards}) == len(more.shards)
+    assert perturbed.read_labels().digest == after.labels.digest
 
 
 def test_the_share_of_rank_flips_by_hand(small: Dataset) -> None:
@@ -133,7 +133,7 @@ def test_scores_are_made_only_where_a_data_set_is_named(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small: Dataset, reduction: str) -> None:
-    images = small.shards[0].read().images
+    images = small.shards[0].read().stacks[0]
     engine = Engine(alexnet, reduction)
     found = engine.measure_stack(images, ALL_TEN)
     triples = [
@@ -150,8 +150,8 @@ def test_a_stack_gives_what_its_pairs_give_one_by_one(alexnet: Extractor, small:
 
 
 def test_distances_do_not_depend_on_what_is_measured_beside(alexnet: Extractor, small: Dataset) -> None:
-    alone = Engine(alexnet).measure_stack(small.shards[0].read().images, ALL_TEN[:1])[ALL_TEN[0]]
-    beside = Engine(alexnet).measure_stack(small.shards[0].read().images, ALL_TEN)[ALL_TEN[0]]
+    alone = Engine(alexnet).measure_stack(small.shards[0].read().stacks[0], ALL_TEN[:1])[ALL_TEN[0]]
+    beside = Engine(alexnet).measure_stack(small.shards[0].read().stacks[0], ALL_TEN)[ALL_TEN[0]]
     assert not isinstance(alone, DpsError)
     assert alone.tobytes() == beside.tobytes()  # type: ignore[union-attr]
 
@@ -165,7 +165,7 @@ def test_a_metric_that_breaks_takes_no_other_with_it(alexnet: Extractor, small: 
     broken = Variant(
         metric=metrics.FeatureMetric(name="throws", terms=(term,)), network="alexnet", normalization="none"
     )
-    found = Engine(alexnet).measure_stack(small.shards[0].read().images, [broken, ALL_TEN[0]])
+    found = Engine(alexnet).measure_stack(small.shards[0].read().stacks[0], [broken, ALL_TEN[0]])
     assert isinstance(found[broken], MetricError)
     assert "no such layer" in str(found[broken])
     assert isinstance(found[ALL_TEN[0]], np.ndarray)
@@ -199,7 +199,7 @@ def test_only_what_is_not_kept_or_is_damaged_is_measured(
     assert first.measure(dataset.shards, None, "first") == len(calls) == 6
     second = kept_in(tmp_path / "store", [PIXEL], functools.partial(pytest.fail, "measured again"))
     for subset in subsets_of(bapps.read(written)):
-        for mine, theirs in zip(first.of(subset, PIXEL), second.of(subset, PIXEL), strict=True):
+        for mine, theirs in zip(first.look_up(subset, PIXEL), second.look_up(subset, PIXEL), strict=True):
             assert mine.tobytes() == theirs.tobytes()
     file = next((tmp_path / "store").glob("??/*.npy"))
     file.write_bytes(file.read_bytes()[:-3])
@@ -257,7 +257,7 @@ class Tiring:
 @pytest.mark.parametrize(
     ("metric", "reason"),
     [
-        (Counting, "it returns other numbers when it is called again"),
+        (Counting, "it returns different numbers when it is called again"),
         (Tiring, "its state changes while it measures"),
     ],
 )
@@ -282,7 +282,7 @@ def test_a_metric_that_cannot_be_kept_is_refused_where_a_store_is_to_be_filled(w
     )
     with pytest.raises(UsageError) as caught:
         list(measure_shards(configuration))
-    reason = "it returns other numbers when it is called again"
+    reason = "it returns different numbers when it is called again"
     assert str(caught.value).endswith(f"its distances are not kept between runs, since {reason}.")
     assert store.size(tmp_path / "store") == (0, 0)
 
@@ -295,8 +295,8 @@ def test_an_image_that_cannot_be_read_breaks_its_subset_alone(written: Path, tmp
     distances = DatasetDistances([PIXEL], ANY, lambda _: Engine())
     by_name = {str(subset): subset for subset in subsets_of(dataset)}
     with pytest.raises(JudgmentsError, match=image.name):
-        distances.of(by_name["synthetic/2afc/blur"], PIXEL)
-    judgments, found = distances.of(by_name["synthetic/2afc/noise"], PIXEL)
+        distances.look_up(by_name["synthetic/2afc/blur"], PIXEL)
+    judgments, found = distances.look_up(by_name["synthetic/2afc/noise"], PIXEL)
     assert judgments.shape == (3,)
     assert found.shape == (3, 2)
 
@@ -308,12 +308,12 @@ def test_pairs_are_scored_by_subset_and_pooled(small: Dataset) -> None:
     names = ["2afc/noise", "2afc/blur", "2afc/shift", "2afc/contrast", "jnd/noise", "jnd/blur", "jnd/pooled"]
     assert [str(subset) for subset in subsets_of(small)] == [f"synthetic/{name}" for name in names]
     distances = DatasetDistances([PIXEL], ANY, lambda _: Engine())
-    by_name = {str(subset): distances.of(subset, PIXEL) for subset in subsets_of(small)}
+    by_name = {str(subset): distances.look_up(subset, PIXEL) for subset in subsets_of(small)}
     pooled = np.concatenate([by_name["synthetic/jnd/noise"][1], by_name["synthetic/jnd/blur"][1]])
     assert by_name["synthetic/jnd/pooled"][1].tolist() == pooled.tolist()
     likelihoods = [f"log_likelihood/{family}" for family in ("noise", "blur", "shift", "contrast", "all")]
     of_everything = {f"synthetic/{name}" for name in [*names, *likelihoods, "2afc/all", "2afc", "log_likelihood"]}
-    assert set(agreement.scored_names(small)) == of_everything | {*names, *likelihoods, "2afc/all"}
+    assert set(agreement.all_score_names(small)) == of_everything | {*names, *likelihoods, "2afc/all"}
 
 
 def test_scores_by_hand(small: Dataset) -> None:
@@ -338,7 +338,7 @@ def test_distances_that_are_none_have_no_score(small: Dataset, value: float) -> 
     configuration = dataclasses.replace(configure_measurement(options()), datasets=(small,), variants=(bad,))
     score = Session(configuration, [], [bad]).score(subsets_of(small)[0], bad)
     assert score.estimates == {}
-    assert score.error == f"6 of 6 distances are not valid, the first is {value}"
+    assert score.error == f"6 of 6 distances are invalid, the first is {value}"
 
 
 # ------------------------------------------------------------------------------------------------ tables
@@ -471,7 +471,7 @@ def test_torchrun_continues_after_a_worker_died_and_suites_then_only_read(
     (dataset,) = configuration.datasets
     distances = configuration.distances(dataset, configuration.variants, functools.partial(pytest.fail, "measured"))
     subsets = subsets_of(bapps.read(written))
-    assert [len(distances.of(subset, PIXEL)[0]) for subset in subsets] == [3, 3, 3, 3, 2, 2, 4]
+    assert [len(distances.look_up(subset, PIXEL)[0]) for subset in subsets] == [3, 3, 3, 3, 2, 2, 4]
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("??/*")}
 
 

@@ -503,7 +503,7 @@ def test_the_stores_key_has_the_weights_code_and_layers_of_a_users_network(write
     noisy = text.replace("nn.ReLU()", "nn.ReLU()); backbone[1].register_forward_hook(lambda m, i, o: o + torch.rand(1)")
     assert (
         refusal(lambda: key(lambda _: noisy, "@1"), NoFingerprintError)
-        == "network 'nets.py:backbone' returns other numbers when it is called again"
+        == "network 'nets.py:backbone' returns different numbers when it is called again"
     )
 
 

@@ -58,15 +58,15 @@ def test_a_shard_is_what_it_says(small: Dataset) -> None:
     for shard in small.shards:
         content = shard.read()
         compared = {"2afc": 2, "jnd": 1}[shard.kind]
-        assert content.images.shape == (shard.count, 1 + compared, 64, 64, 3)
-        assert content.images.dtype == np.uint8
+        assert content.stacks[0].shape == (shard.count, 1 + compared, 64, 64, 3)
+        assert content.stacks[0].dtype == np.uint8
         assert content.labels.judgments.shape == (shard.count,)
-        assert shard.look() == content.labels
+        assert shard.read_labels() == content.labels
 
 
 @pytest.mark.parametrize("family", synthetic.FAMILIES)
 def test_a_stronger_distortion_changes_more(family: str) -> None:
-    original = synthetic.synthesize(triplets=1).shards[0].read().images[0, 0]
+    original = synthetic.synthesize(triplets=1).shards[0].read().stacks[0][0, 0]
     distort = synthetic.FAMILIES[family]
     images = [distort(original, level / 16, Rng(1)) for level in range(1, 17)]
     assert len({digest([image]) for image in [original, *images]}) == 17
@@ -77,7 +77,7 @@ def test_a_stronger_distortion_changes_more(family: str) -> None:
 
 def test_judges_prefer_the_milder_one_and_err_near_the_threshold() -> None:
     def mean(kind: str, *compared: float) -> float:
-        judgments = [synthetic.judged(kind, compared, Rng(i, kind)) for i in range(400)]
+        judgments = [synthetic.judge(kind, compared, Rng(i, kind)) for i in range(400)]
         steps = synthetic.JUDGES[kind]
         assert all(round(judgment * steps) / steps == judgment for judgment in judgments)
         return float(np.mean(judgments))
@@ -92,14 +92,14 @@ def test_judges_prefer_the_milder_one_and_err_near_the_threshold() -> None:
 
 def test_a_triplet_depends_on_its_number_alone(small: Dataset) -> None:
     more = synthetic.synthesize(triplets=TRIPLETS + 1, pairs=PAIRS)
-    assert (more.shards[0].read().images[:TRIPLETS] == small.shards[0].read().images).all()
+    assert (more.shards[0].read().stacks[0][:TRIPLETS] == small.shards[0].read().stacks[0]).all()
     assert (more.shards[0].read().labels.judgments[:TRIPLETS] == small.shards[0].read().labels.judgments).all()
-    assert synthetic.synthesize(TRIPLETS, PAIRS, seed=1).shards[0].look() != small.shards[0].look()
+    assert synthetic.synthesize(TRIPLETS, PAIRS, seed=1).shards[0].read_labels() != small.shards[0].read_labels()
 
 
 def test_the_stand_in_is_the_same_everywhere(small: Dataset) -> None:
     """Recorded with NumPy 2.4 on x86-64."""
-    assert {str(shard): shard.look().digest[:12] for shard in small.shards} == {
+    assert {str(shard): shard.read_labels().digest[:12] for shard in small.shards} == {
         "2afc/noise/000": "c97d631d6620",
         "2afc/blur/000": "41507fece303",
         "2afc/shift/000": "74d0107c98a8",
@@ -130,8 +130,8 @@ def test_a_written_folder_reads_as_what_was_written(small: Dataset, written: Pat
     )
     for ours, theirs in zip(found.shards, small.shards, strict=True):
         assert str(ours) == str(theirs)
-        assert (ours.read().images == theirs.read().images).all()
-        assert (ours.look().judgments == theirs.look().judgments).all()
+        assert (ours.read().stacks[0] == theirs.read().stacks[0]).all()
+        assert (ours.read_labels().judgments == theirs.read_labels().judgments).all()
     assert sorted(path.name for path in (written / "2afc/val/noise").iterdir()) == ["judge", "p0", "p1", "ref"]
     assert sorted(path.name for path in (written / "jnd/val/blur").iterdir()) == ["p0", "p1", "same"]
     assert sorted(path.name for path in written.iterdir()) == ["2afc", "dps-dataset.json", "jnd"]
@@ -141,15 +141,15 @@ def test_looking_gives_what_reading_gives_and_decodes_nothing(copy: Path, monkey
     shards = bapps.read(copy).shards
     labels = [shard.read().labels for shard in shards]
     monkeypatch.setattr(PIL.Image, "open", None)
-    assert [shard.look() for shard in shards] == labels
+    assert [shard.read_labels() for shard in shards] == labels
 
 
 def test_a_changed_file_changes_the_digest_and_a_hidden_one_is_ignored(copy: Path) -> None:
     (copy / "2afc/val/blur/p1/.hidden").touch()
     shard = bapps.read(copy).shards[0]
-    before = shard.look()
+    before = shard.read_labels()
     np.save(copy / "2afc/val/noise/judge/000001.npy", np.array([0.55]))
-    after = shard.look()
+    after = shard.read_labels()
     assert after != before
     assert after.judgments[1] == 0.55
 
@@ -158,7 +158,7 @@ def test_images_are_resized_with_pillows_bilinear_filter(copy: Path) -> None:
     large = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     image = PIL.Image.fromarray(large)
     image.save(copy / "2afc/val/noise/p1/000000.png")
-    found = bapps.read(copy).shards[0].read().images[0, 2]
+    found = bapps.read(copy).shards[0].read().stacks[0][0, 2]
     assert (found == np.asarray(image.resize((64, 64), PIL.Image.Resampling.BILINEAR))).all()
 
 
@@ -175,13 +175,13 @@ def test_a_folder_that_is_not_bapps(tmp_path: Path) -> None:
     assert bapps.verify(tmp_path / "none").faults == [f"{tmp_path / 'none'}: no such folder."]
     assert_refused(
         tmp_path,
-        f"{tmp_path}: not a BAPPS folder, there is no 2afc/val or jnd/val in it. Get BAPPS with: dps bapps fetch",
+        f"{tmp_path}: not a BAPPS folder: it contains no 2afc/val or jnd/val. Get BAPPS with: dps bapps fetch",
     )
 
 
 def test_a_folder_within_says_to_name_the_one_above(written: Path) -> None:
     for below in ("2afc", "2afc/val", "jnd"):
-        assert_refused(written / below, "not a BAPPS folder", "Name the folder above, the one that holds 2afc and jnd.")
+        assert_refused(written / below, "not a BAPPS folder", "Pass the folder that contains 2afc and jnd.")
 
 
 def remove_third(blur: Path) -> None:
@@ -190,25 +190,25 @@ def remove_third(blur: Path) -> None:
 
 
 DAMAGED_SUBSETS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a missing subset": (shutil.rmtree, "2afc/val/blur: is missing, or empty."),
+    "a missing subset": (shutil.rmtree, "2afc/val/blur: missing or empty."),
     "an unknown subset": (
         lambda blur: blur.with_name("sharpen").mkdir(),
         "2afc/val/sharpen: not a subset of synthetic, which has noise, blur, shift, contrast.",
     ),
-    "ref but no p1": (lambda blur: shutil.rmtree(blur / "p1"), "blur/p1: 0 files, but 3 names in its neighbors; "),
+    "ref but no p1": (lambda blur: shutil.rmtree(blur / "p1"), "blur/p1: 0 of 3 files; "),
     "unequal counts": (
         lambda blur: (blur / "p1/000001.png").unlink(),
-        "blur/p1: 2 files, but 3 names in its neighbors; missing: 000001.png.",
+        "blur/p1: 2 of 3 files; missing: 000001.png.",
     ),
     "unequal names": (
         lambda blur: (blur / "judge/000001.npy").rename(blur / "judge/1.npy"),
-        "blur/ref: 3 files, but 4 names in its neighbors; missing: 1.png. (3 more: dps bapps verify",
+        "blur/ref: 3 of 4 files; missing: 1.png. (3 more: dps bapps verify",
     ),
     "another kind of file": (
         lambda blur: (blur / "p1/thumbs.db").touch(),
-        "p1/thumbs.db: does not belong here; .png files do.",
+        "p1/thumbs.db: unexpected, only .png files belong here.",
     ),
-    "another number than described": (remove_third, "2afc/val/blur: 2 of 3 that synthetic has."),
+    "another number than described": (remove_third, "2afc/val/blur: 2 of the 3 triplets of synthetic."),
 }
 
 
@@ -223,15 +223,15 @@ def test_a_part_of_bapps_is_not_bapps(copy: Path) -> None:
     (copy / "dps-dataset.json").unlink()
     for kind in ("2afc", "jnd"):
         (copy / kind / "val/blur").rename(copy / kind / "val/cnn")
-    message = assert_refused(copy, "2afc/val/traditional: is missing, or empty.", "Get BAPPS with: dps bapps fetch")
+    message = assert_refused(copy, "2afc/val/traditional: missing or empty.", "Get BAPPS with: dps bapps fetch")
     assert "more: dps bapps verify" in message
-    assert any("2afc/val/cnn: 3 of 4720 that bapps has." in fault for fault in bapps.verify(copy).faults)
+    assert any("2afc/val/cnn: 3 of the 4720 triplets of bapps." in fault for fault in bapps.verify(copy).faults)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"name": "bapps"}, "name: Value error, a folder with a description of its own is not BAPPS"),
+        ({"name": "bapps"}, "name: Value error, a folder with its own description is not BAPPS"),
         ({"counts": {"2afc": {"noise": 0}}}, "counts: 2afc: noise: Input should be greater than or equal to 1"),
         (None, "Invalid JSON"),
     ],
@@ -251,7 +251,7 @@ def cut_short(path: Path) -> None:
     [
         (cut_short, ": the image cannot be decoded"),
         (lambda path: path.write_bytes(b"GIF89a"), ": not an image that can be read"),
-        (lambda path: PIL.Image.new("RGB", (64, 65)).save(path), ": measures 64 x 65 pixels, but its original 64 x 64"),
+        (lambda path: PIL.Image.new("RGB", (64, 65)).save(path), ": 64 x 65 pixels, but its original has 64 x 64."),
     ],
 )
 def test_a_wrong_image(copy: Path, change: Callable[[Path], object], message: str) -> None:
@@ -268,8 +268,8 @@ def npy(value: Any) -> bytes:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (npy(np.array([1.2])), "a judgment is within [0, 1], found 1.2."),
-        (npy(np.array([np.nan])), "a judgment is within [0, 1], found nan."),
+        (npy(np.array([1.2])), "the judgment must be in [0, 1], found 1.2."),
+        (npy(np.array([np.nan])), "the judgment must be in [0, 1], found nan."),
         (npy(np.array([0.2, 0.8])), "not an .npy file of one number ("),
         (npy(np.array([{}])), "not an .npy file of one number (ValueError: Object arrays cannot be loaded"),
         (b"0.5\n", "not an .npy file of one number ("),
@@ -284,10 +284,10 @@ def test_a_file_that_goes_away_after_the_folder_was_read(copy: Path) -> None:
     shard = bapps.read(copy).shards[0]
     (copy / "2afc/val/noise/ref/000000.png").unlink()
     with pytest.raises(JudgmentsError, match=r"000000\.png: cannot be read \(No such file or directory\)\."):
-        shard.look()
+        shard.read_labels()
 
 
-# ------------------------------------------------------------------------------------- verify, write
+# -------------------------------------------------------------------------------------------- verify
 
 
 def test_verifying_names_every_wrong_file(copy: Path) -> None:
@@ -303,29 +303,6 @@ def test_verifying_names_every_wrong_file(copy: Path) -> None:
         "jnd/val/noise/p1/000000.png",
         "jnd/val/blur/same/000000.npy",
     ]
-
-
-def test_writing_takes_a_new_folder_or_an_empty_one(small: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full/mine.txt").touch()
-    with pytest.raises(JudgmentsError, match=r"full: cannot be written \(Directory not empty\); name a new folder"):
-        bapps.write(small, tmp_path / "full")
-    (tmp_path / "file").touch()
-    with pytest.raises(JudgmentsError, match="file/below: cannot be written"):
-        bapps.write(small, tmp_path / "file/below")
-    (tmp_path / "empty").mkdir()
-    bapps.write(small, tmp_path / "empty")
-    assert bapps.read(tmp_path / "empty").counts == small.counts
-
-
-def test_writing_that_breaks_leaves_nothing(small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(np, "save", break_down)
-    with pytest.raises(KeyboardInterrupt):
-        bapps.write(small, tmp_path / "broken")
-    assert list(tmp_path.iterdir()) == []
 
 
 # --------------------------------------------------------------------------------------------- fetch
@@ -481,7 +458,7 @@ def test_a_download_is_resumed_in_the_next_run(server: Server, place: Path) -> N
     assert_not_fetched(
         server,
         place,
-        f"/twoafc_val.tar.gz: the server answers 503 Service Unavailable; {half:,} bytes are kept. Check the network, "
+        f"/twoafc_val.tar.gz: the server responded 503 Service Unavailable; {half:,} bytes are kept. Check the network "
         "and run the same command again to resume.",
     )
     server.asked.clear()
@@ -502,7 +479,7 @@ def test_a_file_that_changed_in_the_meantime_is_removed_and_fetched_by_the_next_
     server.mishaps = ["cut", *["503"] * fetching.TRIES]
     assert_not_fetched(server, place)
     server.files["/twoafc_val.tar.gz"] = gzip.compress(gzip.decompress(server.files["/twoafc_val.tar.gz"]), 9)
-    assert_not_fetched(server, place, "not what it should be, so it was removed: a damaged archive (")
+    assert_not_fetched(server, place, "not the expected archive, removed: damaged archive (")
     fetch(server, place)
 
 
@@ -515,13 +492,13 @@ def test_a_server_that_only_ever_sends_half_is_given_up(server: Server, place: P
 
 def test_a_missing_archive(server: Server, place: Path) -> None:
     server.files.clear()
-    assert_not_fetched(server, place, "/twoafc_val.tar.gz: the server answers 404 Not Found. BAPPS may have moved")
+    assert_not_fetched(server, place, "/twoafc_val.tar.gz: the server responded 404 Not Found. BAPPS may have moved")
 
 
 def test_no_network(server: Server, place: Path) -> None:
     server.base = "http://127.0.0.1:1"  # nobody listens there
     assert_not_fetched(
-        server, place, "no connection, or it broke off (ConnectionError); 0 bytes are kept. Check the network, and run"
+        server, place, "connection failed or interrupted (ConnectionError); 0 bytes are kept. Check the network and run"
     )
 
 
@@ -539,15 +516,15 @@ def without_an_image(val: Path) -> bytes:
     return packed(val, "val")
 
 
-FORBIDDEN, DAMAGED = "a member that must not be unpacked (", "a damaged archive ("
+FORBIDDEN, DAMAGED = "it contains an unsafe member (", "damaged archive ("
 WRONG_ARCHIVES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "above": (with_member("../../evil"), FORBIDDEN),
     "symbolic link": (with_member("val/noise/ref/odd", tarfile.SYMTYPE), FORBIDDEN),
     "wrong checksum": (lambda val: flipped(packed(val, "val")), DAMAGED),
     "cut short": (lambda val: packed(val, "val")[:-20000], DAMAGED),
     "a page": (lambda _: b"<!DOCTYPE html><html>Log in first</html>", DAMAGED),
-    "an image less": (without_an_image, "2afc/val/blur/p1: 2 files, but 3 names in its neighbors"),
-    "something else": (lambda val: packed(val, "README"), "2afc/val/noise: is missing, or empty."),
+    "an image less": (without_an_image, "2afc/val/blur/p1: 2 of 3 files"),
+    "something else": (lambda val: packed(val, "README"), "2afc/val/noise: missing or empty."),
 }
 
 
@@ -557,7 +534,7 @@ def test_a_wrong_archive_is_removed_and_fetched_by_the_next_run(
 ) -> None:
     archive, reason = WRONG_ARCHIVES[wrong]
     good, server.files["/twoafc_val.tar.gz"] = server.files["/twoafc_val.tar.gz"], archive(copy / "2afc/val")
-    assert_not_fetched(server, place, f"/twoafc_val.tar.gz: not what it should be, so it was removed: {reason}")
+    assert_not_fetched(server, place, f"/twoafc_val.tar.gz: not the expected archive, removed: {reason}")
     left = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
     assert left == [".dps-fetch", "dps-dataset.json"]
     assert not list(place.parent.glob("*evil*"))
@@ -585,7 +562,7 @@ def test_what_is_there_but_wrong_is_not_overwritten(server: Server, place: Path)
 def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
-        JudgmentsError, match=r"file/below.*: cannot be written .*; when it can be, run the same command"
+        JudgmentsError, match=r"file/below.*: cannot be written .*\. Once it can be, run the same command"
     ):
         fetch(server, tmp_path / "file/below")
 

@@ -1,6 +1,7 @@
 """The ``dps`` command, called in process as from a shell."""
 
 import re
+import shutil
 from pathlib import Path
 
 import PIL.Image
@@ -157,13 +158,12 @@ def test_a_case_that_asks_nothing_is_named(here: Path) -> None:
 # ------------------------------------------------------------------------------------------ BAPPS and the store
 
 
-def test_the_stand_in_is_written_and_verified(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    assert dps("bapps", "synthesize", folder, "--triplets", "2", "--pairs", "2").exit_code == 0
+def test_a_folder_is_verified(written: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(written, tmp_path / "data"))
     found = dps("bapps", "verify", folder)
     assert found.exit_code == 0
     assert "synthetic\n" in found.output
-    assert "2afc/noise: 2\n" in found.output
+    assert "2afc/noise: 3\n" in found.output
     next((folder / "2afc").rglob("*.png")).write_bytes(b"cut")
     assert dps("bapps", "verify", folder).exit_code == 4
 

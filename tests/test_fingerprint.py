@@ -135,7 +135,7 @@ def test_what_cannot_be_imported_is_no_part_of_the_source(make: Make) -> None:
     assert named("operator:sub").name == "operator:sub"  # of a module without a file
 
 
-AGAIN = "it returns other numbers when it is called again"
+AGAIN = "it returns different numbers when it is called again"
 
 REFUSED = {
     "random numbers": (body("torch.rand(1)"), AGAIN),
@@ -148,7 +148,7 @@ REFUSED = {
     ),
     "an error": (
         body("float(Path('x').read_text())"),
-        "it fails for images of noise (FileNotFoundError: [Errno 2] No such file or directory: 'x')",
+        "it fails on images of noise (FileNotFoundError: [Errno 2] No such file or directory: 'x')",
     ),
 }
 

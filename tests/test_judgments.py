@@ -175,7 +175,7 @@ def test_a_study_has_images_of_several_sizes_and_each_original_once(study: Path)
     content = shard.read()
     assert [stack.shape for stack in content.stacks] == [(1, 7, 64, 96, 3), (2, 7, 48, 64, 3)]
     assert shard.image_count == 21
-    assert shard.look() == content.labels
+    assert shard.read_labels() == content.labels
     assert dataset.shapes == {(64, 96), (48, 64)}
     smaller = layouts.read(str(study), size=24)
     assert [stack.shape[2:4] for stack in smaller.shards[0].read().stacks] == [(24, 36), (24, 32)]
@@ -190,7 +190,7 @@ def test_an_image_in_several_choices_is_read_once_and_found_in_each(tmp_path: Pa
     distances = agreement.DatasetDistances([PIXEL], dataset, lambda _: Engine())
     everything = agreement.subsets_of(dataset)[0]
     assert str(everything) == "c/2afc/all"
-    judgments, found = distances.of(everything, PIXEL)
+    judgments, found = distances.look_up(everything, PIXEL)
     assert judgments.tolist() == [1, 0, 0.5]
     assert dataset.shards[0].read().stacks[0].shape[:2] == (1, 4)
     assert found[0].tolist() == found[1][::-1].tolist()
@@ -239,7 +239,7 @@ GOOD = "# high score: similar\noriginal,distorted,score\no.png,p.png,1\no.png,q.
 CHOICES = "original,a,b,chose_b\no.png,p.png,q.png,{}\no.png,q.png,p.png,0\n"
 
 WRONG: dict[str, tuple[str | bytes, str]] = {
-    "nothing": ("", "s.csv: there are no rows in it."),
+    "nothing": ("", "s.csv: no rows."),
     "no direction": (
         GOOD.partition("\n")[2],
         "what does a high score mean? Begin the file with the line",
@@ -254,19 +254,19 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "a column twice": (GOOD.replace("distorted", "score"), "s.csv: 2 columns mean score: score, score; keep one."),
     "a short row": (GOOD + "o.png,p.png\n", "s.csv:5: 2 cells in a table of 3 columns."),
     "nan": (GOOD.replace("png,2", "png,nan"), "s.csv:4: score 'nan' is not a finite number."),
-    "a row twice": (GOOD + "o.png,p.png,3\n", "s.csv: 2 rows with the same images as another; make one row of them: "),
-    "equal scores": (GOOD.replace("png,2", "png,1"), "s.csv: 2 rows; two are needed at least, with different scores."),
-    "missing": (GOOD + "".join(f"o.png,{i}.png,3\n" for i in range(5)), "s.csv: 5 image files are missing: "),
-    "another size": (GOOD + "o.png,small.png,3\n", "s.csv: 1 image of another size than the original: "),
-    "no image": (GOOD + "o.png,s.csv,3\n", "s.csv: 1 image file is not an image that can be read: "),
-    "a fraction above 1": (CHOICES.format(1.5), "1 row with a judgment that is not within 0 and 1: "),
+    "a row twice": (GOOD + "o.png,p.png,3\n", "s.csv: 2 rows with the same images as another row; merge them: "),
+    "equal scores": (GOOD.replace("png,2", "png,1"), "s.csv: 2 rows; at least two with different scores are needed."),
+    "missing": (GOOD + "".join(f"o.png,{i}.png,3\n" for i in range(5)), "s.csv: 5 image files missing: "),
+    "another size": (GOOD + "o.png,small.png,3\n", "s.csv: 1 image with another size than the original: "),
+    "no image": (GOOD + "o.png,s.csv,3\n", "s.csv: 1 image file not readable: "),
+    "a fraction above 1": (CHOICES.format(1.5), "1 row with a judgment outside [0, 1]: "),
     "half a vote": (
         CHOICES.format("0.5,3").replace("chose_b", "chose_b,count").replace("png,0\n", "png,0,3\n"),
-        "s.csv:2: chose_b 0.5 of count 3; beside a column count it is a number of votes, an integer from 0 to count",
+        "s.csv:2: chose_b 0.5 of count 3; with a column count, chose_b must be a number of votes, an integer",
     ),
     "a group like a split": (
         GOOD.replace("score\n", "score,group,split\n").replace(",1\n", ",1,test,test\n").replace(",2\n", ",2,,test\n"),
-        "the group 'test' has the name of a split, or of all rows; rename it.",
+        "the group 'test' is also a split or the name of all rows; rename it.",
     ),
 }
 
@@ -377,11 +377,16 @@ def test_a_layout_is_recognized_and_read(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "file", "text", "message"),
     [
-        ("kadid10k", "dmos.csv", "a,b\n1,2\n", "dmos.csv:2: 1, 2: not the image and score of"),
+        ("kadid10k", "dmos.csv", "a,b\n1,2\n", "dmos.csv:2: 1, 2: not an image and its score in this layout."),
         ("tid2013", "mos_with_names.txt", "1.5\n", "mos_with_names.txt:1: 1 cells in a table of 2 columns."),
-        ("tid2013", "mos_with_names.txt", "9.5 I01_01_1.bmp\n1 I01_02_1.bmp\n", "1 row with a judgment that is not"),
+        (
+            "tid2013",
+            "mos_with_names.txt",
+            "9.5 I01_01_1.bmp\n1 I01_02_1.bmp\n",
+            "1 row with a judgment outside [0, 9]: ",
+        ),
         ("live", "dmos.mat", "text", "dmos.mat: not LIVE's scores (MatReadError: "),
-        ("csiq", "csiq_label.txt", None, "csiq_label.txt: is missing; docs/judgments.md says what is in it."),
+        ("csiq", "csiq_label.txt", None, "csiq_label.txt: missing; see docs/judgments.md."),
     ],
 )
 def test_a_damaged_layout_is_one_line(tmp_path: Path, name: str, file: str, text: str | None, message: str) -> None:
@@ -394,7 +399,7 @@ def test_a_damaged_layout_is_one_line(tmp_path: Path, name: str, file: str, text
 
 
 def test_a_folder_of_nothing_that_is_known_names_what_is(tmp_path: Path) -> None:
-    with pytest.raises(JudgmentsError, match=r"no data set that is known\. KADID-10k \(Lin .*\) has dmos\.csv; TID"):
+    with pytest.raises(JudgmentsError, match=r"not a known data set\. KADID-10k \(Lin .*\) has dmos\.csv; TID"):
         layouts.read(str(tmp_path))
     with pytest.raises(JudgmentsError, match=r"none\.csv: no such file\."):
         layouts.read(str(tmp_path / "none.csv"))
@@ -411,7 +416,7 @@ def test_describing_says_what_is_there(study: Path) -> None:
     done = CliRunner().invoke(main, ["judgments", "describe", str(study)])
     assert (done.exit_code, done.output) == (
         4,
-        f"Error: {study}: 1 image file is missing: {study.parent / 'o1.png'}.\n",
+        f"Error: {study}: 1 image file missing: {study.parent / 'o1.png'}.\n",
     )
 
 
@@ -473,8 +478,8 @@ def test_predictions_with_their_own_scores_need_no_images(suite: Suite, tmp_path
     ("text", "message"),
     [
         ("distorted,prediction\nx.png,1\n", "what does a high prediction mean? Begin the file with"),
-        ("# high prediction: similar\ndistorted\nx.png\n", "predictions need distorted and prediction, and may have"),
-        ("# high prediction: similar\nimage,prediction\nx.png,1\nX.png,2\n", "X.png has a prediction already."),
+        ("# high prediction: similar\ndistorted\nx.png\n", "predictions need distorted and prediction, with"),
+        ("# high prediction: similar\nimage,prediction\nx.png,1\nX.png,2\n", "X.png has more than one prediction."),
         ("# high prediction: similar\nimage,prediction\no0-fine-1.png,1\n", "no prediction for 17 of 18 images: "),
         (
             "# high prediction: similar\nimage,prediction\no0-fine-1.png,inf\n",

@@ -78,7 +78,7 @@ def test_everything_that_distances_depend_on_changes_the_key(monkeypatch: pytest
         key_of(normalization="none"),
         key_of("pixel", None),
     ]
-    monkeypatch.setattr(store, "own_source", lambda *_parts: "another version of what measures")
+    monkeypatch.setattr(store, "package_source", lambda *_parts: "another version of what measures")
     keys.append(key_of())
     assert len(set(keys)) == len(keys)
 
@@ -112,7 +112,7 @@ def test_damage_is_noticed_named_and_mended(kept: Path, caplog: pytest.LogCaptur
         path.write_bytes(data)
         assert store.look_up(kept, SORT, CONTENT) is None, data
     assert caplog.messages == [
-        f"{path}: damaged (ValueError: its checksum is wrong); not used, it is measured again."
+        f"{path}: damaged (ValueError: its checksum is wrong); ignored and measured again."
     ] * len(damaged)
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
     store.keep(kept, SORT, CONTENT, distances(count=3))
@@ -122,10 +122,10 @@ def test_damage_is_noticed_named_and_mended(kept: Path, caplog: pytest.LogCaptur
 def test_a_folder_that_cannot_be_a_store(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(
-        StoreError, match=r"holds other things, such as thesis\.tex; name a new folder for the store\.$"
+        StoreError, match=r"contains other files, such as thesis\.tex; name a new folder for the store\.$"
     ):
         store.prepare(tmp_path)
-    with pytest.raises(StoreError, match=r"tex/store: the store cannot be written \(.+\); what is in it is kept"):
+    with pytest.raises(StoreError, match=r"tex/store: the store cannot be written \(.+\); its entries are kept"):
         store.prepare(tmp_path / "thesis.tex/store")
 
 
@@ -185,5 +185,5 @@ def test_removing_leaves_what_is_not_the_stores(kept: Path) -> None:
 def test_a_user_without_a_home_is_told_to_name_the_store(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """As different versions of platformdirs have it."""
     monkeypatch.setattr(platformdirs, "user_cache_path", Mock(side_effect=[answer]))
-    with pytest.raises(StoreError, match=r"^there is no home folder to keep .* in; pass --store DIR\.$"):
+    with pytest.raises(StoreError, match=r"^no home folder in which to keep .*; pass --store DIR\.$"):
         store.default_folder()

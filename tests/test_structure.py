@@ -112,12 +112,7 @@ DOORS = {
     "torchvision": {"dps.networks.built_in", "dps.networks.libraries"},
     "jinja2": {"dps.report.page"},
     "matplotlib": {f"dps.report.{name}" for name in ("figure_style", "figures", "explain_page", "tuning_page")},
-    "PIL": {
-        "dps.images",
-        "dps.report.sheets",
-        "dps.judgments.bapps",
-        "dps.judgments.shard_files",
-    },
+    "PIL": {"dps.images", "dps.report.sheets", "dps.judgments.shard_files"},
     "click": {
         f"dps.cli.{name}"
         for name in (

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from dps import networks, probes, report, store, throughput
-from dps.judgments import bapps, synthetic
+from dps.judgments import synthetic
 from dps.networks import extractor
 from suites import test_invariants
+from tests import bapps_folders
 from tests.running import ROOT, SUITES, TINY, Suite, suite  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
@@ -285,14 +286,14 @@ def test_a_full_disk_ends_the_run_with_exit_code_1_and_keeps_what_was_measured(
     suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: str
 ) -> None:
     """Of four families of triplets the third finds no room, in this process or in a worker."""
-    bapps.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "drawn")
+    bapps_folders.write(synthetic.synthesize(triplets=3, pairs=3), pytester.path / "drawn")
     (pytester.path / "full.py").write_text(FULL, encoding="utf-8")
     monkeypatch.setattr(store, "keep", store.keep)  # put back what the metric's file puts in its place
     options = ["--bapps=drawn", "--store=store", "--metric=full.py:full"]
     broken_off = suite(*options, "-n", processes, paths=(str(SUITES / "test_bapps.py"),))
     assert broken_off.code == 1
     assert broken_off.results["run"]["interrupted"] is True
-    assert "store: the store cannot be written (No space left on device); what is in it is kept." in broken_off.text
+    assert "store: the store cannot be written (No space left on device); its entries are kept." in broken_off.text
     assert "interrupted: what was measured of synthetic is kept in store; the same" in broken_off.text
     assert "Traceback" not in broken_off.text
     assert "During handling" not in broken_off.text

@@ -89,8 +89,8 @@ def test_noise_is_as_far_as_the_same_noise_to_the_mean_squared_error() -> None:
     [
         (lambda a, _b: torch.zeros(len(a)), [0] * 4, None, "below", None),  # ties do not pass
         (lambda a, b: 1 / (1e-9 + (a - b).square().mean((1, 2, 3))), [0, 0, 0, 6], None, "below", None),
-        (lambda a, _b: torch.full((len(a),), torch.nan), None, None, None, "are not valid, the first is nan"),
-        (lambda a, _b: -torch.ones(len(a)), None, None, None, "are not valid, the first is -1"),
+        (lambda a, _b: torch.full((len(a),), torch.nan), None, None, None, "are invalid, the first is nan"),
+        (lambda a, _b: -torch.ones(len(a)), None, None, None, "are invalid, the first is -1"),
     ],
 )
 def test_metrics_that_are_broken(

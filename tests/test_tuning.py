@@ -315,7 +315,7 @@ def test_from_probes_to_a_file_a_page_and_words(tmp_path: Path, monkeypatch: pyt
     again = CliRunner().invoke(main, [*words, "page.yaml"])
     assert (again.exit_code, again.output) == (
         4,
-        "Error: --out page.yaml: there is a folder of this name; name a file.\n",
+        "Error: --out page.yaml: a folder with this name exists; choose another name.\n",
     )
     assert CliRunner().invoke(main, [*words, "again.yaml"]).exit_code == 0
     assert Path("again.yaml").read_text(encoding="utf-8").replace("again.yaml", "mine.yaml") == written

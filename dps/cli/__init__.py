@@ -8,10 +8,10 @@ people.py       judgments, bapps, measure, store
 reporting.py    report
 paper.py        paper
 tuning.py       tune
-shared.py       exit codes, and options that many commands take
+shared.py       exit codes, and options that several commands take
 """
 
-from dps.cli import inspection, paper, people, probe_files, reporting, resources, testing, tuning  # noqa: F401 - each adds its commands
+from dps.cli import inspection, paper, people, probe_files, reporting, resources, testing, tuning  # noqa: F401 - they add their commands
 from dps.cli.shared import main
 
 __all__ = ["main"]

@@ -1,4 +1,4 @@
-"""The paper's own experiment again: ``dps paper``."""
+"""Reproduction of the paper's experiment: ``dps paper``."""
 
 import shlex
 import shutil
@@ -16,7 +16,7 @@ from dps.options import Options
 @click.argument("folder", type=PATH, metavar="DIR")
 @from_options("metric")
 @from_options(
-    "network", help="Any that dps networks lists. Repeatable, or a comma-separated list. Default: the paper's three."
+    "network", help="Any listed by dps networks. Repeatable, or a comma-separated list. Default: the paper's three."
 )
 @from_options("normalization", default=["none"], help="none, as in Table 1 (default), or unit; or none,unit.")
 @from_options("device")
@@ -25,17 +25,17 @@ from dps.options import Options
 )
 @WEIGHTS
 def paper(folder: Path, **options: Any) -> None:
-    """Measure Table 1 of the paper on its own images, next to its numbers.
+    """Measure Table 1 of the paper on its images, and compare with the published numbers.
 
     \b
         git clone https://github.com/guspih/deep_perceptual_similarity_analysis
         dps paper deep_perceptual_similarity_analysis
         dps paper deep_perceptual_similarity_analysis --metric sort,my_metric.py:distance
 
-    DIR is the clone, or its folder images. A metric of yours gets rows without the paper's numbers.
+    DIR is the clone, or its folder images. Rows of your own metric have no published numbers.
 
-    Exit code: 0 whatever the numbers are, 1 if a case could not be measured or a file not written, 2 after Ctrl-C, 4 if
-    the question is wrong.
+    Exit code: 0 whatever the numbers are, 1 if a case could not be measured or a file not written, 2 after Ctrl-C, 4
+    for a usage error.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps.report import paper_images, published
     from dps.session.configuring import configure

@@ -1,4 +1,4 @@
-"""Data with people's judgments, and what is kept of it: ``dps judgments``, ``bapps``, ``measure`` and ``store``."""
+"""People's judgments, and the store of distances: ``dps judgments``, ``bapps``, ``measure`` and ``store``."""
 
 import os
 import sys
@@ -7,28 +7,29 @@ from typing import Any
 
 import click
 
-from dps.cli.shared import INTERRUPTED, PATH, WEIGHTS, Refused, from_options, main
+from dps.cli.shared import INTERRUPTED, PATH, from_options, main
+from dps.errors import JudgmentsError, UsageError
 from dps.options import Options
 
 
 @main.group()
 def judgments() -> None:
-    """Look at data sets of people's judgments, before anything is measured."""
+    """Inspect data sets of people's judgments."""
 
 
 @judgments.command()
 @click.argument("path", metavar="PATH")
 def describe(path: str) -> None:
-    """Show what PATH is, how many judgments it has, and what is wrong with it; as --judgments reads it."""
+    """Describe the data set PATH as --judgments reads it: its name, its number of judgments, its first fault."""
     from dps.judgments import layouts
 
-    for line in layouts.description(path):
+    for line in layouts.describe(path):
         click.echo(line)
 
 
 @main.group()
 def bapps() -> None:
-    """Get and check the BAPPS data set of human judgments (Zhang et al. 2018, arXiv:1801.03924)."""
+    """Download and check the BAPPS data set of human judgments (Zhang et al. 2018, arXiv:1801.03924)."""
 
 
 FOLDER = click.argument("folder", type=PATH, metavar="DIR")
@@ -37,21 +38,21 @@ FOLDER = click.argument("folder", type=PATH, metavar="DIR")
 @bapps.command()
 @FOLDER
 def fetch(folder: Path) -> None:
-    """Download the validation archives into DIR (1.3 GB) and unpack them; resumes an interrupted download."""
+    """Download and extract the validation archives into DIR (1.3 GB); resume an interrupted download."""
     from dps.judgments import fetching
 
-    fetched = fetching.fetch(folder)
-    for name, digest in fetched.items():
+    digests = fetching.fetch(folder)
+    for name, digest in digests.items():
         click.echo(f"{folder}: fetched {name}, SHA-256 {digest}")
-    if not fetched:
-        click.echo(f"{folder}: complete already")
+    if not digests:
+        click.echo(f"{folder}: already complete")
     click.echo(f"check every file with: dps bapps verify {folder}")
 
 
 @bapps.command()
 @FOLDER
 def verify(folder: Path) -> None:
-    """Count triplets and pairs, open every image, check every judgment, and name each file that is wrong."""
+    """Count triplets and pairs, check every image and judgment, and list all faults."""
     from dps.judgments import bapps as library
 
     index = library.verify(folder)
@@ -62,30 +63,17 @@ def verify(folder: Path) -> None:
     for line in index.faults:
         click.echo(line)
     if index.faults:
-        raise Refused(f"{folder}: {len(index.faults)} fault{'s' if len(index.faults) > 1 else ''}.")
-
-
-@bapps.command()
-@FOLDER
-@click.option("--triplets", type=click.IntRange(min=1), default=64, show_default=True, help="Of each family.")
-@click.option("--pairs", type=click.IntRange(min=1), default=64, show_default=True, help="Of each JND family.")
-def synthesize(folder: Path, triplets: int, pairs: int) -> None:
-    """Write the synthetic stand-in as a folder of the same form; its judges are simulated, not people."""
-    from dps.judgments import bapps as library
-    from dps.judgments import synthetic
-
-    library.write(synthetic.synthesize(triplets, pairs), folder)
-    click.echo(f"{folder}: synthetic, {triplets} triplets and {pairs} pairs of each family")
+        raise JudgmentsError(f"{folder}: {len(index.faults)} fault{'s' if len(index.faults) > 1 else ''}.")
 
 
 @main.group(invoke_without_command=True)
-@click.option("--store", "place", type=PATH, metavar="DIR", help="Default: in your cache directory.")
+@click.option("--store", "folder", type=PATH, metavar="DIR", help="Default: in your cache directory.")
 @click.pass_context
-def store(ctx: click.Context, place: Path | None) -> None:
-    """Show how many measured distances are kept."""
+def store(ctx: click.Context, folder: Path | None) -> None:
+    """Show the size of the store of measured distances."""
     from dps import store as library
 
-    ctx.obj = place or library.default_folder()
+    ctx.obj = folder or library.default_folder()
     if ctx.invoked_subcommand is None:
         shards, size = library.size(ctx.obj)
         click.echo(f"{ctx.obj}: {shards} shards, {size:,} bytes")
@@ -93,36 +81,27 @@ def store(ctx: click.Context, place: Path | None) -> None:
 
 @store.command()
 @click.pass_obj
-def remove(place: Path) -> None:
-    """Remove everything that is kept."""
+def remove(folder: Path) -> None:
+    """Remove all measured distances from the store."""
     from dps import store as library
 
-    files, size = library.remove(place)
-    click.echo(f"{place}: {files} files removed, {size:,} bytes")
+    files, size = library.remove(folder)
+    click.echo(f"{folder}: {files} files removed, {size:,} bytes")
 
 
 @main.command()
-@from_options("judgments")
-@from_options("bapps")
-@from_options("judgment_size")
-@from_options("store")
-@from_options("rank_flips")
-@from_options("metric")
-@from_options("network")
-@from_options("normalization")
-@from_options("reduction")
-@from_options("device")
-@WEIGHTS
+@from_options("judgments", "bapps", "judgment_size", "store", "rank_flips")
+@from_options("metric", "network", "normalization", "reduction", "device", "weights")
 def measure(**options: Any) -> None:
-    """Measure people's judgments into the store, alone or as one of many workers.
+    """Measure the distances of data sets of judgments into the store, alone or as one of several workers.
 
     \b
         dps measure --judgments PATH
         torchrun --nproc-per-node 4 --max-restarts 3 -m dps measure --judgments PATH --store STORE --device cuda
 
-    Under torchrun each worker takes its share of the shards, on the GPU of its local rank, and writes them to the
-    store; on many machines, let the store be a folder that all of them see. What is there is never measured again, so
-    the same command continues an interrupted run. Then "pytest suites/ --judgments PATH --store STORE" only reads.
+    Under torchrun the shards are divided among the workers, each on the GPU of its local rank; on several machines,
+    the store must be a shared folder. Stored distances are never measured again, so the same command continues an
+    interrupted run. Afterwards, "dps test judgments --judgments PATH --store STORE" only reads.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps.session.configuring import configure_measurement
     from dps.session.worker import measure_shards
@@ -133,13 +112,13 @@ def measure(**options: Any) -> None:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     configuration = configure_measurement(Options(**options, device=device))
     if not configuration.datasets:
-        raise Refused("name what is measured: --judgments PATH, or --bapps DIR.")
+        raise UsageError("no judgments to measure; pass --judgments PATH, or --bapps DIR.")
     try:
         for line in measure_shards(configuration, worker, workers):
             click.echo(line)
     except KeyboardInterrupt:
         click.echo(
-            f"interrupted: what was measured is in {configuration.store}; the same command continues from there."
+            f"interrupted: measured distances are in {configuration.store}; the same command continues from there."
         )
         sys.exit(INTERRUPTED)
     click.echo(f"worker {worker} of {workers}: done, kept in {configuration.store}")

@@ -1,4 +1,4 @@
-"""Probe files and what they draw: ``dps probes``."""
+"""Probe files and their images: ``dps probes``."""
 
 import shutil
 import sys
@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, Refused, load, main
-from dps.errors import DpsError, check_known
+from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, load, main
+from dps.errors import DpsError, UsageError, check_known
 
 
 @main.group(name="probes")
@@ -19,9 +19,9 @@ def probes_() -> None:
 @probes_.command(name="list")
 @PROBES
 @CASES
-@click.option("--ids", is_flag=True, help="List every case, too.")
+@click.option("--ids", is_flag=True, help="Also list all cases.")
 def list_(probes: tuple[str, ...], cases: int | None, ids: bool) -> None:
-    """List the probes: the question, why a person would agree, the number of cases."""
+    """List the probes with their question, its rationale and their number of cases."""
     for probe in load(probes, cases):
         click.echo(f"{probe.name}: {len(probe.cases)} cases, {probe.path}")
         for text in (probe.asks, probe.because, probe.source and f"Source: {probe.source}"):
@@ -38,20 +38,20 @@ def list_(probes: tuple[str, ...], cases: int | None, ids: bool) -> None:
 @CASES
 @SIZE
 @IMAGES
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder for the PNG files.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder for the PNG files.")
 def draw(names: tuple[str, ...], probes: tuple[str, ...], out: Path, **options: Any) -> None:
-    """Draw contact sheets: each case's original, distorted image and own reference, below its id."""
+    """Draw contact sheets: the original, distorted image and specific references of each case."""
     from dps import probes as library
     from dps.report import sheets
 
     loaded = {probe.name: probe for probe in load(probes, **options)}
     for name in names:
         check_known("probe", name, loaded)
-    chosen = [probe for probe in map(loaded.__getitem__, names or loaded) if probe.cases]
-    if not chosen:
-        raise Refused(f"{', '.join(names)}: {library.NOTHING_TO_REPLACE}.")
+    selected = [loaded[name] for name in names or loaded if loaded[name].cases]
+    if not selected:
+        raise UsageError(f"{', '.join(names)}: {library.NOTHING_TO_REPLACE}.")
     out.mkdir(parents=True, exist_ok=True)
-    for probe in chosen:
+    for probe in selected:
         for path in sheets.draw(probe, out):
             click.echo(path)
 
@@ -59,11 +59,11 @@ def draw(names: tuple[str, ...], probes: tuple[str, ...], out: Path, **options: 
 @probes_.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @CASES
-@click.option("--out", type=PATH, default="sheets", show_default=True, metavar="DIR", help="For contact sheets.")
+@click.option("--out", type=PATH, default="sheets", show_default=True, metavar="DIR", help="Folder for contact sheets.")
 def check(paths: tuple[str, ...], cases: int | None, out: Path) -> None:
-    """Check probe files or folders of them: draw every case, and count the values that were drawn.
+    """Check probe files or folders of them: draw every case, and count the drawn values.
 
-    Exit code 4 if a file is wrong, 1 if a case cannot be drawn, or an image of it equals its original.
+    Exit code 4 if a file is invalid, 1 if a case cannot be drawn, or one of its images equals its original.
     """
     from dps.report import sheets, tables
 

@@ -1,29 +1,44 @@
-"""What a run found, shown again or written for other programs: ``dps report``."""
+"""Results of a run, as text or for other programs: ``dps report``."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dps.cli.shared import CASES, PATH, PROBES, Refused, load, main
+from dps.cli.shared import CASES, PATH, PROBES, load, main
+from dps.errors import UsageError
 
 FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
 @main.command()
 @click.argument("results", type=PATH, nargs=-1, required=True, metavar="FILE.json [OTHER.json]")
-@click.option("--probe", "names", multiple=True, metavar="PROBE", help="Only these probes; as often as needed, or a,b.")
-@click.option("--by", metavar="NAME", help="Break a probe down by what its cases were drawn with, such as content.")
-@click.option("--csv", type=FILE, metavar="FILE", help="Write a tidy table, one row for each case and variant.")
+@click.option(
+    "--probe", "names", multiple=True, metavar="PROBE", help="Only these probes. Repeatable, or a comma-separated list."
+)
+@click.option("--by", metavar="NAME", help="Break a probe down by a drawn value, such as content.")
+@click.option("--csv", type=FILE, metavar="FILE", help="Write a tidy table, one row per case and variant.")
 @click.option("--markdown", type=FILE, metavar="FILE", help="Write the tables in Markdown.")
-@click.option("--latex", type=FILE, metavar="FILE", help="Write the tables in LaTeX, with the package booktabs.")
-@click.option("--transpose", is_flag=True, help="With --latex: a column for each variant.")
-@click.option("--figures", type=PATH, metavar="DIR", help="Write each probe's figures as SVG and PNG.")
+@click.option("--latex", type=FILE, metavar="FILE", help="Write the tables in LaTeX, with booktabs.")
+@click.option("--transpose", is_flag=True, help="With --latex: one column per variant.")
+@click.option("--figures", "folder", type=PATH, metavar="DIR", help="Write each probe's figures as SVG and PNG.")
 @click.option("--html", type=PATH, metavar="FILE", help="Write report.html again; the images of its cases are redrawn.")
 @PROBES
 @CASES
-def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None, **options: Any) -> None:
-    """Show what a run found, by what its cases were drawn with, or compared with another run; or write it to files.
+def report(
+    results: tuple[Path, ...],
+    names: tuple[str, ...],
+    by: str | None,
+    csv: Path | None,
+    markdown: Path | None,
+    latex: Path | None,
+    transpose: bool,
+    folder: Path | None,
+    html: Path | None,
+    probes: tuple[str, ...],
+    cases: int | None,
+) -> None:
+    """Show the results of a run, by drawn values, or compared with another run; or write them to files.
 
     \b
         dps report results.json
@@ -32,52 +47,51 @@ def report(results: tuple[Path, ...], probes: tuple[str, ...], cases: int | None
         dps report results.json --probe translate,rotate --latex - --transpose
         dps report before.json after.json --markdown comparison.md
 
-    FILE of a table may be -, for the standard output. --probes and --cases say where the images for --html come from,
-    if not from the built-in probes.
+    The FILE of a table may be -, the standard output. --probes and --cases select the probes that the images for --html
+    are drawn from.
     """  # noqa: D301 - \b keeps the lines below as they are
     import shutil
 
     from dps.report import figures, findings, pass_fractions, run_comparison, strata, summary, tables
     from dps.report.results import as_csv, read
 
-    by, folder, html = (options[key] for key in ("by", "figures", "html"))
-    names = [name.strip() for value in options["names"] for name in value.split(",")]
-    if len(results) > 2 or (len(results) == 2 and any([by, names, options["csv"], folder, html])):
-        raise Refused("give one RESULTS.json; or two, with --markdown and --latex only, to compare them.")
-    if by is not None and len(names) != 1:
-        raise Refused("--by needs one --probe, as in --probe rotate --by degrees.")
-    if options["transpose"] and options["latex"] is None:
-        raise Refused("--transpose needs --latex FILE.")
+    selected = [name.strip() for value in names for name in value.split(",")]
+    if len(results) > 2 or (len(results) == 2 and any([by, selected, csv, folder, html])):
+        raise UsageError("give one RESULTS.json; or two, with --markdown and --latex only, to compare them.")
+    if by is not None and len(selected) != 1:
+        raise UsageError("--by needs one --probe, as in --probe rotate --by degrees.")
+    if transpose and latex is None:
+        raise UsageError("--transpose needs --latex FILE.")
     documents = [read(path) for path in results]
     document, other = documents[0], documents[-1]
     width = shutil.get_terminal_size().columns
     counts = pass_fractions.count(document["cases"])
-    counts = pass_fractions.select(counts, names) if names else counts
+    counts = pass_fractions.select(counts, selected) if selected else counts
     if len(documents) == 2:
         shown = [run_comparison.table(document, other)]
         lines = run_comparison.as_text(document, other, width)
     elif by is not None:
-        counted = strata.count(document["cases"], document["drawn"], names[0], by)
-        shown = [pass_fractions.table(counted, title=f"{names[0]} by {by}")]
+        counted = strata.count(document["cases"], document["drawn"], selected[0], by)
+        shown = [pass_fractions.table(counted, title=f"{selected[0]} by {by}")]
         lines = tables.as_text(shown[0], width)
-    elif names:
+    elif selected:
         shown = [pass_fractions.table(counts)]
         lines = tables.as_text(shown[0], width)
     else:
         shown = findings.as_tables(document, counts)
         lines = summary.as_text(document, counts, width)
-    if options["csv"] is not None:
+    if csv is not None:
         rows = [row for row in document["cases"] if row["probe"] in counts.probes]
-        _write(options["csv"], as_csv(rows, document["drawn"], by))
-    if options["markdown"] is not None:
-        _write(options["markdown"], "\n".join(line for table in shown for line in (*tables.as_section(table), "")))
-    if options["latex"] is not None:
-        _write(options["latex"], "\n".join(tables.as_latex(table, transposed=options["transpose"]) for table in shown))
+        _write(csv, as_csv(rows, document["drawn"], by))
+    if markdown is not None:
+        _write(markdown, "\n".join(line for table in shown for line in (*tables.as_section(table), "")))
+    if latex is not None:
+        _write(latex, "\n".join(tables.as_latex(table, transposed=transpose) for table in shown))
     for path in figures.write(document, counts, folder) if folder else ():
         click.echo(path)
     if html is not None:
         _write_page(document, html, probes, cases)
-    if not any(options[key] for key in ("csv", "markdown", "latex", "figures", "html")):
+    if not any((csv, markdown, latex, folder, html)):
         click.echo("\n".join(lines))
 
 
@@ -92,12 +106,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_page(document: dict[str, Any], path: Path, probes: tuple[str, ...], cases: int | None) -> None:
-    """Write the page, with the images of those cases that are drawn again and are the same."""
+    """Write the page, with the images of all cases that can be redrawn identically."""
     from dps import files
     from dps.report import album, page
 
     if not document["run"]:
-        raise Refused("this results.json does not say what was measured: it has no 'run'.")
+        raise UsageError("this results.json does not say what was measured: it has no 'run'.")
     run = document["run"]
     loaded = load(probes, cases or run["cases"], run.get("size"), run.get("images"))
     drawn = album.redraw(document["cases"], (case for probe in loaded for case in probe.cases))

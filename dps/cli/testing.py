@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import itertools
 import os
 import sys
 from dataclasses import fields
@@ -12,30 +13,28 @@ import click
 from dps import locations, options
 from dps.cli.shared import main
 
-CONFIGURATION_FILE = locations.PACKAGE / "pytest.ini"
-
 ABOUT = """\
-Run the suites: which known flaws does a metric have?
+Run the suites: test a metric for known flaws.
 
-Words before the first option name suites (attacks, invariants, judgments, probes, same,
-thresholds, throughput) or probes (rotate, translate, ...); without one, all suites run but
-attacks, thresholds and throughput. Everything from the first option on goes to pytest,
-whose own options work, too: -n 2, -k, -v, -x.
+Words before the first option are suites (attacks, invariants, judgments, probes, same,
+thresholds, throughput) or probes (rotate, translate, ...); the default is all suites except
+attacks, thresholds and throughput. Everything from the first option on is passed to pytest;
+its own options work, too: -n 2, -k, -v, -x.
 """
 
 EXAMPLES = """\
 examples:
-  dps test --metric sort                             the probes, and what must hold of every metric
+  dps test --metric sort                             probes, and invariants of all metrics
   dps test translate rotate --network alexnet        two probes on one network
   dps test --metric my_variant.py:quantiles --against sort
   dps test probes --metric my_metric.py:distance --gate strict
   dps test same --metric my_port.py:lpips --same-as lpips:alex
-  dps test thresholds --network alexnet              up to which severity does a metric hold?
+  dps test thresholds --network alexnet              highest severities that a metric withstands
   dps test attacks --metric sort --network alexnet
   dps test judgments --judgments kadid10k/ --metric lpips:alex
 
-exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 the question was
-wrong, 5 nothing was selected
+exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 usage error,
+5 nothing was selected
 """
 
 
@@ -49,22 +48,21 @@ def test_(arguments: tuple[str, ...]) -> None:
         options.add_to(parser.add_argument_group("options"))
         click.echo(parser.format_help(), nl=False)
         return
-    ours = [options.flag(option.name) for option in fields(options.Options)]
+    flags = [options.flag(option.name) for option in fields(options.Options)]
     for name in (word.partition("=")[0] for word in arguments if word.startswith("--")):
-        if name not in ours and (meant := difflib.get_close_matches(name, ours, n=1, cutoff=0.8)):  # none of pytest's
-            raise click.NoSuchOption(name, possibilities=meant)
+        if name not in flags and (similar := difflib.get_close_matches(name, flags, n=1, cutoff=0.8)):
+            raise click.NoSuchOption(name, possibilities=similar)
     import pytest
 
-    # with the configuration of the package: nothing of the project in the working directory changes the run
-    first = next((place for place, text in enumerate(arguments) if text.startswith("-")), len(arguments))
-    here, there = Path.cwd(), locations.data("suites")
-    suites = {path.stem.removeprefix("test_"): path for path in sorted(there.glob("test_*.py"))}
-    probes = [name for name in arguments[:first] if name not in suites]
-    paths = [path for name, path in suites.items() if name in arguments[:first] or (name == "probes" and probes)]
-    for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    folder = locations.data("suites")
+    suites = {path.stem.removeprefix("test_"): path for path in sorted(folder.glob("test_*.py"))}
+    probes = [name for name in names if name not in suites]
+    paths = [path for name, path in suites.items() if name in names or (name == "probes" and probes)]
+    for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):  # the user's project must not change the run
         os.environ.pop(variable, None)
-    command = ["-c", str(CONFIGURATION_FILE), f"--rootdir={here}", f"--confcutdir={there}"]
+    command = ["-c", str(locations.PACKAGE / "pytest.ini"), f"--rootdir={Path.cwd()}", f"--confcutdir={folder}"]
     command += [f"--select-probe={name}" for name in probes]
-    if not any(word.startswith("--hypothesis") for word in arguments):  # at its end it imports all of it
+    if not any(word.startswith("--hypothesis") for word in arguments):  # its plugin imports all of Hypothesis
         command += ["-p", "no:hypothesispytest"]
-    sys.exit(pytest.main([*map(str, paths or [there]), *command, *arguments[first:]]))
+    sys.exit(pytest.main([*map(str, paths or [folder]), *command, *arguments[len(names) :]]))

@@ -10,38 +10,42 @@ from typing import Any
 
 import click
 
-from dps.cli.shared import IMAGES, PATH, PROBES, SIZE, WEIGHTS, Refused, from_options, main
+from dps.cli.shared import IMAGES, PATH, PROBES, SIZE, from_options, main
+from dps.errors import UsageError
 from dps.options import Options
 
 
 @main.command()
-@from_options("network", multiple=False, required=True, help="The network to tune for; any that dps networks lists.")
-@click.option("--out", type=PATH, required=True, metavar="FILE.yaml", help="The file of the metric; a page beside it.")
-@from_options("cases", help="Drawn cases of each probe to fit on, and as many photographed ones. Default: 20.")
-@click.option("--parts", type=click.IntRange(min=1), metavar="N", help="Give at most N parts a weight.")
+@from_options("network", multiple=False, required=True, help="The network to tune for; any listed by dps networks.")
+@click.option(
+    "--out",
+    type=PATH,
+    required=True,
+    metavar="FILE.yaml",
+    help="File of the metric; a report FILE.html is written next to it.",
+)
+@from_options("cases", help="Number of drawn, and of photographed, cases of each probe to fit on. Default: 20.")
+@click.option("--parts", type=click.IntRange(min=1), metavar="N", help="Maximum number of parts with a nonzero weight.")
 @IMAGES
 @PROBES
 @SIZE
-@from_options("judgments")
-@from_options("bapps")
-@from_options("store")
+@from_options("judgments", "bapps", "store")
 @click.option(
     "--people",
     type=click.FloatRange(0, 1),
     metavar="X",
-    help="With judgments of triplets: their share of what is fitted, from 0 to 1. Default: 0.5.",
+    help="With judgments of triplets: their weight in the fit, from 0 to 1. Default: 0.5.",
 )
-@from_options("device")
-@WEIGHTS
+@from_options("device", "weights")
 def tune(out: Path, cases: int | None, parts: int | None, people: float | None, network: str, **options: Any) -> None:
-    """Fit the weights of comparisons, normalizations and layers so that the sum passes the probes.
+    """Fit weights of comparisons, normalizations and layers so that their sum passes the probes.
 
     \b
         dps tune --network vgg16 --out tuned-vgg16.yaml
         dps test --metric tuned-vgg16.yaml
 
-    Fitted on cases of other seeds and photographs than it is judged on; no case of a usual run is among either. With
-    judgments it is fitted on one half of the triplets, too, and judged on the other.
+    Training and held-out cases have different seeds and photographs; neither include cases of a normal run. With
+    judgments, one half of the triplets is also used for training, and the other half is held out.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps import files, notes
     from dps.metrics import tuned_files
@@ -50,11 +54,11 @@ def tune(out: Path, cases: int | None, parts: int | None, people: float | None, 
     from dps.session.configuring import check_writable
 
     if out.suffix not in (".yaml", ".yml"):
-        raise Refused(f"--out {out}: the name of a tuned metric's file ends in .yaml.")
+        raise UsageError(f"--out {out}: the file of a tuned metric must end in .yaml.")
     if not out.parent.is_dir():
-        raise Refused(f"--out {out}: no such folder; make it first.")
+        raise UsageError(f"--out {out}: no such folder; create it first.")
     if out.is_dir() or out.with_suffix(".html").is_dir():
-        raise Refused(f"--out {out}: there is a folder of this name; name a file.")
+        raise UsageError(f"--out {out}: a folder with this name exists; choose another name.")
     check_writable("--out", out.parent)
     result = tuning.tune(Options(**options, network=[network]), name=out.name, cases=cases, most=parts, share=people)
     command = shlex.join(["dps", *sys.argv[1:]])

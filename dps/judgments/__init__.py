@@ -1,12 +1,12 @@
-"""Data sets of people's judgments, in one form, and a drawn stand-in of that form.
+"""Data sets of people's judgments, in one common form, and a synthetic stand-in.
 
-dataset.py      pairs and triplets with judgments, in shards that are read when they are needed
-shard_files.py  the images and judgments of a shard
-studies.py      from rows that name image files to a data set; what is wrong with them
-tables.py       CSV files: a study of one's own, and predictions that were made elsewhere
+dataset.py      pairs and triplets with judgments, in shards that are read on demand
+shard_files.py  image and judgment files of a shard
+studies.py      data sets from rows that name image files; validation of the rows
+tables.py       CSV files: your own study, and predictions computed elsewhere
 layouts.py      published data sets, recognized by their files
-bapps.py        the layout of a BAPPS folder (Zhang et al. 2018, arXiv:1801.03924); reading, verifying and writing
-fetching.py     downloading and unpacking BAPPS
-synthetic.py    the stand-in
-rank_flips.py   the same triplets with the compared images shifted or rotated a little
+bapps.py        folders in the layout of BAPPS (Zhang et al. 2018, arXiv:1801.03924)
+fetching.py     download of BAPPS
+synthetic.py    the synthetic stand-in
+rank_flips.py   triplets whose compared images are shifted or rotated slightly
 """

@@ -1,6 +1,6 @@
-"""Downloading BAPPS: a download that breaks off is resumed, and a part of BAPPS is in the folder when it is complete.
+"""Download of BAPPS: interrupted downloads are resumed, and only complete parts appear in the folder.
 
-Until then everything is in `WORK` inside the folder.
+Everything else is in its subfolder `WORK`.
 """
 
 import gzip
@@ -25,36 +25,34 @@ ARCHIVES = {
     "2afc": ("twoafc_val.tar.gz", "2afc"),  # members val/SUBSET/...
     "jnd": ("jnd.tar.gz", "."),  # members jnd/val/SUBSET/...
 }
-"""For each part of BAPPS the archive's name on the server, and the folder that its members' names are relative to."""
+"""Name of each part's archive on the server, and the folder in which it is extracted."""
 
 WORK = ".dps-fetch"
-"""The folder of archives that are not unpacked yet."""
 
 TRIES = 4
-"""Failures in a row without a byte gained after which a download fails."""
-
-TIMEOUTS = (20.0, 60.0)
-"""Seconds to connect, and to wait for the next bytes."""
+"""Number of consecutive failures without progress after which a download fails."""
 
 CHUNK = 2**15
-"""Bytes that are written at once; fewer are lost where a download breaks off."""
+"""Number of bytes per write, and the most that an interrupted download loses."""
 
 RESUME = "run the same command again to resume"
 
 
 def fetch(folder: Path, *, base: str = BASE, pause: float = 1.0) -> dict[str, str]:
-    """Download and unpack what a folder lacks of BAPPS's validation set: 1.3 GB.
+    """Download and extract the missing parts of BAPPS's validation set, 1.3 GB in all.
 
-    A terminal shows the progress. A folder with a description of its own is filled and checked as that says. After a
-    failure it waits for a `pause` in seconds, twice as long each time.
+    A terminal shows the progress. The parts are checked against the folder's description, see `bapps.DESCRIPTION`.
+
+    Args:
+        pause: seconds to wait after a failure, doubled with each consecutive one.
 
     Returns:
-        The archives that were fetched, each with its SHA-256; none if everything was there.
+        SHA-256 of each downloaded archive; empty if the folder was complete.
 
     Raises:
-        JudgmentsError: there is no connection, the server has something else, an archive wants to write outside of
-            the folder or is incomplete, or the folder cannot be written. What was downloaded is kept where it can be
-            of use, and the folder never looks like BAPPS before it is.
+        JudgmentsError: the connection failed, an archive is missing, incomplete, or would write outside of the folder,
+            or the folder cannot be written. Partial downloads that can be resumed are kept; the folder is a BAPPS
+            folder only once it is complete.
     """
     digests = {}
     try:
@@ -69,13 +67,13 @@ def fetch(folder: Path, *, base: str = BASE, pause: float = 1.0) -> dict[str, st
     except OSError as error:
         where = error.filename or folder
         raise JudgmentsError(
-            f"{where}: cannot be written ({error.strerror or error}); when it can be, {RESUME}."
+            f"{where}: cannot be written ({error.strerror or error}). Once it can be, {RESUME}."
         ) from None
     return digests
 
 
 def _fetch(kind: str, url: str, into: str, folder: Path, pause: float) -> str:
-    """Fetch one part of BAPPS, and return the archive's digest."""
+    """Download and extract one part of BAPPS; return the SHA-256 of the archive."""
     archive = folder / WORK / url.rpartition("/")[2]
     if not archive.exists():
         part = archive.with_name(archive.name + ".part")
@@ -84,24 +82,24 @@ def _fetch(kind: str, url: str, into: str, folder: Path, pause: float) -> str:
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     with tempfile.TemporaryDirectory(dir=folder / WORK) as temporary:
-        unpacked = Path(temporary)
+        extracted = Path(temporary)
         if (folder / DESCRIPTION).exists():
-            shutil.copy(folder / DESCRIPTION, unpacked)
+            shutil.copy(folder / DESCRIPTION, extracted)
         try:
-            _unpack(archive, unpacked / into)
-            if faults := index_of(unpacked, (kind,)).faults:
-                raise JudgmentsError(faults[0].replace(f"{unpacked}/", ""))
+            _extract(archive, extracted / into)
+            if faults := index_of(extracted, (kind,)).faults:
+                raise JudgmentsError(faults[0].replace(f"{extracted}/", ""))
         except JudgmentsError as error:
             archive.unlink()
-            raise JudgmentsError(f"{url}: not what it should be, so it was removed: {error}") from None
+            raise JudgmentsError(f"{url}: not the expected archive, removed: {error}") from None
         (folder / kind).mkdir(exist_ok=True)
-        (unpacked / kind / SPLIT).replace(folder / kind / SPLIT)
+        (extracted / kind / SPLIT).replace(folder / kind / SPLIT)
     archive.unlink()
     return digest
 
 
 def _download(url: str, part: Path, pause: float) -> None:
-    """Download a file, or what is missing of it; what is there of it is resumed after a failure."""
+    """Download the rest of a file; resume after failures."""
     part.touch()
     failures = 0
     while failures < TRIES:
@@ -114,52 +112,54 @@ def _download(url: str, part: Path, pause: float) -> None:
         except requests.HTTPError as error:
             reason = str(error)
         except requests.RequestException as error:
-            reason = f"no connection, or it broke off ({type(error).__name__})"
+            reason = f"connection failed or interrupted ({type(error).__name__})"
         failures = 0 if part.stat().st_size > before else failures + 1
     size = part.stat().st_size
-    raise JudgmentsError(f"{url}: {reason}; {size:,} bytes are kept. Check the network, and {RESUME}.")
+    raise JudgmentsError(f"{url}: {reason}; {size:,} bytes are kept. Check the network and {RESUME}.")
 
 
 def _resume(url: str, part: Path) -> None:
-    """Request what is missing of a file and add it; a JudgmentsError where it will never be complete.
+    """Request the rest of a file and append it.
 
-    A `requests.RequestException` says that it is still not complete; the text of an `requests.HTTPError`, why.
+    Raises:
+        JudgmentsError: another request cannot succeed.
+        requests.RequestException: the file is still incomplete; the text of a `requests.HTTPError` is the reason.
     """
     size = part.stat().st_size
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
+    with requests.get(url, headers=headers, stream=True, timeout=(20.0, 60.0)) as response:
         if url.startswith("https:") and not response.url.startswith("https:"):
-            raise JudgmentsError(f"{url}: redirected to {response.url}, which is not encrypted; not followed.")
-        status, answer = response.status_code, f"the server answers {response.status_code} {response.reason}"
-        if status == codes.requested_range_not_satisfiable:  # nothing is missing, or it is another file
+            raise JudgmentsError(f"{url}: redirected to {response.url}, which is not encrypted; not downloaded.")
+        status, reason = response.status_code, f"the server responded {response.status_code} {response.reason}"
+        if status == codes.requested_range_not_satisfiable:  # the file was complete, or has changed on the server
             part.write_bytes(b"")
         if status >= 500 or status in (codes.requested_range_not_satisfiable, codes.too_many_requests):
-            raise requests.HTTPError(answer)
+            raise requests.HTTPError(reason)
         if status not in (codes.ok, codes.partial_content):
             raise JudgmentsError(
-                f"{url}: {answer}. BAPPS may have moved: see https://github.com/richzhang/PerceptualSimilarity."
+                f"{url}: {reason}. BAPPS may have moved: see https://github.com/richzhang/PerceptualSimilarity."
             )
-        first = size if status == codes.partial_content else 0
+        start = size if status == codes.partial_content else 0
         length = int(response.headers.get("Content-Length") or 0)
-        response.raw.headers.pop("Content-Encoding", None)  # the file itself is compressed
+        response.raw.headers.pop("Content-Encoding", None)  # else requests would decompress the archive
         with (
-            part.open("ab" if first else "wb") as file,
-            tqdm(desc=part.stem, total=first + length, initial=first, unit="B", unit_scale=True, disable=None) as bar,
+            part.open("ab" if start else "wb") as file,
+            tqdm(desc=part.stem, total=start + length, initial=start, unit="B", unit_scale=True, disable=None) as bar,
         ):
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a ``.tar.gz`` and check its checksum; a JudgmentsError where it is damaged, or would write elsewhere."""
+def _extract(archive: Path, folder: Path) -> None:
+    """Extract a ``.tar.gz`` file; a JudgmentsError if it is damaged or would write outside of the folder."""
     folder.mkdir(exist_ok=True)
     try:
         with gzip.open(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as tar:
             tar.extractall(folder, filter="data")
-            while unzipped.read(2**20):
+            while unzipped.read(2**20):  # gzip verifies its checksum at the end of the file
                 pass
     except tarfile.FilterError as error:
-        raise JudgmentsError(f"a member that must not be unpacked ({one_line(error)}).") from None
+        raise JudgmentsError(f"it contains an unsafe member ({one_line(error)}).") from None
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise JudgmentsError(f"a damaged archive ({one_line(error)}); is a proxy in between?") from None
+        raise JudgmentsError(f"damaged archive ({one_line(error)}); is a proxy in between?") from None

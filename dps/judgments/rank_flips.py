@@ -1,4 +1,4 @@
-"""The same triplets with the compared images shifted or rotated so little that people do not notice.
+"""Triplets whose compared images are shifted or rotated imperceptibly.
 
 A metric whose answer changes flips the rank of the two images (Ghildyal and Liu 2022, arXiv:2207.13686, ST-LPIPS).
 """
@@ -18,9 +18,9 @@ DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 def shift(images: NDArray[np.uint8], number: int, *, pixels: int) -> NDArray[np.uint8]:
-    """Shift one triplet's compared images, ``(compared, height, width, 3)``; what enters repeats the outermost pixel.
+    """Shift one triplet's compared images, ``(compared, height, width, 3)``, repeating the outermost pixels.
 
-    The direction changes with the triplet's number in its shard, see `DIRECTIONS`.
+    The index of the triplet in its shard selects one of `DIRECTIONS` in turn.
     """
     right, down = DIRECTIONS[number % 4]
     rows, columns = (
@@ -31,7 +31,7 @@ def shift(images: NDArray[np.uint8], number: int, *, pixels: int) -> NDArray[np.
 
 
 def rotate(images: NDArray[np.uint8], number: int, *, degrees: float) -> NDArray[np.uint8]:
-    """Rotate images as `shift` shifts them, clockwise and counter-clockwise in turn."""
+    """Rotate one triplet's compared images as `shift` does, clockwise and counter-clockwise in turn."""
     from scipy import ndimage
 
     angle = degrees if number % 2 else -degrees
@@ -43,16 +43,16 @@ PERTURBATIONS = {
     **{f"{n}px": functools.partial(shift, pixels=n) for n in (1, 2, 3)},
     **{f"{n}deg": functools.partial(rotate, degrees=n) for n in (1, 2, 3)},
 }
-"""Those of ST-LPIPS, by name."""
+"""The perturbations of ST-LPIPS by name."""
 
 
 def with_perturbations(dataset: Dataset) -> Dataset:
-    """Return a data set with all its triplets once more for each of `PERTURBATIONS`."""
-    triplets = [shard for shard in dataset.shards if shard.kind == "2afc"]
+    """Return a data set that also contains its triplets under each of `PERTURBATIONS`."""
     perturbed = [
         replace(shard, perturbation=name, load=functools.partial(_load, shard, name))
         for name in PERTURBATIONS
-        for shard in triplets
+        for shard in dataset.shards
+        if shard.kind == "2afc"
     ]
     return replace(dataset, shards=(*dataset.shards, *perturbed))
 

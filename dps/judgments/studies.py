@@ -1,4 +1,4 @@
-"""From rows that name image files to a data set: what is wrong with them, and which of them are read at once."""
+"""Data sets from rows that name image files: validation of the rows, and their division into shards."""
 
 import functools
 import itertools
@@ -13,19 +13,19 @@ from pathlib import Path
 from dps import images
 from dps.errors import ImageError, JudgmentsError
 from dps.judgments import shard_files
-from dps.judgments.dataset import ALL, KINDS, SHARD_SIZE, Dataset, Judged, Shard
+from dps.judgments.dataset import ALL, KINDS, SHARD_SIZE, Dataset, JudgedFiles, Shard
 from dps.judgments.shard_files import resized_shape
 from dps.judgments.tables import Find, Predictions
 
 SHARD_PIXELS = 2**25
-"""Most pixels of a shard, 100 MB: all distorted images of one original of any published set, measured with it once."""
+"""Maximum number of pixels per shard, 100 MB: enough for all distorted images of one original of any published set."""
 
 
 def finder() -> Find:
-    """Return what finds image files by the names that a study has for them.
+    """Return a function that finds image files by their names in a study.
 
-    It returns the path of a file in the first of some folders that has it, else its path in the first. A name may have
-    backslashes, and may differ in case and in its Unicode normalization form.
+    It returns the path in the first folder that contains the file, else the path in the first folder. Names may contain
+    backslashes and differ from the file's in case and Unicode normalization form.
     """
     listings: dict[str, dict[str, str]] = {}
 
@@ -36,8 +36,8 @@ def finder() -> Find:
             if folder not in listings:
                 entries = sorted(os.listdir(folder)) if os.path.isdir(folder) else []  # noqa: PTH112, PTH208 - fast
                 listings[folder] = {_folded(entry): entry for entry in entries} | {e: e for e in entries}
-            if found := listings[folder].get(base) or listings[folder].get(_folded(base)):
-                return os.path.join(folder, found)  # noqa: PTH118 - three times as fast
+            if entry := listings[folder].get(base) or listings[folder].get(_folded(base)):
+                return os.path.join(folder, entry)  # noqa: PTH118 - three times as fast
         return paths[0]
 
     return find
@@ -48,9 +48,9 @@ def _folded(name: str) -> str:
 
 
 def make(
-    about: Dataset,
+    template: Dataset,
     kind: str,
-    rows: Sequence[Judged],
+    rows: Sequence[JudgedFiles],
     where: Path,
     size: int | None,
     *,
@@ -58,92 +58,90 @@ def make(
     predictions: Iterable[Predictions] = (),
     measured: bool = True,
 ) -> Dataset:
-    """Make a data set of rows, with the rows of one original in one shard where they fit.
+    """Return a data set of rows; those of one original are in one shard if they fit.
 
     Args:
-        about: its names and what is said about it.
-        where: the file or folder that messages begin with.
-        size: the length of the shorter side that images are resized to; None for as they are.
+        template: a data set without content, for its names and description.
+        where: file or folder, for messages.
+        size: length of the shorter side after resizing, in pixels; None for no resizing.
         limits: of a score.
-        measured: the image files are read; else there are only predictions.
+        measured: whether there are image files, not only predictions.
 
     Raises:
-        JudgmentsError: an image is missing or has another size than its original, a row stands there twice, or a score
-            is outside of its limits; one line says how many, and names the first.
+        JudgmentsError: an image is missing or differs in size from its original, a row is repeated, or a score is
+            outside of its limits; one line with the number of faults and the first three.
     """
     low, high = (0.0, 1.0) if kind == "2afc" else limits or (-math.inf, math.inf)
-    outside = [row for row in rows if not low <= float(row.judgment) <= high]
-    _refuse(outside, where, f"with a judgment that is not within {low:g} and {high:g}")
+    outside = [row.where for row in rows if not low <= float(row.judgment) <= high]
+    _check_none(outside, where, "row", f"with a judgment outside [{low:g}, {high:g}]")
     counts = Counter((row.original, row.compared) for row in rows)
-    twice = [row for row in rows if counts[row.original, row.compared] > 1]
-    _refuse(twice, where, "with the same images as another; make one row of them")
+    repeated = [row.where for row in rows if counts[row.original, row.compared] > 1]
+    _check_none(repeated, where, "row", "with the same images as another row; merge them")
     if len(rows) < 2 or (kind == "mos" and len({row.judgment for row in rows}) < 2):
-        raise JudgmentsError(f"{where}: {counted(len(rows), 'row')}; two are needed at least, with different scores.")
+        raise JudgmentsError(f"{where}: {quantity(len(rows), 'row')}; at least two with different scores are needed.")
     if clash := ({row.group for row in rows} & ({row.split for row in rows} | {ALL})) - {""}:
-        raise JudgmentsError(f"{where}: the group {min(clash)!r} has the name of a split, or of all rows; rename it.")
+        raise JudgmentsError(f"{where}: the group {min(clash)!r} is also a split or the name of all rows; rename it.")
     shapes = _shapes(where, rows, size) if measured else {}
     shards = tuple(_shards(kind, sorted(rows, key=lambda row: (row.split, row.original)), shapes, size))
     return replace(
-        about,
+        template,
         shards=shards,
-        title=about.title or f"Scores on the study {about.name}",
+        title=template.title or f"Scores on the study {template.name}",
         pooled={kind: ALL},
         shapes=frozenset(shapes.values()),
         preprocessing=shard_files.preprocessing(size),
-        predictions={each.name: each.distances(shards) for each in predictions},
+        predictions={prediction.name: prediction.distances(shards) for prediction in predictions},
     )
 
 
-def _refuse(wrong: Sequence[Judged], where: Path, what: str) -> None:
-    """Raise a JudgmentsError that counts rows that are wrong, and names the first three; none if there are none."""
-    if wrong:
-        raise JudgmentsError(f"{where}: {counted(len(wrong), 'row')} {what}: {some([row.where for row in wrong])}.")
+def _check_none(faulty: Sequence[str], where: Path, noun: str, problem: str) -> None:
+    if faulty:
+        raise JudgmentsError(f"{where}: {quantity(len(faulty), noun)} {problem}: {abbreviated(faulty)}.")
 
 
-def some(names: Sequence[str]) -> str:
-    """Return the first three names, and how many more there are."""
+def abbreviated(names: Sequence[str]) -> str:
+    """Join the first three names, with the number of further ones."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with a noun, in the plural where that is right."""
+def quantity(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless the number is 1."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _shapes(where: Path, rows: Sequence[Judged], size: int | None) -> dict[str, tuple[int, int]]:
-    """Return height and width of each original, as they are measured; only the headers of files are read."""
-    others = {path: row.original for row in rows for path in row.compared}
+def _shapes(where: Path, rows: Sequence[JudgedFiles], size: int | None) -> dict[str, tuple[int, int]]:
+    """Return height and width of each original after resizing, from the headers of the files."""
+    original_of = {path: row.original for row in rows for path in row.compared}
     shapes: dict[str, tuple[int, int]] = {}
     missing: list[str] = []
-    damaged: list[str] = []
-    for path in dict.fromkeys([*others.values(), *others]):
+    unreadable: list[str] = []
+    for path in dict.fromkeys([*original_of.values(), *original_of]):
         try:
             shapes[path] = resized_shape(*images.shape(Path(path)), size)
         except ImageError:
-            (damaged if os.path.exists(path) else missing).append(path)  # noqa: PTH110 - a text
-    for paths, what in ((missing, "missing"), (damaged, "not an image that can be read")):
-        if paths:
-            verb = "is" if len(paths) == 1 else "are"
-            raise JudgmentsError(f"{where}: {counted(len(paths), 'image file')} {verb} {what}: {some(paths)}.")
-    odd = [f"{path} (of {original})" for path, original in others.items() if shapes[path] != shapes[original]]
-    if odd:
-        raise JudgmentsError(f"{where}: {counted(len(odd), 'image')} of another size than the original: {some(odd)}.")
-    return {original: shapes[original] for original in others.values()}
+            (unreadable if os.path.exists(path) else missing).append(path)  # noqa: PTH110 - a text
+    _check_none(missing, where, "image file", "missing")
+    _check_none(unreadable, where, "image file", "not readable")
+    different = [
+        f"{path} (of {original})" for path, original in original_of.items() if shapes[path] != shapes[original]
+    ]
+    _check_none(different, where, "image", "with another size than the original")
+    return {original: shapes[original] for original in original_of.values()}
 
 
 def _shards(
-    kind: str, rows: Sequence[Judged], shapes: Mapping[str, tuple[int, int]], size: int | None
+    kind: str, rows: Sequence[JudgedFiles], shapes: Mapping[str, tuple[int, int]], size: int | None
 ) -> Iterator[Shard]:
-    """Divide rows into shards of one split each; the rows of one original stay together where they fit."""
-    for split, of_split in itertools.groupby(rows, key=lambda row: row.split):
-        batches: list[list[Judged]] = []
+    """Divide rows into shards of one split each; the rows of one original stay together if they fit."""
+    for split, rows_of_split in itertools.groupby(rows, key=lambda row: row.split):
+        batches: list[list[JudgedFiles]] = []
         room = 0
-        for original, of_original in itertools.groupby(of_split, key=lambda row: row.original):
+        for original, group in itertools.groupby(rows_of_split, key=lambda row: row.original):
             area = max(1, math.prod(shapes.get(original, (0, 0))))
-            same = list(of_original)
+            rows_of_original = list(group)
             most = max(1, min(SHARD_SIZE, (SHARD_PIXELS // area - 1) // KINDS[kind]))
-            for start in range(0, len(same), most):
-                piece = same[start : start + most]
+            for start in range(0, len(rows_of_original), most):
+                piece = rows_of_original[start : start + most]
                 pixels = area * (1 + KINDS[kind] * len(piece))
                 if batches and pixels <= room and len(batches[-1]) + len(piece) <= SHARD_SIZE:
                     batches[-1] += piece

@@ -1,26 +1,26 @@
-"""CSV files: a study of one's own, and predictions that were made elsewhere.
+"""CSV files: your own study, and predictions computed elsewhere.
 
-Comment lines before the heads of the columns say what is never guessed:
+Comment lines before the header state what is never guessed:
 
-    # high score: similar          or different; of predictions: high prediction
-    # originals: DIR               the folder of the originals' names, relative to the file's; also: distorted
+    # high score: similar          or different; for predictions: high prediction
+    # originals: DIR               folder of the originals, relative to the file's; also: distorted
 """
 
 import csv
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dps.errors import JudgmentsError
-from dps.judgments.dataset import Judged, Shard
+from dps.judgments.dataset import JudgedFiles, Shard
 
 Find = Callable[[Sequence[Path], str], str]
-"""Returns the path of an image file, from folders and a name."""
+"""Returns the path of an image file from candidate folders and a name."""
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "original": ("original", "ref_name", "hq_name", "ref_img", "ref_path"),
@@ -30,19 +30,16 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "b": ("b", "right_path"),
     "chose_b": ("chose_b", "right_vote"),
 }
-"""Names of columns, ours first; then those of pyiqa's meta files, KADID-10k and NIGHTS."""
+"""Names of columns, with those in pyiqa's meta files, KADID-10k and NIGHTS."""
 
-SCORED, CHOSEN, PREDICTED = (
-    ("original", "distorted", "score"),
-    ("original", "a", "b", "chose_b"),
-    ("distorted", "prediction"),
-)
-"""The columns that a file of scores, of choices and of predictions has."""
+SCORES = ("original", "distorted", "score")
+CHOICES = ("original", "a", "b", "chose_b")
+PREDICTIONS = ("distorted", "prediction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """The cells of a file, as text, by column; each row with its place for messages."""
+    """The cells of a file as text, by column; each row with its file and line, for messages."""
 
     path: Path
     comments: Mapping[str, str]
@@ -50,16 +47,17 @@ class TextTable:
     rows: Sequence[tuple[str, Mapping[str, str]]] = field(repr=False)
 
     def has(self, columns: Sequence[str]) -> bool:
-        """Return whether it has all of some columns."""
+        """Return whether all of these columns are present."""
         return set(columns) <= set(self.columns)
 
-    def high_is_similar(self, what: str) -> bool:
-        """Return what a comment says a high number means; a JudgmentsError where none does."""
-        meaning = self.comments.get(f"high {what}", "")
+    def high_is_similar(self, column: str) -> bool:
+        """Return the meaning of high numbers from the comments; a JudgmentsError if they do not state it."""
+        meaning = self.comments.get(f"high {column}", "")
         if meaning not in ("similar", "different"):
             raise JudgmentsError(
-                f"{self.path}: what does a high {what} mean? Begin the file with the line '# high {what}: similar', or "
-                f"'# high {what}: different'{f'; found {meaning!r}' if meaning else ''}."
+                f"{self.path}: what does a high {column} mean? Begin the file with the line "
+                f"'# high {column}: similar', or '# high {column}: different'"
+                f"{f'; found {meaning!r}' if meaning else ''}."
             )
         return meaning == "similar"
 
@@ -68,12 +66,12 @@ def read(path: Path, columns: Sequence[str] = (), separator: str = ",") -> TextT
     """Read a text file of columns.
 
     Args:
-        columns: their names, where the first line does not have them.
-        separator: between columns; a space for any white space.
+        columns: their names, if the file has no header.
+        separator: of columns; a space for any whitespace.
 
     Raises:
-        JudgmentsError: it cannot be read, is not UTF-8, has no rows or rows of different length, two columns of one
-            name, or another separator.
+        JudgmentsError: the file cannot be read, is not UTF-8, has no rows, rows of different length, ambiguous columns
+            or another separator.
     """
     try:
         lines = path.read_bytes().decode("utf-8-sig").splitlines()
@@ -90,31 +88,30 @@ def read(path: Path, columns: Sequence[str] = (), separator: str = ",") -> TextT
         start += 1
     cells = [line.split() for line in lines[start:]] if separator == " " else [*csv.reader(lines[start:])]
     numbered = [(f"{path}:{start + number}", [c.strip() for c in row]) for number, row in enumerate(cells, 1) if row]
-    heads = list(columns)
     if not columns and numbered:
-        _, found = numbered.pop(0)
-        heads = [_column(name) for name in found]
-        if len(heads) == 1 and (other := next((sign for sign in ";\t|" if sign in heads[0]), "")):
+        _, header = numbered.pop(0)
+        columns = [_column(name) for name in header]
+        if len(columns) == 1 and (other := next((sign for sign in ";\t|" if sign in columns[0]), "")):
             raise JudgmentsError(f"{path}: the columns are separated by {other!r}; save it with commas.")
-        if twice := sorted({name for name in heads if name and heads.count(name) > 1}):
-            named = [name for name, head in zip(found, heads, strict=True) if head == twice[0]]
-            raise JudgmentsError(f"{path}: {len(named)} columns mean {twice[0]}: {', '.join(named)}; keep one.")
+        if repeated := sorted({name for name in columns if name and columns.count(name) > 1}):
+            names = [name for name, column in zip(header, columns, strict=True) if column == repeated[0]]
+            raise JudgmentsError(f"{path}: {len(names)} columns mean {repeated[0]}: {', '.join(names)}; keep one.")
     if not numbered:
-        raise JudgmentsError(f"{path}: there are no rows in it.")
+        raise JudgmentsError(f"{path}: no rows.")
     for where, row in numbered:
-        if len(row) != len(heads):
-            raise JudgmentsError(f"{where}: {len(row)} cells in a table of {len(heads)} columns.")
-    rows = [(where, dict(zip(heads, row, strict=True))) for where, row in numbered]
-    return TextTable(path=path, comments=comments, columns=heads, rows=rows)
+        if len(row) != len(columns):
+            raise JudgmentsError(f"{where}: {len(row)} cells in a table of {len(columns)} columns.")
+    rows = [(where, dict(zip(columns, row, strict=True))) for where, row in numbered]
+    return TextTable(path=path, comments=comments, columns=columns, rows=rows)
 
 
 def _column(name: str) -> str:
     folded = name.casefold()
-    return next((ours for ours, names in COLUMNS.items() if folded in names), folded)
+    return next((column for column, names in COLUMNS.items() if folded in names), folded)
 
 
 def number(where: str, row: Mapping[str, str], column: str) -> float:
-    """Return a number in a column; a JudgmentsError where it is missing or not finite."""
+    """Return the number in a column; a JudgmentsError if the cell is not a finite number."""
     try:
         value = float(row[column])
     except ValueError:
@@ -124,84 +121,80 @@ def number(where: str, row: Mapping[str, str], column: str) -> float:
     return value
 
 
-def judged(table: TextTable, find: Find) -> tuple[str, list[Judged]]:
-    """Return the kind of a study's rows, and the rows.
-
-    Args:
-        find: where an image file is, from folders and the name in the table.
+def judged_files(table: TextTable, find: Find) -> tuple[str, list[JudgedFiles]]:
+    """Return the kind of a study, ``mos`` or ``2afc``, and its rows.
 
     Raises:
-        JudgmentsError: columns are missing, a cell is no number, or nothing says what a high score means.
+        JudgmentsError: columns are missing, a cell is not a number, or the meaning of a high score is not stated.
     """
-    kind = "mos" if table.has(SCORED) else "2afc"
-    if kind == "2afc" and not table.has(CHOSEN):
+    kind = "mos" if table.has(SCORES) else "2afc"
+    if kind == "2afc" and not table.has(CHOICES):
         raise JudgmentsError(
-            f"{table.path}: the columns are {', '.join(table.columns)}; scores need {', '.join(SCORED)} (pyiqa: "
-            f"ref_name, dist_name, mos), choices {', '.join(CHOSEN)}."
+            f"{table.path}: the columns are {', '.join(table.columns)}; scores need {', '.join(SCORES)} (pyiqa: "
+            f"ref_name, dist_name, mos), choices {', '.join(CHOICES)}."
         )
     sign = 1 if kind == "2afc" or table.high_is_similar("score") else -1
     originals, distorted = (
         [table.path.parent / table.comments.get(folder, "")] for folder in ("originals", "distorted")
     )
-    rows = []
-    for where, row in table.rows:
-        judgment = _chosen(where, row) if kind == "2afc" else sign * number(where, row, "score")
-        rows.append(
-            Judged(
-                original=find(originals, row["original"]),
-                compared=tuple(find(distorted, row[name]) for name in (("a", "b") if kind == "2afc" else SCORED[1:2])),
-                judgment=judgment,
-                group=_part(row, "group"),
-                split=_part(row, "split"),
-                where=where,
-            )
+    compared = ("a", "b") if kind == "2afc" else ("distorted",)
+    rows = [
+        JudgedFiles(
+            original=find(originals, row["original"]),
+            compared=tuple(find(distorted, row[name]) for name in compared),
+            judgment=_chose_b(where, row) if kind == "2afc" else sign * number(where, row, "score"),
+            group=_part(row, "group"),
+            split=_part(row, "split"),
+            where=where,
         )
+        for where, row in table.rows
+    ]
     return kind, rows
 
 
 def _part(row: Mapping[str, str], column: str) -> str:
-    """Return the name of a group or split, in characters that ids of tests and ``--require`` take."""
+    """Return the name of a group or split, reduced to characters that test ids and ``--require`` accept."""
     return re.sub(r"[^\w.+-]+", "-", row.get(column, ""))
 
 
-def _chosen(where: str, row: Mapping[str, str]) -> float:
-    """Return the share of people who chose ``b``: a fraction, or, with a column ``count``, a number of votes."""
-    chosen = number(where, row, "chose_b")
+def _chose_b(where: str, row: Mapping[str, str]) -> float:
+    """Return the fraction of people who chose ``b``, from a fraction or from votes and their ``count``."""
+    chose_b = number(where, row, "chose_b")
     if "count" not in row:
-        return chosen
+        return chose_b
     count = number(where, row, "count")
-    if not (count >= 1 and chosen.is_integer() and count.is_integer() and 0 <= chosen <= count):
+    if not (count >= 1 and chose_b.is_integer() and count.is_integer() and 0 <= chose_b <= count):
         raise JudgmentsError(
-            f"{where}: chose_b {row['chose_b']} of count {row['count']}; beside a column count it is a number of "
-            "votes, an integer from 0 to count, and without one a fraction."
+            f"{where}: chose_b {row['chose_b']} of count {row['count']}; with a column count, chose_b must be a number "
+            "of votes, an integer from 0 to count; without one, a fraction."
         )
-    return chosen / count
+    return chose_b / count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """Distances that were made elsewhere, by the image's name as their file has it, lower-case, with slashes.
+    """Distances computed elsewhere, by image name: as in the file, but in lower case and with slashes.
 
     Attributes:
-        name: what they stand under in the place of a metric.
-        own: the scores that their own file has, as rows; empty without.
+        name: label in place of a metric's name.
+        rows: the scores in the same file; empty if it has none.
     """
 
     name: str
     path: Path
     values: Mapping[str, float] = field(repr=False)
-    own: tuple[Judged, ...] = field(default=(), repr=False)
+    rows: tuple[JudgedFiles, ...] = field(default=(), repr=False)
 
     def distances(self, shards: Sequence[Shard]) -> dict[Shard, NDArray[np.float64]]:
         """Return the distances of each shard, ``(n, compared)``.
 
         Raises:
-            JudgmentsError: an image has no prediction, or more than one has the same name, or two originals.
+            JudgmentsError: an image has no prediction, or a name matches several images.
         """
         rows = [row for shard in shards for row in shard.rows]
         if not rows:
-            raise JudgmentsError(f"{self.path}: predictions are for pairs and choices that name their image files.")
-        paths = {path: row.original for row in rows for path in row.compared}
+            raise JudgmentsError(f"{self.path}: predictions need judgments that name their image files.")
+        paths = dict.fromkeys(path for row in rows for path in row.compared)
         by_name: dict[str, set[str]] = {}
         for path in paths:
             parts = _slashed(path).split("/")
@@ -209,10 +202,10 @@ class Predictions:
                 by_name.setdefault("/".join(parts[start:]), set()).add(path)
         values: dict[str, float] = {}
         for name, value in self.values.items():
-            found = by_name.get(name, set())
-            if len(found) > 1:
-                raise JudgmentsError(f"{self.path}: {name} may be {len(found)} images, such as {min(found)}.")
-            values |= dict.fromkeys(found, value)
+            matches = by_name.get(name, set())
+            if len(matches) > 1:
+                raise JudgmentsError(f"{self.path}: {name} matches {len(matches)} images, such as {min(matches)}.")
+            values |= dict.fromkeys(matches, value)
         if missing := [path for path in paths if path not in values]:
             raise JudgmentsError(
                 f"{self.path}: no prediction for {len(missing)} of {len(paths)} images: {', '.join(missing[:3])}."
@@ -225,31 +218,29 @@ def _slashed(name: str) -> str:
 
 
 def predictions(path: Path) -> Predictions:
-    """Read predictions, with the scores that they are held against where the same file has them.
+    """Read predictions, and the scores in the same file if it has any.
 
     Raises:
-        JudgmentsError: as for `read`; columns are missing, or nothing says what a high prediction means.
+        JudgmentsError: as for `read`; columns are missing, or the meaning of a high prediction is not stated.
     """
     table = read(path)
-    if not table.has(PREDICTED):
+    if not table.has(PREDICTIONS):
         raise JudgmentsError(
-            f"{path}: the columns are {', '.join(table.columns)}; predictions need {' and '.join(PREDICTED)}, and may "
-            "have score, original and group."
+            f"{path}: the columns are {', '.join(table.columns)}; predictions need {' and '.join(PREDICTIONS)}, with "
+            "score, original and group as optional columns."
         )
     sign = -1 if table.high_is_similar("prediction") else 1
     values: dict[str, float] = {}
     for where, row in table.rows:
         name = _slashed(row["distorted"])
         if name in values:
-            raise JudgmentsError(f"{where}: {row['distorted']} has a prediction already.")
+            raise JudgmentsError(f"{where}: {row['distorted']} has more than one prediction.")
         values[name] = sign * number(where, row, "prediction")
     least = min(values.values())
-    own: list[Judged] = []
+    scored: list[JudgedFiles] = []
     if "score" in table.columns:
-        complete = [(where, {"original": row["distorted"], **row}) for where, row in table.rows]
-        columns = dict.fromkeys([*table.columns, "original"])
-        _, own = judged(
-            TextTable(path=path, comments=table.comments, columns=[*columns], rows=complete), lambda _, name: name
-        )
-    shifted = {name: value - least for name, value in values.items()}  # a distance is never negative
-    return Predictions(name=path.stem, path=path, values=shifted, own=tuple(own))
+        rows = [(where, {"original": row["distorted"], **row}) for where, row in table.rows]
+        columns = [*dict.fromkeys([*table.columns, "original"])]
+        _, scored = judged_files(replace(table, columns=columns, rows=rows), lambda _, name: name)
+    nonnegative = {name: value - least for name, value in values.items()}
+    return Predictions(name=path.stem, path=path, values=nonnegative, rows=tuple(scored))

@@ -216,7 +216,7 @@ def _check_floors(configuration: RunConfiguration, document: Document) -> GateOu
                     )
         for row in document["scores"]:
             admitted = row["score"] is not None and floor.admits(row["score"])
-            names = agreement.names_of(row["dataset"], row["kind"], row["subset"])
+            names = agreement.score_names(row["dataset"], row["kind"], row["subset"])
             if floor.name in names and row["metric"] not in scores_table.JUDGES and not admitted:
                 score = "no score" if row["score"] is None else f"{row['score']:.4f}"
                 lines.append(f"required {floor}: {variant_key(row).label} has {score}")

@@ -76,7 +76,7 @@ def configure(
     if update is not None:
         check_writable("--update-baseline", update.parent)
     names = [probe.name for probe in selected]
-    names += [name for dataset in configuration.datasets for name in agreement.scored_names(dataset)]
+    names += [name for dataset in configuration.datasets for name in agreement.all_score_names(dataset)]
     limits = tuple(floors.parse(text, names) for text in _split(options.require))
     previous = baseline.read(update) if update is not None and update.exists() else None
     report_dir = Path(options.report_dir or default_report_dir())
@@ -216,7 +216,7 @@ def _datasets_and_store(options: Options) -> tuple[tuple[Dataset, ...], Path | N
     named = [*options.judgments, *([options.bapps] if options.bapps else [])]
     texts = [part for text in named for part in ([text] if Path(text).exists() else text.split(","))]
     predictions = [tables.predictions(Path(text)) for text in options.predictions]
-    without_scores = [each for each in predictions if not each.own]
+    without_scores = [each for each in predictions if not each.rows]
     if without_scores and not texts:
         raise UsageError(
             f"--predictions {without_scores[0].path}: has no column score; name the judgments: --judgments PATH."
@@ -224,7 +224,7 @@ def _datasets_and_store(options: Options) -> tuple[tuple[Dataset, ...], Path | N
     datasets = [
         layouts.read(text, size=options.judgment_size, predictions=without_scores) for text in dict.fromkeys(texts)
     ]
-    datasets += [layouts.predicted(each) for each in predictions if each.own]
+    datasets += [layouts.with_own_scores(each) for each in predictions if each.rows]
     names = [dataset.name for dataset in datasets]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"--judgments: {names.count(twice[0])} data sets are called {twice[0]}; rename a file.")

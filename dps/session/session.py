@@ -237,7 +237,7 @@ class Session:
             StoreError: measured distances cannot be stored.
         """
         try:
-            judgments, distances = self._distances[subset.dataset].of(subset, variant)
+            judgments, distances = self._distances[subset.dataset].look_up(subset, variant)
         except StoreError:
             raise
         except DpsError as error:

@@ -296,7 +296,7 @@ def _people(configuration: RunConfiguration, network: Network) -> JudgedTriplets
     names, judgments, distances, originals = [], [], [], []
     for subset in agreement.subsets_of(dataset):
         if subset.kind == "2afc" and not subset.group:
-            by_part = [measured.of(subset, variant) for variant in alone]
+            by_part = [measured.look_up(subset, variant) for variant in alone]
             names.append(np.full(len(by_part[0][0]), subset.name))
             judgments.append(by_part[0][0])
             distances.append(np.stack([of_part for _, of_part in by_part], axis=-1))

@@ -23,7 +23,7 @@ def measure_shards(configuration: RunConfiguration, worker: int = 0, workers: in
         try:
             configuration.key_of(dataset.preprocessing, variant)
         except NoFingerprintError as error:
-            raise UsageError(store.not_kept(variant.metric.name, str(error))) from None
+            raise UsageError(store.not_stored(variant.metric.name, str(error))) from None
     engine = functools.cache(configuration.engine)
     for dataset in configuration.datasets:
         shards = dataset.shards[worker::workers]

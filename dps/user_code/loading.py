@@ -58,7 +58,7 @@ def load(name: TypedName, kind: str, shown: str) -> object:
     if name.path is None and (entry := registered(kind).get(name.text)):
         with _refusing(f"{kind} {shown!r}: {entry.value} cannot be loaded"):
             registered_value: object = entry.load()
-            _sources[kind, shown] = fingerprint.of_module(entry.module)
+            _sources[kind, shown] = fingerprint.module_source(entry.module)
         return registered_value
     place, _, attribute = name.text.rpartition(":")
     if name.path is not None:
@@ -74,7 +74,7 @@ def load(name: TypedName, kind: str, shown: str) -> object:
         public = [key for key in vars(module) if not key.startswith("_")]
         raise UsageError(f"{kind} {shown!r}: {unknown(f'name in {place}:', attribute, public)}") from None
     with guest.visit():  # what a function imports may be in a package that is not loaded yet
-        _sources[kind, shown] = fingerprint.of_module(module.__name__)
+        _sources[kind, shown] = fingerprint.module_source(module.__name__)
     return value
 
 

@@ -1,0 +1,27 @@
+"""Data sets as folders in the layout of BAPPS."""
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from dps.judgments.bapps import DESCRIPTION, SPLIT, Description
+from dps.judgments.dataset import Dataset
+from dps.judgments.shard_files import ROLES
+
+
+def write(dataset: Dataset, folder: Path) -> None:
+    """Write a data set of at most one shard per subset, with its description."""
+    for shard in dataset.shards:
+        content = shard.read()
+        for number, (images, judgment) in enumerate(zip(content.stacks[0], content.labels.judgments, strict=True)):
+            for (role, suffix), value in zip(ROLES[shard.kind].items(), [*images, judgment], strict=True):
+                path = folder / shard.kind / SPLIT / shard.subset / role / f"{number:06d}{suffix}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if suffix == ".npy":
+                    np.save(path, np.array([value]))
+                else:
+                    PIL.Image.fromarray(value).save(path)
+    counts = {kind: counts for kind, counts in dataset.counts.items() if counts}
+    description = Description(name=dataset.name, about=dataset.about, counts=counts)
+    (folder / DESCRIPTION).write_text(description.model_dump_json(), encoding="utf-8")
