@@ -114,7 +114,7 @@ class Recorder:
             if failed and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         elif interrupted:
-            self.lines = report.how_to_go_on(self.configuration)
+            self.lines = report.describe_resumption(self.configuration)
         without_result = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
         if self.broken_off or (self.configuration.excluded and without_result):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED  # under xdist, a run that is broken off is "interrupted"

@@ -294,7 +294,7 @@ def test_a_full_disk_ends_the_run_with_exit_code_1_and_keeps_what_was_measured(
     assert broken_off.code == 1
     assert broken_off.results["run"]["interrupted"] is True
     assert "store: the store cannot be written (No space left on device); its entries are kept." in broken_off.text
-    assert "interrupted: what was measured of synthetic is kept in store; the same" in broken_off.text
+    assert "interrupted: the distances measured on synthetic are stored in store; the same" in broken_off.text
     assert "Traceback" not in broken_off.text
     assert "During handling" not in broken_off.text
     kept = store.size(pytester.path / "store")[0]

@@ -25,6 +25,6 @@ explain_page.py      one explained case: words, figures and page
 sheets.py            contact sheets of cases
 """
 
-from dps.report.run_report import finish, how_to_go_on
+from dps.report.run_report import describe_resumption, finish
 
-__all__ = ["finish", "how_to_go_on"]
+__all__ = ["describe_resumption", "finish"]

@@ -1,7 +1,7 @@
-"""What each layer of a network would decide alone: a table for each network, and in words.
+"""Verdicts by each layer of a network alone, in tables and sentences.
 
-A distance is a sum over layers, so ``passed_by_layer`` of each case says it without another measurement. Networks of
-one layer are left out: their one layer is the metric.
+A distance is a sum over layers, so ``passed_by_layer`` of each case needs no further measurement. Networks of one layer
+are left out.
 """
 
 from dataclasses import replace
@@ -16,28 +16,32 @@ KEYS = ("normalization", "metric", "layer")
 
 NOTE = (
     "passed/cases by the distance at one layer alone, and at all layers together, which is the metric; higher is "
-    "better. What could not be measured counts nowhere."
+    "better. Cases that could not be measured are not counted."
 )
 
 
 def count(document: Document) -> dict[str, PassCounts]:
-    """Count the cases that pass by each layer alone, as if it were a network, and by ``all`` of them, by network."""
+    """Count, by network, the cases that pass by each layer alone, in place of the network, and by ``all`` of them."""
     by_network = {}
-    for network in sorted({row["network"] for row in document["cases"] if len(row.get("passed_by_layer", ())) > 1}):
+    for network in _networks(document):
         rows = [row for row in document["cases"] if row["network"] == network]
         labels = [f"{n} {name}" for n, name in enumerate(document["run"]["networks"][network]["layers"], start=1)]
-        alone = [
-            {**row, "network": layer, "passed": holds}
+        layer_rows = [
+            {**row, "network": label, "passed": passed}
             for row in rows
-            for layer, holds in zip(labels, row.get("passed_by_layer") or [False] * len(labels), strict=True)
-            if holds is not None
+            for label, passed in zip(labels, row.get("passed_by_layer") or [False] * len(labels), strict=True)
+            if passed is not None
         ]
-        by_network[network] = pass_fractions.count([*alone, *({**row, "network": "all"} for row in rows)])
+        by_network[network] = pass_fractions.count([*layer_rows, *({**row, "network": "all"} for row in rows)])
     return by_network
 
 
+def _networks(document: Document) -> list[str]:
+    return sorted({row["network"] for row in document["cases"] if len(row.get("passed_by_layer", ())) > 1})
+
+
 def tables(document: Document) -> list[Table]:
-    """Return a table for each network: of each metric its layers and all of them together, with a column by probe."""
+    """Return a table for each network: a row for each metric and layer, a column for each probe."""
     return [
         Table(
             title=f"{network}, layer by layer",
@@ -55,29 +59,29 @@ def tables(document: Document) -> list[Table]:
 
 
 def as_sentences(document: Document, counts: PassCounts) -> list[str]:
-    """Say of each failed probe that every layer alone fails it, or which layer alone passes most of its cases.
+    """Name, for each failed probe, the layer that alone would pass most of its cases, if any passes half of them.
 
-    Only of runs of one metric or one network: of others it would be too much to read.
+    Only for runs of one metric or one network, to keep the report short.
     """
-    networks = {row["network"] for row in document["cases"] if len(row.get("passed_by_layer", ())) > 1}
+    networks = _networks(document)
     variants = [variant for variant in counts.variants if variant.network in networks]
     if min(len({variant.metric for variant in variants}), len(networks)) != 1:
         return []
-    by_layer = count(document)
+    by_network = count(document)
     sentences = []
     for variant in variants:
-        alone = by_layer[str(variant.network)]
-        layers = [layer for layer in alone.variants if layer[1:] == variant[1:] and layer.network != "all"]
+        by_layer = by_network[str(variant.network)]
+        layers = [layer for layer in by_layer.variants if layer[1:] == variant[1:] and layer.network != "all"]
         parts: dict[str, list[str]] = {}
         for probe in (probe for probe in counts.probes if counts.get(variant, probe).fails):
-            best = max(layers, key=lambda layer: alone.get(layer, probe).passed)
-            passed = alone.get(best, probe)
+            best = max(layers, key=lambda layer: by_layer.get(layer, probe).passed)
+            best_count = by_layer.get(best, probe)
             start, text = "every layer alone fails", probe
-            if not passed.fails:
+            if not best_count.fails:
                 start = f"layer {str(best.network).partition(' ')[0]} alone would pass"
-                text = f"{passed.passed}/{passed.cases} of {probe}"
+                text = f"{best_count.passed}/{best_count.cases} of {probe}"
             parts.setdefault(start, []).append(text)
         if parts:
-            ends = "; ".join(f"{start} {', '.join(texts)}" for start, texts in parts.items())
-            sentences.append(f"{metric_name(variant)} on {variant.network}: {ends}.")
+            texts = "; ".join(f"{start} {', '.join(probes)}" for start, probes in parts.items())
+            sentences.append(f"{metric_name(variant)} on {variant.network}: {texts}.")
     return sentences

@@ -28,12 +28,24 @@ from dps.rows import Document, Row, case_name, json_lines
 
 
 def render(document: Document, images: Album) -> Iterator[str]:
-    """Return the page piece by piece; the same for the same input. Cases without images are shown by numbers alone."""
+    """Yield the page piece by piece, identical for equal input; cases without images are shown by numbers alone."""
     counts = pass_fractions.count(document["cases"])
     shown, folded = findings.as_tables(document, counts), layers.tables(document)
     grids = {f"table-{n}": table for n, table in enumerate([*shown, *folded], start=1)}
     data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
     asks, sanity = document["run"]["probes"], document["run"].get("sanity", [])
+    probes = [
+        {
+            "name": name,
+            "asks": asks.get(name, ""),
+            "figures": list(_figures({} if name in sanity else figures.PLOTS, document, counts, name)),
+        }
+        for name in counts.probes
+    ]
+    thresholds = [
+        {"name": name, "figures": list(_figures(figures.THRESHOLD_PLOTS, document, counts, name))}
+        for name in thresholds_table.distortions(document)
+    ]
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
         run=document["run"],
         counts=counts,
@@ -42,18 +54,8 @@ def render(document: Document, images: Album) -> Iterator[str]:
         words=findings.as_sentences(document, counts),
         grids=grids,
         folded=[*grids][len(shown) :],
-        probes=[
-            {
-                "name": name,
-                "asks": asks.get(name, ""),
-                "figures": list(_figures(figures.PLOTS if name not in sanity else {}, document, counts, name)),
-            }
-            for name in counts.probes
-        ],
-        thresholds=[
-            {"name": name, "asks": "", "figures": list(_figures(figures.THRESHOLD_PLOTS, document, counts, name))}
-            for name in thresholds_table.distortions(document)
-        ],
+        probes=probes,
+        thresholds=thresholds,
         attacked=attacks_table.examples(document.get("attacks", []), images),
         shown_bound=attacks.SHOWN_BOUND,
         data=_as_script({"tables": {name: _as_texts(grid) for name, grid in grids.items()}, **data}),
@@ -65,7 +67,7 @@ def render(document: Document, images: Album) -> Iterator[str]:
 
 @functools.cache
 def environment() -> Any:
-    """Return what fills our templates; what is filled into HTML is escaped."""
+    """Return the environment of the templates; it escapes values in HTML."""
     import jinja2
 
     templates = jinja2.Environment(
@@ -81,18 +83,18 @@ def environment() -> Any:
 
 
 def asset(name: str) -> str:
-    """Return the text of a file of ours that stands in the page as it is."""
+    """Return the text of a file that pages embed."""
     return resources.files("dps.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _as_script(data: Row) -> Iterator[str]:
-    """Yield data as JSON inside a script element, which nothing in it can end."""
+    """Yield data as JSON for a script element, which no text in it can end."""
     for piece in json_lines(data, separators=(",", ":")):
         yield piece.replace("<", "\\u003c")
 
 
 def _as_texts(table: tables.Table) -> Row:
-    """Return the forms in which a table is copied."""
+    """Return a table as Markdown, CSV and LaTeX, for the buttons that copy it."""
     text = io.StringIO()
     write = csv.writer(text).writerow
     write([*table.keys, *table.heads])
@@ -102,10 +104,10 @@ def _as_texts(table: tables.Table) -> Row:
 
 
 def _figures(plots: Mapping[str, Plot], document: Document, counts: PassCounts, probe: str) -> Iterator[Row]:
-    """Yield each figure as SVG; where one cannot be drawn, why: a report is not lost to a figure."""
+    """Yield each figure as SVG, or the reason that it could not be drawn."""
     for name, plot in plots.items():
         try:
             if (figure := plot(document, counts, probe)) is not None:
                 yield {"svg": figure_style.as_svg(figure), "fault": ""}
-        except Exception as error:  # noqa: BLE001 - whatever Matplotlib does not take
+        except Exception as error:  # noqa: BLE001 - a report without a figure is better than none
             yield {"svg": "", "fault": f"The figure {name!r} could not be drawn: {one_line(error)}"}

@@ -1,6 +1,4 @@
-"""Probes that answer each other, such as translate and rearrange: a metric that passes one alone is blind to both."""
-
-from collections.abc import Iterator
+"""Pairs of counterparts, such as translate and rearrange: passing only one indicates that a metric ignores both."""
 
 from dps.report import tables
 from dps.report.pass_fractions import PassCounts, metric_name
@@ -8,14 +6,20 @@ from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey, variant_key
 
 BALANCED_FROM = 0.9
-"""A metric is balanced on a pair where it passes at least this fraction of both."""
+"""A metric is balanced on a pair if it passes at least this fraction of both."""
 
 
 def rows(document: Document, counts: PassCounts) -> list[Row]:
-    """Return ``pairs`` of results.json: both pass fractions of each pair that was measured, and whether it is balanced.
+    """Return ``pairs`` of results.json: both pass fractions of each measured pair, and whether it is balanced.
 
-    ``balanced`` is null where a case of either could not be measured.
+    ``balanced`` is null if a case of either could not be measured.
     """
+    pairs = [
+        (probe, counterpart)
+        for probe, counterparts in document["run"].get("counterparts", {}).items()
+        for counterpart in counterparts
+        if {probe, counterpart} <= set(counts.probes)
+    ]
     return [
         {
             "probe": probe,
@@ -27,20 +31,14 @@ def rows(document: Document, counts: PassCounts) -> list[Row]:
             if one.unmeasured or other.unmeasured
             else min(one.fraction, other.fraction) >= BALANCED_FROM,
         }
-        for probe, counterpart in _pairs(document, counts)
+        for probe, counterpart in pairs
         for variant in counts.variants
         if (one := counts.get(variant, probe)).cases and (other := counts.get(variant, counterpart)).cases
     ]
 
 
-def _pairs(document: Document, counts: PassCounts) -> Iterator[tuple[str, str]]:
-    """Yield each probe with each of its counterparts, where both were measured."""
-    for probe, counterparts in document["run"].get("counterparts", {}).items():
-        yield from ((probe, other) for other in counterparts if {probe, other} <= set(counts.probes))
-
-
 def as_tables(measured: list[Row]) -> list[Table]:
-    """Return the table of pairs; none where there is no pair."""
+    """Return the table of pairs; none if no pair was measured."""
     cells: dict[tuple[VariantKey, str], Cell] = {}
     for row in measured:
         low = min(row["passed"], row["counterpart_passed"])
@@ -50,8 +48,8 @@ def as_tables(measured: list[Row]) -> list[Table]:
     if not cells:
         return []
     note = (
-        "Percent of cases passed of two probes that answer each other; what one rewards, the other punishes. A metric "
-        f"is balanced where both are {BALANCED_FROM:.0%} or more."
+        "Percent of cases passed of two counterparts: what one probe rewards, the other penalizes. A metric is "
+        f"balanced if both are {BALANCED_FROM:.0%} or more."
     )
     heads = list(dict.fromkeys(head for _, head in cells))
     variants = tables.sort_variants(variant for variant, _ in cells)
@@ -59,14 +57,14 @@ def as_tables(measured: list[Row]) -> list[Table]:
 
 
 def as_sentences(measured: list[Row]) -> list[str]:
-    """Say which metrics are balanced on each pair."""
+    """Name the metrics that are balanced on each pair."""
     by_pair: dict[str, list[Row]] = {}
     for row in measured:
         by_pair.setdefault(f"{row['counterpart']} and {row['probe']}", []).append(row)
     sentences = []
-    for pair, of_pair in by_pair.items():
-        balanced = [variant_key(row) for row in of_pair if row["balanced"]]
+    for pair, pair_rows in by_pair.items():
+        balanced = [variant_key(row) for row in pair_rows if row["balanced"]]
         names = ", ".join(dict.fromkeys(map(metric_name, balanced)))
-        shown = f": {names} on some network" if 0 < len(balanced) < len(of_pair) else ""
-        sentences.append(f"Balanced on {pair}: {len(balanced)} of {len(of_pair)} variants{shown}.")
+        metrics = f": {names} on some network" if 0 < len(balanced) < len(pair_rows) else ""
+        sentences.append(f"Balanced on {pair}: {len(balanced)} of {len(pair_rows)} variants{metrics}.")
     return sentences

@@ -1,4 +1,4 @@
-"""The end of a run: results.json, report.md and report.html are written, and what was found is said in a few lines."""
+"""The end of a run: write results.json, report.md and report.html, and summarize the results for the terminal."""
 
 import os
 import shutil
@@ -25,17 +25,17 @@ def finish(
     interrupted: bool = False,
     verbose: bool = False,
 ) -> tuple[list[str], bool]:
-    """Write the report, and say in a few lines what was found; if verbose, with each case that the gate names.
+    """Write the report, and summarize the results; if verbose, with all lines of the gate.
 
     Returns:
         The lines for the terminal; and whether the run failed: the gate does not hold, or the report was not written.
     """
-    document, outcome = judged(configuration, records, command, interrupted=interrupted)
+    document, outcome = assemble(configuration, records, command, interrupted=interrupted)
     counts = pass_fractions.count(document["cases"])
     width = shutil.get_terminal_size().columns
     lines = summary.as_text(document, counts, width, verbose=verbose)
     lines += [line for note in [*outcome.notes, *notes.lines()] for line in wrapped(f"note: {note}", width)]
-    lines += how_to_go_on(configuration) if interrupted else []
+    lines += describe_resumption(configuration) if interrupted else []
     written, faults = write(
         configuration.report_dir,
         {
@@ -54,31 +54,31 @@ def finish(
     return lines, outcome.holds is False or bool(faults)
 
 
-def judged(
+def assemble(
     configuration: RunConfiguration, records: RunRecords, command: str, *, interrupted: bool = False
 ) -> tuple[Document, GateOutcome]:
-    """Return all of results.json, and what the gate says of it."""
+    """Return all of results.json, and the outcome of the gate."""
     about = results.about_run(configuration, command, torch.get_num_threads(), interrupted=interrupted)
     about["photographs"] = results.photographs_used(configuration, records.drawn)
     document = results.document(about, records, configuration.datasets)
-    if measured := pairs.rows(document, pass_fractions.count(document["cases"])):
-        document["pairs"] = measured
+    if pair_rows := pairs.rows(document, pass_fractions.count(document["cases"])):
+        document["pairs"] = pair_rows
     outcome = gate.judge(configuration, records, document, interrupted=interrupted)
     about["gate_outcome"] = outcome.row
     return document, outcome
 
 
-def how_to_go_on(configuration: RunConfiguration) -> list[str]:
-    """Say what to do after an interrupted run, where something of it is kept."""
+def describe_resumption(configuration: RunConfiguration) -> list[str]:
+    """Return the lines on how to resume an interrupted run; none if nothing of it is stored."""
     if configuration.store is None or not configuration.datasets:
         return []
     names = ", ".join(dataset.name for dataset in configuration.datasets)
-    kept = f"interrupted: what was measured of {names} is kept in {configuration.store}"
-    return wrapped(f"{kept}; the same command goes on from there.", shutil.get_terminal_size().columns)
+    stored = f"interrupted: the distances measured on {names} are stored in {configuration.store}"
+    return wrapped(f"{stored}; the same command resumes the run.", shutil.get_terminal_size().columns)
 
 
 def write(folder: Path, contents: Mapping[str, Callable[[], Iterable[str]]]) -> tuple[list[str], list[str]]:
-    """Write files, each whole or not at all; return a line that names those written, and a line for each fault."""
+    """Write each file completely or not at all; return a line that names those written, and a line for each fault."""
     written, faults = [], []
     for name, make in contents.items():
         path = folder / name
@@ -86,7 +86,7 @@ def write(folder: Path, contents: Mapping[str, Callable[[], Iterable[str]]]) -> 
             files.write(path, make())
         except OSError as error:
             faults.append(f"{path} was not written: {error.strerror or error}.")
-        except Exception as error:  # noqa: BLE001 - a run's verdicts are not lost to a report that cannot be made
+        except Exception as error:  # noqa: BLE001 - a fault in a report must not lose the others
             faults.append(f"{path} was not written, which is a fault of dps: {one_line(error)}")
         else:
             written.append(name)
