@@ -1,4 +1,4 @@
-"""Any variant as a differentiable function of images."""
+"""Variants as differentiable functions of images."""
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +11,17 @@ from dps.user_code import guest
 
 
 class NotDifferentiableError(Exception):
-    """The distance of a variant has no gradient; the message is the reason."""
+    """The distance of a variant has no gradient, for the reason in the message."""
 
 
 class DifferentiableDistance(nn.Module):
-    """The distance of a variant as a module, such as for a loss; its weights are fixed, and not among its parameters.
+    """The distance of a variant as a module, for example as a loss. Its weights are fixed, and are not parameters.
 
-    It can be copied, but not pickled: save the ``state_dict`` of a model that holds it, and load it anew.
+    It can be copied, but not pickled: to save a model that contains it, save the ``state_dict``.
 
     Args:
-        variant: a metric, with a network and a normalization if it is of features.
-        engine: of that network, which says where to compute; moving the module moves nothing.
+        variant: the metric, with a network and a normalization for a metric of features.
+        engine: of that network. The engine determines the device; moving the module has no effect.
     """
 
     def __init__(self, variant: Variant, engine: Engine) -> None:
@@ -29,7 +29,7 @@ class DifferentiableDistance(nn.Module):
         self.variant, self._engine = variant, engine
 
     def __deepcopy__(self, _memo: object) -> "DifferentiableDistance":
-        """Return a module of its own with the same fixed network, as for a copy of the model that holds it."""
+        """Return a new module that shares the fixed network, for copies of a model that contains it."""
         return DifferentiableDistance(self.variant, self._engine)
 
     def extra_repr(self) -> str:
@@ -40,15 +40,15 @@ class DifferentiableDistance(nn.Module):
         """Return the distances of pairs of images.
 
         Args:
-            a: originals, RGB in [0, 1], ``(batch, 3, height, width)``, on any device.
-            b: what they are compared with, of the same shape.
+            a, b: originals and the images compared with them, RGB in [0, 1], ``(batch, 3, height, width)``, on any
+                device.
 
         Returns:
-            Distances, ``(batch,)``, with gradients, of the type and on the device of `a`; no unit.
+            Distances, ``(batch,)``, with gradients, with the dtype and device of `a`; no unit.
 
         Raises:
-            ImageError: the images have another shape or range, or a size that the network or metric does not take.
-            MetricError: the metric or a comparison broke its contract.
+            ImageError: the images have the wrong shape or range, or a size that the network or metric does not accept.
+            MetricError: the metric or a comparison violated its contract.
             NetworkError: the network failed.
         """
         if a.shape != b.shape:
@@ -62,23 +62,26 @@ class DifferentiableDistance(nn.Module):
         assert extractor is not None
         assert self.variant.network is not None
         assert self.variant.normalization is not None
-        of_a, of_b = (extractor.features(images) for images in (a, b))  # apart: often one alone needs a gradient
+        features = [extractor.features(images) for images in (a, b)]  # separately: often only one needs a gradient
         places = extractor.places[self.variant.network]
-        pairs = [of_a[place] for place in places], [of_b[place] for place in places]
-        return pairwise_distances(*pairs, metric, self.variant.normalization, self._engine.reduction).to(a)
+        layers_of_a, layers_of_b = ([layers[place] for place in places] for layers in features)
+        distances = pairwise_distances(
+            layers_of_a, layers_of_b, metric, self.variant.normalization, self._engine.reduction
+        )
+        return distances.to(a)
 
 
 def gradients(distance: DifferentiableDistance, a: Tensor, b: Tensor) -> list[Tensor]:
-    """Return the gradients of the sum of distances at those of both batches that require one, each of its shape.
+    """Return the gradients of the sum of distances with respect to those of `a` and `b` that require one.
 
     Raises:
-        NotDifferentiableError: there are none.
-        DpsError: as `DifferentiableDistance.forward`.
+        NotDifferentiableError: the distance has no gradient.
+        DpsError: as for `DifferentiableDistance.forward`.
     """
     try:
         with torch.inference_mode(mode=False), torch.enable_grad():
             distances = distance(a, b)
-            with guest.visit():  # the backward pass may be a user's, too
+            with guest.visit():  # the backward pass may run user-defined code
                 return list(torch.autograd.grad(distances.sum(), [images for images in (a, b) if images.requires_grad]))
-    except RuntimeError as error:  # PyTorch's own: nothing requires a gradient, or an operation has none
+    except RuntimeError as error:  # from PyTorch: nothing requires a gradient, or an operation has none
         raise NotDifferentiableError(f"not differentiable: {str(error).partition(chr(10))[0]}") from None

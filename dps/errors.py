@@ -1,18 +1,18 @@
-"""Every error that dps raises on purpose, and whose mistake each one is.
+"""The exceptions of dps, by cause.
 
     DpsError
-    ├── UsageError         the question was wrong: an option, a name, a folder
-    │   ├── ProbeError     a probe file, an image that it names, or the file of a tuned metric
-    │   ├── JudgmentsError  people's judgments: a folder, a CSV file, or an archive that is fetched
-    │   └── StoreError     a store that cannot be read or written
-    ├── WeightsError       pretrained weights: missing, altered, or not what they should be
-    ├── ImageError         an image, or a batch of them, that cannot be measured
-    ├── DrawError          a scene that cannot be drawn as it was asked for
-    ├── NetworkError       a network that failed, or returned something else than feature maps
-    └── MetricError        a metric under test that broke its contract
-        └── ChangedInputError   it changed the images or features that it was given
+    ├── UsageError             an option, a name or a file
+    │   ├── ProbeError         a probe file, an image in it, or the file of a tuned metric
+    │   ├── JudgmentsError     people's judgments: a folder, a CSV file or a downloaded archive
+    │   └── StoreError         a store of distances
+    ├── WeightsError           pretrained weights
+    ├── ImageError             an image or a batch of images
+    ├── DrawError              a scene
+    ├── NetworkError           a network
+    └── MetricError            a metric under test
+        └── ChangedInputError  a metric that changed its input
 
-A message says where, what was found, what would be right and what to do, in one line.
+A message is one line: the place, the actual and the expected value, and the remedy.
 """
 
 import difflib
@@ -20,23 +20,23 @@ from collections.abc import Collection, Iterable
 
 
 class DpsError(Exception):
-    """Base of all errors below; its text is one line, meant for the person who asked."""
+    """Base class of the exceptions that users may see."""
 
 
 class UsageError(DpsError):
-    """An option, a name or a file does not exist, or options do not fit together."""
+    """An option, a name or a file is invalid, or options conflict."""
 
 
 class ProbeError(UsageError):
-    """A YAML file is wrong; the message begins with ``path:line``."""
+    """A YAML file is invalid; the message begins with ``path:line``."""
 
 
 class JudgmentsError(UsageError):
-    """A folder or file of people's judgments is not one, something in it is wrong, or it cannot be fetched."""
+    """People's judgments are invalid or cannot be downloaded."""
 
 
 class StoreError(UsageError):
-    """A store of distances cannot be used."""
+    """A store of distances cannot be read or written."""
 
 
 class WeightsError(DpsError):
@@ -44,7 +44,7 @@ class WeightsError(DpsError):
 
 
 class ImageError(DpsError, ValueError):
-    """Images of the wrong size, range or shape, or a file that is no readable image."""
+    """Images have the wrong size, range or shape, or a file cannot be read as an image."""
 
 
 class DrawError(DpsError):
@@ -52,45 +52,45 @@ class DrawError(DpsError):
 
 
 class NetworkError(DpsError):
-    """A network failed, or returned something else than feature maps."""
+    """A network failed, or its output is not feature maps."""
 
 
 class MetricError(DpsError):
-    """A metric under test returned something that is not a distance."""
+    """A metric under test failed or violated its contract."""
 
 
 class ChangedInputError(MetricError):
     """A metric under test changed its input."""
 
 
-MANY, NEAREST = 25, 10
-"""Of more names than these, `unknown` lists the most similar ones."""
+MAX_KNOWN = 25
+"""The number of known names up to which `unknown` lists all of them; of more it lists the 10 most similar."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """Say that a name is not known, which one may have been meant, and which there are.
+    """Return the message for an unknown name, with a suggestion and the known names.
 
     >>> unknown("comparison", "srot", ["spatial", "sort", "mean"])
     "unknown comparison 'srot'. Did you mean 'sort'? Known: mean, sort, spatial."
     """
     names = list(dict.fromkeys(known))
     close = closest(name, names)
-    meant = f" Did you mean {close!r}?" if close else ""
-    shown, more = names, ""
-    if len(names) > MANY:
-        shown = difflib.get_close_matches(str(name), names, n=NEAREST, cutoff=0)
-        more = f" and {len(names) - len(shown)} more"
-    return f"unknown {kind} {name!r}.{meant} Known: {', '.join(sorted(shown))}{more}."
+    suggestion = f" Did you mean {close!r}?" if close else ""
+    count = len(names)
+    if count > MAX_KNOWN:
+        names = difflib.get_close_matches(str(name), names, n=10, cutoff=0)
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    return f"unknown {kind} {name!r}.{suggestion} Known: {', '.join(sorted(names))}{more}."
 
 
 def check_known(kind: str, name: str, known: Collection[str]) -> None:
-    """Raise a UsageError with what `unknown` says where a name is not one of those that are known."""
+    """Raise a UsageError with the message of `unknown` if a name is not known."""
     if name not in known:
         raise UsageError(unknown(kind, name, known))
 
 
 def closest(name: object, known: Iterable[str]) -> str:
-    """Return the known name that a person may have meant; empty if none is similar."""
+    """Return the most similar known name; empty if none is similar."""
     names, typed = list(known), str(name).casefold()
     by_folded = {known_name.casefold(): known_name for known_name in reversed(names)}
     parts = [known_name for known_name in names if typed in known_name.casefold().split(":")]

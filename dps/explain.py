@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dps import metrics
-from dps.comparisons import divisor, normalized, spatial
+from dps.comparisons import divisor, normalize, spatial
 from dps.errors import DpsError, MetricError, UsageError, check_known
 from dps.images import Image, Triple, as_batch
 from dps.measurement import Engine
@@ -239,7 +239,7 @@ def _view(
         localized = _is_localized(raw, term, tuple(features.shape[1:]))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's comparison may raise anything
         raise metrics.metric_error(term.name, error) from None
-    representations = normalized(raw, normalization)
+    representations = normalize(raw, normalization)
     channels, positions = representations.shape[1:]
     factor = sum(term.weight_at(layer - 1) for term in terms) / divisor(channels, positions, reduction)
     squares = (representations[1:] - representations[:1]).square()

@@ -1,4 +1,4 @@
-"""Files: found however their names are encoded, and written whole or not at all."""
+"""Files: lookup independent of Unicode normalization, atomic writing, and safe names."""
 
 import hashlib
 import os
@@ -9,27 +9,26 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MAX_NAME_BYTES = 150
-"""Of a name that text is made into, without what is added to it."""
+"""Limit of `safe_name`, which leaves room for prefixes and suffixes in the 255 bytes that file systems allow."""
 
 
-def existing(path: Path) -> Path:
-    """Return the path of a file that is there, if its name differs in the Unicode normalization form alone.
+def find(path: Path) -> Path:
+    """Return the path of an existing file whose name may differ in Unicode normalization; without one, the path itself.
 
-    A name with an accent may be stored as one character or as two, and looks the same. A path without such a file is
-    returned as it is.
+    For example, an accented letter may be stored as one character or as two.
     """
     if path.exists() or path.parent == path or (path.name.isascii() and path.parent.exists()):
         return path
-    parent, name = existing(path.parent), unicodedata.normalize("NFC", path.name)
+    parent, name = find(path.parent), unicodedata.normalize("NFC", path.name)
     names = [other.name for other in parent.iterdir()] if parent.is_dir() else []
     same = sorted(other for other in names if unicodedata.normalize("NFC", other) == name)
     return parent / same[0] if same else path
 
 
 def write(path: Path, data: bytes | Iterable[str]) -> None:
-    """Write a file through to the disk, under a temporary name until it is whole; else what stood there still does.
+    """Write a file atomically and sync it to disk; if that fails, an existing file is unchanged.
 
-    Text is written as UTF-8, piece by piece, so that it need not be in memory at once.
+    Text is encoded as UTF-8 piece by piece, so that it need not be in memory at once.
     """
     pieces = [data] if isinstance(data, bytes) else (piece.encode() for piece in data)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".dps-", suffix=".part")
@@ -46,9 +45,9 @@ def write(path: Path, data: bytes | Iterable[str]) -> None:
 
 
 def safe_name(text: str) -> str:
-    """Return a text as a file's name: other characters than of words, ``.``, ``+`` and ``-`` become ``_``.
+    """Return a text as a file name: characters other than letters, digits, ``_.+-`` become ``_``.
 
-    A long name is cut to its end, behind a digest of the whole, since file systems take 255 bytes.
+    A long name is shortened to a digest of the text and the end of the name.
     """
     name = re.sub(r"[^\w.+-]+|^\.", "_", text)
     if len(name.encode()) <= MAX_NAME_BYTES:

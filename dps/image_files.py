@@ -1,4 +1,4 @@
-"""Image files of one's own, measured by one variant: what ``dps distance`` and ``dps explain`` begin with."""
+"""Image files measured by one variant, for ``dps distance`` and ``dps explain``."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dps.session.configuration import RunConfiguration
 
 
 def read(paths: Sequence[Path]) -> list[Image]:
-    """Read image files, which must have one size; else an ImageError names two and their sizes."""
+    """Read image files; an ImageError if their sizes differ."""
     files = [images.make_image(images.read(path)) for path in paths]
     for path, image in zip(paths, files, strict=True):
         if image.pixels.shape != files[0].pixels.shape:
@@ -22,7 +22,7 @@ def read(paths: Sequence[Path]) -> list[Image]:
 
 
 def as_triple(paths: Sequence[Path]) -> Triple:
-    """Read the original, the distorted image, and any number of references; an ImageError as for `read`."""
+    """Read the original, the distorted image, and any number of references; raises as `read`."""
     original, distorted, *references = read(paths)
     names = map(str, paths[2:])
     return Triple(original=original, distorted=distorted, references=dict(zip(names, references, strict=True)))
@@ -31,10 +31,10 @@ def as_triple(paths: Sequence[Path]) -> Triple:
 def distances(
     configuration: RunConfiguration, original: Path, others: Sequence[Path]
 ) -> list[tuple[float, tuple[float, ...]]]:
-    """Measure image files of one size by one variant: the distance of each to the original, and each layer's part.
+    """Return the distance of each of `others` to the original, with its parts by layer, by the only variant.
 
     Raises:
-        DpsError: a file cannot be read or has another size, the metric broke, or a distance is not finite.
+        DpsError: a file cannot be read, sizes differ, the metric failed, or a distance is not finite.
     """
     (variant,) = configuration.variants
     first, *rest = read([original, *others])
@@ -42,7 +42,7 @@ def distances(
     engine = configuration.engine(variant.backbone)
     triples = [Triple(original=first, distorted=image, references={}) for image in rest]
     results: list[tuple[float, tuple[float, ...]]] = []
-    for start in range(0, len(triples), IMAGES_AT_ONCE):  # a batch has the original once, whatever its triples
+    for start in range(0, len(triples), IMAGES_AT_ONCE):  # the triples of a batch share the original
         for outcomes in engine.measure(triples[start : start + IMAGES_AT_ONCE], [variant]):
             outcome = outcomes[variant]
             if isinstance(outcome, DpsError):

@@ -1,4 +1,4 @@
-"""Images: from files, as tensors, and their digests."""
+"""Images: reading and writing files, conversion to tensors, and digests."""
 
 import contextlib
 import hashlib
@@ -34,8 +34,8 @@ class Image:
 
     Attributes:
         pixels: 8-bit RGB, ``(height, width, 3)``.
-        digest: SHA-256 over its shape and bytes; images with the same digest are equal.
-        shared: one of the few that cases of every probe use, whose representations are cached.
+        digest: SHA-256 of its shape and bytes; images with the same digest are equal.
+        shared: used by cases of every probe, so its representations are cached.
     """
 
     pixels: Pixels = field(repr=False, compare=False)
@@ -44,7 +44,7 @@ class Image:
 
 
 def make_image(pixels: Pixels, *, shared: bool = False) -> Image:
-    """Return an image of pixels."""
+    """Return pixels as an image with its digest."""
     return Image(pixels=pixels, digest=digest([pixels]), shared=shared)
 
 
@@ -58,19 +58,21 @@ def digest(images: Iterable[Pixels]) -> str:
 
 
 def read(path: Path, data: bytes | None = None) -> Pixels:
-    """Read an image file of at most 8 bits a channel, or its bytes, as Pillow's ``convert("RGB")`` does.
+    """Read an image file of at most 8 bits per channel, or its bytes, with Pillow's ``convert("RGB")``.
 
     The format is determined from the content. Alpha is dropped, not composited; EXIF orientation is not applied;
-    further frames and color profiles are ignored. Each is noted in `dps.notes` where it makes a difference.
+    further frames and color profiles are ignored. Each is noted in `dps.notes` if it makes a difference.
 
     Raises:
-        ImageError: no such file, not one of `FORMATS`, too deep, cut short, or unreasonably large.
+        ImageError: the file does not exist, has an unsupported format or depth, is damaged, or is too large.
     """
-    path = files.existing(path) if data is None else path
-    with opened(path, data) as image:
-        turned = image.getexif().pop(ExifTags.Base.Orientation, 1) in range(2, 9)  # or Pillow would apply that of TIFF
-        rgb = _converted(path, image)
-        if turned:
+    path = files.find(path) if data is None else path
+    with open_image(path, data) as image:
+        rotated = image.getexif().pop(ExifTags.Base.Orientation, 1) in range(
+            2, 9
+        )  # popped, or Pillow applies it to TIFF
+        rgb = _to_rgb(path, image)
+        if rotated:
             notes.add(
                 "EXIF orientation not applied in", path, "pixels are compared as stored, which may lie on their side."
             )
@@ -83,27 +85,27 @@ def read(path: Path, data: bytes | None = None) -> Pixels:
 
 
 def read_upright(path: Path, shorter: int) -> Pixels:
-    """Read an image file with its EXIF orientation applied; an ImageError as for `read`.
+    """Read an image file with its EXIF orientation applied; raises as `read`.
 
-    A JPEG is decoded at an eighth to all of its size, with at least so many pixels along its shorter side.
+    A JPEG may be decoded at a reduced size, with at least `shorter` pixels along its shorter side.
     """
-    with opened(path) as image:
+    with open_image(path) as image:
         width, height = (math.ceil(side * shorter / min(image.size)) for side in image.size)
         image.draft("RGB", (width, height))
-        return np.array(PIL.ImageOps.exif_transpose(_converted(path, image)))
+        return np.array(PIL.ImageOps.exif_transpose(_to_rgb(path, image)))
 
 
 @contextlib.contextmanager
-def opened(path: Path, data: bytes | None = None) -> Iterator[PIL.Image.Image]:
-    """Open an image file of at most 8 bits a channel; its header is read, and its pixels when they are asked for.
+def open_image(path: Path, data: bytes | None = None) -> Iterator[PIL.Image.Image]:
+    """Open an image file of at most 8 bits per channel; the pixels are decoded on first access.
 
     Raises:
-        ImageError: as for `read`, for what goes wrong inside, too.
+        ImageError: as for `read`; exceptions in the body of the ``with`` statement are converted, too.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning)  # odd metadata; the pixels are what counts
+            warnings.filterwarnings("ignore", category=UserWarning)  # about metadata
             with PIL.Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as image:
                 if (bits := _bits(image)) > 8:
                     raise _too_deep(path, image.mode, bits)
@@ -116,52 +118,53 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[PIL.Image.Image]:
         raise ImageError(f"{path}: a folder, not an image file.") from None
     except PIL.UnidentifiedImageError:
         raise ImageError(
-            f"{path}: not an image that can be read; {', '.join(FORMATS)} can, but for rare kinds such as 12-bit JPEG. "
-            f"If it is whole, ImageMagick converts it: magick {shlex.quote(str(path))} -depth 8 "
+            f"{path}: not an image that can be read; {', '.join(FORMATS)} can, except rare kinds such as 12-bit JPEG. "
+            f"If it is complete, ImageMagick converts it: magick {shlex.quote(str(path))} -depth 8 "
             f"{shlex.quote(path.stem)}-8bit.png"
         ) from None
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
-        most = PIL.Image.MAX_IMAGE_PIXELS
-        raise ImageError(f"{path}: more than {most:,} pixels, which looks like a decompression bomb.") from None
+        raise ImageError(
+            f"{path}: more than {PIL.Image.MAX_IMAGE_PIXELS:,} pixels, which looks like a decompression bomb."
+        ) from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise almost anything on a damaged file
         raise ImageError(f"{path}: the image cannot be decoded ({one_line(error)}); is it cut short?") from None
 
 
 def shape(path: Path) -> tuple[int, int]:
-    """Return the height and width that the header of an image file says, in pixels; an ImageError where it cannot."""
-    with opened(path) as image:
+    """Return the height and width in the header of an image file, in pixels; raises as `read`."""
+    with open_image(path) as image:
         return image.height, image.width
 
 
 def _bits(image: PIL.Image.Image) -> int:
-    """Return the bits per channel in the file; Pillow opens 16-bit RGB as ``RGB``."""
+    """Return the bits per channel of the file; Pillow reports 16-bit RGB as mode ``RGB``."""
     if (tags := getattr(image, "tag_v2", None)) is not None:
-        return int(max(tags.get(ExifTags.Base.BitsPerSample, (1,))))  # of TIFF
-    tiles = getattr(image, "tile", None) or ()  # each with a raw mode, which of PNG ends in ;16B
+        return int(max(tags.get(ExifTags.Base.BitsPerSample, (1,))))  # TIFF
+    tiles = getattr(image, "tile", None) or ()  # each with a raw mode, which ends in ;16B for 16-bit PNG
     return 16 if image.mode[0] in "IF" or any(str(tile[3]).endswith(";16B") for tile in tiles) else 8
 
 
 def _too_deep(path: Path, mode: str, bits: int) -> ImageError:
-    opened, white = f"Image.open({str(path)!r})", {"F": 1, "I": 65535}.get(mode, 2**bits - 1)
-    eight = f"{opened}.convert('RGB')"  # Pillow keeps the upper 8 bits of each channel
+    image, white = f"Image.open({str(path)!r})", {"F": 1, "I": 65535}.get(mode, 2**bits - 1)
+    converted = f"{image}.convert('RGB')"  # Pillow keeps the upper 8 bits of each channel
     if mode[0] in "IF":
-        scaled = f"(numpy.asarray({opened}) * (255 / {white})).clip(0, 255).round().astype('uint8')"
-        eight = f"Image.fromarray({scaled})"
-    saved = f"{eight}.save({str(path.with_name(path.stem + '-8bit.png'))!r})"
+        pixels = f"(numpy.asarray({image}) * (255 / {white})).clip(0, 255).round().astype('uint8')"
+        converted = f"Image.fromarray({pixels})"
+    save = f"{converted}.save({str(path.with_name(path.stem + '-8bit.png'))!r})"
     return ImageError(
-        f"{path}: {bits} bits a channel (mode {mode}) where 8 are needed. Convert it, with {white} as white, by "
-        f"these statements of Python: import numpy; from PIL import Image; {saved}"
+        f"{path}: {bits} bits per channel (mode {mode}), but at most 8 can be read. Convert it, with {white} as white, "
+        f"by these Python statements: import numpy; from PIL import Image; {save}"
     )
 
 
-def _converted(path: Path, image: PIL.Image.Image) -> PIL.Image.Image:
-    """Decode an opened file, and return it as RGB; what is dropped is noted."""
-    shown = image.convert("LA") if image.mode == "La" else image  # which Pillow converts to nothing else
-    if shown.has_transparency_data and shown.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+def _to_rgb(path: Path, image: PIL.Image.Image) -> PIL.Image.Image:
+    """Decode an image as RGB, and note dropped alpha and frames."""
+    frame = image.convert("LA") if image.mode == "La" else image  # the only conversion of La that Pillow has
+    if frame.has_transparency_data and frame.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         notes.add("alpha channel dropped in", path, "transparent pixels count with the color stored under them.")
     if getattr(image, "n_frames", 1) > 1:
         notes.add("further frames ignored in", path, "only the first is compared.")
-    return shown.convert("RGB")
+    return frame.convert("RGB")
 
 
 def write(path: Path, pixels: Pixels) -> None:
@@ -169,12 +172,12 @@ def write(path: Path, pixels: Pixels) -> None:
     PIL.Image.fromarray(pixels).save(path, format="PNG")
 
 
-def as_png(pixels: Pixels, most: int) -> bytes:
-    """Return an image as a PNG file, reduced where a side is longer than ``most`` pixels."""
+def as_png(pixels: Pixels, longest_side: int) -> bytes:
+    """Return an image as a PNG file, reduced to at most `longest_side` pixels per side."""
     image = PIL.Image.fromarray(pixels)
-    image.thumbnail((most, most))
+    image.thumbnail((longest_side, longest_side))
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)  # a twentieth larger than the default, in half the time
+    image.save(file, "PNG", compress_level=1)  # 5 % larger than the default, in half the time
     return file.getvalue()
 
 
@@ -191,7 +194,7 @@ class Triple:
     Attributes:
         original, distorted: two different images of one size.
         references: images of that size, none equal to the original, by name.
-        drawn: what it was drawn with, for the report.
+        drawn: the parameters it was drawn with, for the report.
     """
 
     original: Image
@@ -206,12 +209,12 @@ class Triple:
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 over original, distorted image and references, in order; see `digest`."""
+        """Return the `digest` of original, distorted image and references, in order."""
         return digest(image.pixels for image in [self.original, *self.compared])
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """Return the SHA-256, hexadecimal, of the bytes of files in order of their names."""
+    """Return the SHA-256, hexadecimal, of the bytes of files, in order of their names."""
     total = hashlib.sha256()
     for path in sorted(set(paths), key=lambda path: (path.name, path)):
         total.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""NumPy kernels for a CPU, several times faster there than PyTorch's. They carry no gradients."""
+"""NumPy kernels for CPUs, without gradients, several times faster there than PyTorch."""
 
 import numpy as np
 import torch
@@ -6,17 +6,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SQUARES_PER_SUM = 2**13
-"""How many squares are added in single precision: few enough for NumPy's BLAS to start no threads of its own."""
+"""The number of squares that are added in single precision; small enough that NumPy's BLAS starts no threads."""
 
 SUMS_AT_ONCE = 2**7
-"""How many such sums are computed at once, over all pairs: bounds the memory."""
+"""The number of such sums computed at once, over all pairs, which limits the memory."""
 
 COPY_LIMIT = 2**15
-"""The number of features from which an image is copied by itself."""
+"""The number of features per image above which images are copied one by one."""
 
 
 def sums_of_squares(originals: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the sums of squared differences; a pair's sum does not depend on the other pairs.
+    """Return the sums of squared differences, each independent of the other pairs.
 
     Args:
         originals: ``(original, 1, number)`` or ``(1, 1, number)``.
@@ -32,7 +32,7 @@ def sums_of_squares(originals: NDArray[np.float32], others: NDArray[np.float32])
     row = min(SQUARES_PER_SUM, size)
     block = row * min(max(1, SUMS_AT_ONCE // sums.size), -(-size // row))
     difference = np.empty((*sums.shape, block), np.result_type(originals, others))
-    with np.errstate(all="ignore"):  # a sum that is not finite is judged later
+    with np.errstate(all="ignore"):  # sums that are not finite are handled later
         for start in range(0, size, block):
             filled = difference[..., : size - start]
             np.subtract(others[..., start : start + block], originals[..., start : start + block], out=filled)
@@ -44,7 +44,7 @@ def sums_of_squares(originals: NDArray[np.float32], others: NDArray[np.float32])
 
 
 def unit(representation: Tensor, smallest_norm: float) -> Tensor:
-    """Divide each position's channel vector by its L2 norm, clamped from below; ``(batch, channel, position)``."""
+    """Divide the channel vectors of ``(batch, channel, position)`` by their L2 norm, clamped from below."""
     numbers = representation.numpy()
     with np.errstate(all="ignore"):
         norm = np.sqrt(np.einsum("bck,bck->bk", numbers, numbers))
@@ -52,7 +52,7 @@ def unit(representation: Tensor, smallest_norm: float) -> Tensor:
 
 
 def sort(rows: Tensor) -> Tensor:
-    """Sort along the last axis of ``(batch, channel, position)``, ascending."""
+    """Sort ``(batch, channel, position)`` along the last axis, ascending."""
     if rows[0].numel() < COPY_LIMIT:
         ordered = rows.clone(memory_format=torch.contiguous_format)
     else:
@@ -61,12 +61,12 @@ def sort(rows: Tensor) -> Tensor:
             target.copy_(image)  # image by image: PyTorch transposes matrices fast, batches of them slowly
     numbers = ordered.numpy()
     if numbers.dtype == np.float32 and (bits := numbers.view(np.int32)).min() >= 0:
-        numbers = bits  # the bits of numbers that are not negative have the same order, and are sorted faster
+        numbers = bits  # bit patterns of non-negative floats have the same order, and sort faster
     numbers.sort(axis=-1)
     return ordered
 
 
 def use_threads(count: int) -> None:
-    """Have PyTorch compute on a number of cores in this thread alone, whatever other threads set."""
-    torch.get_num_threads()  # the first call in a thread sets the number that any thread set last
+    """Set PyTorch's number of threads for the calling thread only."""
+    torch.get_num_threads()  # the first call in a thread adopts the last number set in any thread
     torch.set_num_threads(count)

@@ -1,4 +1,4 @@
-"""Where the files are that dps comes with: suites, probes, the paper's tables, the baselines and the tuned metrics."""
+"""Locations of the files that are part of dps: suites, probes, the paper's tables, baselines and tuned metrics."""
 
 from pathlib import Path
 
@@ -14,9 +14,6 @@ IN_CHECKOUT = {
 
 
 def data(name: str) -> Path:
-    """Return the path of something that dps comes with: a key of `IN_CHECKOUT`.
-
-    It belongs to the dps that is imported: in an installed copy in ``dps/data``, in a checkout beside the package.
-    """
+    """Return the path of a key of `IN_CHECKOUT`, next to the imported package or, if installed, in ``dps/data``."""
     installed = PACKAGE / "data"
     return installed / name if installed.is_dir() else PACKAGE.parent / IN_CHECKOUT[name]

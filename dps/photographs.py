@@ -97,7 +97,7 @@ def in_folder(folder: Path) -> list[Photograph]:
     Raises:
         UsageError: not a folder, no photograph in it, or one line for each file that is not a valid photograph.
     """
-    folder = files.existing(folder)
+    folder = files.find(folder)
     if not folder.is_dir():
         raise UsageError(f"--images {folder}: no such folder of photographs.")
     try:

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, a line now and then in a log file."""
+"""Progress of long tasks: a bar on a terminal, occasional lines in a log file."""
 
 import sys
 import time
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-LINE_EVERY = 30.0
+LOG_INTERVAL = 30.0
 """Seconds between two lines in a log file."""
 
 
 @contextmanager
 def progress(what: str, total: int, unit: str, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show progress on standard error while the work goes on; yield what to call with how much more is done.
+    """Show progress on standard error; yield a function to call with each number of completed units.
 
-    The unit of the total is in the plural. Of many workers, one that is shown is enough.
+    The unit of the total is in the plural.
     """
     terminal = sys.stderr.isatty()
     bar = tqdm(total=total, desc=what, unit=f" {unit}", disable=not (shown and terminal), leave=False)
@@ -27,7 +27,7 @@ def progress(what: str, total: int, unit: str, *, shown: bool = True) -> Iterato
         done += more
         bar.update(more)
         now = time.monotonic()
-        if shown and not terminal and now - last >= LINE_EVERY:
+        if shown and not terminal and now - last >= LOG_INTERVAL:
             last = now
             print(bar.format_meter(done, total, now - start, prefix=what, unit=f" {unit}", ncols=79), file=sys.stderr)
 

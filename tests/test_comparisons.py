@@ -20,10 +20,10 @@ from dps.comparisons import (
     NORMALIZATIONS,
     Comparison,
     divisor,
-    flat,
+    flatten,
     layer_distances,
     mean,
-    normalized,
+    normalize,
     sort,
     spatial,
     squared_distances,
@@ -37,14 +37,14 @@ def distance(
     comparison: Comparison, a: Tensor, b: Tensor, normalization: str = "none", reduction: str = "sum"
 ) -> float:
     """Of two images by their features at one layer, ``(1, channel, height, width)``."""
-    mine, other = (normalized(comparison(features), normalization) for features in (a, b))
+    mine, other = (normalize(comparison(features), normalization) for features in (a, b))
     return between(mine, other, reduction)
 
 
 def between(a: Tensor, b: Tensor, reduction: str = "sum") -> float:
     """Of two images by their representations, ``(1, channel, position)``."""
     _, channels, positions = a.shape
-    return float(squared_distances(flat(a)[None], flat(b)[None]).item()) / divisor(channels, positions, reduction)
+    return float(squared_distances(flatten(a)[None], flatten(b)[None]).item()) / divisor(channels, positions, reduction)
 
 
 def features(*channels: list[list[float]]) -> Tensor:
@@ -184,7 +184,7 @@ def test_distances_are_symmetric_never_negative_and_zero_to_itself(
 @QUIETLY
 @given(pairs(), st.sampled_from(sorted(COMPARISONS)), st.sampled_from(["none", "unit"]))
 def test_distances_with_gradients_are_the_same(pair: tuple[Tensor, Tensor], name: str, normalization: str) -> None:
-    a, b = (normalized(COMPARISONS[name](each.clone().requires_grad_()), normalization) for each in pair)
+    a, b = (normalize(COMPARISONS[name](each.clone().requires_grad_()), normalization) for each in pair)
     found = layer_distances(a, b)
     expected = distance(COMPARISONS[name], *pair, normalization)
     rounding = 1e-6 if normalization == "unit" else within_rounding(*pair)
@@ -238,7 +238,7 @@ def test_what_a_comparison_must_not_return_or_do(comparison: Comparison, message
 def test_infinite_features_give_a_distance_that_is_not_finite_and_no_warning() -> None:
     form = torch.full((1, 2, 3), math.inf)
     for normalization in NORMALIZATIONS:
-        a = normalized(form, normalization)
+        a = normalize(form, normalization)
         assert math.isnan(between(a, a))  # infinity less itself
 
 

@@ -212,13 +212,13 @@ GRAY = NOISE[..., [0, 0, 0]]
 @pytest.mark.parametrize(
     ("name", "source", "expected", "bits", "white"),
     [
-        ("gray.png", of_16_bits(NOISE[..., :1]), GRAY, "16 bits a channel (mode I;16)", 65535),
-        ("gray and alpha.png", of_16_bits(NOISE[..., :2]), GRAY, "16 bits a channel (mode RGBA)", 65535),
-        ("it's.png", of_16_bits(NOISE), NOISE, "16 bits a channel (mode RGB)", 65535),
-        ("rgba.png", of_16_bits(NOISE[..., [0, 1, 2, 2]]), NOISE, "16 bits a channel (mode RGBA)", 65535),
-        ("16.tiff", NOISE[..., 0].astype(np.uint16) * 257, GRAY, "16 bits a channel (mode I;16)", 65535),
-        ("32.tiff", NOISE[..., 0].astype(np.int32) * 257, GRAY, "32 bits a channel (mode I)", 65535),
-        ("float.tiff", (NOISE[..., 0] / 255).astype(np.float32), GRAY, "32 bits a channel (mode F)", 1),
+        ("gray.png", of_16_bits(NOISE[..., :1]), GRAY, "16 bits per channel (mode I;16)", 65535),
+        ("gray and alpha.png", of_16_bits(NOISE[..., :2]), GRAY, "16 bits per channel (mode RGBA)", 65535),
+        ("it's.png", of_16_bits(NOISE), NOISE, "16 bits per channel (mode RGB)", 65535),
+        ("rgba.png", of_16_bits(NOISE[..., [0, 1, 2, 2]]), NOISE, "16 bits per channel (mode RGBA)", 65535),
+        ("16.tiff", NOISE[..., 0].astype(np.uint16) * 257, GRAY, "16 bits per channel (mode I;16)", 65535),
+        ("32.tiff", NOISE[..., 0].astype(np.int32) * 257, GRAY, "32 bits per channel (mode I)", 65535),
+        ("float.tiff", (NOISE[..., 0] / 255).astype(np.float32), GRAY, "32 bits per channel (mode F)", 1),
     ],
 )
 def test_more_than_8_bits_are_refused_with_what_converts_them(
@@ -230,8 +230,8 @@ def test_more_than_8_bits_are_refused_with_what_converts_them(
     else:
         saved(Path(name), PIL.Image.fromarray(source))
     message = why(Path(name))
-    assert message.startswith(f"{name}: {bits} where 8 are needed. Convert it, with {white} as white, by these")
-    exec(message.partition("by these statements of Python: ")[2])
+    assert message.startswith(f"{name}: {bits}, but at most 8 can be read. Convert it, with {white} as white, by these")
+    exec(message.partition("by these Python statements: ")[2])
     assert np.array_equal(images.read(Path(f"{Path(name).stem}-8bit.png")), expected)
 
 

@@ -286,7 +286,7 @@ EITHER = "may be called with one argument or with two"
         ("inference", f"{EITHER} (target, ref=None, **kwargs); {REMEDY}."),
         ("both", f"{EITHER} (target=None, ref=None); {REMEDY}."),
         ("lpips", f"takes any number of arguments (*args, **kwargs); {REMEDY}."),
-        ("builtin", f"Python cannot tell the arguments of builtin_function_or_method dist; {REMEDY}."),
+        ("builtin", f"builtin_function_or_method dist has no signature; {REMEDY}."),
     ],
 )
 def test_a_users_name_that_is_neither_comparison_nor_metric(mine: Path, name: str, why: str) -> None:
@@ -432,7 +432,7 @@ def test_a_file_that_ends_itself_is_told_how_not_to(tmp_path: Path) -> None:
     path = tmp_path / "m.py"
     path.write_text("import sys\nsys.exit(2)\n")
     assert refusal(lambda: metrics.named(f"{path}:d")) == (
-        f"{path}:2: the file ended itself while it was loaded (SystemExit: 2). Put what only a script should do under: "
+        f"{path}:2: the file exited while it was loaded (SystemExit: 2). Put the code of the script under: "
         'if __name__ == "__main__".'
     )
 

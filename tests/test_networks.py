@@ -103,7 +103,7 @@ def test_smaller_images_are_refused_with_the_number(extractor: Extractor) -> Non
     [
         (random_images(1, 40) * 255, "0..255: divide them by 255."),
         (random_images(1, 40) * 2 - 1, "-1..1: add 1 and divide by 2."),
-        (random_images(1, 40) * 4 - 2, "normalized already: pass plain RGB, the network normalizes it."),
+        (random_images(1, 40) * 4 - 2, "normalized already: pass plain RGB; dps normalizes it for the network."),
     ],
 )
 def test_another_range_is_refused_with_a_guess_at_what_it_is(alexnet: Extractor, images: Tensor, message: str) -> None:
@@ -112,7 +112,9 @@ def test_another_range_is_refused_with_a_guess_at_what_it_is(alexnet: Extractor,
         f"images must be RGB in [0, 1], got [{low:.4g}, {high:.4g}]. They look {'' if 'norm' in message else 'like '}"
         f"{message}"
     )
-    assert why(alexnet, images.clamp(-0.1, 1.1)).endswith("They are a little outside: clamp them, images.clamp(0, 1).")
+    assert why(alexnet, images.clamp(-0.1, 1.1)).endswith(
+        "They are slightly out of range: clamp them, images.clamp(0, 1)."
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -121,7 +123,7 @@ def test_a_pixel_that_is_no_number_is_refused(alexnet: Extractor, value: float) 
     images[1, 2, 3, 4] = value
     message = why(alexnet, images)
     assert message.startswith("images must be RGB in [0, 1], got [")
-    assert message.endswith("]. They hold NaN or infinity.")
+    assert message.endswith("]. They contain NaN or infinity.")
 
 
 def test_both_ends_of_the_range_belong_to_it(alexnet: Extractor) -> None:

@@ -169,7 +169,7 @@ def test_each_file_that_is_no_photograph_is_named(folder: Path) -> None:
         photographs.in_folder(folder)
     lines = str(caught.value).splitlines()
     assert [line.split(":")[0] for line in lines] == ["mine/deep.png", "mine/list.txt", "mine/small.png"]
-    assert "16 bits a channel" in lines[0]
+    assert "16 bits per channel" in lines[0]
     assert "not an image that can be read" in lines[1]
     assert "200 x 63 pixels; a photograph has at least 64 along both sides. Move it out of --images mine" in lines[2]
 

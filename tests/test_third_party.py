@@ -122,7 +122,7 @@ def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", missing)
     expected = "metric 'piq:ssim': package piq is not installed. Get it with: pip install 'dps[third-party]'"
     assert why("piq:ssim") == expected
-    listed = dict(metrics.listed())
+    listed = dict(metrics.list_names())
     assert all(listed[name].endswith("Not installed: pip install 'dps[third-party]'") for name in THIRD_PARTY_METRICS)
 
 
@@ -133,7 +133,10 @@ def test_altered_weights_are_not_loaded(name: str, monkeypatch: pytest.MonkeyPat
     other = dataclasses.replace(THIRD_PARTY_METRICS[name], weights=dataclasses.replace(file, sha256="0" * 64))
     monkeypatch.setitem(THIRD_PARTY_METRICS, name, other)
     message = why(name, WeightsError)
-    assert f"SHA-256 {file.sha256[:12]}.. but 000000000000.. was expected; not loaded. The file may be cut" in message
+    assert (
+        f"SHA-256 {file.sha256[:12]}.. but 000000000000.. was expected; not loaded. The file may be truncated"
+        in message
+    )
     assert message.endswith("install it again with: pip install 'dps[third-party]'")
 
 
@@ -146,7 +149,7 @@ def test_a_network_that_it_builds_upon_is_needed(tmp_path: Path) -> None:
 def test_weights_of_another_shape_are_refused() -> None:
     model = torch.nn.Linear(2, 2)
     with pytest.raises(WeightsError, match=r"not the weights of Linear \(RuntimeError: .*Missing key.* \"bias\""):
-        third_party._filled(model, {"weight": torch.zeros(2, 2)})
+        third_party._fill(model, {"weight": torch.zeros(2, 2)})
 
 
 def test_what_is_kept_depends_on_package_and_weights() -> None:
@@ -206,7 +209,7 @@ def test_a_registered_name_is_a_metric_or_a_comparison(monkeypatch: pytest.Monke
     assert isinstance(total, FeatureMetric)
     assert [term.name for term in (*alone.terms, *total.terms)] == ["strongest", "spatial", "strongest"]
     assert alone.terms[0].comparison is strongest
-    assert dict(metrics.listed())["l1"] == "Registered by a package: tests.test_third_party:l1."
+    assert dict(metrics.list_names())["l1"] == "Registered by a package: tests.test_third_party:l1."
 
 
 def test_a_registered_name_never_hides_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

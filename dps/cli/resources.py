@@ -59,7 +59,7 @@ def metrics() -> None:
     """List all metrics, with their requirements."""
     from dps import metrics as library
 
-    _list(library.listed())
+    _list(library.list_names())
 
 
 @main.command()
@@ -79,9 +79,9 @@ def networks(name: str | None, size: int | None, weights: str) -> None:
     from dps.networks import trials
 
     if name is None:
-        _list(library.listed())
+        _list(library.list_names())
         return
-    network, missing = library.described(name, weights)
+    network, reason = library.describe(name, weights)
     if size is None:
         size = next((n for n in trials.USUAL_SIZES if trials.takes(network, n, n)), trials.smallest(network))
     library.check_size(network, size, size)
@@ -93,7 +93,7 @@ def networks(name: str | None, size: int | None, weights: str) -> None:
     smallest = trials.smallest(network)
     click.echo(f"channels x height x width, for images of {size} x {size} pixels")
     click.echo(f"smallest images: {smallest} x {smallest} pixels")
-    click.echo(missing or f"weights: {network.source}, SHA-256 of the tensors {network.sha256 or 'unknown'}")
+    click.echo(reason or f"weights: {network.source}, SHA-256 of the tensors {network.sha256 or 'unknown'}")
 
 
 def _list(names: Iterable[tuple[str, str]]) -> None:

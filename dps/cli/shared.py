@@ -70,7 +70,7 @@ def from_options(*names: str, **changes: Any) -> Callable[[Command], Command]:
             action, read = option.metadata.get("action"), option.metadata.get("type")
             settings = {
                 "help": option.metadata["help"],
-                "metavar": option.metadata["metavar"] or None,
+                "metavar": option.metadata.get("metavar"),
                 "multiple": action == "append",
                 "is_flag": action == "store_true",
                 "default": option.default,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps.comparisons import Flat, divisor, joined, squared_distances
+from dps.comparisons import Flat, concatenate, divisor, squared_distances
 from dps.errors import DpsError
 from dps.measurement.representations import Representations, shape_error
 from dps.metrics import FeatureMetric, Part, Variant, metric_error
@@ -109,7 +109,7 @@ def subtract(
         if fits:
             others = cached[part].flat
             chosen = others if places == list(range(len(others))) else others[places]
-            sums = joined([sums, squared_distances(stack[:, :1], chosen[None])], axis=1)
+            sums = concatenate([sums, squared_distances(stack[:, :1], chosen[None])], axis=1)
         for group, distances in zip(block, sums / divisor(*own.shape, reduction), strict=True):
             group.distances.setdefault(part, []).append(distances)
         if own.errors or (places and (not fits or cached[part].errors)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from dps.comparisons import Flat, flat, joined, layer_distances, normalized
+from dps.comparisons import Flat, concatenate, flatten, layer_distances, normalize
 from dps.errors import DpsError, MetricError
 from dps.metrics import FeatureMetric, Part, Term, Variant, metric_error
 from dps.verdicts import BATCH_TOLERANCE
@@ -18,7 +18,7 @@ class Representations:
     """Representations of images by one part at one layer.
 
     Attributes:
-        flat: ``(image, channel * position)``, see `comparisons.flat`; arbitrary for images with an error.
+        flat: ``(image, channel * position)``, see `comparisons.flatten`; arbitrary for images with an error.
         shape: numbers of channels and positions.
         errors: by index of the image.
     """
@@ -30,7 +30,8 @@ class Representations:
     def append(self, others: "Representations") -> "Representations":
         """Return these followed by others."""
         moved = {len(self.flat) + place: error for place, error in others.errors.items()}
-        return Representations(flat=joined([self.flat, others.flat]), shape=self.shape, errors={**self.errors, **moved})
+        flat = concatenate([self.flat, others.flat])
+        return Representations(flat=flat, shape=self.shape, errors={**self.errors, **moved})
 
 
 def parts_of(variants: Sequence[Variant]) -> dict[Part, Term]:
@@ -51,7 +52,8 @@ def represent(features: Tensor, parts: dict[Part, Term]) -> Iterator[tuple[Part,
         raw, errors = _represent_batch(features, parts[of_one[0]])
         channels, positions = raw.shape[1:]
         for part in of_one:
-            yield part, Representations(flat=flat(normalized(raw, part[1])), shape=(channels, positions), errors=errors)
+            flat = flatten(normalize(raw, part[1]))
+            yield part, Representations(flat=flat, shape=(channels, positions), errors=errors)
 
 
 def pairwise_distances(
@@ -72,7 +74,7 @@ def pairwise_distances(
     for layer, pair in enumerate(zip(a, b, strict=True)):
         for term in metric.terms:
             if weight := term.weight_at(layer):
-                of_a, of_b = (normalized(term.represent(f), term.part(normalization)[1]) for f in pair)
+                of_a, of_b = (normalize(term.represent(f), term.part(normalization)[1]) for f in pair)
                 layers.append(weight * layer_distances(of_a, of_b, reduction))
     return torch.stack(layers).sum(dim=0)
 

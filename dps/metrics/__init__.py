@@ -1,10 +1,10 @@
-"""Metrics: what they are, and from a name to one.
+"""Metrics: sums of comparisons on any network, and metrics of images.
 
-names.py         from names to metrics; all names that can be used
-definitions.py   a sum of comparisons on any network, or a metric of the images themselves
-user_defined.py  from users' objects to metrics and comparisons
+names.py         from names to metrics; all available names
+definitions.py   the definitions of metrics, their terms and variants
+user_defined.py  from user-defined objects to metrics and comparisons
 third_party.py   other libraries' metrics, with checked weights
-tuned_files.py   files of tuned metrics, and those that come with dps
+tuned_files.py   files of tuned metrics, including those that are part of dps
 """
 
 from dps.metrics.definitions import (
@@ -19,7 +19,7 @@ from dps.metrics.definitions import (
     pixel_distance,
     variants,
 )
-from dps.metrics.names import DEFAULT_METRICS, listed, named, resolve
+from dps.metrics.names import DEFAULT_METRICS, list_names, named, resolve
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -30,7 +30,7 @@ __all__ = [
     "Part",
     "Term",
     "Variant",
-    "listed",
+    "list_names",
     "metric_error",
     "named",
     "pixel_distance",

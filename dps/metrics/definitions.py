@@ -1,4 +1,4 @@
-"""What can be measured: a sum of comparisons on any network, or a metric of the images themselves."""
+"""Definitions of metrics: sums of comparisons on any network, and metrics of images."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from dps.rows import MIXED, VariantKey, backbone_of
 from dps.user_code import guest
 
 Part: TypeAlias = tuple[str, str]
-"""A comparison and a normalization, by name: measured once for all metrics that contain it."""
+"""The names of a comparison and a normalization: the unit measured once for all metrics that contain it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,11 @@ class Term:
     """One comparison of a sum.
 
     Attributes:
-        name: what identifies it.
+        name: the comparison's name.
         comparison: the function.
-        weight: what its distance is multiplied with.
-        normalization: its own, where that of the variant is `MIXED`.
-        layer_weights: what its distance at each layer is multiplied with, besides; empty for 1.
+        weight: factor of the term's distance.
+        normalization: used if that of the variant is `MIXED`.
+        layer_weights: a further factor for each layer; empty for factors of 1.
     """
 
     name: str
@@ -36,23 +36,23 @@ class Term:
     layer_weights: tuple[float, ...] = ()
 
     def part(self, normalization: str) -> Part:
-        """Return what is measured of it in a variant with a normalization."""
+        """Return the part to measure in a variant with a normalization."""
         return self.name, self.normalization if normalization == MIXED else normalization
 
     def weight_at(self, layer: int) -> float:
-        """Return what its distance at a layer, from 0, is multiplied with."""
+        """Return the factor of the term's distance at a layer, counted from 0."""
         return self.weight * self.layer_weights[layer] if self.layer_weights else self.weight
 
     @property
     def built_in(self) -> bool:
-        """Return whether its comparison is built in."""
+        """Return whether the comparison is built in."""
         return COMPARISONS.get(self.name) is self.comparison
 
     def represent(self, features: Tensor) -> Tensor:
-        """Return the representation of features, ``(batch, channel, position)``, float32 or float64, and check it.
+        """Return the checked representation of features, ``(batch, channel, position)``, float32 or float64.
 
         Raises:
-            MetricError: the comparison returned another shape or type, or changed the features.
+            MetricError: the comparison returned the wrong shape or type, or changed the features.
         """
         if self.built_in:
             return self.comparison(features)
@@ -72,12 +72,12 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMetric:
-    """A deep perceptual similarity metric: a weighted sum of comparisons, at least one, on any network.
+    """A deep perceptual similarity metric: a weighted sum of at least one comparison, on any network.
 
     Attributes:
-        fitted: of a tuned metric, which is on no other networks, the metric on each by the network's name; it has no
-            terms itself.
-        fitted_to: the layers and the digest of the weights of a fitted metric's network.
+        fitted: for a tuned metric, the metric for each network that it was fitted to, by the network's name; it has
+            no terms itself.
+        fitted_to: for a metric in `fitted`, the layers of its network and the digest of the weights.
     """
 
     name: str
@@ -87,46 +87,47 @@ class FeatureMetric:
 
     @property
     def built_in(self) -> bool:
-        """Return whether all of its comparisons are built in."""
+        """Return whether all comparisons are built in."""
         return all(term.built_in for term in self.terms)
 
     def on(self, network: str, normalization: str) -> "FeatureMetric | None":
-        """Return the metric on a network with a normalization; None where it is not measured so."""
+        """Return the metric for a network and normalization; None if it is not defined for them."""
         if normalization == MIXED:
             return self.fitted.get(network)
         return None if self.fitted else self
 
     def check(self, network: Network, reduction: str) -> None:
-        """Refuse a network or reduction that a metric was not fitted to, with a UsageError."""
+        """Raise a UsageError if a fitted metric was fitted to another network or reduction."""
         if self.fitted_to is None:
             return
-        for what, found, fitted in (
-            ("layers", "+".join(network.layers), "+".join(self.fitted_to[0])),
-            ("weights, SHA-256 of the tensors,", network.sha256[:16], self.fitted_to[1][:16]),
-            ("reduction", reduction, "sum"),
+        layers, sha256 = self.fitted_to
+        tune = f"fit a metric to this network with: dps tune --network {network.name} --out FILE.yaml"
+        for name, actual, fitted, remedy in (
+            ("layers", "+".join(network.layers), "+".join(layers), tune),
+            ("weights, SHA-256 of the tensors,", network.sha256[:16], sha256[:16], tune),
+            ("reduction", reduction, "sum", f"leave --reduction {reduction} out."),
         ):
-            if found != fitted:
-                remedy = f"fit one to what is here with: dps tune --network {network.name} --out FILE.yaml"
-                if what == "reduction":
-                    remedy = f"leave --reduction {found} out."
-                was = f"{network.name} has the {what} {found or 'none'}, but was fitted with {fitted or 'none'}"
-                raise UsageError(f"metric {self.name!r}: {was}; {remedy}")
+            if actual != fitted:
+                raise UsageError(
+                    f"metric {self.name!r}: {network.name} has the {name} {actual or 'none'}, but was fitted with "
+                    f"{fitted or 'none'}; {remedy}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A metric of images as they are, with no network of ours.
+    """A metric of images, without a network of dps.
 
     Attributes:
-        distance: from two batches of RGB images, ``(batch, 3, height, width)`` in `input_range`, to
-            ``(batch,)``; or a similarity, see below.
-        similarity_at_identity: where `distance` is a similarity, its value for two equal images: the
-            distance is this less the similarity. None where it is a distance.
-        input_range: the range of its images' values.
-        name: what identifies it.
-        smallest: the smallest height and width that it can measure, in pixels.
-        symmetric: whether both directions are meant to have one distance; `suites/test_invariants.py` checks it then.
-        provenance: packages and weights, with versions and digests; empty where the source tells it.
+        distance: a function of two batches of RGB images, ``(batch, 3, height, width)`` in `input_range`, that returns
+            distances or similarities, ``(batch,)``.
+        similarity_at_identity: if `distance` returns similarities, that of two equal images; the distance is this
+            minus the similarity. None for distances.
+        input_range: the range of the image values.
+        name: as in ids and tables.
+        smallest: the smallest accepted height and width, in pixels.
+        symmetric: the distance should be symmetric; checked by `suites/test_invariants.py`.
+        provenance: packages and weights, with versions and digests; empty for metrics known by their source.
     """
 
     distance: Callable[[Tensor, Tensor], Tensor] = field(repr=False, compare=False)
@@ -139,31 +140,33 @@ class Metric:
 
     @property
     def built_in(self) -> bool:
-        """Return whether it is built in."""
+        """Return whether the metric is built in."""
         return IMAGE_METRICS.get(self.name) is self
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Measure pairs, and check the distances.
+        """Return the checked distances of pairs of images.
 
         Args:
-            a: originals, RGB in [0, 1], ``(batch, 3, height, width)``.
-            b: what they are compared with.
+            a, b: originals and the images compared with them, RGB in [0, 1], ``(batch, 3, height, width)``.
 
         Returns:
             Distances, ``(batch,)``, float64, on the CPU.
 
         Raises:
             ImageError: the images are too small.
-            MetricError: the metric changed its input, or returned another shape or type.
+            MetricError: the metric changed its input, or returned the wrong shape or type.
         """
         self.check_size(min(a.shape[-2:]))
         if self.built_in:
             return self.distance(a, b)
-        with torch.inference_mode(mode=False), torch.no_grad():  # what it loads at its first call must have gradients
+        with (
+            torch.inference_mode(mode=False),
+            torch.no_grad(),
+        ):  # tensors loaded in the first call must support gradients
             return self.differentiable(a, b)
 
     def differentiable(self, a: Tensor, b: Tensor) -> Tensor:
-        """Measure pairs as a call does, with gradients where the images require them."""
+        """Return distances as a call does, with gradients if the images require them."""
         low, high = self.input_range
         distances = guest.call(self.distance, *((images * (high - low) + low).contiguous() for images in (a, b)))
         if not isinstance(distances, Tensor):
@@ -177,7 +180,7 @@ class Metric:
         return distances if self.similarity_at_identity is None else self.similarity_at_identity - distances
 
     def check_size(self, size: int) -> None:
-        """Refuse images whose shorter side is too small, with an ImageError that names the smallest that works."""
+        """Raise an ImageError if images, whose shorter side has `size` pixels, are too small."""
         if size < self.smallest:
             raise ImageError(
                 f"images of {size} pixels are too small for {self.name}, which needs {self.smallest} or more."
@@ -189,7 +192,7 @@ AnyMetric: TypeAlias = FeatureMetric | Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """A metric on a network with a normalization; the last two None without a network."""
+    """A metric on a network with a normalization; both are None for metrics of images."""
 
     metric: AnyMetric
     network: str | None
@@ -197,12 +200,12 @@ class Variant:
 
     @property
     def backbone(self) -> str | None:
-        """Return the network without its choice of layers: variants of one backbone are measured at once."""
+        """Return the network without ``@LAYERS``; variants of one backbone are measured at once."""
         return None if self.network is None else backbone_of(self.network)
 
     @property
     def key(self) -> VariantKey:
-        """Return the names by which rows of results have it."""
+        """Return the names of network, normalization and metric, as in rows of results."""
         return VariantKey(self.network, self.normalization, self.metric.name)
 
     def __str__(self) -> str:
@@ -210,7 +213,10 @@ class Variant:
 
 
 def pixel_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return the mean squared difference of images, ``(batch,)``: the paper's pixel-wise metric."""
+    """Return the mean squared difference of the pixels, the paper's pixel-wise metric.
+
+    The distances are ``(batch,)``, float64.
+    """
     return (a.double() - b.double()).square().mean(dim=(1, 2, 3)).cpu()
 
 
@@ -218,15 +224,15 @@ IMAGE_METRICS: dict[str, Metric] = {"pixel": Metric(name="pixel", distance=pixel
 
 
 def metric_error(name: str, error: BaseException) -> MetricError:
-    """Return what a metric under test raised, as its own failure."""
+    """Return an exception that a metric under test raised as a MetricError with the metric's name."""
     kind = type(error) if isinstance(error, MetricError) else MetricError
     return kind(f"metric {name!r}: {error if isinstance(error, MetricError) else one_line(error)}")
 
 
 def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizations: Sequence[str]) -> list[Variant]:
-    """Return every metric on every network with every normalization, network by network.
+    """Return every metric on every network with every normalization, ordered by network.
 
-    Tuned metrics stand once on each network that they are fitted to, metrics without a network once, last.
+    A tuned metric has one variant for each network that it was fitted to. Metrics of images have one each, at the end.
     """
     on_features = [
         Variant(metric=on_network, network=network, normalization=normalization)

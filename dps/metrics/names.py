@@ -1,7 +1,7 @@
 """From names on the command line to metrics.
 
 ``spatial+0.5*sort`` is a sum, ``pixel`` has no network, ``lpips:alex`` is a third-party metric, ``tuned`` and
-``FILE.yaml`` are tuned ones, ``module:name`` and ``file.py:name`` are users' own, and packages may register more.
+``FILE.yaml`` are tuned metrics, ``module:name`` and ``file.py:name`` are user-defined, and packages may register more.
 """
 
 import re
@@ -17,11 +17,11 @@ from dps.user_code import loading, reading
 from dps.user_code.reading import TypedName, TypedValue
 
 DEFAULT_METRICS = ("pixel", "spatial", "sort", "mean", "spatial+sort", "spatial+mean")
-"""Those of the paper."""
+"""The metrics of the paper."""
 
 
 def named(text: str, *, weights: str = "pypi", device: str = "cpu") -> AnyMetric:
-    """Return the metric of a name; see `resolve`."""
+    """Return the metric of one name; see `resolve`."""
     metrics, *_ = resolve([text], weights=weights, device=device)
     if len(metrics) != 1:
         raise UsageError(f"{text!r} names {len(metrics)} metrics; name one.")
@@ -36,81 +36,78 @@ def resolve(
     weights: str = "pypi",
     device: str = "cpu",
 ) -> tuple[list[AnyMetric], AnyMetric | None, AnyMetric | None]:
-    """Return all metrics of a run, each once, the one that others are held `against` among them, and that by itself.
+    """Return the metrics of a run without duplicates, then those of `against` and `same_as`, or None.
 
-    The one that they must be the same as is returned last, and is not among them unless it is named, too.
-
-    A metric that is a file's is named by the file's base name and the attribute; two files of one base name are told
-    apart by as much of their folders as needed.
+    The metrics of the run include that of `against`. A metric in a file is named by the base name and the attribute,
+    with as many parent folders as needed to distinguish two files.
 
     Args:
-        texts: each a list with commas of ``pixel``, a comparison, a sum such as ``spatial+0.5*mean``, a third-party
-            metric such as ``lpips:alex``, ``tuned`` or a tuned metric's ``FILE.yaml``, a registered name,
-            ``module:name`` or ``file.py:name``.
-        against: one more, which may be among them.
-        same_as: what they are compared with.
+        texts: comma-separated names, as in the module's docstring.
+        against: the name of the metric that no other may be worse than.
+        same_as: the name of the metric that the others must equal.
         weights: the source of networks' weights for third-party metrics; see `networks.resolve`.
-        device: where third-party metrics compute.
+        device: for third-party metrics.
 
     Raises:
         UsageError: there is no such metric, or its library is not installed.
-        WeightsError: weights that it needs are missing or altered.
+        WeightsError: weights of a metric are missing or altered.
     """
-    chosen = [value for text in texts for value in _read(text)]
-    single: dict[str, TypedValue] = {}
-    for option, text in (("--against", against), ("--same-as", same_as)):
-        if text is not None:
-            values = _read(text)
-            if len(values) != 1:
-                raise UsageError(f"{option} {text!r} names {len(values)} metrics; name one.")
-            single[option] = values[0]
-    measured = len(chosen) + (against is not None)
-    chosen += single.values()
-    files = reading.shortened(name.path for value in chosen for name in value.names if name.path is not None)
+    values = [value for text in texts for value in reading.read(text, "metric", _is_name)]
+    optional = [_read_single(option, text) for option, text in (("--against", against), ("--same-as", same_as))]
+    everything = [*values, *(value for value in optional if value is not None)]
+    files = reading.shorten(name.path for value in everything for name in value.names if name.path is not None)
     loading.forget()
     metrics: dict[str, AnyMetric] = {}
-    for value in chosen:
-        name = _full_name(value, files)
-        if name not in metrics:
+    for value in everything:
+        if (name := value.short(files)) not in metrics:
             metrics[name] = _metric(value, name, files, weights, device)
-    of_option = {option: metrics[_full_name(value, files)] for option, value in single.items()}
-    names = dict.fromkeys(_full_name(value, files) for value in chosen[:measured])
-    return [metrics[name] for name in names], of_option.get("--against"), of_option.get("--same-as")
+    against_metric, same_as_metric = (None if value is None else metrics[value.short(files)] for value in optional)
+    measured = [metrics[name] for name in dict.fromkeys(value.short(files) for value in values)]
+    if against_metric is not None and against_metric not in measured:
+        measured.append(against_metric)
+    return measured, against_metric, same_as_metric
 
 
-def _read(text: str) -> list[TypedValue]:
-    return reading.read(text, "metric", _is_name)
+def _read_single(option: str, text: str | None) -> TypedValue | None:
+    if text is None:
+        return None
+    values = reading.read(text, "metric", _is_name)
+    if len(values) != 1:
+        raise UsageError(f"{option} {text!r} names {len(values)} metrics; name one.")
+    return values[0]
 
 
 def _metric(value: TypedValue, name: str, files: dict[Path, str], weights: str, device: str) -> AnyMetric:
-    """Make a metric of its text."""
-    alone = len(value.names) == 1 and value.names[0].weight is None
+    """Return the metric of a value."""
+    single = len(value.names) == 1 and value.names[0].weight is None
     terms = []
     for typed in value.names:
         weight = 1.0
         if typed.weight is not None:
             weight = float(typed.weight) if _NUMBER.fullmatch(typed.weight) else 0.0
         if not 0 < weight < float("inf"):
-            wrong = f"{typed.weight!r} is not a valid weight"
-            raise UsageError(f"metric {value.text!r}: {wrong}; write a positive number, as in 0.5*mean.")
+            raise UsageError(
+                f"metric {value.text!r}: {typed.weight!r} is not a valid weight; write a positive number, as in "
+                "0.5*mean."
+            )
         term = typed.short(files)
-        found = _find(typed, term, weights, device)
-        if found is None and alone:
-            raise UsageError(unknown("metric", term, _known()))
-        if found is None:
+        match = _find(typed, term, weights, device)
+        if match is None and single:
+            raise UsageError(unknown("metric", term, _known_names()))
+        if match is None:
             known = [*COMPARISONS, *loading.registered("metric")]
             raise UsageError(f"metric {value.text!r}: {unknown('comparison', term, known)}")
-        if isinstance(found, Metric | FeatureMetric):
-            if alone:
-                return found
-            why = "compares images, not features" if isinstance(found, Metric) else "is a tuned sum itself"
-            raise UsageError(f"metric {value.text!r}: {term} {why}, so it cannot be part of a sum.")
-        terms.append(Term(name=term, comparison=found, weight=weight))
+        if isinstance(match, Metric | FeatureMetric):
+            if single:
+                return match
+            reason = "compares images, not features" if isinstance(match, Metric) else "is a tuned sum itself"
+            raise UsageError(f"metric {value.text!r}: {term} {reason}, so it cannot be part of a sum.")
+        terms.append(Term(name=term, comparison=match, weight=weight))
     return FeatureMetric(name=name, terms=tuple(terms))
 
 
 def _find(typed: TypedName, name: str, weights: str, device: str) -> Comparison | AnyMetric | None:
-    """Return what a name stands for; None where there is nothing of that name."""
+    """Return the comparison or metric of a name; None if there is none."""
     if name == TUNED:
         return tuned_files.built_in()
     if Path(typed.text).suffix in (".yaml", ".yml"):
@@ -126,35 +123,27 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _IN_MODULE = re.compile(r"(?!.*\.py:)[^\W\d][\w.]*:[^\W\d]\w*")
 
 
-def _full_name(value: TypedValue, files: dict[Path, str]) -> str:
-    names = ((name.weight, name.short(files)) for name in value.names)
-    return "+".join(name if weight is None else f"{weight}*{name}" for weight, name in names)
-
-
 def _is_name(name: str) -> bool:
-    """Return whether text is a complete name, other than that of a file."""
-    return name in _known() or _IN_MODULE.fullmatch(name) is not None
+    """Return whether a text is the complete name of a metric that is not in a file."""
+    return name in _known_names() or _IN_MODULE.fullmatch(name) is not None
 
 
-def _known() -> list[str]:
-    own = [*IMAGE_METRICS, *COMPARISONS, *DEFAULT_METRICS, TUNED]
-    return [*own, *third_party.THIRD_PARTY_METRICS, *loading.registered("metric")]
+def _known_names() -> list[str]:
+    built_in = [*IMAGE_METRICS, *COMPARISONS, *DEFAULT_METRICS, TUNED]
+    return [*built_in, *third_party.THIRD_PARTY_METRICS, *loading.registered("metric")]
 
 
-def listed() -> Iterator[tuple[str, str]]:
-    """Yield every name, and in one line what it is or needs."""
+def list_names() -> Iterator[tuple[str, str]]:
+    """Yield the names of all metrics, each with a one-line description."""
     for name, metric in IMAGE_METRICS.items():
         yield name, _first_line(metric.distance)
     for name, comparison in COMPARISONS.items():
         yield name, _first_line(comparison)
     yield "spatial+0.5*sort", "A sum of comparisons, with any positive weights."
     yield f"{TUNED}, FILE.yaml", "A sum whose weights were fitted to one network, layer by layer (see: dps tune)."
-    yield from third_party.listed()
-    yield from loading.listed("metric")
-    yield (
-        "module:name, file.py:name",
-        "Your own: a comparison of features, a metric of images, or a factory.",
-    )
+    yield from third_party.list_names()
+    yield from loading.list_names("metric")
+    yield "module:name, file.py:name", "User-defined: a comparison of features, a metric of images, or a factory."
 
 
 def _first_line(function: object) -> str:

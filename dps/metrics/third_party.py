@@ -1,4 +1,4 @@
-"""Other libraries' metrics, run by their own code. Their weights are checked as ours are, and nothing in them runs."""
+"""Third-party metrics: other libraries' code, with weights that are checked and loaded without running code in them."""
 
 import functools
 import importlib
@@ -19,21 +19,21 @@ from dps.weights import PackageFile, State
 
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Make: TypeAlias = Callable[[State, nn.Sequential | None], Distance]
-"""Makes a metric of the tensors of its own weights, by name, and the network that it builds upon."""
+"""Constructs a metric from the tensors of its own weights, and from its backbone if that is a built-in network."""
 
 INSTALL = "pip install 'dps[third-party]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThirdPartyMetric:
-    """Another library's metric; the last four as `Metric` has them.
+    """Another library's metric; the last four attributes are those of `Metric`.
 
     Attributes:
-        about: what it is, and where it was published.
-        package: what has to be installed.
-        weights: its own; None where it has none.
-        older_weights: those of LPIPS's version 0.0, which may be taken for its own.
-        network: what it builds upon, with our weights; None where it builds upon none.
+        about: description and source.
+        package: the required package.
+        weights: its own weights, if any.
+        older_weights: the weights of LPIPS version 0.0, which users may load by mistake.
+        network: the built-in network that is its backbone, if any.
     """
 
     about: str
@@ -49,16 +49,16 @@ class ThirdPartyMetric:
 
 
 def named(name: str, *, weights: str, device: str) -> Metric:
-    """Make another library's metric, ready to load at its first use.
+    """Return another library's metric, which is loaded at its first use.
 
     Raises:
-        UsageError: it is not listed here, or its library is not installed.
-        WeightsError: weights that it needs are missing or altered.
+        UsageError: the name is unknown, or the library is not installed.
+        WeightsError: its weights are missing or altered.
     """
     check_known("metric", name, THIRD_PARTY_METRICS)
     other = THIRD_PARTY_METRICS[name]
     provenance = [f"{other.package} {_version(name, other.package)}"]
-    own = other.weights.find(name, INSTALL) if other.weights else None
+    weights_of_metric = other.weights.find(name, INSTALL) if other.weights else None
     network = networks.named(other.network, weights) if other.network else None
     if other.weights is not None:
         provenance.append(f"weights of {other.weights.package} {other.weights.sha256}")
@@ -66,15 +66,15 @@ def named(name: str, *, weights: str, device: str) -> Metric:
         provenance.append(f"{other.network} {network.sha256}")
 
     @functools.cache
-    def made() -> Distance:
+    def load() -> Distance:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a library says of its own constructors
-            metric = other.make(own.state if own else {}, cut(network) if network else None)
+            warnings.simplefilter("ignore")  # the libraries' constructors cause deprecation warnings
+            metric = other.make(weights_of_metric.state if weights_of_metric else {}, cut(network) if network else None)
         return metric.to(device).eval() if isinstance(metric, nn.Module) else metric
 
     return Metric(
         name=name,
-        distance=lambda a, b: made()(a.to(device), b.to(device)),
+        distance=lambda a, b: load()(a.to(device), b.to(device)),
         similarity_at_identity=other.similarity_at_identity,
         input_range=other.input_range,
         smallest=other.smallest,
@@ -83,18 +83,19 @@ def named(name: str, *, weights: str, device: str) -> Metric:
     )
 
 
-def listed() -> Iterator[tuple[str, str]]:
-    """Yield each name, with what it is and what it needs that is missing."""
+def list_names() -> Iterator[tuple[str, str]]:
+    """Yield the names of all third-party metrics, each with a description and how to install it if it is missing."""
     for name, other in THIRD_PARTY_METRICS.items():
+        remedy = ""
         try:
             _version(name, other.package)
-            _ = other.weights and other.weights.find(name, INSTALL)
-            needs = ""
+            if other.weights:
+                other.weights.find(name, INSTALL)
         except (UsageError, WeightsError):
-            needs = f" Not installed: {INSTALL}"
-        upon = f" On our {other.network}." if other.network else ""
+            remedy = f" Not installed: {INSTALL}"
+        backbone = f" On our {other.network}." if other.network else ""
         size = f" From {other.smallest} pixels." if other.smallest > 1 else ""
-        yield name, f"{other.about}{upon}{size}{needs}"
+        yield name, f"{other.about}{backbone}{size}{remedy}"
 
 
 def _version(name: str, package: str) -> str:
@@ -104,11 +105,11 @@ def _version(name: str, package: str) -> str:
         raise UsageError(f"metric {name!r}: package {package} is not installed. Get it with: {INSTALL}") from None
 
 
-# ------------------------------------------------------------------------------------------- how each is made
+# ------------------------------------------------------------------------------------------- constructors
 
 
-def _filled(model: nn.Module, state: State) -> nn.Module:
-    """Return the model with all tensors from the state, and no others."""
+def _fill(model: nn.Module, state: State) -> nn.Module:
+    """Load a complete state into a model, and return the model."""
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -117,26 +118,26 @@ def _filled(model: nn.Module, state: State) -> nn.Module:
 
 
 def _heads_twice(state: State) -> State:
-    """Return ``lin0..`` also as ``lins.0..``: models of the LPIPS family list each head under both names."""
+    """Return the state with heads ``lin0..`` also as ``lins.0..``, since models of LPIPS have both names."""
     heads = {f"lins.{key.removeprefix('lin')}": value for key, value in state.items() if key.startswith("lin")}
     return {**state, **heads}
 
 
 def _dists(state: State, network: nn.Sequential | None) -> Distance:
-    """Piq's DISTS without its constructor, which would download VGG-16 and the weights."""
+    """Construct piq's DISTS without its constructor, which would download VGG-16 and the weights."""
     perceptual = importlib.import_module("piq.perceptual")
-    at = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+    layers = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
     channels = [3, 64, 128, 256, 512, 512]
     total = state["alpha"].sum() + state["beta"].sum()
-    shares = [part for name in ("alpha", "beta") for part in torch.split(state[name] / total, channels, dim=1)]
+    weights = [part for name in ("alpha", "beta") for part in torch.split(state[name] / total, channels, dim=1)]
 
     class Dists(perceptual.DISTS):  # type: ignore[misc, name-defined]  # piq is imported when it is needed
         def __init__(self) -> None:
             perceptual.ContentLoss.__init__(
                 self,
                 network,
-                layers=[perceptual.VGG16_LAYERS[name] for name in at],
-                weights=shares,
+                layers=[perceptual.VGG16_LAYERS[name] for name in layers],
+                weights=weights,
                 replace_pooling=True,
                 reduction="none",
                 allow_layers_weights_mismatch=True,
@@ -152,10 +153,9 @@ def _lpips(net: str, network: str, *, sha256: str, older: str, smallest: int) ->
         lpips = importlib.import_module("lpips")
         model = lpips.LPIPS(net=net, pnet_rand=True, pretrained=False, verbose=False)
         constants = {key: value for key, value in model.state_dict().items() if key.startswith("scaling_layer.")}
-        ours = network.state_dict()
-        theirs = {key: key.partition(".")[2].partition(".")[2] for key in model.state_dict() if key.startswith("net.")}
-        backbone = {key: ours[name] for key, name in theirs.items()}
-        return _filled(model, {**constants, **backbone, **_heads_twice(state)})
+        tensors = network.state_dict()
+        backbone = {key: tensors[key.split(".", 2)[2]] for key in model.state_dict() if key.startswith("net.")}
+        return _fill(model, {**constants, **backbone, **_heads_twice(state)})
 
     file, older_file = (
         PackageFile(package="lpips", version="0.1.4", path=f"lpips/weights/{version}/{net}.pth", sha256=digest)
@@ -177,7 +177,7 @@ def _stlpips(net: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
     def make(state: State, _network: nn.Sequential | None) -> Distance:
         stlpips = importlib.import_module("stlpips_pytorch.stlpips")
         model = stlpips.LPIPS(net=net, variant="shift_tolerant", pretrained=False, verbose=False)
-        return _filled(model, _heads_twice(state))
+        return _fill(model, _heads_twice(state))
 
     path = f"stlpips_pytorch/weights/vST0.0/{net}_shift_tolerant.pth"
     return ThirdPartyMetric(
@@ -193,7 +193,7 @@ def _stlpips(net: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
 def _piq(function: str, about: str, **declared: Any) -> ThirdPartyMetric:
     def make(_state: State, _network: nn.Sequential | None) -> Distance:
         call: Any = getattr(importlib.import_module("piq"), function)
-        return lambda a, b: call(b, a, data_range=1.0, reduction="none")  # theirs is (distorted, original)
+        return lambda a, b: call(b, a, data_range=1.0, reduction="none")  # piq takes (distorted, original)
 
     return ThirdPartyMetric(about=about, package="piq", make=make, **declared)
 
@@ -239,7 +239,7 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         "Visual information fidelity, pixel domain, Sheikh and Bovik 2006.",
         similarity_at_identity=1.0,
         smallest=41,
-        symmetric=False,  # how much of the original's information the other image still holds
+        symmetric=False,  # the share of the original's information that the other image retains
     ),
     "piq:dists": ThirdPartyMetric(
         about="DISTS, Ding et al. 2020, arXiv:2004.07728; weights of dists-pytorch.",
@@ -254,10 +254,9 @@ THIRD_PARTY_METRICS: dict[str, ThirdPartyMetric] = {
         network="vgg16",
     ),
 }
-"""All that can be named. torchmetrics is left out: its SSIM, MS-SSIM, VIF, LPIPS and DISTS are these, and what it has
-beside them (spectral angle, ERGAS and the like) was made for satellite images. ``torchmetrics.functional.image:NAME``
-names one all the same, if it gives each pair a distance.
-"""
+"""All third-party metrics by name. torchmetrics is left out: its SSIM, MS-SSIM, VIF, LPIPS and DISTS equal these; its
+other metrics (spectral angle, ERGAS and the like) are designed for satellite images. Those that return one distance for
+each pair can be named as ``torchmetrics.functional.image:NAME``."""
 
 PREFIXES = frozenset(name.partition(":")[0] for name in THIRD_PARTY_METRICS)
-"""What their names begin with: what stands under these is never a module of a user's."""
+"""Prefixes of third-party metrics, which never refer to a user's module."""

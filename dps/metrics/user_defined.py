@@ -1,4 +1,4 @@
-"""From users' objects to metrics and comparisons, by the arguments that they require."""
+"""From user-defined objects to metrics and comparisons, distinguished by the number of required arguments."""
 
 import inspect
 from dataclasses import replace
@@ -20,7 +20,11 @@ REMEDY = (
 
 
 def load(typed: TypedName, name: str) -> Comparison | Metric:
-    """Load a user's comparison or metric, constructed if it is a class or factory, or refuse it; see `loading.load`."""
+    """Load a user-defined comparison or metric, constructed if it is a class or factory; see `loading.load`.
+
+    Raises:
+        UsageError: it cannot be loaded, or its arguments fit neither.
+    """
     value: Any = loading.load(typed, "metric", name)
     count = _required_arguments(value, name)
     if count == 0:
@@ -37,15 +41,14 @@ def load(typed: TypedName, name: str) -> Comparison | Metric:
 
 
 def _required_arguments(value: object, name: str) -> int:
-    """Return the number of positional arguments that a callable requires; refuse one that may be called in two ways."""
+    """Return the number of positional arguments that a callable requires; a UsageError if it is ambiguous."""
     if not callable(value):
         raise UsageError(f"metric {name!r}: {type(value).__name__} is not callable; {RULE}.")
     try:
         parameters = list(_signature(value).parameters.values())
     except (TypeError, ValueError):
         raise UsageError(
-            f"metric {name!r}: Python cannot tell the arguments of {type(value).__name__} "
-            f"{getattr(value, '__name__', name)}; {REMEDY}."
+            f"metric {name!r}: {type(value).__name__} {getattr(value, '__name__', name)} has no signature; {REMEDY}."
         ) from None
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in positional if p.default is p.empty]
@@ -57,16 +60,16 @@ def _required_arguments(value: object, name: str) -> int:
     optional = positional[len(required) :]
     if inspect.isclass(value) or len(required) > 1:
         return len(required)
-    shown = ", ".join(str(p) for p in parameters)
+    signature = ", ".join(str(p) for p in parameters)
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        raise UsageError(f"metric {name!r}: takes any number of arguments ({shown}); {REMEDY}.")
+        raise UsageError(f"metric {name!r}: takes any number of arguments ({signature}); {REMEDY}.")
     if (required and optional and optional[0].default is None) or (isinstance(value, nn.Module) and not required):
-        raise UsageError(f"metric {name!r}: may be called with one argument or with two ({shown}); {REMEDY}.")
+        raise UsageError(f"metric {name!r}: may be called with one argument or with two ({signature}); {REMEDY}.")
     return len(required)
 
 
 def _signature(value: Any) -> inspect.Signature:
-    """Return a callable's signature; for a module, of its ``forward``; for TorchScript, of its schema."""
+    """Return the signature of a callable, of a module's ``forward``, or of a TorchScript schema."""
     if isinstance(value, nn.DataParallel):
         value = value.module
     if isinstance(value, nn.Module):

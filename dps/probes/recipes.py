@@ -149,7 +149,7 @@ class Checker:
         name = spec["image"]
         if not isinstance(name, str) or not name:
             raise _WrongImageError((*loc, "image"), f"image: a path, found {name!r}.")
-        path = files.existing(self.document.path.parent / name)
+        path = files.find(self.document.path.parent / name)
         try:
             if path not in self.files:
                 image = images.make_image(images.read(path))
@@ -162,7 +162,7 @@ class Checker:
         """Return a content, which may be a range, with a photograph in place of each file."""
         match value:
             case {"photo": str(name)} if name and len(value) == 1:
-                path = files.existing(self.document.path.parent / name)
+                path = files.find(self.document.path.parent / name)
                 try:
                     photographs.check(path)
                 except ImageError as error:

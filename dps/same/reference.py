@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dps import networks
-from dps.comparisons import COMPARISONS, layer_distances, normalized
+from dps.comparisons import COMPARISONS, layer_distances, normalize
 from dps.errors import DpsError, MetricError
 from dps.metrics import FeatureMetric, Metric, Term, Variant, third_party
 from dps.metrics.third_party import INSTALL, THIRD_PARTY_METRICS
@@ -56,7 +56,7 @@ class LayeredDistance:
         for place, pair in enumerate(zip(extractor.features(a), extractor.features(b), strict=True)):
             for term in self.metric.terms:
                 normalization = term.part(self.normalization)[1]
-                x, y = (normalized(term.represent(features), normalization) for features in pair)
+                x, y = (normalize(term.represent(features), normalization) for features in pair)
                 if self.heads:
                     weights = self.heads[place].to(x).sqrt().view(1, -1, 1)
                     x, y = x * weights, y * weights

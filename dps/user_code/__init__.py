@@ -1,6 +1,6 @@
-"""Objects that users name on the command line, of any kind ('metric', 'network').
+"""User-defined objects: metrics and networks that are named on the command line.
 
-reading.py   from text to names: lists, sums, files of any path
-loading.py   from a name to an object: of a module, a file or a package that registers it
-guest.py     users' code changes nothing of the process that runs it
+reading.py   from text to names: lists, sums, paths of files
+loading.py   from a name to an object in a module, a file or a package that registers it
+guest.py     calls of user-defined code, whose changes to the state of the process are undone
 """

@@ -1,4 +1,4 @@
-"""Users' code is a guest: what it does to the state of the process is undone when it returns."""
+"""Calls of user-defined code as a guest: its changes to the state of the process are undone when it returns."""
 
 import contextlib
 import os
@@ -15,18 +15,18 @@ from torch import Tensor
 from dps.errors import ChangedInputError
 
 Setting: TypeAlias = tuple[Callable[[], Any], Callable[[Any], object]]
-"""Reads a part of the state, and writes it back."""
+"""Functions that read and restore a part of the state."""
 
 
 def _folder() -> str:
     try:
-        return os.getcwd()  # noqa: PTH109 - three times faster than Path.cwd, and in each call of a metric
+        return os.getcwd()  # noqa: PTH109 - three times faster than Path.cwd, and in every call of a metric
     except FileNotFoundError:  # it was removed
         return ""
 
 
 def _set_filters(filters: list[Any]) -> None:
-    warnings.resetwarnings()  # makes Python look at the filters again
+    warnings.resetwarnings()  # invalidates the cache of filters
     warnings.filters = filters
 
 
@@ -49,32 +49,27 @@ SETTINGS: tuple[Setting, ...] = (
     (lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
     (lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
 )
-"""What is compared after each visit, and set again where it was changed."""
+"""The state that is compared after each visit, and restored where it changed."""
 
 GENERATORS: tuple[Setting, ...] = (
     (random.getstate, random.setstate),
     (np.random.get_bit_generator, np.random.set_bit_generator),  # type: ignore[attr-defined]
     (torch.get_rng_state, torch.set_rng_state),
 )
-"""Global random number generators. Guests have states of their own, which last from visit to visit."""
+"""Global random number generators. Guests have separate states, which last from visit to visit."""
 
 _guests_states: list[Any] = [random.Random().getstate(), np.random.MT19937(), torch.get_rng_state()]  # noqa: S311
 
 
 @contextlib.contextmanager
 def visit() -> Iterator[None]:
-    """Run users' code, then set back the state of the process that it may have changed.
-
-    The state is: working directory, PyTorch's default dtype and device, gradient mode, threads and precision,
-    NumPy's handling of errors, warnings filters, ``sys.argv`` and streams, Matplotlib's settings, and the global
-    random number generators.
-    """
+    """Restore the state of the process after user-defined code: `SETTINGS`, `GENERATORS` and Matplotlib's settings."""
     settings = [read() for read, _ in SETTINGS]
     states = [read() for read, _ in GENERATORS]
     for (_, write), state in zip(GENERATORS, _guests_states, strict=True):
         write(state)
     matplotlib = sys.modules.get("matplotlib")
-    figures = dict(dict.items(matplotlib.rcParams)) if matplotlib else {}
+    parameters = dict(dict.items(matplotlib.rcParams)) if matplotlib else {}
     try:
         yield
     finally:
@@ -84,12 +79,12 @@ def visit() -> Iterator[None]:
         _guests_states[:] = [read() for read, _ in GENERATORS]
         for (_, write), state in zip(GENERATORS, states, strict=True):
             write(state)
-        if matplotlib and not dict.__eq__(matplotlib.rcParams, figures):
-            dict.update(matplotlib.rcParams, figures)
+        if matplotlib and not dict.__eq__(matplotlib.rcParams, parameters):
+            dict.update(matplotlib.rcParams, parameters)
 
 
 def call(function: Callable[..., object], *inputs: Tensor) -> object:
-    """Call a user's function on copies of tensors; a ChangedInputError where it changed them."""
+    """Call a user's function on copies of tensors; a ChangedInputError if it changed them."""
     copies = [tensor.clone() for tensor in inputs]
     with visit():
         result = function(*copies)
@@ -100,7 +95,7 @@ def call(function: Callable[..., object], *inputs: Tensor) -> object:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let PyTorch compute on this number of threads."""
+    """Set PyTorch's number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,13 +1,13 @@
-"""Users' objects, of a module, a file or a package that registers them.
+"""User-defined objects, loaded from a module, a file or a package that registers them.
 
-`load` returns what a name stands for, and `construct` calls a factory; which objects are fit for what is the caller's
-to say. A package registers names in the entry point group of their kind: ``dps.metrics``, ``dps.networks``.
+A package registers names in the entry point group of their kind: ``dps.metrics``, ``dps.networks``.
 """
 
 import contextlib
 import importlib
 import importlib.util
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -21,48 +21,46 @@ from dps.user_code import guest
 from dps.user_code.reading import TypedName
 
 _files: dict[Path, ModuleType] = {}
-"""Users' files that are loaded."""
+"""Loaded files of users."""
 
 _modules: dict[str, Path] = {}
-"""Modules that users' files imported from their own folders, by name, with that folder."""
+"""The folders of modules that users' files imported from next to themselves, by the module's name."""
 
 _sources: dict[tuple[str, str], ModuleSource] = {}
-"""The source of what is loaded, by kind and name."""
+"""The source code of loaded objects, by kind and label."""
 
 
 def registered(kind: str) -> dict[str, EntryPoint]:
-    """Return what installed packages register, by name; nothing of them is imported."""
+    """Return the entry points of installed packages by name, without importing them."""
     return {entry.name: entry for entry in entry_points(group=f"dps.{kind}s")}
 
 
-def listed(kind: str) -> Iterator[tuple[str, str]]:
-    """Yield the names that installed packages register, and in one line from where each is."""
+def list_names(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield the registered names, each with its package in one line."""
     for name, entry in registered(kind).items():
         package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
         yield name, f"Registered by {package}: {entry.value}."
 
 
-def is_user_defined(name: TypedName, kind: str) -> bool:
-    """Return whether a name is one that `load` looks for."""
-    return name.path is not None or ":" in name.text or name.text in registered(kind)
+def is_user_defined(typed: TypedName, kind: str) -> bool:
+    """Return whether `load` is responsible for a name."""
+    return typed.path is not None or ":" in typed.text or typed.text in registered(kind)
 
 
-def load(name: TypedName, kind: str, shown: str) -> object:
-    """Return the object of a registered name, ``module:name`` or ``file.py:name``: a 'metric' or 'network'.
-
-    Messages show the name as given; it is one for which `is_user_defined` holds.
+def load(typed: TypedName, kind: str, label: str) -> object:
+    """Return the object of a registered name, ``module:name`` or ``file.py:name``, called `label` in messages.
 
     Raises:
-        UsageError: it is not there, or loading it fails.
+        UsageError: it does not exist, or loading it fails.
     """
-    if name.path is None and (entry := registered(kind).get(name.text)):
-        with _refusing(f"{kind} {shown!r}: {entry.value} cannot be loaded"):
+    if typed.path is None and (entry := registered(kind).get(typed.text)):
+        with _refusing(f"{kind} {label!r}: {entry.value} cannot be loaded"):
             registered_value: object = entry.load()
-            _sources[kind, shown] = fingerprint.module_source(entry.module)
+            _sources[kind, label] = fingerprint.module_source(entry.module)
         return registered_value
-    place, _, attribute = name.text.rpartition(":")
-    if name.path is not None:
-        module = _load_file(name.path, place)
+    place, _, attribute = typed.text.rpartition(":")
+    if typed.path is not None:
+        module = _load_file(typed.path, place)
     elif place.endswith(".py"):
         raise UsageError(f"{place}: no such file.")
     else:
@@ -72,27 +70,27 @@ def load(name: TypedName, kind: str, shown: str) -> object:
         value: object = getattr(module, attribute)
     except AttributeError:
         public = [key for key in vars(module) if not key.startswith("_")]
-        raise UsageError(f"{kind} {shown!r}: {unknown(f'name in {place}:', attribute, public)}") from None
-    with guest.visit():  # what a function imports may be in a package that is not loaded yet
-        _sources[kind, shown] = fingerprint.module_source(module.__name__)
+        raise UsageError(f"{kind} {label!r}: {unknown(f'name in {place}:', attribute, public)}") from None
+    with guest.visit():  # finding the modules that it may import later can import packages
+        _sources[kind, label] = fingerprint.module_source(module.__name__)
     return value
 
 
-def source(kind: str, shown: str) -> str:
-    """Return the digest of the source of what was loaded under a name; empty where nothing was."""
-    return _sources[kind, shown].digest if (kind, shown) in _sources else ""
+def source(kind: str, label: str) -> str:
+    """Return the digest of the source code of a loaded object; empty if there is none of that label."""
+    return _sources[kind, label].digest if (kind, label) in _sources else ""
 
 
-def construct(factory: Callable[[], object], kind: str, shown: str) -> object:
-    """Call a user's class or factory; a UsageError where it fails."""
-    with _refusing(f"{kind} {shown!r}: constructing it failed"):
+def construct(factory: Callable[[], object], kind: str, label: str) -> object:
+    """Call a user's class or factory; a UsageError if it fails."""
+    with _refusing(f"{kind} {label!r}: constructing it failed"):
         return factory()
 
 
 def forget(*, outside: Path | None = None) -> None:
-    """Load users' files and their modules again when they are named next.
+    """Forget users' files and the modules they imported, so that the next use loads them again.
 
-    Of one folder, only the modules of files outside it are forgotten: another may have the same name.
+    With `outside`, forget only modules from outside that folder, since modules in it may have the same names.
     """
     if outside is None:
         _files.clear()
@@ -104,7 +102,7 @@ def forget(*, outside: Path | None = None) -> None:
 
 @contextlib.contextmanager
 def _refusing(failure: str) -> Iterator[None]:
-    """Run a user's code as a guest, and refuse what it raises."""
+    """Run user-defined code as a guest, and convert its exceptions to a UsageError."""
     try:
         with guest.visit():
             warnings.simplefilter("default")  # ours may be errors
@@ -113,8 +111,8 @@ def _refusing(failure: str) -> Iterator[None]:
         raise UsageError(f"{failure}: {one_line(error).removesuffix('.')}.") from None
 
 
-def _load_file(path: Path, shown: str) -> ModuleType:
-    """Run a user's file once, as ``python FILE`` would, with the modules next to it, but not as ``__main__``."""
+def _load_file(path: Path, label: str) -> ModuleType:
+    """Import a user's file once; like ``python FILE`` it can import modules next to it, but it is not ``__main__``."""
     if path in _files:
         return _files[path]
     forget(outside=path.parent)
@@ -131,36 +129,36 @@ def _load_file(path: Path, shown: str) -> ModuleType:
             spec.loader.exec_module(module)
     except SystemExit as error:
         raise UsageError(
-            f"{shown}{_line_in(error, path)}: the file ended itself while it was loaded ({one_line(error)}). Put what "
-            'only a script should do under: if __name__ == "__main__".'
+            f"{label}{_line_in(error, path)}: the file exited while it was loaded ({one_line(error)}). Put the code "
+            'of the script under: if __name__ == "__main__".'
         ) from None
     except Exception as error:  # noqa: BLE001 - it is a user's code
-        raise UsageError(f"{shown}{_line_in(error, path)}: cannot be loaded: {one_line(error)}.") from None
+        raise UsageError(f"{label}{_line_in(error, path)}: cannot be loaded: {one_line(error)}.") from None
     _files[path] = module
     return module
 
 
 @contextlib.contextmanager
 def _importing_from(path: Path) -> Iterator[None]:
-    """Let a file import from its folder first, and from there last once it is loaded, for what it imports later."""
-    folders = [str(path.parent), *([str(_root(path))] if _root(path) != path.parent else [])]
+    """Put a file's folder first on the import path, and leave it last for imports when its functions run."""
+    root = _root(path)
     search, modules, write_bytecode = list(sys.path), set(sys.modules), sys.dont_write_bytecode
-    sys.path[:0] = folders
-    sys.dont_write_bytecode = True  # a file that is edited twice within a second would run as it was
+    sys.path[:0] = [str(path.parent), str(root)]
+    sys.dont_write_bytecode = True  # cached bytecode would hide a second edit within a second
     importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.path[:] = search + [place for place in dict.fromkeys(sys.path) if place not in search]
+        sys.path[:] = search + [folder for folder in dict.fromkeys(sys.path) if folder not in search]
         sys.dont_write_bytecode = write_bytecode
         for name in set(sys.modules) - modules:
             origin = getattr(sys.modules[name], "__file__", None)
-            if origin and Path(origin).is_relative_to(_root(path)):
+            if origin and Path(origin).is_relative_to(root):
                 _modules[name] = path.parent
 
 
 def _root(path: Path) -> Path:
-    """Return the folder that a file's package lies in; its own folder where that is no package."""
+    """Return the folder that contains a file's top-level package, or the file itself."""
     folder = path.parent
     while (folder / "__init__.py").is_file():
         folder = folder.parent
@@ -168,7 +166,7 @@ def _root(path: Path) -> Path:
 
 
 def _module_name(path: Path) -> str:
-    """Return a module name that no other file has: with its package, which is imported, for relative imports."""
+    """Return a unique module name; in a package, which is imported, the one that relative imports need."""
     *package, _ = path.relative_to(_root(path)).with_suffix("").parts
     if package and str(path.parent) in importlib.import_module(".".join(package)).__path__:
         return ".".join([*package, path.stem])
@@ -179,13 +177,9 @@ def _module_name(path: Path) -> str:
 
 
 def _line_in(error: BaseException, path: Path) -> str:
-    """Return ``:line`` where a user's file raised, as deep as it is still that file."""
+    """Return ``:line`` of the innermost frame in a user's file that raised; empty if there is none."""
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == path.resolve():
         return f":{error.lineno}"
-    lines = []
-    trace = error.__traceback__
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
-            lines.append(trace.tb_lineno)
-        trace = trace.tb_next
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     return f":{lines[-1]}" if lines else ""

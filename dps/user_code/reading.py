@@ -1,6 +1,5 @@
-"""From text on the command line to names: ``spatial+0.5*my_variant.py:quantiles,pixel``, ``alexnet@2+5,my.py:net``."""
+"""Parsing of names on the command line: ``spatial+0.5*my_variant.py:quantiles,pixel``, ``alexnet@2+5,my.py:net``."""
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from dps.errors import UsageError
 
 SEPARATORS = {"metric": ",+", "network": ",@"}
-"""What ends a name, by the kind of object: ``,`` separates values, ``+`` terms; layers follow a network's ``@``."""
+"""Characters that end a name, by kind: ``,`` separates values, ``+`` terms; layers follow ``@``."""
 
 _FILE = r"(?:\.py:(?P<attribute>[^\W\d]\w*)|\.ya?ml)(?=\s*(?:[{}]|$))"
 _WEIGHT = re.compile(r"(?P<weight>[^*,+]*)\*\s*")
@@ -17,13 +16,13 @@ _WEIGHT = re.compile(r"(?P<weight>[^*,+]*)\*\s*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedName:
-    """One name: of a value, or of a term of a sum.
+    """The name of a value, or of a term of a sum.
 
     Attributes:
-        text: as it was typed.
-        path: of an existing file; None where the name is another one.
-        attribute: what is named of the file; empty for a whole one.
-        weight: in front of ``*``; None without.
+        text: as typed.
+        path: of an existing file; None for other names.
+        attribute: the name in the file; empty for the whole file.
+        weight: the text before ``*``; None without it.
     """
 
     text: str
@@ -32,7 +31,7 @@ class TypedName:
     weight: str | None = None
 
     def short(self, files: dict[Path, str]) -> str:
-        """Return the name in ids and tables; `files` is of `shortened`."""
+        """Return the name in ids and tables; `files` is the result of `shorten`."""
         return self.text if self.path is None else f"{files[self.path]}:{self.attribute}".removesuffix(":")
 
 
@@ -41,14 +40,19 @@ class TypedValue:
     """One value of a list.
 
     Attributes:
-        text: as it was typed.
+        text: as typed.
         names: the terms of a sum, or a single name.
-        layers: behind a network's ``@``; None without.
+        layers: the text after ``@``; None without it.
     """
 
     text: str
     names: tuple[TypedName, ...]
     layers: str | None = None
+
+    def short(self, files: dict[Path, str]) -> str:
+        """Return the name of a metric in ids and tables; `files` is the result of `shorten`."""
+        names = ((name.weight, name.short(files)) for name in self.names)
+        return "+".join(name if weight is None else f"{weight}*{name}" for weight, name in names)
 
     def __str__(self) -> str:
         names = (f"{'' if name.weight is None else f'{name.weight} * '}{name.text!r}" for name in self.names)
@@ -56,11 +60,11 @@ class TypedValue:
 
 
 def read(text: str, kind: str, is_name: Callable[[str], bool]) -> list[TypedValue]:
-    """Read a list of values of a kind of `SEPARATORS`.
+    """Parse a list of values of a kind in `SEPARATORS`.
 
-    At the start of each name (after a metric's ``W*``) the longest stretch that is an existing file, with
-    ``:IDENTIFIER`` or a metric's ``PATH.yaml``, is one name, whatever characters its path has. Any other name ends at
-    the next of `SEPARATORS`; `is_name` tells which of these are complete.
+    At the start of each name (after a metric's ``W*``) the longest text that is an existing file, with ``:IDENTIFIER``
+    or for metrics ``PATH.yaml``, is one name, whatever characters its path contains. Any other name ends at the next
+    separator; `is_name` returns whether such a name is complete.
 
     Raises:
         UsageError: a name is missing, or there are two complete readings.
@@ -79,20 +83,19 @@ def read(text: str, kind: str, is_name: Callable[[str], bool]) -> list[TypedValu
     return values
 
 
-def shortened(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return the shortest names of files that tell them apart: base names, with as much of the folder as needed."""
+def shorten(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return a unique short name for each file: the base name, with as many parent folders as needed."""
     names = {}
     for path in (unique := set(paths)):
-        others = [other for other in unique if other != path]
         count = 1
-        while any(other.parts[-count:] == path.parts[-count:] for other in others):
+        while any(other.parts[-count:] == path.parts[-count:] for other in unique - {path}):
             count += 1
         names[path] = "/".join(path.parts[-count:])
     return names
 
 
 def _readings(text: str, start: int, kind: str, is_name: Callable[[str], bool] | None) -> Iterator[list[TypedValue]]:
-    """Yield complete readings from a place on; or, without `is_name`, one, with the longest file at each name."""
+    """Yield the complete readings of the text from an index on; without `is_name`, one, with the longest files."""
     candidates = list(_candidates(text, start, SEPARATORS[kind]))
     if is_name is None:
         candidates = candidates[:1]
@@ -101,9 +104,9 @@ def _readings(text: str, start: int, kind: str, is_name: Callable[[str], bool] |
             continue
         layers = None
         if text[end:].startswith("@"):
-            behind = end + 1
-            end = (text + ",").index(",", behind)
-            layers = text[behind:end].strip()
+            layers_start = end + 1
+            end = (text + ",").index(",", layers_start)
+            layers = text[layers_start:end].strip()
         value = TypedValue(text=text[start:end], names=(name,), layers=layers)
         if end == len(text):
             yield [value]
@@ -116,25 +119,23 @@ def _readings(text: str, start: int, kind: str, is_name: Callable[[str], bool] |
 
 
 def _candidates(text: str, start: int, separators: str) -> Iterator[tuple[TypedName, int]]:
-    """Yield possible names from a place on, and where they end: the longest file first, a plain name last."""
+    """Yield possible names from an index on, with the index after each: the longest file first, a plain name last."""
     begin = start + len(text[start:]) - len(text[start:].lstrip())
     weight = _WEIGHT.match(text, begin) if "+" in separators else None
-    beginnings: list[tuple[str | None, int]] = [(None, begin)]
+    starts: list[tuple[str | None, int]] = [(None, begin)]
     if weight:
-        beginnings.append((weight["weight"].strip(), weight.end()))
+        starts.append((weight["weight"].strip(), weight.end()))
     files = []
-    for factor, first in beginnings:
+    for factor, first in starts:
         for match in re.compile(_FILE.format(separators)).finditer(text, first):
-            typed = Path(text[first : match.end()].removesuffix(f":{match['attribute']}"))
-            if typed.is_file() and (match["attribute"] or "+" in separators):
-                absolute = Path(os.path.abspath(typed))  # noqa: PTH100 - a link keeps its own name
-                path = absolute.parent.resolve() / absolute.name
-                name = TypedName(
-                    text=text[first : match.end()], path=path, attribute=match["attribute"] or "", weight=factor
-                )
+            typed, attribute = text[first : match.end()], match["attribute"] or ""
+            file = Path(typed.removesuffix(f":{attribute}"))
+            if file.is_file() and (attribute or "+" in separators):
+                path = file.parent.resolve() / file.name  # a link keeps its own name
+                name = TypedName(text=typed, path=path, attribute=attribute, weight=factor)
                 files.append((name, _end(text, match.end(), separators)))
     yield from sorted(files, key=lambda candidate: -candidate[1])
-    factor, first = beginnings[-1]
+    factor, first = starts[-1]
     end = _end(text, first, separators)
     plain = text[first:end].strip()
     if not any(name.text == plain for name, _ in files):
@@ -142,4 +143,4 @@ def _candidates(text: str, start: int, separators: str) -> Iterator[tuple[TypedN
 
 
 def _end(text: str, start: int, separators: str) -> int:
-    return next((place for place in range(start, len(text)) if text[place] in separators), len(text))
+    return next((index for index in range(start, len(text)) if text[index] in separators), len(text))
