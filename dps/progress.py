@@ -12,13 +12,13 @@ LOG_INTERVAL = 30.0
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+def progress(title: str, total: int, unit: str, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show progress on standard error; yield a function to call with each number of completed units.
 
     The unit of the total is in the plural.
     """
     terminal = sys.stderr.isatty()
-    bar = tqdm(total=total, desc=what, unit=f" {unit}", disable=not (shown and terminal), leave=False)
+    bar = tqdm(total=total, desc=title, unit=f" {unit}", disable=not (shown and terminal), leave=False)
     start = last = time.monotonic()
     done = 0
 
@@ -29,7 +29,7 @@ def progress(what: str, total: int, unit: str, *, shown: bool = True) -> Iterato
         now = time.monotonic()
         if shown and not terminal and now - last >= LOG_INTERVAL:
             last = now
-            print(bar.format_meter(done, total, now - start, prefix=what, unit=f" {unit}", ncols=79), file=sys.stderr)
+            print(bar.format_meter(done, total, now - start, prefix=title, unit=f" {unit}", ncols=79), file=sys.stderr)
 
     try:
         yield advance

@@ -150,7 +150,9 @@ def test_a_misspelt_option_is_refused_in_one_line(options: dict[str, Any], messa
 
 def test_weights_that_a_folder_lacks_are_named(here: Path) -> None:
     name = "torchvision:resnet18"
-    with pytest.raises(WeightsError, match=rf"weights of {name} are missing; it should hold resnet18\.safetensors or"):
+    with pytest.raises(
+        WeightsError, match=rf"weights of {name} are missing; the folder needs resnet18\.safetensors or"
+    ):
         ask(weights=str(here), metric=["sort"], network=[name])
 
 

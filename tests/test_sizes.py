@@ -47,8 +47,8 @@ def test_the_built_in_baseline_is_of_the_declared_size_alone() -> None:
 
 def test_a_network_that_does_not_take_the_size_names_the_nearest() -> None:
     assert refusal(lambda: ask(metric=["sort"], network=["thirds.py:net"])) == (
-        f"{TRANSLATE}:13: case 'mosaic-000': network 'thirds.py:net' does not take images of 96 x 96 pixels; it takes "
-        "91 or 98. Draw at a size that it takes with --size: 224."
+        f"{TRANSLATE}:13: case 'mosaic-000': network 'thirds.py:net' does not accept images of 96 x 96 pixels; it "
+        "accepts 91 or 98. Draw at a size that it accepts with --size: 224."
     )
 
 

@@ -83,7 +83,7 @@ def networks(name: str | None, size: int | None, weights: str) -> None:
         return
     network, reason = library.describe(name, weights)
     if size is None:
-        size = next((n for n in trials.USUAL_SIZES if trials.takes(network, n, n)), trials.smallest(network))
+        size = next((n for n in trials.USUAL_SIZES if trials.accepts(network, n, n)), trials.smallest(network))
     library.check_size(network, size, size)
     layers = trials.trial(network, (), size, size)
     width = max(len(layer.name) for layer in layers)

@@ -34,7 +34,7 @@ class Network:
         name: as on the command line.
         make: constructs the modules with memory, to load `weights` into; None if `weights` has all of their tensors.
         weights: loaded into `features`, which is on the meta device until then; None if `features` has its own.
-        returned: the indices or keys of what `features` returns; all other layers are outputs of modules.
+        returned: indices or keys of the output of `features`; all other layers are outputs of modules.
         to_map: converts outputs that are not feature maps; see `ToMap`.
         user_defined: `features` is a user's code, so it is called as a guest.
         remark: on the weights, for readers of results.

@@ -48,7 +48,7 @@ class Extractor:
 
     Args:
         networks: with layers, see `names.resolve`.
-        device: where to compute.
+        device: for computation.
         check: validates each batch of images.
 
     Attributes:

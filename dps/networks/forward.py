@@ -49,7 +49,7 @@ def call(
     names: Sequence[str],
     take: Callable[[str, Any], object],
 ) -> None:
-    """Call a network, and call `take` with those of the named layers that it returns; with all of them if no names."""
+    """Call a network, and `take` with each named layer in its output; without names, with each layer in its output."""
     with guest.visit() if network.user_defined else contextlib.nullcontext():
         output = features(images)
     maps = by_name(output) if network.returned else {}

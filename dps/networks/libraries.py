@@ -44,7 +44,7 @@ def named(library: str, name: str, source: str) -> Network:
         weights = in_folder(source, name)
         if weights is None:
             raise WeightsError(
-                f"--weights {source}: weights of {full} are missing; it should hold {name}.safetensors or {name}.pth."
+                f"--weights {source}: weights of {full} are missing; the folder needs {name}.safetensors or {name}.pth."
             )
     else:
         try:
@@ -110,9 +110,9 @@ def _torchvision(name: str) -> tuple[Network, Callable[[], Weights]]:
         name=f"torchvision:{name}",
         user_defined=False,
     )
-    return replace(network, layers=layers or ends_of_resolutions(network)), lambda: in_torchvisions_cache(
-        pretrained.url
-    )
+    if not layers:
+        network = replace(network, layers=ends_of_resolutions(network))
+    return network, lambda: in_torchvisions_cache(pretrained.url)
 
 
 def _torchvision_tokens(network: nn.Module, _name: str, output: Tensor, size: tuple[int, int]) -> Tensor | None:

@@ -117,7 +117,7 @@ def usual_sizes(network: Network) -> list[int]:
     return sorted(sizes, key=lambda size: size != first) or [-(-least // step) * step]
 
 
-def takes(network: Network, height: int, width: int) -> bool:
+def accepts(network: Network, height: int, width: int) -> bool:
     """Return whether a network accepts images of a size, in pixels."""
     if min(height, width) < network.smallest or height % network.multiple_of or width % network.multiple_of:
         return False
@@ -132,14 +132,14 @@ def takes(network: Network, height: int, width: int) -> bool:
 def smallest(network: Network) -> int:
     """Return the smallest height and width that a network accepts, in pixels, found by trial runs."""
     sizes = range(network.smallest, max(LARGEST, network.smallest) + 1)
-    return next((size for size in sizes if takes(network, size, size)), sizes[-1])
+    return next((size for size in sizes if accepts(network, size, size)), sizes[-1])
 
 
 def nearest(network: Network, size: int, step: int = 1) -> list[int]:
     """Return the nearest accepted sizes, at most one not above and one not below `size`, multiples of `step` pixels."""
     smaller = range(size // step * step, 0, -step)
     larger = range(-(-size // step) * step, LARGEST + 1, step)
-    nearest = [next((n for n in sizes if takes(network, n, n)), 0) for sizes in (smaller, larger)]
+    nearest = [next((n for n in sizes if accepts(network, n, n)), 0) for sizes in (smaller, larger)]
     return sorted({n for n in nearest if n})
 
 
@@ -149,14 +149,14 @@ def check_size(network: Network, height: int, width: int) -> None:
     Raises:
         ImageError: it does not; the message has the smallest or the nearest accepted sizes.
     """
-    if takes(network, height, width):
+    if accepts(network, height, width):
         return
     least, shorter = smallest(network), min(height, width)
-    if shorter < least and takes(network, least + 1, least + 1):  # it accepts more than a few fixed sizes
+    if shorter < least and accepts(network, least + 1, least + 1):  # it accepts more than a few fixed sizes
         raise ImageError(f"images of {shorter} pixels are too small for {network.name}, which needs {least} or more.")
     sizes = " or ".join(map(str, nearest(network, shorter)))
     drawn = " or ".join(map(str, nearest(network, shorter, 32)))
     raise ImageError(
-        f"network {network.name!r} does not take images of {height} x {width} pixels; it takes {sizes or 'others'}"
-        + (f". Draw at a size that it takes with --size: {drawn}." if drawn else ".")
+        f"network {network.name!r} does not accept images of {height} x {width} pixels; it accepts {sizes or 'others'}"
+        + (f". Draw at a size that it accepts with --size: {drawn}." if drawn else ".")
     )

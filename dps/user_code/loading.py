@@ -105,7 +105,7 @@ def _refusing(failure: str) -> Iterator[None]:
     """Run user-defined code as a guest, and convert its exceptions to a UsageError."""
     try:
         with guest.visit():
-            warnings.simplefilter("default")  # ours may be errors
+            warnings.simplefilter("default")  # dps may turn warnings into errors
             yield
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is a user's code
         raise UsageError(f"{failure}: {one_line(error).removesuffix('.')}.") from None
@@ -118,7 +118,7 @@ def _load_file(path: Path, label: str) -> ModuleType:
     forget(outside=path.parent)
     try:
         with guest.visit(), _importing_from(path):
-            warnings.simplefilter("default")  # ours may be errors
+            warnings.simplefilter("default")  # dps may turn warnings into errors
             sys.argv = [str(path)]
             name = _module_name(path)
             spec = importlib.util.spec_from_file_location(name, path)

@@ -73,7 +73,7 @@ def read(text: str, kind: str, is_name: Callable[[str], bool]) -> list[TypedValu
     if len(complete) > 1:
         ways = ", or as ".join(" and ".join(map(str, values)) for values in complete)
         raise UsageError(f"{text!r} can be read as {ways}. Rename a file, or name it by another path.")
-    values = complete[0] if complete else next(_readings(text, 0, kind, None))
+    values = complete[0] if complete else next(_readings(text, 0, kind, lambda _name: True))
     values = [replace(value, text=value.text.strip()) for value in values]
     if any(value.text == "" for value in values):
         raise UsageError(f"an empty name in {text!r}; separate names by single commas.")
@@ -94,13 +94,10 @@ def shorten(paths: Iterable[Path]) -> dict[Path, str]:
     return names
 
 
-def _readings(text: str, start: int, kind: str, is_name: Callable[[str], bool] | None) -> Iterator[list[TypedValue]]:
-    """Yield the complete readings of the text from an index on; without `is_name`, one, with the longest files."""
-    candidates = list(_candidates(text, start, SEPARATORS[kind]))
-    if is_name is None:
-        candidates = candidates[:1]
-    for name, end in candidates:
-        if is_name is not None and name.path is None and not is_name(name.text):
+def _readings(text: str, start: int, kind: str, is_name: Callable[[str], bool]) -> Iterator[list[TypedValue]]:
+    """Yield the complete readings of the text from an index on, those with the longest files first."""
+    for name, end in _candidates(text, start, SEPARATORS[kind]):
+        if name.path is None and not is_name(name.text):
             continue
         layers = None
         if text[end:].startswith("@"):
