@@ -1,7 +1,6 @@
-"""Rows of results.json: plain data, and what the rest of the program reads off them.
+"""Rows of results.json: plain data, shared by measurement and reports.
 
-A row of ``cases`` is the one shape that a result has between the measurement and every report of it. It names its
-variant in three columns, ``network``, ``normalization`` and ``metric``; the last two may be null.
+A row names its variant in three columns, ``network``, ``normalization`` and ``metric``; the first two may be null.
 """
 
 import functools
@@ -17,9 +16,8 @@ Row: TypeAlias = dict[str, Any]
 Document: TypeAlias = Row
 """All of results.json."""
 
-
 MIXED = "mixed"
-"""The normalization of a variant whose terms each have their own."""
+"""The normalization of a variant whose terms have different ones."""
 
 
 class VariantKey(NamedTuple):
@@ -35,30 +33,26 @@ class VariantKey(NamedTuple):
         return "-".join(part for part in self if part)
 
 
-_FILE_OR_NAME = re.compile(r".*\.py:\w+|[^@]*")
-
-
 def backbone_of(network: str) -> str:
-    """Return a network's name without its choice of layers: ``vgg16`` of ``vgg16@features.15``."""
-    match = _FILE_OR_NAME.match(network)
-    return match[0] if match else network
+    """Return a network's name without its layers: ``vgg16`` of ``vgg16@features.15``."""
+    return re.sub(r"@(?!.*\.py:\w).*", "", network)  # a file's path may contain an @
 
 
 def variant_key(row: Mapping[str, Any]) -> VariantKey:
-    """Return the variant that a row belongs to."""
+    """Return the variant of a row."""
     return VariantKey(row["network"], row["normalization"], row["metric"])
 
 
 def case_name(row: Mapping[str, Any]) -> str:
-    """Return probe and case of a row: ``rotate/rings-045``."""
+    """Return the full name of a row's case: ``rotate/rings-045``."""
     return f"{row['probe']}/{row['case']}"
 
 
 def was_measured(row: Mapping[str, Any]) -> bool:
-    """Return whether a row of ``cases`` has both of its distances.
+    """Return whether a row of ``cases`` has both distances.
 
-    A case that could not be drawn or measured has an ``error`` and no distances. It counts in no fraction, no test and
-    no baseline. A case whose distances exist but break a rule, such as a negative one, was measured, and failed.
+    A case that could not be drawn or measured has an ``error`` and no distances. It is excluded from fractions,
+    significance tests and baselines. A case with an invalid distance, such as a negative one, was measured and failed.
     """
     return finite(row.get("distance")) is not None and finite(row.get("nearest_reference_distance")) is not None
 
@@ -78,56 +72,52 @@ def describe(row: Mapping[str, Any]) -> str:
 
 
 def finite(number: float | None) -> float | None:
-    """Return a number, or None where it is missing or not finite, as strict JSON has it."""
+    """Return a number, or None where it is missing or not finite, as in strict JSON."""
     return number if number is not None and math.isfinite(number) else None
 
 
 def case_row(probe: str, case: str, variant: VariantKey, verdict: Mapping[str, Any], images_sha256: str | None) -> Row:
-    """Return the row of a case and variant, with the fields of a `verdicts.Verdict`; no digest if it was not drawn."""
-    row: Row = {"probe": probe, "case": case, **variant._asdict()}
+    """Return the row of a case and variant, from the fields of a `verdicts.Verdict`; without digest if not drawn."""
     columns = ("passed", "distance", "nearest_reference", "nearest_reference_distance", "margin")
-    row |= {name: verdict[name] for name in columns}
+    row: Row = {"probe": probe, "case": case, **variant._asdict(), **{name: verdict[name] for name in columns}}
     row["images_sha256"] = images_sha256
     if verdict["error"]:
         row["error"] = verdict["error"]
     if verdict["layers"]:
-        row["layers"] = list(verdict["layers"])
-        row["nearest_reference_layers"] = list(verdict["nearest_reference_layers"])
-        row["passed_by_layer"] = list(verdict["passed_by_layer"])
+        row |= {name: list(verdict[name]) for name in ("layers", "nearest_reference_layers", "passed_by_layer")}
     return row
 
 
 def json_lines(data: Row, separators: tuple[str, str] = (", ", ": ")) -> Iterator[str]:
-    """Yield strict JSON, a row of each list or dictionary on a line: a number that is not finite becomes null."""
-    one_line = functools.partial(_one_line, separators=separators)
+    """Yield strict JSON, each row of a list or dictionary on its own line; numbers that are not finite become null."""
+    encode = functools.partial(_encode, separators=separators)
     yield "{"
     for number, (key, value) in enumerate(data.items()):
-        yield f"{',' if number else ''}\n{one_line(key)}{separators[1]}"
+        yield f"{',' if number else ''}\n{encode(key)}{separators[1]}"
         if isinstance(value, list | Iterator):
-            yield from _lines("[]", map(one_line, value))
+            yield from _bracketed("[]", map(encode, value))
         elif isinstance(value, dict):
-            yield from _lines("{}", (one_line(name) + separators[1] + one_line(row) for name, row in value.items()))
+            yield from _bracketed("{}", (encode(name) + separators[1] + encode(row) for name, row in value.items()))
         else:
-            yield one_line(value)
+            yield encode(value)
     yield "\n}\n"
 
 
-def _lines(brackets: str, rows: Iterable[str]) -> Iterator[str]:
+def _bracketed(brackets: str, lines: Iterable[str]) -> Iterator[str]:
     yield brackets[0]
-    for number, row in enumerate(rows):
-        yield f"{',' if number else ''}\n{row}"
+    for number, line in enumerate(lines):
+        yield f"{',' if number else ''}\n{line}"
     yield f"\n{brackets[1]}"
 
 
-def _one_line(value: Any, separators: tuple[str, str]) -> str:
+def _encode(value: Any, separators: tuple[str, str]) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators)
-    except ValueError:  # rare, and checking every number first would take a second
+    except ValueError:  # rare, so the numbers are not checked beforehand, which takes a second
         return json.dumps(_strict(value), ensure_ascii=False, separators=separators)
 
 
 def _strict(value: Any) -> Any:
-    """Return data with None for every number that is not finite."""
     if isinstance(value, dict):
         return {key: _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
 """Psychometric thresholds: the severity of a distortion up to which half of the scenes pass.
 
-A scene is distorted at several levels of severity. At a level it passes where that image is closer to the original than
-each visibly damaged one (`distortions.DAMAGES`), so at a severity that people do not notice every scene should pass.
+A scene is distorted at several levels of severity. It passes at a level where the distorted image is closer to the
+original than each visibly damaged one (`distortions.DAMAGES`). Below people's detection threshold, all should pass.
 """
 
 import functools
@@ -24,24 +24,24 @@ from dps.scenes.contents import FULL, PHOTO
 from dps.scenes.rng import Rng
 
 SCENES = 24
-"""Number of scenes of a distortion: half of them with drawn contents, half with photographs."""
+"""Number of scenes of each distortion, half of them with drawn contents and half with photographs."""
 
 RESAMPLES = 1000
-"""Bootstrap resamples of the scenes."""
+"""Number of bootstrap resamples of the scenes."""
 
 
 @dataclass(frozen=True, slots=True)
 class GradedDistortion:
-    """A distortion in levels of severity, which is the distance from the unchanged image.
+    """A distortion at several levels of severity, its distance from the identity.
 
     Attributes:
         name: of the distortion.
-        parameter: the one that severity is of.
-        unit: of severity, in words.
+        parameter: its graded parameter.
+        unit: of severity.
         levels: of severity, ascending.
-        original: the scene without its content, as a probe file has it.
-        value: the parameter's value at a severity.
-        detection_threshold: of people, in severity; None where none is published.
+        original: the scene without its content, as in a probe file.
+        value: converts a severity to a value of the parameter.
+        detection_threshold: severity at which people notice the distortion; None where none is published.
         source: of that threshold.
     """
 
@@ -55,7 +55,7 @@ class GradedDistortion:
     source: str | None = None
 
     def probe(self, scenes: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()) -> Probe:
-        """Return its cases, scene by scene, level by level; for the arguments see the options of a run."""
+        """Return the cases, scene by scene and level by level; the arguments are options of a run."""
         entries = [
             {
                 "id": f"$content-$number-${self.parameter}",
@@ -99,13 +99,13 @@ GRADED_DISTORTIONS = (
     GradedDistortion("recolor", "degrees", "degrees of hue", _levels(3, 180), _VIEW),
     GradedDistortion("stain_noise", "strength", _RANGE, _levels(0.02, 1), _PATCH),
 )
-"""The distortions that are graded, in the order of tables."""
+"""All graded distortions, in the order of tables."""
 
 
 def draw(
     graded: GradedDistortion, scenes: int | None = None, size: int | None = None, images: Sequence[Photograph] = ()
 ) -> Pixels:
-    """Draw a distortion's scenes; for the arguments see `GradedDistortion.probe`.
+    """Draw the scenes of a distortion; for the arguments see `GradedDistortion.probe`.
 
     Returns:
         8-bit RGB, ``(scene, 1 + level + damage, height, width, 3)``: originals, distorted and damaged images.
@@ -123,29 +123,31 @@ def draw(
 
 
 def row(graded: GradedDistortion, variant: VariantKey, distances: NDArray[np.float64] | DpsError) -> Row:
-    """Return the row of results.json of a distortion and variant.
+    """Return the row of results.json for a distortion and variant.
 
     Args:
         graded: the distortion.
-        variant: whose distances they are.
-        distances: of distorted and damaged images from the original, ``(scene, level + damage)``, or an error.
+        variant: measured with.
+        distances: from the original to distorted and damaged images, ``(scene, level + damage)``, or an error.
     """
-    count = len(graded.levels)
     error = str(distances) if isinstance(distances, DpsError) else scores.invalid(distances)
-    passes = None if isinstance(distances, DpsError) or error else passed(distances, count)
-    found = (None, None, None) if passes is None else estimate(passes, graded.levels)
-    located: Row = {"distortion": graded.name, **variant._asdict(), "unit": graded.unit, "levels": list(graded.levels)}
-    located["passed"] = None if passes is None else passes.sum(axis=0).tolist()
-    located["cases"] = 0 if passes is None else len(passes)
-    for name, severity in zip(("threshold", "low", "high"), found, strict=True):
-        located[name] = finite(severity or None)
-        located[f"{name}_beyond"] = None if severity is None else {0: "below", np.inf: "above"}.get(severity)
-    located |= {"people": graded.detection_threshold, "source": graded.source}
-    return {**located, "error": error} if error else located
+    severities: tuple[float | None, ...] = (None, None, None)
+    passes = None
+    if not isinstance(distances, DpsError) and not error:
+        passes = passed(distances, len(graded.levels))
+        severities = estimate(passes, graded.levels)
+    result: Row = {"distortion": graded.name, **variant._asdict(), "unit": graded.unit, "levels": list(graded.levels)}
+    result["passed"] = None if passes is None else passes.sum(axis=0).tolist()
+    result["cases"] = 0 if passes is None else len(passes)
+    for name, severity in zip(("threshold", "low", "high"), severities, strict=True):
+        result[name] = finite(severity or None)
+        result[f"{name}_beyond"] = None if severity is None else {0: "below", np.inf: "above"}.get(severity)
+    result |= {"people": graded.detection_threshold, "source": graded.source}
+    return {**result, "error": error} if error else result
 
 
 def passed(distances: NDArray[np.float64], levels: int) -> NDArray[np.bool_]:
-    """Return whether each scene passes at each level, ``(scene, level)``; see `row`. Ties and NaN do not pass."""
+    """Return whether each scene passes at each level, ``(scene, level)``; ties and NaN do not pass. See `row`."""
     passes: NDArray[np.bool_] = distances[:, :levels] < distances[:, levels:].min(axis=1, keepdims=True)
     return passes
 
@@ -159,37 +161,37 @@ def estimate(passes: NDArray[np.bool_], levels: Sequence[float]) -> tuple[float,
     """
     threshold = crossings(passes.mean(axis=0)[None], levels)[0]
     samples = crossings(passes[_resamples(len(passes))].mean(axis=1), levels)
-    low, high = np.quantile(samples, [0.025, 0.975], method="inverted_cdf")  # which interpolates nothing
+    low, high = np.quantile(samples, [0.025, 0.975], method="inverted_cdf")  # no interpolation with infinity
     return float(threshold), float(low), float(high)
 
 
 def crossings(fractions: NDArray[np.float64], levels: Sequence[float]) -> NDArray[np.float64]:
-    """Return the largest severity at which half pass: 0 below the first level, infinity from the last one on.
+    """Return the largest severity at which half of the scenes pass: 0 below the first level, infinity beyond the last.
 
-    Pass fractions are made non-increasing by isotonic regression, and interpolated over the logarithm of severity.
+    Isotonic regression makes the pass fractions non-increasing; they are interpolated over the logarithm of severity.
 
     Args:
         fractions: in [0, 1], ``(curve, level)``.
         levels: severities, ascending.
     """
-    from scipy.optimize import isotonic_regression  # here, since importing it takes long
+    from scipy.optimize import isotonic_regression  # slow to import
 
     different, inverse = np.unique(fractions, axis=0, return_inverse=True)
     curves = np.array([isotonic_regression(curve, increasing=False).x for curve in different]) - 0.5
     fails = curves < -1e-9
     right = np.where(fails.any(axis=1), fails.argmax(axis=1), len(levels))
     inside = np.flatnonzero((right > 0) & (right < len(levels)))
-    found = np.where(right == 0, 0.0, np.inf)
+    severities = np.where(right == 0, 0.0, np.inf)
     left, logarithms = right[inside] - 1, np.log(levels)
     above, below = curves[inside, left], curves[inside, left + 1]
     part = above / (above - below)
-    found[inside] = np.exp(logarithms[left] + part * (logarithms[left + 1] - logarithms[left]))
-    return found[inverse.ravel()]
+    severities[inside] = np.exp(logarithms[left] + part * (logarithms[left + 1] - logarithms[left]))
+    return severities[inverse.ravel()]
 
 
 @functools.cache
 def _resamples(scenes: int) -> NDArray[np.int64]:
-    """Return the scenes of each resample, ``(resample, scene)``, the same in every run."""
+    """Return indices of the scenes of each resample, ``(resample, scene)``, the same in every run."""
     return Rng(0, "thresholds").integers(0, scenes - 1, RESAMPLES, scenes)
 
 

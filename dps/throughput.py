@@ -1,4 +1,4 @@
-"""Throughput of variants, and its ratio to the fastest forward pass of the network that dps has, round by round."""
+"""Throughput of variants, and its ratio to the fastest forward pass of the network in dps, in the same rounds."""
 
 import math
 import statistics
@@ -18,17 +18,17 @@ from dps.scenes.plane import render
 from dps.scenes.rng import Rng
 
 SIZE = 96
-"""Height and width of the images, in pixels: those of the built-in probes."""
+"""Default height and width of the images, in pixels, as in the built-in probes."""
 
 FORWARD, ALL = "forward", "all"
-"""In place of a metric's name: the forward pass alone, and all variants of a network at once."""
+"""Metric names of the forward pass alone and of all variants of a network at once."""
 
-LEAST_ROUNDS, MOST_ROUNDS, SECONDS = 3, 9, 75
-"""The number of rounds, within this time if the least number allows it."""
+MIN_ROUNDS, MAX_ROUNDS, SECONDS = 3, 9, 75
+"""Limits of the number of rounds, and of their time, which only the smallest number may exceed."""
 
 
 def triples(size: int, images: int) -> list[Triple]:
-    """Draw a number of different images, divisible by 3, as triples of one reference each."""
+    """Draw different images, their number divisible by 3, as triples with one reference each."""
     contents = list(CONTENTS)
     drawn = [
         make_image(render(patch(Rng(9, i), size, content=contents[i % len(contents)], side=0.6, ground="other"), size))
@@ -41,30 +41,36 @@ def triples(size: int, images: int) -> list[Triple]:
 
 
 def take_turns(
-    rounds: int, *sides: Callable[[], object], warm_up: int = 2, limit: float = math.inf
+    rounds: int, *steps: Callable[[], object], warm_up: int = 2, limit: float = math.inf
 ) -> list[list[float]]:
-    """Time several sides in turns, so that whatever else the machine does affects all of them.
+    """Time several steps in turns, so that other load on the machine affects all of them.
 
-    After `warm_up` rounds that are not timed, each side is called once a round; beyond a limit in seconds no round
-    begins once there are `LEAST_ROUNDS`. Return for each side the seconds of each round.
+    Args:
+        rounds: number of calls of each step.
+        steps: to be timed.
+        warm_up: number of rounds before these that are not timed.
+        limit: in seconds; after `MIN_ROUNDS`, no round is started that would exceed it.
+
+    Returns:
+        Seconds by step and round.
     """
-    seconds: list[list[float]] = [[] for _ in sides]
+    seconds: list[list[float]] = [[] for _ in steps]
     begin = time.perf_counter()
     for number in range(-warm_up, rounds):
         elapsed = time.perf_counter() - begin
-        if number >= LEAST_ROUNDS and elapsed + sum(taken[-1] for taken in seconds) > limit:
+        if number >= MIN_ROUNDS and elapsed + sum(durations[-1] for durations in seconds) > limit:
             break
-        for taken, side in zip(seconds, sides, strict=True):
-            time.sleep(0.02)  # PyTorch's threads wait for work on a core for some milliseconds, and then sleep
+        for durations, step in zip(seconds, steps, strict=True):
+            time.sleep(0.02)  # until PyTorch's threads stop spinning
             start = time.perf_counter()
-            side()
+            step()
             if number >= 0:
-                taken.append(time.perf_counter() - start)
+                durations.append(time.perf_counter() - start)
     return seconds
 
 
 def measure(engine: Engine, variants: Sequence[Variant], size: int | None = None) -> list[Row]:
-    """Measure the throughput of variants of one network, or of metrics without one, on a batch as the suites have it.
+    """Measure the throughput of variants of one network, or of metrics without one, on a batch of the suites' size.
 
     Args:
         engine: of the variants' network.
@@ -72,7 +78,7 @@ def measure(engine: Engine, variants: Sequence[Variant], size: int | None = None
         size: height and width of the images, in pixels; `SIZE` if None.
 
     Returns:
-        Rows of results.json: the forward pass and all variants at once, where there is a network, and each variant.
+        Rows of results.json: with a network, the forward pass and all variants at once; then each variant.
     """
     network = variants[0].network
     size = size or SIZE
@@ -84,26 +90,25 @@ def measure(engine: Engine, variants: Sequence[Variant], size: int | None = None
         steps[VariantKey(network, None, FORWARD)] = partial(engine.forward, pixels)
         steps[VariantKey(network, None, ALL)] = partial(engine.measure, batch, variants)
     steps |= {variant.key: partial(engine.measure, batch, [variant]) for variant in variants}
+    device = "cpu" if engine.extractor is None else engine.extractor.device.type
     peaks: dict[VariantKey, int] = {}
 
     def run(key: VariantKey) -> None:
-        if on_cuda:
+        if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         steps[key]()
-        if on_cuda:
+        if device == "cuda":
             torch.cuda.synchronize()
             peaks[key] = torch.cuda.max_memory_allocated()
         elif device == "mps":
             torch.mps.synchronize()
 
-    device = "cpu" if engine.extractor is None else engine.extractor.device.type
-    on_cuda = device == "cuda"
     for key in list(steps)[:2]:
         run(key)
-    timed = take_turns(MOST_ROUNDS, *(partial(run, key) for key in steps), warm_up=0, limit=SECONDS)
+    timed = take_turns(MAX_ROUNDS, *(partial(run, key) for key in steps), warm_up=0, limit=SECONDS)
     return [
-        row(key, taken, timed[0], size=size, images=images, peak_memory=peaks.get(key))
-        for key, taken in zip(steps, timed, strict=True)
+        row(key, seconds, timed[0], size=size, images=images, peak_memory=peaks.get(key))
+        for key, seconds in zip(steps, timed, strict=True)
     ]
 
 
@@ -116,11 +121,17 @@ def row(
     images: int = IMAGES_AT_ONCE,
     peak_memory: int | None = None,
 ) -> Row:
-    """Return a row of results.json, from seconds of each round, and of the forward pass in the same rounds.
+    """Return a row of results.json.
 
-    The key is of a variant, or has `FORWARD` or `ALL` in place of its metric. The peak memory is in bytes, on a GPU.
+    Args:
+        key: of a variant, or with `FORWARD` or `ALL` as its metric.
+        seconds: of each round.
+        forward: seconds of the forward pass in the same rounds.
+        size: height and width of the images, in pixels.
+        images: number of images.
+        peak_memory: in bytes; None without a CUDA device.
     """
-    ratios = [own / bare for own, bare in zip(seconds, forward, strict=True)]
+    ratios = [duration / forward_duration for duration, forward_duration in zip(seconds, forward, strict=True)]
     low, median, high = statistics.quantiles(ratios, method="inclusive") if key.network else (None, None, None)
     return {
         **key._asdict(),

@@ -1,4 +1,4 @@
-"""From the distances of one case to its verdict. Nothing here knows where a distance comes from."""
+"""The verdict on one case, from its distances, however these were measured."""
 
 import math
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from dps.rows import describe, finite
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseDistances:
-    """Distances of the images of one case from its original, by one metric.
+    """Distances from the original to each image of a case, by one metric.
 
     Attributes:
-        itself: of the original to itself.
-        distorted: of the distorted image.
-        references: of each reference, by its name.
-        alone: of the distorted image, measured a second time in a batch of its own; None where it was not.
-        distorted_layers: each layer's contribution to `distorted`, in order; empty without a network.
+        itself: to the original.
+        distorted: to the distorted image.
+        references: to each reference, by name.
+        alone: to the distorted image, measured again in a batch of size 1; None where this was not done.
+        distorted_layers: contribution of each layer to `distorted`, in order; empty without a network.
         reference_layers: the same for each reference.
     """
 
@@ -31,19 +31,19 @@ class CaseDistances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The answer to one case by one metric.
+    """The result of one case for one metric.
 
     Attributes:
-        passed: the distorted image is closer than every reference.
-        distance: of the distorted image; None where the case could not be measured, as all numbers below are then.
-        nearest_reference: the reference that is closest to the original, by name.
+        passed: the distorted image is closer to the original than every reference.
+        distance: to the distorted image; None, like all numbers below, where the case could not be measured.
+        nearest_reference: name of the reference closest to the original.
         nearest_reference_distance: its distance.
-        margin: nearest reference distance / distance - 1; positive when it passes; without a unit. None where the
-            distance is 0 or a distance breaks a rule.
-        error: what went wrong, in one line; empty if nothing did.
-        layers, nearest_reference_layers: each layer's contribution to the two distances.
-        passed_by_layer: by the layer's contribution alone, the distorted image is closer than every reference; None
-            where all contributions are 0, as at a layer without weight.
+        margin: nearest reference distance / distance - 1, without unit; positive for a passed case. None where the
+            distance is 0 or a distance is invalid.
+        error: one line; empty without an error.
+        layers, nearest_reference_layers: contribution of each layer to the two distances.
+        passed_by_layer: the same verdict by the contribution of each layer alone; None where all contributions are 0,
+            as at a layer without weight.
     """
 
     passed: bool
@@ -61,17 +61,17 @@ class Verdict:
 
 
 SELF_TOLERANCE = 1e-6
-"""How far from 0 an image's distance to itself may be, as a share of the largest reference distance.
+"""Largest absolute distance of an image to itself, as a share of the largest reference distance.
 
-On either side: 1 less a similarity that was rounded in float32 may be below 0.
+It may be negative: 1 minus a similarity that was rounded to float32.
 """
 
 BATCH_TOLERANCE = 1e-4
-"""How much what is computed of an image may differ alone and in a batch, as a share of the largest of its kind."""
+"""Largest difference between results for an image alone and in a batch, as a share of the largest result."""
 
 
 def judge(distances: CaseDistances) -> Verdict:
-    """Apply the strict rule.
+    """Judge a case by the strict rule.
 
     A case passes when the distorted image is strictly closer to the original than every reference, every
     distance is finite and not negative, the original's distance to itself is zero, and the distorted image has the
@@ -81,17 +81,17 @@ def judge(distances: CaseDistances) -> Verdict:
         distances: with at least one reference.
 
     Returns:
-        The verdict. Where a distance is not finite, the case could not be measured: see `not_measured`. Where
-        another rule is broken, it was measured and failed, without a margin; `error` says which rule.
+        The verdict. With a distance that is not finite, the case could not be measured: see `not_measured`. With an
+        otherwise invalid one, it was measured and failed, without a margin; `error` names the violated rule.
     """
-    values = {"the distorted image": distances.distorted, **distances.references}
-    more = {"itself": distances.itself, "the distorted image, alone in a batch,": distances.alone or 0.0}
-    for name, value in (values | more).items():
+    compared = {"the distorted image": distances.distorted, **distances.references}
+    checks = {"itself": distances.itself, "the distorted image, alone in a batch,": distances.alone or 0.0}
+    for name, value in (compared | checks).items():
         if not math.isfinite(value):
             return not_measured(f"the distance of the original to {name} is {value}: not finite, so not a distance")
     nearest = min(distances.references, key=lambda name: distances.references[name])
     nearest_distance = distances.references[nearest]
-    error = _fault(distances, values)
+    error = _violated_rule(distances, compared)
     return Verdict(
         passed=not error and distances.distorted < nearest_distance,
         distance=distances.distorted,
@@ -102,19 +102,21 @@ def judge(distances: CaseDistances) -> Verdict:
         layers=distances.distorted_layers,
         nearest_reference_layers=distances.reference_layers.get(nearest, ()),
         passed_by_layer=tuple(
-            (not error and own < min(references)) if own or any(references) else None
-            for own, *references in zip(distances.distorted_layers, *distances.reference_layers.values(), strict=True)
+            (not error and distorted < min(references)) if distorted or any(references) else None
+            for distorted, *references in zip(
+                distances.distorted_layers, *distances.reference_layers.values(), strict=True
+            )
         ),
     )
 
 
 def not_measured(error: str) -> Verdict:
-    """Return the verdict on a case that could not be drawn or measured: no number, and what went wrong."""
+    """Return the verdict on a case that could not be drawn or measured."""
     return Verdict(passed=False, error=error)
 
 
 def margin(distance: float, nearest_reference_distance: float) -> float | None:
-    """Return reference / distorted - 1, from -1: how much farther the nearest reference is; None where not finite."""
+    """Return nearest reference distance / distance - 1, at least -1; None where it is not finite."""
     return None if distance == 0 else finite(nearest_reference_distance / distance - 1)
 
 
@@ -122,11 +124,11 @@ def wilson(passed: int, cases: int) -> tuple[float, float]:
     """Return the 95 % confidence interval of a pass fraction.
 
     Args:
-        passed: how many cases passed, from 0 to `cases`.
-        cases: at least one.
+        passed: number of passed cases, from 0 to `cases`.
+        cases: number of cases, at least 1.
 
     Returns:
-        Lower and upper end, in [0, 1].
+        Lower and upper bound, in [0, 1].
 
     Source:
         Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
@@ -138,9 +140,9 @@ def wilson(passed: int, cases: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _fault(distances: CaseDistances, values: Mapping[str, float]) -> str:
-    """Say which rule of distances is broken; empty if none is."""
-    for name, value in values.items():
+def _violated_rule(distances: CaseDistances, compared: Mapping[str, float]) -> str:
+    """Describe the first violated rule of distances in one line; empty where all hold."""
+    for name, value in compared.items():
         if value < 0:
             return f"the distance of the original to {name} is {value:.5g}: negative, so not a distance"
     largest = max(distances.references.values())

@@ -163,7 +163,7 @@ def test_a_floor_that_is_missed_fails_though_the_gate_is_off(suite: Suite) -> No
 
 
 def test_throughput_is_measured_beside_the_forward_pass(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throughput, "MOST_ROUNDS", 2)
+    monkeypatch.setattr(throughput, "MAX_ROUNDS", 2)
     options = ["--network=alexnet", "--metric=sort", "--normalization=none", "--probes=tiny.yaml"]
     done = suite(*options, paths=(str(SUITES / "test_throughput.py"),))
     assert done.outcomes == {"passed": 1}

@@ -13,7 +13,7 @@ from dps.rows import VariantKey
 def test_each_network_has_a_forward_pass_all_at_once_and_each_variant(
     alexnet: Extractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throughput, "MOST_ROUNDS", 2)
+    monkeypatch.setattr(throughput, "MAX_ROUNDS", 2)
     variants = metrics.variants([metrics.named("sort")], ["alexnet"], ["none", "unit"])
     rows = throughput.measure(Engine(alexnet), variants, 192)
     labels = [VariantKey(row["network"], row["normalization"], row["metric"]).label for row in rows]
@@ -52,7 +52,7 @@ def test_no_round_begins_that_would_end_after_the_limit(monkeypatch: pytest.Monk
     (taken,) = throughput.take_turns(99, work, warm_up=0, limit=45)  # the fourth round ends at 40, a fifth at 50
     assert taken == [10.0] * 4
     (taken,) = throughput.take_turns(99, work, warm_up=0, limit=5)
-    assert taken == [10.0] * throughput.LEAST_ROUNDS
+    assert taken == [10.0] * throughput.MIN_ROUNDS
 
 
 def test_an_accelerator_gets_more_images_at_once() -> None:

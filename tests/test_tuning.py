@@ -22,7 +22,7 @@ from dps.photographs import Photograph
 from dps.report import tuning_page
 from dps.session import tuning as sets
 from dps.session.configuring import configure_measurement
-from dps.tuning import Constraints, Contradictions
+from dps.tuning import CaseReference, Constraints, Contradiction
 from dps.verdicts import CaseDistances
 from tests.refusals import refusal
 from tests.running import TINY, Suite, suite  # noqa: F401 - a fixture
@@ -71,7 +71,7 @@ def test_weights_count_in_units_of_the_mean_reference_distance() -> None:
 def test_at_most_so_many_parts_have_a_weight() -> None:
     cases = constraints([1, -3, 0.5], [-2, 1, 0.5])
     assert (tuning.fit(cases) > 0).tolist() == [True, True, True]
-    assert tuning.fit(cases, most=1).tolist() == [0, 0, 1]
+    assert tuning.fit(cases, max_parts=1).tolist() == [0, 0, 1]
 
 
 def test_what_is_asked_stays_the_same_when_a_part_is_dropped() -> None:
@@ -79,7 +79,7 @@ def test_what_is_asked_stays_the_same_when_a_part_is_dropped() -> None:
     # 0.02 - (3 - 5 x) / 6, rises faster from x = 0.576 on than that of the first, 0.02 - (3 x - 2) / 20, falls
     cases = constraints([1, -2, -17], [-2, 3, 1], [0, 0, 1])
     assert tuning.fit(cases)[2] == 0.02
-    assert tuning.fit(cases, most=2).tolist() == [0.576, 0.424, 0]
+    assert tuning.fit(cases, max_parts=2).tolist() == [0.576, 0.424, 0]
 
 
 def test_the_part_that_is_missed_least_is_dropped_not_the_smallest() -> None:
@@ -87,7 +87,7 @@ def test_the_part_that_is_missed_least_is_dropped_not_the_smallest() -> None:
     # group of its own; without y (x = 0.04) the first one loses 0.02 + 0.04 / 3 and is a third of its
     cases = constraints([-1, 2, 0], [1, 1, 1], [1, 1, 1], [-1, -1, 4], [1, -1, 0], groups="aaabc")
     assert tuning.fit(cases).tolist() == [0.497333, 0.278667, 0.224]
-    assert tuning.fit(cases, most=2).tolist() == [0.04, 0, 0.96]
+    assert tuning.fit(cases, max_parts=2).tolist() == [0.04, 0, 0.96]
 
 
 def test_people_have_their_share_of_the_loss() -> None:
@@ -101,9 +101,9 @@ def test_a_contradicting_pair_by_hand(value: float, contradicts: bool) -> None:
     # l (1, -2) + (1 - l) (-2, v) <= 0 for l <= 2/3 and l >= v / (v + 2), which is 2/3 for v = 4
     cases = constraints([1, -2], [-2, value], [-1, -1], groups="aba")
     found = tuning.contradictions(cases, np.array([1.0, 0.0]))
-    pair = {("a", "b"): (1, "case-0 against gray", "case-1 against gray")}
-    assert found.pairs == (pair if contradicts else {})
-    assert found.alone == ("case-2",)
+    example = CaseReference("case-0", "gray"), CaseReference("case-1", "gray")
+    assert found == ([Contradiction(("a", "b"), 1, example)] if contradicts else [])
+    assert tuning.impossible_cases(cases) == ["case-2"]
 
 
 def test_a_case_is_passed_with_every_reference() -> None:
@@ -305,9 +305,9 @@ def test_from_probes_to_a_file_a_page_and_words(tmp_path: Path, monkeypatch: pyt
     words = ["tune", "--network", "squeezenet", "--cases", "3", *probes_of_run, "--out"]
     result = CliRunner().invoke(main, [*words, "mine.yaml"])
     assert result.exit_code == 0, result.output
-    assert "photographed" in next(line for line in notes.lines() if line.startswith("fitted on, but without held-out"))
+    assert "photographed" in next(line for line in notes.lines() if line.startswith("in the training set, but"))
     assert "nan" not in result.output.casefold()
-    assert "people was not measured; nothing is known" in " ".join(result.output.split())
+    assert "people was not measured and is unknown." in " ".join(result.output.split())
     written = Path("mine.yaml").read_text(encoding="utf-8")
     assert tuned_files.read(Path("mine.yaml"), "mine.yaml").fitted.keys() == {"squeezenet"}
     assert "</html>" in Path("mine.html").read_text(encoding="utf-8")
@@ -324,16 +324,14 @@ def test_from_probes_to_a_file_a_page_and_words(tmp_path: Path, monkeypatch: pyt
 def test_a_contradiction_is_shown_with_the_images_of_both_training_cases() -> None:
     drawn = {case.name: case for probe in probes.load([probes.BUILT_IN], 1, 64) for case in probe.cases}
     case, other = (next(name for name in drawn if name.startswith(probe)) for probe in ("rotate/", "translate/"))
-    found = Contradictions(
-        alone=(), pairs={("rotate", "translate"): (1, f"{case} against gray", f"{other} against gray")}
-    )
-    result = SimpleNamespace(contradictions=found, cases=drawn)
+    example = CaseReference(case, "gray"), CaseReference(other, "gray")
+    result = SimpleNamespace(contradictions=[Contradiction(("rotate", "translate"), 1, example)], cases=drawn)
     shown = list(tuning_page.contradicting(result))  # type: ignore[arg-type]  # it needs no more of a result
-    assert [example["label"] for example in shown] == [f"{case} against gray", f"{other} against gray"]
-    for example, name in zip(shown, (case, other), strict=True):
+    assert [entry["label"] for entry in shown] == [f"{case} against gray", f"{other} against gray"]
+    for entry, name in zip(shown, (case, other), strict=True):
         triple = drawn[name].draw()
         pngs = [
             images.as_png(image.pixels, 64) for image in (triple.original, triple.distorted, triple.references["gray"])
         ]
-        assert list(example["images"]) == ["original", "distorted", "reference gray"]
-        assert [base64.b64decode(uri.partition(",")[2]) for uri in example["images"].values()] == pngs
+        assert list(entry["images"]) == ["original", "distorted", "reference gray"]
+        assert [base64.b64decode(uri.partition(",")[2]) for uri in entry["images"].values()] == pngs

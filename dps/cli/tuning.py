@@ -60,17 +60,19 @@ def tune(out: Path, cases: int | None, parts: int | None, people: float | None, 
     if out.is_dir() or out.with_suffix(".html").is_dir():
         raise UsageError(f"--out {out}: a folder with this name exists; choose another name.")
     check_writable("--out", out.parent)
-    result = tuning.tune(Options(**options, network=[network]), name=out.name, cases=cases, most=parts, share=people)
+    result = tuning.tune(
+        Options(**options, network=[network]), name=out.name, cases=cases, max_parts=parts, share=people
+    )
     command = shlex.join(["dps", *sys.argv[1:]])
     contents = {
         out: tuned_files.text(out.name, result.network, result.by_part, result.fitted, tuning_page.as_data(result)),
         out.with_suffix(".html"): tuning_page.render(result, command, notes.lines()),
     }
-    if curve := tuning_page.curve(result):
+    if rows := tuning_page.trade_off(result):
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(curve[0]))
+        writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
-        writer.writerows(curve)
+        writer.writerows(rows)
         contents[out.with_name(f"{out.stem}-people.csv")] = text.getvalue()
     for path, content in contents.items():
         files.write(path, content.encode())
