@@ -364,7 +364,7 @@ def bapps_rows() -> list[Row]:
     rows += results.score_rows(
         dataset, agreement.Subset(dataset="bapps", kind="jnd", name="pooled", shards=()), variant, pooled
     )
-    return results.with_means([row for row in rows if row["score"] is not None], [BAPPS])
+    return results.add_means([row for row in rows if row["score"] is not None], [BAPPS])
 
 
 def test_table_2_has_the_papers_columns_with_its_values_beside() -> None:
@@ -397,7 +397,7 @@ def test_the_means_over_subsets_by_hand() -> None:
     assert means["real"] == pytest.approx((0.62 + 0.63 + 0.64 + 0.65) / 4)
     assert means["all"] == pytest.approx((0.60 + 0.61 + 0.62 + 0.63 + 0.64 + 0.65) / 6)
     partial = [row for row in bapps_rows() if row["subset"] == "cnn"]
-    assert results.with_means(partial, [BAPPS]) == partial
+    assert results.add_means(partial, [BAPPS]) == partial
 
 
 # ----------------------------------------------------------------------------------------------- workers

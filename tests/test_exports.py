@@ -132,7 +132,7 @@ TWO = "give one RESULTS.json; or two, with --markdown and --latex only, to compa
         ("a.json a.json --html x", TWO),
         ("a.json a.json a.json", TWO),
         ("b.json --html x", "this results.json does not say what was measured: it has no 'run'."),
-        ("b.json a.json", "A does not say how it was measured: it has no 'run'."),
+        ("b.json a.json", "A has no 'run', which describes how it was measured."),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(

@@ -158,7 +158,7 @@ def test_the_table_on_a_terminal() -> None:
 
 def test_what_could_not_be_measured_is_no_failure_in_any_form_of_the_table() -> None:
     table = table_of(rows("invert", "+?-?"), rows("invert", "??", network="vgg16"), rows("mine", "+"))
-    note = f"{NOTE} What could not be measured counts nowhere else."
+    note = f"{NOTE} Cases that could not be measured are not counted."
     assert tables.as_text(replace(table, note=""), 80)[3:] == [
         "alexnet-none-sort  1/2 9-91; 2 not measured 11/11  1/1 20-100",
         "vgg16-none-sort                not measured 11/11",
@@ -224,7 +224,7 @@ def test_of_many_variants_on_many_probes_the_terminal_has_a_table_of_the_papers(
     text = "\n".join(shown(failing))
     table = text[text.index("Pass fractions") :]
     assert "probe_" not in table
-    assert "9 more probes are in the report; what fails them is said above." in table
+    assert "9 more probes are in the report; their failures are listed above." in table
     assert "fails invert on every network; rotate on every network" in text
 
 

@@ -67,11 +67,11 @@ def test_unknown_names_are_refused_in_one_line() -> None:
 
 
 def test_numbers_are_grouped_by_value_where_there_are_few_and_else_into_ranges() -> None:
-    assert strata.grouped([3, 1, 1]) == [[1], [3]]
-    assert strata.grouped([1, 2, 3] * 5) == [[1], [2], [3]]
-    assert strata.grouped([1, 2, 3, 4] * 3) == [[1, 2], [3, 4]]  # or else they would rest on three cases each
-    assert strata.grouped([1, 2, 3, 4] * 3, at_least=3) == [[1], [2], [3], [4]]
-    assert strata.grouped([0] * 12 + list(range(1, 13))) == [[0], [1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
+    assert strata.group_numbers([3, 1, 1]) == [[1], [3]]
+    assert strata.group_numbers([1, 2, 3] * 5) == [[1], [2], [3]]
+    assert strata.group_numbers([1, 2, 3, 4] * 3) == [[1, 2], [3, 4]]  # or else they would rest on three cases each
+    assert strata.group_numbers([1, 2, 3, 4] * 3, min_cases=3) == [[1], [2], [3], [4]]
+    assert strata.group_numbers([0] * 12 + list(range(1, 13))) == [[0], [1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
     assert [strata.label(group) for group in ([0], [22.5], [1, 2.0, 3])] == ["0", "22.5", "1..3"]
 
 

@@ -76,7 +76,7 @@ def check(paths: tuple[str, ...], cases: int | None, out: Path) -> None:
                 triples.append(case.draw())
             except DpsError as error:
                 faults.append(str(error))
-        for name, counts in sheets.counted(triples).items():
+        for name, counts in sheets.count_values(triples).items():
             line = f"  {name}: {', '.join(f'{value} {count}' for value, count in counts.items())}"
             click.echo("\n".join(tables.wrapped(line, shutil.get_terminal_size().columns)))
         if len(triples) == len(probe.cases):

@@ -251,7 +251,7 @@ def _draw_medians(axes: "Axes", points: Points, look: Look, name: str) -> None:
     axes.plot(
         severities, ratios, linestyle="none", color=color, marker=marker, markersize=2.2, markeredgewidth=0, alpha=0.3
     )
-    groups = [np.isin(severities, group) for group in strata.grouped(severities.tolist(), at_least=2)]
+    groups = [np.isin(severities, group) for group in strata.group_numbers(severities.tolist(), min_cases=2)]
     x, y = zip(*((np.median(severities[group]), np.median(ratios[group])) for group in groups), strict=True)
     axes.plot(x, y, color=color, marker=marker, linestyle=line, markersize=3.5, linewidth=1.1, label=name)
 

@@ -1,4 +1,4 @@
-"""What a run found, for all reports: sentences, tables and notes."""
+"""The results of a run for all reports: sentences, tables and notes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -24,7 +24,7 @@ THROUGHPUT_NOTE = (
 
 
 def as_sentences(document: Document, counts: PassCounts) -> list[str]:
-    """Say what to notice in a run."""
+    """Summarize the results of a run."""
     return [
         *describe_same(document.get("same", [])),
         *pass_fractions.as_sentences(strata.split_by_source(document, counts)),
@@ -39,7 +39,7 @@ def as_sentences(document: Document, counts: PassCounts) -> list[str]:
 
 
 def as_tables(document: Document, counts: PassCounts) -> list[Table]:
-    """Return the tables of a run, of what was measured, in the order in which they are shown."""
+    """Return the tables of everything that a run measured, in display order."""
     scores = document["scores"]
     return [
         *([pass_fractions.table(strata.split_by_source(document, counts))] if counts.variants else []),
@@ -52,21 +52,21 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
 
 
 def heat_map_tables(document: Document) -> list[Table]:
-    """Return thresholds, and at which bound attacks succeed, where a run measured them: columns of the heat map."""
-    halves = attacks_table.medians_table(document.get("attacks", []))
-    return [thresholds_table.table(document), *halves] if document.get("thresholds") else halves
+    """Return the tables that become columns of the heat map: thresholds, and bounds at which attacks succeed."""
+    medians = attacks_table.medians_table(document.get("attacks", []))
+    return [thresholds_table.table(document), *medians] if document.get("thresholds") else medians
 
 
 def notes(document: Document) -> list[str]:
-    """Return what a reader has to know of the weights, and which photographs cases were made of."""
-    remarks = {network["remark"] for network in document["run"].get("networks", {}).values()}
-    used = document["run"].get("photographs")
-    photographs = [f"{used['count']} photographs, {used['source']}, SHA-256 {used['sha256'][:16]}"] if used else []
-    return [f"{remark}." for remark in [*sorted(remarks), *photographs] if remark]
+    """Return remarks on the networks' weights, and source and digest of the photographs."""
+    notes = sorted({network["remark"] for network in document["run"].get("networks", {}).values()} - {""})
+    if used := document["run"].get("photographs"):
+        notes.append(f"{used['count']} photographs, {used['source']}, SHA-256 {used['sha256'][:16]}")
+    return [f"{note}." for note in notes]
 
 
 def throughput_tables(rows: Iterable[Row]) -> list[Table]:
-    """Return a table for each image size and batch size: images per second, and the ratio to the forward pass."""
+    """Return a table for each image and batch size: images per second, and time relative to the forward pass."""
     loads: dict[tuple[int, int], dict[tuple[VariantKey, str], Cell]] = {}
     for row in rows:
         variant, speed, ratio = variant_key(row), row["images_per_second"], row["relative_to_forward"]
@@ -89,7 +89,7 @@ def throughput_tables(rows: Iterable[Row]) -> list[Table]:
 
 
 def _describe_cost(rows: Iterable[Row]) -> list[str]:
-    """Say what measuring all variants of a network at once costs, in a sentence for each network and load."""
+    """Describe the cost of measuring all variants of a network at once."""
     return [
         f"{row['network']}: measuring all variants at once takes {row['relative_to_forward']:.2f} times the "
         f"forward pass ({row['image_size']} pixels, {row['batch_size']} images)."
@@ -99,7 +99,7 @@ def _describe_cost(rows: Iterable[Row]) -> list[str]:
 
 
 def _describe_invariants(rows: Sequence[Row]) -> list[str]:
-    """Say how many invariants hold, which do not and why, which do not apply, and what could not be measured."""
+    """Count the invariants that hold; list those that do not hold, do not apply or could not be measured."""
     labels: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.get("error"):
@@ -108,21 +108,23 @@ def _describe_invariants(rows: Sequence[Row]) -> list[str]:
             verb = "does not apply to" if row["holds"] is None else "does not hold for"
             start = f"{row['invariant']} {verb}"
             labels.setdefault((start, row["reason"] or ""), []).append(variant_key(row).label)
-    held = [f"{sum(row['holds'] is True for row in rows)} invariants hold."] if rows else []
-    return held + [f"{start} {tables.first_three(variants)}: {reason}." for (start, reason), variants in labels.items()]
+    count = [f"{sum(row['holds'] is True for row in rows)} invariants hold."] if rows else []
+    return count + [
+        f"{start} {tables.first_three(variants)}: {reason}." for (start, reason), variants in labels.items()
+    ]
 
 
 def describe_same(rows: Iterable[Row]) -> list[str]:
-    """Say which variants are the same as the metric of ``--same-as``, and why others are not."""
+    """State for each variant whether it is the metric of ``--same-as``, and the differences found."""
     sentences = []
     for row in rows:
         label, reference = variant_key(row).label, row["same_as"]
         if row["same"]:
-            least = f"{row['deviation']:.0e}" if row["deviation"] else "the last bit"
-            more = f"; {row['pairs'] - row['compared']} pairs have no distance by {reference}"
-            more = more if row["compared"] < row["pairs"] else ""
+            deviation = f"{row['deviation']:.0e}" if row["deviation"] else "the last bit"
+            missing = row["pairs"] - row["compared"]
+            rest = f"; {missing} pairs have no distance by {reference}" if missing else ""
             sentences.append(
-                f"{label} is {reference}, to {least} on {row['compared']} pairs, alone and in batches{more}."
+                f"{label} is {reference}, to {deviation} on {row['compared']} pairs, alone and in batches{rest}."
             )
         elif row.get("error"):
             sentences.append(f"{label} was not compared: {row['error']}.")

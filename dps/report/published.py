@@ -1,4 +1,4 @@
-"""The paper's published tables: never measured here, always marked as the paper's."""
+"""The published tables of the paper, never mixed with measured results."""
 
 import functools
 from collections.abc import Mapping
@@ -10,19 +10,16 @@ from dps import locations
 from dps.rows import VariantKey
 
 DATASET = "bapps"
-"""The data set that the paper's scores were measured on."""
+"""The data set of the paper's scores."""
 
 
 def cell(variant: VariantKey, column: str) -> str:
-    """Return what the paper printed of a variant and a probe, ``11/30``, or of a score such as ``2afc/cnn``, ``82.6``.
-
-    Empty where it has nothing.
-    """
+    """Return the paper's text of a variant and a probe, ``11/30``, or a score, ``82.6`` of ``2afc/cnn``; or empty."""
     return _cells().get((variant, column), "")
 
 
 def table1() -> Any:
-    """Return Table 1 as ``reports/paper.yaml`` has it: probes, numbers of cases, and what its images are."""
+    """Return Table 1 as in ``reports/paper.yaml``: probes, numbers of cases, and descriptions of the images."""
     return _read()["table1"]
 
 
@@ -32,7 +29,7 @@ def networks() -> list[str]:
 
 
 def source() -> str:
-    """Return where the tables were published."""
+    """Return the publication of the tables."""
     return str(_read()["source"])
 
 

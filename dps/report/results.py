@@ -1,4 +1,4 @@
-"""results.json: what a run measured, at full precision, in strict JSON with sorted rows."""
+"""The data of results.json: measured rows at full precision, sorted, and the description of the run."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ from dps.session.session import ScoreResult
 from dps.significance import Scored
 
 SCHEMA = 2
-"""Of results.json; another one where a name changes, but not where a list or a column is added."""
+"""Version of results.json, increased when a name changes, not when a list or a column is added."""
 
 LISTS = {
     "cases": ("probe", "case"),
@@ -40,19 +40,19 @@ LISTS = {
     "thresholds": ("distortion",),
     "attacks": ("attacked_on", "bound"),
 }
-"""The lists of measured rows in results.json, and the columns by which each is sorted, before the variant's."""
+"""Sort columns of each list of measured rows in results.json, before those of the variant."""
 
 ALWAYS = ("cases", "scores", "throughput", "invariants")
-"""Those that are there also if they are empty."""
+"""Lists that are present even if empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecords:
-    """Rows of results.json that the tests of a run recorded; twice where a test ran twice, as with ``--dist each``.
+    """Rows of results.json that the tests of a run recorded; twice if a test ran twice, as with ``--dist each``.
 
     Attributes:
-        drawn: what each case was drawn with, by ``probe/case``.
-        originals: each original's score, by what was scored and the variant; only where metrics are compared.
+        drawn: parameters that each case was drawn with, by ``probe/case``.
+        originals: score of each original image, by subset and variant; only where metrics are compared.
     """
 
     cases: list[Row] = field(default_factory=list)
@@ -67,7 +67,7 @@ class RunRecords:
     attacks: list[Row] = field(default_factory=list)
 
     def add(self, data: Row) -> None:
-        """Take in what one test recorded, by name: the rows of a list, or one row by the singular."""
+        """Add the records of one test: rows by the name of their list, or one row by its singular."""
         for name, rows in data.items():
             if (plural := name if name in LISTS else f"{name}s") in LISTS:
                 getattr(self, plural).extend([rows] if isinstance(rows, dict) else rows)
@@ -84,13 +84,13 @@ class RunRecords:
 
 
 def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreResult) -> list[Row]:
-    """Return the row of each kind of score of a variant, and that of those who judged the same.
+    """Return a row for each kind of score of a variant, and a row for the agreement among the judges.
 
-    Where it could not be measured, its scores are null, and the first row has an ``error``.
+    If it could not be measured, the scores are null, and the first row has an ``error``.
     """
     kinds = SCORES.get(subset.kind, (subset.kind,))
     names = [{"dataset": dataset.name, "kind": kind, "subset": subset.name} for kind in kinds]
-    rows = [{**each, **variant.key._asdict(), **_estimate_columns(score.estimates.get(each["kind"]))} for each in names]
+    rows = [{**name, **variant.key._asdict(), **_estimate_columns(score.estimates.get(name["kind"]))} for name in names]
     if score.error:
         rows[0]["error"] = score.error
     if score.judges is not None:
@@ -99,8 +99,8 @@ def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreR
     return rows
 
 
-def with_means(rows: Iterable[Row], datasets: Iterable[Dataset]) -> list[Row]:
-    """Add to rows of scores the unweighted means over the subsets of each data set's groups that all have a score."""
+def add_means(rows: Iterable[Row], datasets: Iterable[Dataset]) -> list[Row]:
+    """Add unweighted means over subsets to rows of scores, for each group of subsets that all have a score."""
     all_rows = list(rows)
     groups = {dataset.name: dataset.groups for dataset in datasets}
     measured: dict[tuple[str, str, VariantKey], dict[str, Row]] = {}
@@ -110,12 +110,14 @@ def with_means(rows: Iterable[Row], datasets: Iterable[Dataset]) -> list[Row]:
     for (dataset, _, _), by_subset in measured.items():
         for group, subsets in groups[dataset].items():
             if by_subset.keys() >= set(subsets):
-                estimates = [
-                    Estimate(value=row["score"], standard_error=row["standard_error"], count=row["count"])
-                    for row in map(by_subset.__getitem__, subsets)
-                ]
-                mean = _estimate_columns(scores.mean_of_subsets(estimates))
-                all_rows.append({**by_subset[subsets[0]], "subset": group, **mean})
+                scored = [by_subset[subset] for subset in subsets]
+                mean = scores.mean_of_subsets(
+                    [
+                        Estimate(value=row["score"], standard_error=row["standard_error"], count=row["count"])
+                        for row in scored
+                    ]
+                )
+                all_rows.append({**scored[0], "subset": group, **_estimate_columns(mean)})
     return all_rows
 
 
@@ -127,16 +129,13 @@ def _estimate_columns(estimate: Estimate | None) -> Row:
 
 
 def photographs_used(configuration: RunConfiguration, drawn: Mapping[str, Row]) -> Row | None:
-    """Return what the photographs are that cases were drawn with: where from, how many, and the digest of their files.
-
-    None where there were none, or a file is gone.
-    """
+    """Return source, number and digest of the photographs in drawn cases; None without any, or if a file is missing."""
     cases = (case for probe in configuration.probes for case in probe.cases if case.name in drawn)
     used = {photograph for case in cases for photograph in case.photographs()}
     texts = (str(values.get(key)) for values in drawn.values() for key in ("replaced_by", "contents"))
-    named = {name for text in texts for name in text.split(", ")}
+    names = {name for text in texts for name in text.split(", ")}
     pools = {(photograph.folder, photograph.pool) for photograph in used}
-    used |= {Photograph(name, folder) for folder, pool in pools for name in pool if name in named}
+    used |= {Photograph(name, folder) for folder, pool in pools for name in pool if name in names}
     try:
         sha256 = digest_of_files(photograph.path() for photograph in used)
     except (WeightsError, OSError):
@@ -146,8 +145,8 @@ def photographs_used(configuration: RunConfiguration, drawn: Mapping[str, Row]) 
 
 
 def about_run(configuration: RunConfiguration, command: str, threads: int, *, interrupted: bool = False) -> Row:
-    """Return ``run`` of results.json: what the run was, but for ``gate_outcome``; its keys are in docs/results.md."""
-    datasets = [{"name": each.name, "about": each.about, "title": each.title} for each in configuration.datasets]
+    """Return ``run`` of results.json without ``gate_outcome``; docs/results.md describes its keys."""
+    datasets = [{"name": data.name, "about": data.about, "title": data.title} for data in configuration.datasets]
     about: Row = {
         "dps": dps.__version__,
         "python": platform.python_version(),
@@ -187,7 +186,6 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
 
 
 def _severity(severity: Severity) -> Row:
-    """Return how a probe measures its severity, and from which one on people notice it, where that is known."""
     people = severity.people
     return {
         "by": severity.by,
@@ -198,26 +196,26 @@ def _severity(severity: Severity) -> Row:
 
 
 def document(about: Row, records: RunRecords, datasets: Iterable[Dataset] = ()) -> Row:
-    """Return all of results.json: ``schema``, ``run``, the lists of `RunRecords`, sorted, and ``drawn``.
+    """Return all of results.json: ``schema``, ``run``, the sorted lists of `RunRecords`, and ``drawn``.
 
-    Where a case was measured more than once it has one row, of its worst result: that it could not be measured, or else
-    that it failed. For `datasets` see `with_means`.
+    A case that was measured more than once has one row, with its worst result: not measured, failed, passed. For
+    `datasets` see `add_means`.
     """
     rows = {name: getattr(records, name) for name in LISTS}
     rows["cases"] = sorted(rows["cases"], key=lambda row: (was_measured(row), bool(row["passed"])), reverse=True)
-    rows["scores"] = with_means(rows["scores"], datasets)
+    rows["scores"] = add_means(rows["scores"], datasets)
     lists = {name: _sorted_once(rows[name], *LISTS[name]) for name in LISTS if rows[name] or name in ALWAYS}
     return {"schema": SCHEMA, "run": about, **lists, "drawn": dict(sorted(records.drawn.items()))}
 
 
 def _sorted_once(rows: Iterable[Row], *columns: str) -> list[Row]:
-    """Return rows sorted by columns and the variant; of several that are alike in these, the last."""
+    """Return rows sorted by columns and variant; of rows with equal keys only the last."""
     unique = {(*(row[name] for name in columns), *(name or "" for name in variant_key(row))): row for row in rows}
     return [unique[key] for key in sorted(unique)]
 
 
 def read(path: Path) -> Row:
-    """Read a results.json; what it lacks is empty.
+    """Read a results.json; missing lists are empty.
 
     Raises:
         UsageError: it is missing, not JSON, or of another schema.
@@ -233,21 +231,21 @@ def read(path: Path) -> Row:
     return {"run": {}, **{name: [] for name in ALWAYS}, "drawn": {}, **data}
 
 
-NUMBERS = ("distance", "nearest_reference", "nearest_reference_distance", "margin", "images_sha256", "error")
+VALUE_COLUMNS = ("distance", "nearest_reference", "nearest_reference_distance", "margin", "images_sha256", "error")
 
 
 def as_csv(rows: Iterable[Row], drawn: Mapping[str, Row], by: str | None = None) -> str:
-    """Return case rows as a tidy table, with a line of heads, and a column for `by`, a value they were drawn with.
+    """Return rows of cases as a tidy table with a header, and a column for the drawn parameter `by`.
 
-    In a key column, - stands where a row has nothing, so that grouping by it loses no row.
+    Missing keys are written as -, so that grouping by them loses no row.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    drawn_by = [] if by is None else [by]
-    writer.writerow(["probe", "case", *drawn_by, *VariantKey._fields, "measured", "passed", *NUMBERS])
+    parameters = [] if by is None else [by]
+    writer.writerow(["probe", "case", *parameters, *VariantKey._fields, "measured", "passed", *VALUE_COLUMNS])
     for row in rows:
         values = drawn.get(case_name(row), {})
-        keys = [row["probe"], row["case"], *(values.get(name) for name in drawn_by), *variant_key(row)]
+        keys = [row["probe"], row["case"], *(values.get(name) for name in parameters), *variant_key(row)]
         shown = ["-" if key in (None, "") else key for key in keys]
-        writer.writerow([*shown, was_measured(row), row["passed"], *(row.get(name) for name in NUMBERS)])
+        writer.writerow([*shown, was_measured(row), row["passed"], *(row.get(name) for name in VALUE_COLUMNS)])
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Two runs side by side: the first one as the baseline of the second, and the table of both."""
+"""Comparison of two runs: the first as the baseline of the second, and a table of both."""
 
 from dps import baseline
 from dps.errors import UsageError
@@ -7,18 +7,18 @@ from dps.report.pass_fractions import Count
 from dps.report.tables import Cell, Table, wrapped
 from dps.rows import Document, was_measured
 
-MOST_CHANGES = 30
-"""How many lines of changes are shown."""
+MAX_CHANGES = 30
+"""Largest number of changes that are listed."""
 
 
 def as_text(first: Document, second: Document, width: int) -> list[str]:
-    """Show both runs on a terminal: what they differ in, which verdicts changed, and the table.
+    """Return lines for a terminal: differences of the runs, changed verdicts, and the table.
 
     Raises:
-        UsageError: the first one has no case that was measured, or does not say how.
+        UsageError: the first run has no measured case, or no description of the run.
     """
     if not first["run"]:
-        raise UsageError("A does not say how it was measured: it has no 'run'.")
+        raise UsageError("A has no 'run', which describes how it was measured.")
     known = baseline.record(filter(was_measured, first["cases"]), first["run"], "A")
     lines = [f"A, the baseline: {first['run']['command']}", f"B: {second['run'].get('command')}"]
     lines += baseline.notes(known, {"networks": {}, **second["run"]})
@@ -27,8 +27,8 @@ def as_text(first: Document, second: Document, width: int) -> list[str]:
             lines.append(f"could not be measured in {name}: {unmeasured} of {len(run['cases'])} results")
     changes = [*gate.judge_verdicts(known, second["cases"], requested=False, improved="in B").lines]
     changes += baseline.missing(known, second["cases"])
-    lines += ["", *changes[:MOST_CHANGES]]
-    lines += [f"... and {len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
+    lines += ["", *changes[:MAX_CHANGES]]
+    lines += [f"... and {len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else []
     shown = [part for line in lines for part in wrapped(line, width) or [""]]
     return [*shown, "", *tables.as_text(table(first, second), width)]
 

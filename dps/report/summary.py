@@ -1,4 +1,4 @@
-"""What a run found, as text: for a terminal, as report.md, and as the summary that GitHub shows of a job."""
+"""The results of a run as text: for a terminal, as report.md, and as GitHub's summary of a job."""
 
 from dps.report import findings, gate, pass_fractions, strata, tables
 from dps.report.page import environment
@@ -6,14 +6,14 @@ from dps.report.pass_fractions import PassCounts
 from dps.report.tables import wrapped
 from dps.rows import Document
 
-MOST_LINES = 30
-"""Of the table of pass fractions on a terminal; a longer one shows only the paper's probes."""
+MAX_LINES = 30
+"""Limit of the table of pass fractions on a terminal; a longer one is reduced to the paper's probes."""
 
 WITHOUT_PEOPLE = "agreement with people was not measured: dps bapps fetch DIR, --judgments DIR"
 
 
 def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool = False) -> list[str]:
-    """Return the lines for a terminal or a log file: the findings in words, then the tables."""
+    """Return the lines for a terminal or a log file: gate, sentences, tables and notes."""
     outcome = document["run"].get("gate_outcome")
     sentences = findings.as_sentences(document, counts)
     notes = [f"note: {note}" for note in findings.notes(document)]
@@ -29,25 +29,22 @@ def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool
 
 
 def _as_text(document: Document, counts: PassCounts, width: int) -> list[list[str]]:
-    """Lay out the tables, with the pass fractions of all probes, or of many variants of the paper's."""
+    """Lay out the tables, that of pass fractions reduced to the paper's probes where it is too long."""
     shown = [tables.as_text(table, width) for table in findings.as_tables(document, counts)]
     papers = [probe for probe in counts.probes if probe in pass_fractions.PROBE_ORDER]
-    if counts.probes and len(shown[0]) > MOST_LINES and len(papers) not in (0, len(counts.probes)):
-        more = f"{len(counts.probes) - len(papers)} more probes are in the report; what fails them is said above."
+    if counts.probes and len(shown[0]) > MAX_LINES and len(papers) not in (0, len(counts.probes)):
+        more = f"{len(counts.probes) - len(papers)} more probes are in the report; their failures are listed above."
         table = pass_fractions.table(strata.split_by_source(document, pass_fractions.select(counts, papers)))
         shown[0] = [*tables.as_text(table, width), *wrapped(more, width)]
     return shown
 
 
 def as_markdown(document: Document, counts: PassCounts, *, brief: bool = False) -> str:
-    """Return report.md: what was found, the tables, and where the numbers come from.
-
-    In brief it is what GitHub shows of a job: what could not be measured or regressed, and the tables.
-    """
+    """Return report.md: the sentences, the tables and the provenance; if brief, only the gate and the tables."""
     text: str = environment().get_template("report.md.j2").render(
         brief=brief,
         run=document["run"],
-        words=findings.as_sentences(document, counts),
+        sentences=findings.as_sentences(document, counts),
         tables=[line for table in findings.as_tables(document, counts) for line in ("", *tables.as_section(table))],
         probes=counts.probes,
         notes=findings.notes(document),

@@ -1,6 +1,6 @@
-"""Tables, most of them of variants: typed cells once, and their form on a terminal, in Markdown and in LaTeX.
+"""Tables with typed cells, most of them by variant, laid out for a terminal, in Markdown and in LaTeX.
 
-The page's template reads the typed table itself. Nothing here knows what is in the cells.
+HTML is rendered from the typed table by the page's template. The content of the cells is irrelevant here.
 """
 
 import re
@@ -15,13 +15,14 @@ from dps.rows import VariantKey
 KEYS = VariantKey._fields
 """Heads of the columns that name a variant."""
 
-NARROWEST = 40
-"""A terminal of fewer columns is written to as if it had these."""
+MIN_WIDTH = 40
+"""Smallest width of the layout for a terminal, in characters."""
 
-LONGEST_LABEL = 32
-"""A longer label stands on a line of its own on a terminal."""
+MAX_LABEL = 32
+"""Length of the longest label that shares a line with cells on a terminal."""
 
 GAP = "  "
+"""Space between columns on a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,11 @@ class Cell:
     """One cell.
 
     Attributes:
-        text: what is shown; empty where there is nothing.
-        detail: what is shown smaller after it, such as an interval.
-        value: what the column is sorted by, where the text does not say it.
-        shade: a class for the page, such as ``fails``.
-        published: taken from a publication and not measured here.
+        text: empty for an empty cell.
+        detail: small text after it, such as an interval.
+        value: sort key of the cell, where it differs from the text.
+        shade: CSS class on the page, such as ``fails``.
+        published: taken from a publication, not measured here.
     """
 
     text: str = ""
@@ -48,14 +49,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One row for each variant, or for what else `keys` name.
+    """A table, by default with one row for each variant.
 
     Attributes:
-        title: in a few words.
-        rows: what names each row, such as its variant; empty or None where it has no such name.
-        heads: of the columns right of the names; what is published stands right of what was measured.
-        cells: for each row one for each column.
-        note: what the cells are, in sentences; plain text.
+        title: plain text.
+        rows: names of each row, such as those of its variant; empty or None where it lacks one.
+        heads: of the columns of cells; a published column is to the right of the measured one.
+        cells: by row and column.
+        note: description of the cells, as sentences in plain text.
         keys: heads of the columns of names.
     """
 
@@ -68,14 +69,14 @@ class Table:
 
     @property
     def labels(self) -> list[str]:
-        """Return each row's names joined by hyphens."""
+        """Return the names of each row, joined by hyphens."""
         return ["-".join(filter(None, names)) for names in self.rows]
 
 
 def sort_variants(variants: Iterable[VariantKey]) -> tuple[VariantKey, ...]:
-    """Return variants once each in the one order of all tables: metric, normalization and network as built in.
+    """Return distinct variants in the order of all tables: by metric, normalization and network.
 
-    Others follow by name, ``@features.4`` before ``@features.11``.
+    Built-in metrics and networks come first; others follow by name, ``@features.4`` before ``@features.11``.
     """
     return tuple(sorted(set(variants), key=_order))
 
@@ -88,7 +89,7 @@ def build(
     paper: Callable[[VariantKey, str], str] = lambda _variant, _head: "",
     note: str = "",
 ) -> Table:
-    """Build a table from the cell of each variant and head, with the paper's texts right of ours where it has any."""
+    """Build a table from a function of variant and head, with columns of the paper's texts where there are any."""
     columns: list[tuple[str, list[Cell]]] = []
     for head in heads:
         columns.append((head, [cell(variant, head) for variant in variants]))
@@ -100,13 +101,13 @@ def build(
 
 
 def first_three(labels: Iterable[str]) -> str:
-    """Name the first three labels, and say how many more there are."""
+    """Return the first three distinct labels, and the number of others, as text."""
     names = list(dict.fromkeys(labels))
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def position(name: str, order: Sequence[str]) -> int:
-    """Return where a name stands in an order, or its length."""
+    """Return the index of a name in an order; the length of the order for other names."""
     return order.index(name) if name in order else len(order)
 
 
@@ -126,14 +127,14 @@ def _order(variant: VariantKey) -> tuple[object, ...]:
 
 
 def as_text(table: Table, width: int) -> list[str]:
-    """Lay a table out for a terminal, split between columns where it would be too wide.
+    """Lay out a table for a terminal, split into blocks of columns where it is too wide.
 
     Returns:
-        The title, blocks of columns with the rows that have something in them, and the note.
+        Lines: the title, each block without its empty rows, and the note.
     """
-    width = max(width, NARROWEST)
+    width = max(width, MIN_WIDTH)
     columns = _aligned(table, width - len(GAP))
-    room = min(width - len(GAP) - max((len(column[0]) for column in columns), default=0), LONGEST_LABEL)
+    room = min(width - len(GAP) - max((len(column[0]) for column in columns), default=0), MAX_LABEL)
     label_width = max((len(label) for label in table.labels if len(label) <= room), default=0)
     lines = wrapped(table.title, width)
     for block in _blocks(columns, width - label_width):
@@ -142,20 +143,21 @@ def as_text(table: Table, width: int) -> list[str]:
         for label, row in zip(table.labels, rows, strict=True):
             if row.strip() and len(label) > label_width:
                 lines += [label[start : start + width] for start in range(0, len(label), width)]
+                label = ""
             if row.strip():
-                lines.append(((label if len(label) <= label_width else "").ljust(label_width) + row).rstrip())
+                lines.append((label.ljust(label_width) + row).rstrip())
     return [*lines, "", *wrapped(table.note, width)] if table.note else lines
 
 
 def wrapped(sentence: str, width: int) -> list[str]:
-    """Break a sentence into lines, indented as it is, further lines deeper; names and paths stay whole."""
+    """Break a sentence into lines, with a hanging indent and without breaking words."""
     indent = " " * (2 + len(sentence) - len(sentence.lstrip()))
-    width = max(width, NARROWEST)
+    width = max(width, MIN_WIDTH)
     return textwrap.wrap(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _aligned(table: Table, width: int) -> list[list[str]]:
-    """Each measured column with the published one that belongs to it: head and rows, of one width, at most `width`."""
+    """Return columns of texts of equal length, a published column joined to the measured one where `width` allows."""
     columns: list[list[str]] = []
     for name, *cells in zip(table.heads, *table.cells, strict=True):
         texts = [str(cell) for cell in cells]
@@ -173,7 +175,7 @@ def _aligned(table: Table, width: int) -> list[list[str]]:
 
 
 def _blocks(columns: Sequence[list[str]], width: int) -> Iterator[list[list[str]]]:
-    """Yield columns in groups that fit into a width, at least one in each."""
+    """Yield consecutive columns that fit into a width, at least one at a time."""
     block: list[list[str]] = []
     for column in columns:
         if block and sum(len(GAP) + len(texts[0]) for texts in [*block, column]) > width:
@@ -188,24 +190,27 @@ def _blocks(columns: Sequence[list[str]], width: int) -> Iterator[list[list[str]
 
 
 def as_markdown(table: Table) -> list[str]:
-    """Return a table for a pull request, what is published in italics, and its note."""
+    """Return the lines of a table, with published cells in italics, and its note."""
     heads = [*table.keys, *map(escape_markdown, table.heads)]
     lines = [_pipes(heads), "|" + " --- |" * len(table.keys) + " ---: |" * len(table.heads)]
     for row, cells in zip(table.rows, table.cells, strict=True):
-        texts = (escape_markdown(str(cell)) for cell in cells)
-        shown = (f"*{text}*" if cell.published and text else text for cell, text in zip(cells, texts, strict=True))
-        lines.append(_pipes([*(escape_markdown(name or "") for name in row), *shown]))
+        lines.append(_pipes([*(escape_markdown(name or "") for name in row), *_texts(cells, escape_markdown, "*{}*")]))
     return [*lines, "", escape_markdown(table.note)] if table.note else lines
 
 
 def as_section(table: Table) -> list[str]:
-    """Return the same below its title."""
+    """Return the lines of a table below its title."""
     return [f"## {escape_markdown(table.title)}", "", *as_markdown(table)]
 
 
 def escape_markdown(text: str) -> str:
-    """Return a text that Markdown shows as it is, in a table too."""
+    """Escape text for Markdown, including tables."""
     return re.sub(r"[\\|*_`\[\]]", r"\\\g<0>", text).replace("<", "&lt;")
+
+
+def _texts(cells: Iterable[Cell], escape: Callable[[str], str], italics: str) -> list[str]:
+    texts = ((escape(str(cell)), cell.published) for cell in cells)
+    return [italics.format(text) if published and text else text for text, published in texts]
 
 
 def _pipes(cells: Iterable[str]) -> str:
@@ -225,17 +230,13 @@ _LATEX = {
 
 
 def as_latex(table: Table, *, transposed: bool = False) -> str:
-    """Return a tabular that needs the package booktabs, what is published in italics; the note as a comment.
+    """Return a tabular for the package booktabs, with published cells in italics and the note as a comment.
 
-    With a column for each variant if it is transposed.
+    If transposed, variants are columns.
     """
     grid = [["", *map(escape_latex, table.heads)]]
     for label, cells in zip(table.labels, table.cells, strict=True):
-        texts = [escape_latex(str(cell)) for cell in cells]
-        shown = [
-            rf"\textit{{{text}}}" if cell.published and text else text for cell, text in zip(cells, texts, strict=True)
-        ]
-        grid.append([escape_latex(label), *shown])
+        grid.append([escape_latex(label), *_texts(cells, escape_latex, r"\textit{{{}}}")])
     if transposed:
         grid = [list(column) for column in zip(*grid, strict=True)]
     head, *rows = (" & ".join(line) + r" \\" for line in grid)
@@ -245,5 +246,5 @@ def as_latex(table: Table, *, transposed: bool = False) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Return a text that LaTeX prints as it is."""
+    """Escape text for LaTeX."""
     return "".join(_LATEX.get(sign, sign) for sign in text)

@@ -1,4 +1,4 @@
-"""Psychometric thresholds of each variant, with people's where they are published; and what to notice in them."""
+"""Psychometric thresholds by variant, with the published thresholds of people."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from dps.rows import Document, Row, VariantKey, variant_key
 from dps.thresholds import GRADED_DISTORTIONS, below_people
 
 PEOPLE = VariantKey(None, None, "people")
-"""What stands in the place of a variant where the thresholds are people's."""
+"""The row of people's thresholds, in place of a variant."""
 
 NOTE = (
     "The severity up to which half of the scenes pass, with its 95 % bootstrap interval over scenes; higher is better; "
@@ -20,32 +20,33 @@ NOTE = (
 
 
 def table(document: Document) -> Table:
-    """Return the typed table: a column for each distortion, and a row of people's published thresholds."""
-    rows = in_order(document["thresholds"])
+    """Return the table, with a column for each distortion and a last row of published thresholds."""
+    rows = _sorted(document["thresholds"])
     cells = {(variant_key(row), row["distortion"]): _cell(row) for row in rows}
-    known = {row["distortion"]: row for row in rows if row["people"] is not None}
+    published = {row["distortion"]: row for row in rows if row["people"] is not None}
     cells |= {
-        (PEOPLE, name): Cell(f"{row['people']:g}", "", row["people"], published=True) for name, row in known.items()
+        (PEOPLE, name): Cell(f"{row['people']:g}", "", row["people"], published=True) for name, row in published.items()
     }
-    units = "; ".join(f"{name}: {unit}" for name, unit in {row["distortion"]: row["unit"] for row in rows}.items())
-    sources = ", ".join(dict.fromkeys(row["source"].partition(",")[0] for row in known.values()))
-    published = f" people: detection thresholds published in {sources}, not measured here." if known else ""
+    units = {row["distortion"]: row["unit"] for row in rows}
+    note = NOTE
+    if published:
+        sources = dict.fromkeys(row["source"].partition(",")[0] for row in published.values())
+        note += f" people: detection thresholds published in {', '.join(sources)}, not measured here."
     return tables.build(
         "Thresholds",
-        [*tables.sort_variants(variant_key(row) for row in rows), *([PEOPLE] if known else [])],
-        distortions(document),
+        [*tables.sort_variants(variant_key(row) for row in rows), *([PEOPLE] if published else [])],
+        list(units),
         lambda *key: cells.get(key, Cell()),
-        note=f"{NOTE}{published} Units: {units}.",
+        note=f"{note} Units: {'; '.join(f'{name}: {unit}' for name, unit in units.items())}.",
     )
 
 
 def distortions(document: Document) -> list[str]:
-    """Return the distortions of which a run has thresholds, in their order."""
-    return list(dict.fromkeys(row["distortion"] for row in in_order(document.get("thresholds", []))))
+    """Return the distortions with thresholds in a run, in the order of tables."""
+    return list(dict.fromkeys(row["distortion"] for row in _sorted(document.get("thresholds", []))))
 
 
-def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Return rows in the order of distortions in tables."""
+def _sorted(rows: Iterable[Row]) -> list[Row]:
     order = [graded.name for graded in GRADED_DISTORTIONS]
     return sorted(rows, key=lambda row: tables.position(row["distortion"], order))
 
@@ -53,17 +54,12 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
 def _cell(row: Row) -> Cell:
     if row.get("error"):
         return Cell("not measured", shade="unmeasured")
-    fails = below_people(row)
-    return Cell(
-        _number(row, "threshold"),
-        f"{_number(row, 'low')}..{_number(row, 'high')}",
-        row["threshold"],
-        "fails" if fails else "",
-    )
+    interval = f"{_number(row, 'low')}..{_number(row, 'high')}"
+    return Cell(_number(row, "threshold"), interval, row["threshold"], "fails" if below_people(row) else "")
 
 
 def _number(row: Row, name: str) -> str:
-    """Return a severity with three digits, or on which side of the levels it lies."""
+    """Return a severity with three digits, or as a bound where it is outside the levels."""
     first, *_, last = row["levels"]
     ends = {"below": f"<{first:.3g}", "above": f">{last:.3g}"}
     return ends[row[f"{name}_beyond"]] if row[f"{name}_beyond"] else f"{row[name]:.3g}"
@@ -78,9 +74,9 @@ def describe(row: Row) -> str:
 
 
 def as_sentences(rows: Iterable[Row]) -> list[str]:
-    """Say which metrics find images farther that people cannot tell from the original than visibly damaged ones."""
+    """List the metrics that prefer visibly damaged images to distorted ones that people find indistinguishable."""
     metrics: dict[str, dict[str, list[str]]] = {}
-    for row in (row for row in in_order(rows) if below_people(row)):
+    for row in (row for row in _sorted(rows) if below_people(row)):
         places = metrics.setdefault(metric_name(variant_key(row)), {}).setdefault(row["distortion"], [])
         places += [row["network"]] if row["network"] else []
     return [
