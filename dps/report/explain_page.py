@@ -15,7 +15,7 @@ from dps import files
 from dps.errors import UsageError
 from dps.explain import Explanation, LayerView, parts_needed, percent
 from dps.report.figure_style import INK, WIDTH, as_file, as_svg, default_style, new_figure, remove_frame
-from dps.report.page import asset, environment
+from dps.report.page import environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,6 @@ def write(explanation: Explanation, layers: Sequence[int], command: str, weights
         command=command,
         weights=weights,
         versions=f"dps {dps.__version__}, PyTorch {torch.__version__}",
-        css=asset("page.css"),
     )  # fmt: skip
     contents = {folder / "explain.html": html.encode()}
     contents |= {folder / f"{name}.png": as_file(figure, "png") for name, _, _, figure in panels}

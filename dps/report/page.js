@@ -30,7 +30,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", sign < 0 ? "descending" : "ascending");
     const rows = [...table.tBodies[0].rows].map((row) => [valueOf(row, column), row]);
-    rows.sort(([a], [b]) => (a === "") - (b === "") || sign * compare(a, b));  // what is empty comes last
+    rows.sort(([a], [b]) => (a === "") - (b === "") || sign * compare(a, b));  // empty cells come last
     table.tBodies[0].append(...rows.map(([, row]) => row));
   }));
 }
@@ -59,12 +59,12 @@ for (const tools of document.querySelectorAll(".tools")) {
 function gallery() {
   const [PASSED, DISTANCE, NEAREST, NEAREST_DISTANCE, MARGIN, LAYERS, NEAREST_LAYERS, ERROR] = Array(8).keys();
   const AXES = ["network", "normalization", "metric"];
-  const by = (id) => document.getElementById(id);
-  let matches = [];  // {index of the case, variants, failed and unmeasured of them, and the worst with its margin}
+  const byId = (id) => document.getElementById(id);
+  let matches = [];  // {index of the case; number of variants, failed and unmeasured; the worst variant and its margin}
   let drawn = 0;
 
   const nameOf = (variant) => DATA.variants[variant].filter(Boolean).join("-");
-  const probeOf = (one) => one.name.split("/")[0];
+  const probeOf = (entry) => entry.name.split("/")[0];
   const number = (value) => (value === null || value === undefined ? "none" : String(Number(value.toPrecision(4))));
   const percent = (margin) => (margin === null ? "" : `${margin > 0 ? "+" : ""}${(100 * margin).toFixed(1)} %`);
   const reference = (row) => DATA.references[row[NEAREST]] ?? "none";
@@ -77,28 +77,28 @@ function gallery() {
     return element("span", { class: state }, words + detail);
   }
 
-  function image(one, what, caption) {
-    const source = DATA.images[one.images[what]];
+  function image(entry, what, caption) {
+    const source = DATA.images[entry.images[what]];
     const shown = source ? element("img", { src: source, alt: "" }) : element("span", {}, "(no image here)");
     return element("figure", {}, shown, element("figcaption", {}, caption));
   }
 
-  function triple(one, row) {
-    const images = [image(one, "original", "original"), image(one, "distorted", `distorted: ${number(row[DISTANCE])}`)];
-    if (row[NEAREST] >= 0) images.push(image(one, `reference ${reference(row)}`, `${reference(row)}: ${number(row[NEAREST_DISTANCE])}`));
+  function triple(entry, row) {
+    const images = [image(entry, "original", "original"), image(entry, "distorted", `distorted: ${number(row[DISTANCE])}`)];
+    if (row[NEAREST] >= 0) images.push(image(entry, `reference ${reference(row)}`, `${reference(row)}: ${number(row[NEAREST_DISTANCE])}`));
     return element("div", { class: "images" }, ...images);
   }
 
   function filter() {
-    const text = by("search").value.trim().toLowerCase();
-    const [probe, wanted, metric] = [by("probe").value, by("verdict").value, by("metric").value];
+    const text = byId("search").value.trim().toLowerCase();
+    const [probe, wanted, metric] = [byId("probe").value, byId("verdict").value, byId("metric").value];
     const selected = DATA.variants.map((_, variant) => variant).filter((variant) => AXES.every((axis, part) => {
-      const value = DATA.variants[variant][part];  // what has no network is shown for each, where its metric is selected
-      return by(axis).value === "" || value === by(axis).value || (value === "" && metric !== "");
+      const value = DATA.variants[variant][part];  // without a network: shown for each, if its metric is selected
+      return byId(axis).value === "" || value === byId(axis).value || (value === "" && metric !== "");
     }));
     matches = [];
-    DATA.cases.forEach((one, index) => {
-      if ((probe !== "" && probeOf(one) !== probe) || (text && !one.name.toLowerCase().includes(text))) return;
+    DATA.cases.forEach((entry, index) => {
+      if ((probe !== "" && probeOf(entry) !== probe) || (text && !entry.name.toLowerCase().includes(text))) return;
       const match = { index, worst: -1, least: Infinity, variants: 0, unmeasured: 0, failed: 0 };
       for (const variant of selected) {
         const row = DATA.rows[index][variant];
@@ -118,11 +118,11 @@ function gallery() {
       || a.least - b.least || a.index - b.index);
     const count = (state) => matches.filter((match) => match[state]).length;
     const name = selected.length === 1 ? nameOf(selected[0]) : `at least one of ${selected.length} variants`;
-    by("count").textContent = [`${matches.length} case${matches.length === 1 ? "" : "s"}`,
+    byId("count").textContent = [`${matches.length} case${matches.length === 1 ? "" : "s"}`,
       ...(count("unmeasured") ? [`${count("unmeasured")} could not be measured`] : []),
       `${count("failed")} failed by ${name}; worst first`].join(", ");
     drawn = 0;
-    by("cases").replaceChildren();
+    byId("cases").replaceChildren();
     more();
   }
 
@@ -137,14 +137,14 @@ function gallery() {
 
   function more() {
     for (const match of matches.slice(drawn, drawn + CASES_AT_ONCE)) {
-      const one = DATA.cases[match.index], row = DATA.rows[match.index][match.worst];
-      const button = element("button", { type: "button" }, element("span", { class: "title" }, one.name),
-        triple(one, row), ...summary(match, row));
+      const entry = DATA.cases[match.index], row = DATA.rows[match.index][match.worst];
+      const button = element("button", { type: "button" }, element("span", { class: "title" }, entry.name),
+        triple(entry, row), ...summary(match, row));
       button.addEventListener("click", () => open(match));
-      by("cases").append(element("li", {}, button));
+      byId("cases").append(element("li", {}, button));
     }
     drawn = Math.min(matches.length, drawn + CASES_AT_ONCE);
-    by("more").hidden = drawn >= matches.length;
+    byId("more").hidden = drawn >= matches.length;
   }
 
   function table(name, label, caption, heads, rows) {
@@ -170,15 +170,15 @@ function gallery() {
   }
 
   function open(match) {
-    const one = DATA.cases[match.index], rows = DATA.rows[match.index], at = matches.indexOf(match);
-    by("case-title").textContent = one.name;
+    const entry = DATA.cases[match.index], rows = DATA.rows[match.index], at = matches.indexOf(match);
+    byId("case-title").textContent = entry.name;
     for (const [id, other] of [["previous", matches[at - 1]], ["next", matches[at + 1]]]) {
-      [by(id).disabled, by(id).onclick] = [!other, () => open(other)];
+      [byId(id).disabled, byId(id).onclick] = [!other, () => open(other)];
     }
     const part = element("div");
     const buttons = new Map();
     const choose = (variant) => {
-      part.replaceChildren(triple(one, rows[variant]),
+      part.replaceChildren(triple(entry, rows[variant]),
         element("p", {}, element("strong", {}, nameOf(variant)), ": ", verdict(rows[variant])), ...layers(rows[variant]));
       for (const button of buttons.values()) button.closest("tr").removeAttribute("aria-current");
       buttons.get(variant).closest("tr").setAttribute("aria-current", "true");
@@ -187,36 +187,36 @@ function gallery() {
       const row = rows[variant];
       if (!row) return [];
       const button = element("button", { type: "button" }, nameOf(variant));
-      button.addEventListener("click", () => { choose(variant); by("case").scrollTo(0, 0); });
+      button.addEventListener("click", () => { choose(variant); byId("case").scrollTo(0, 0); });
       buttons.set(variant, button);
       return [element("tr", {}, element("td", {}, button), element("td", {}, verdict(row)),
         element("td", { class: "number" }, number(row[DISTANCE])), element("td", {}, reference(row)),
         element("td", { class: "number" }, number(row[NEAREST_DISTANCE])))];
     });
-    const facts = Object.entries(one.drawn).map(([name, value]) => `${name}: ${value}`).join(", ");
-    by("case-body").replaceChildren(part, ...(facts ? [element("p", { class: "note" }, `Drawn with ${facts}`)] : []),
+    const facts = Object.entries(entry.drawn).map(([name, value]) => `${name}: ${value}`).join(", ");
+    byId("case-body").replaceChildren(part, ...(facts ? [element("p", { class: "note" }, `Drawn with ${facts}`)] : []),
       table("verdicts", "Every variant's verdict", "Every variant's verdict; select one to see its layers",
         ["variant", "verdict and margin", "distance", "nearest reference", "its distance"], body));
     choose(match.worst);
-    if (!by("case").open) by("case").showModal();
-    by("case").scrollTo(0, 0);
+    if (!byId("case").open) byId("case").showModal();
+    byId("case").scrollTo(0, 0);
   }
 
-  for (const probe of new Set(DATA.cases.map(probeOf))) by("probe").append(element("option", { value: probe }, probe));
+  for (const probe of new Set(DATA.cases.map(probeOf))) byId("probe").append(element("option", { value: probe }, probe));
   AXES.forEach((axis, part) => {
     const values = new Set(DATA.variants.map((variant) => variant[part]).filter(Boolean));
-    for (const value of values) by(axis).append(element("option", { value }, value));
+    for (const value of values) byId(axis).append(element("option", { value }, value));
   });
-  for (const id of [...AXES, "probe", "verdict", "search"]) by(id).addEventListener("input", filter);
-  by("more").addEventListener("click", more);
-  by("case").addEventListener("keydown", (event) => {
-    if (event.key === "ArrowLeft") by("previous").click();
-    if (event.key === "ArrowRight") by("next").click();
+  for (const id of [...AXES, "probe", "verdict", "search"]) byId(id).addEventListener("input", filter);
+  byId("more").addEventListener("click", more);
+  byId("case").addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") byId("previous").click();
+    if (event.key === "ArrowRight") byId("next").click();
   });
-  by("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
   if (DATA.images_left_out) {
-    by("left-out").hidden = false;
-    by("left-out").textContent = `${DATA.images_left_out} images are left out, as the page has no room for them; dps probes draw shows all.`;
+    byId("left-out").hidden = false;
+    byId("left-out").textContent = `${DATA.images_left_out} images are left out to limit the size of the page; dps probes draw shows all.`;
   }
   filter();
 }

@@ -4,7 +4,6 @@ import csv
 import functools
 import io
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from typing import Any
 
 from dps import attacks
@@ -59,8 +58,6 @@ def render(document: Document, images: Album) -> Iterator[str]:
         attacked=attacks_table.examples(document.get("attacks", []), images),
         shown_bound=attacks.SHOWN_BOUND,
         data=_as_script({"tables": {name: _as_texts(grid) for name, grid in grids.items()}, **data}),
-        css=asset("page.css"),
-        js=asset("page.js"),
     )  # fmt: skip
     return pieces
 
@@ -80,11 +77,6 @@ def environment() -> Any:
     )
     templates.filters["escape_markdown"] = tables.escape_markdown
     return templates
-
-
-def asset(name: str) -> str:
-    """Return the text of a file that pages embed."""
-    return resources.files("dps.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _as_script(data: Row) -> Iterator[str]:

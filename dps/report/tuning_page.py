@@ -12,7 +12,7 @@ import numpy as np
 from dps import significance
 from dps.report.album import Album
 from dps.report.figure_style import INK, PASSES, WIDTH, as_svg, default_style, new_figure, remove_frame
-from dps.report.page import asset, environment
+from dps.report.page import environment
 from dps.report.pass_fractions import CELLS, Count, total
 from dps.report.tables import Cell, Table
 from dps.rows import Row
@@ -237,7 +237,6 @@ def render(result: TuningResult, command: str, notes: Sequence[str]) -> str:
         figures={title: (as_svg(figure), about) for title, (figure, about) in figures.items()},
         command=command,
         notes=notes,
-        css=asset("page.css"),
     )  # fmt: skip
     return html
 
