@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dps import notes, scores, store
 from dps.errors import DpsError, JudgmentsError
 from dps.fingerprint import NoFingerprintError
-from dps.judgments.dataset import ALL, KINDS, Content, Dataset, Labels, Shard
+from dps.judgments.dataset import ALL, KINDS, Content, Dataset, Shard
 from dps.measurement import Engine, concatenated
 from dps.metrics import Variant
 from dps.progress import progress
@@ -195,7 +195,7 @@ class DatasetDistances:
         self._keys: dict[Variant, str | None] = {}
         self._folder = folder
         self._shown = shown
-        self._labels: dict[Shard, Labels] = {}
+        self._contents: dict[Shard, Content] = {}  # without images
         self._outcomes: dict[tuple[Shard, Variant], Array | DpsError] = {
             (shard, variant): distances
             for variant in variants
@@ -213,7 +213,7 @@ class DatasetDistances:
         judgments = [
             np.array([row.judgment for row in shard.rows], dtype=np.float64)
             if shard.rows
-            else self._labels[shard].judgments
+            else self._contents[shard].judgments
             for shard in subset.shards
         ]
         places = subset.places()
@@ -259,19 +259,19 @@ class DatasetDistances:
         if not unmeasured or self._folder is None:
             return unmeasured
         try:
-            labels = self._labels[shard] = self._labels.get(shard) or shard.read_labels()
+            content = self._contents[shard] = self._contents.get(shard) or shard.read_judgments()
         except JudgmentsError as error:
             self._outcomes |= dict.fromkeys([(shard, variant) for variant in unmeasured], error)
             return []
         for variant in unmeasured:
             if (key := self._key(variant)) is not None:
-                distances = store.look_up(self._folder, key, labels.digest)
+                distances = store.look_up(self._folder, key, content.digest)
                 if distances is not None and distances.shape == (shard.count, KINDS[shard.kind]):
                     self._outcomes[shard, variant] = distances
         return [variant for variant in unmeasured if (shard, variant) not in self._outcomes]
 
     def _measure(self, shard: Shard, content: Content, variants: Sequence[Variant]) -> None:
-        self._labels[shard] = content.labels
+        self._contents[shard] = replace(content, stacks=())
         engine = self._engine(variants[0].backbone)
         by_stack = [engine.measure_stack(images, variants) for images in content.stacks]
         for variant in variants:
@@ -280,7 +280,7 @@ class DatasetDistances:
             if self._folder is None or isinstance(distances, DpsError):
                 continue
             if (key := self._key(variant, measured=True)) is not None:
-                store.keep(self._folder, key, content.labels.digest, distances)
+                store.keep(self._folder, key, content.digest, distances)
 
     def _key(self, variant: Variant, *, measured: bool = False) -> str | None:
         """Return a variant's key, which must not change after it has measured; None if it has none."""

@@ -163,7 +163,7 @@ def look_up(folder: Path, key: str, content: str) -> Array | None:
 
     Args:
         key: see `key_of`.
-        content: digest of the shard, see `Labels`.
+        content: digest of the shard, see `judgments.dataset.Content`.
 
     Raises:
         StoreError: the file cannot be read.

@@ -14,7 +14,7 @@ def write(dataset: Dataset, folder: Path) -> None:
     """Write a data set of at most one shard per subset, with its description."""
     for shard in dataset.shards:
         content = shard.read()
-        for number, (images, judgment) in enumerate(zip(content.stacks[0], content.labels.judgments, strict=True)):
+        for number, (images, judgment) in enumerate(zip(content.stacks[0], content.judgments, strict=True)):
             for (role, suffix), value in zip(ROLES[shard.kind].items(), [*images, judgment], strict=True):
                 path = folder / shard.kind / SPLIT / shard.subset / role / f"{number:06d}{suffix}"
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -87,9 +87,9 @@ def test_perturbed_triplets_are_added_and_change_no_other_score(small: Dataset) 
     before, after = small.shards[0].read(), perturbed.read()
     assert (after.stacks[0][:, 0] == before.stacks[0][:, 0]).all()
     assert (after.stacks[0][:, 1:] != before.stacks[0][:, 1:]).any()
-    assert after.labels.judgments.tolist() == before.labels.judgments.tolist()
-    assert len({shard.read_labels().digest for shard in more.shards}) == len(more.shards)
-    assert perturbed.read_labels().digest == after.labels.digest
+    assert after.judgments.tolist() == before.judgments.tolist()
+    assert len({shard.read_judgments().digest for shard in more.shards}) == len(more.shards)
+    assert perturbed.read_judgments().digest == after.digest
 
 
 def test_the_share_of_rank_flips_by_hand(small: Dataset) -> None:

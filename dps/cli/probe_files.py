@@ -1,13 +1,12 @@
 """Probe files and their images: ``dps probes``."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, load, main
+from dps.cli.shared import CASES, IMAGES, PATH, PROBES, SIZE, echo_wrapped, load, main
 from dps.errors import DpsError, UsageError, check_known
 
 
@@ -65,7 +64,7 @@ def check(paths: tuple[str, ...], cases: int | None, out: Path) -> None:
 
     Exit code 4 if a file is invalid, 1 if a case cannot be drawn, or one of its images equals its original.
     """
-    from dps.report import sheets, tables
+    from dps.report import sheets
 
     faults = []
     for probe in load(paths, cases):
@@ -76,9 +75,10 @@ def check(paths: tuple[str, ...], cases: int | None, out: Path) -> None:
                 triples.append(case.draw())
             except DpsError as error:
                 faults.append(str(error))
-        for name, counts in sheets.count_values(triples).items():
-            line = f"  {name}: {', '.join(f'{value} {count}' for value, count in counts.items())}"
-            click.echo("\n".join(tables.wrapped(line, shutil.get_terminal_size().columns)))
+        echo_wrapped(
+            f"  {name}: {', '.join(f'{value} {count}' for value, count in counts.items())}"
+            for name, counts in sheets.count_values(triples).items()
+        )
         if len(triples) == len(probe.cases):
             out.mkdir(parents=True, exist_ok=True)
             for path in sheets.draw(probe, out):

@@ -1,8 +1,10 @@
 """Errors and exit codes of the commands, and options that several commands take."""
 
 import argparse
+import shlex
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -135,3 +137,16 @@ def load(
 
     photos = photographs.in_folder(Path(images)) if images else []
     return probes.load([Path(path) for path in paths] or [probes.BUILT_IN], cases, size, photos)
+
+
+def command_line() -> str:
+    """Return the command as a shell takes it."""
+    return shlex.join(["dps", *sys.argv[1:]])
+
+
+def echo_wrapped(sentences: Iterable[str]) -> None:
+    """Print each sentence, wrapped to the width of the terminal."""
+    from dps.report import tables
+
+    for sentence in sentences:
+        click.echo("\n".join(tables.wrapped(sentence, shutil.get_terminal_size().columns)))

@@ -2,15 +2,13 @@
 
 import csv
 import io
-import shlex
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dps.cli.shared import IMAGES, PATH, PROBES, SIZE, from_options, main
+from dps.cli.shared import IMAGES, PATH, PROBES, SIZE, command_line, echo_wrapped, from_options, main
 from dps.errors import UsageError
 from dps.options import Options
 
@@ -63,10 +61,9 @@ def tune(out: Path, cases: int | None, parts: int | None, people: float | None, 
     result = tuning.tune(
         Options(**options, network=[network]), name=out.name, cases=cases, max_parts=parts, share=people
     )
-    command = shlex.join(["dps", *sys.argv[1:]])
     contents = {
         out: tuned_files.text(out.name, result.network, result.by_part, result.fitted, tuning_page.as_data(result)),
-        out.with_suffix(".html"): tuning_page.render(result, command, notes.lines()),
+        out.with_suffix(".html"): tuning_page.render(result, command_line(), notes.lines()),
     }
     if rows := tuning_page.trade_off(result):
         text = io.StringIO()
@@ -76,9 +73,7 @@ def tune(out: Path, cases: int | None, parts: int | None, people: float | None, 
         contents[out.with_name(f"{out.stem}-people.csv")] = text.getvalue()
     for path, content in contents.items():
         files.write(path, content.encode())
-    width = shutil.get_terminal_size().columns
     for table in tuning_page.as_tables(result):
-        click.echo("\n".join([*tables.as_text(table, width), ""]))
-    for sentence in [*tuning_page.as_sentences(result), *(f"note: {note}" for note in notes.lines())]:
-        click.echo("\n".join(tables.wrapped(sentence, width)))
+        click.echo("\n".join([*tables.as_text(table, shutil.get_terminal_size().columns), ""]))
+    echo_wrapped([*tuning_page.as_sentences(result), *(f"note: {note}" for note in notes.lines())])
     click.echo(f"written: {', '.join(map(str, contents))}")

@@ -31,7 +31,7 @@ class JudgedFiles:
     Attributes:
         original: path of the original.
         compared: paths of the images that are compared with it, as many as in `KINDS`.
-        judgment: see `Labels`; or the path of an ``.npy`` file that contains it.
+        judgment: see `Content`; or the path of an ``.npy`` file that contains it.
         group: such as the type of the distortion; empty for none.
         split: part of the data set; empty for none.
         where: file and line of the row, for messages.
@@ -46,31 +46,21 @@ class JudgedFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
-    """People's judgments of one shard.
+class Content:
+    """People's judgments of one shard, and its images if they were decoded.
 
     Attributes:
         judgments: ``(n,)``. For ``2afc`` the fraction of people who chose the second image as the closer one, for
             ``jnd`` the fraction who said "same", in [0, 1]; for ``mos`` a score, any unit, higher for more similar.
         digest: SHA-256, hexadecimal, over image and judgment files as stored, or over drawn pixels.
-    """
-
-    judgments: NDArray[np.float64] = field(repr=False, compare=False)
-    digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """Images and labels of one shard, from the same bytes.
-
-    Attributes:
         stacks: 8-bit RGB, each ``(stack, 1 + compared, height, width, 3)``: an original, then its compared images.
         places: indices of each row's compared images among those of all stacks, ``(n, compared)``; None for
             consecutive ones.
     """
 
-    stacks: tuple[NDArray[np.uint8], ...] = field(repr=False, compare=False)
-    labels: Labels
+    judgments: NDArray[np.float64] = field(repr=False, compare=False)
+    digest: str
+    stacks: tuple[NDArray[np.uint8], ...] = field(default=(), repr=False, compare=False)
     places: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
 
 
@@ -80,7 +70,7 @@ class Shard:
 
     Attributes:
         number: index among the shards of the subset.
-        load: returns the content, with images only if its argument is true.
+        load: returns the content, with images if its argument is true.
         perturbation: of the compared images, one of `rank_flips.PERTURBATIONS`; empty for none.
         rows: its rows by file; empty where no two rows share an original and none has a group.
     """
@@ -93,13 +83,13 @@ class Shard:
     perturbation: str = ""
     rows: tuple[JudgedFiles, ...] = field(default=(), repr=False, compare=False)
 
-    def read_labels(self) -> Labels:
-        """Read judgments and digest; a JudgmentsError if a file is unreadable or invalid."""
-        return self.load(False).labels
-
     def read(self) -> Content:
-        """Read images and labels; a JudgmentsError as for `read_labels`."""
+        """Read judgments and images; a JudgmentsError if a file is unreadable or invalid."""
         return self.load(True)
+
+    def read_judgments(self) -> Content:
+        """Read judgments and digest without decoding images; a JudgmentsError as for `read`."""
+        return self.load(False)
 
     @property
     def image_count(self) -> int:

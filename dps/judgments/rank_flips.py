@@ -59,8 +59,8 @@ def with_perturbations(dataset: Dataset) -> Dataset:
 
 def _load(shard: Shard, name: str, decode: bool) -> Content:
     content = shard.load(decode)
-    digest = hashlib.sha256(f"{content.labels.digest} perturbed: {name}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{content.digest} perturbed: {name}".encode()).hexdigest()
     stacks = tuple(stack.copy() for stack in content.stacks)
     for number, triplet in enumerate(itertools.chain(*stacks)):
         triplet[1:] = PERTURBATIONS[name](triplet[1:], number)
-    return replace(content, stacks=stacks, labels=replace(content.labels, digest=digest))
+    return replace(content, stacks=stacks, digest=digest)

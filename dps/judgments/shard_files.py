@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dps import images
 from dps.errors import ImageError, JudgmentsError, one_line
 from dps.images import Pixels
-from dps.judgments.dataset import Content, JudgedFiles, Labels, add_part, new_digest
+from dps.judgments.dataset import Content, JudgedFiles, add_part, new_digest
 
 ROLES: Mapping[str, Mapping[str, str]] = {
     "2afc": {"ref": ".png", "p0": ".png", "p1": ".png", "judge": ".npy"},
@@ -83,8 +83,9 @@ def load(rows: Sequence[JudgedFiles], kind: str, size: int | None, decode: bool)
         stacks.append(stack)
     by_layout = itertools.groupby(stacks if decode else (), key=lambda stack: (len(stack), stack[0].shape))
     return Content(
+        judgments=np.array(judgments),
+        digest=digest.hexdigest(),
         stacks=tuple(np.stack([np.stack(stack) for stack in layout]) for _, layout in by_layout),
-        labels=Labels(judgments=np.array(judgments), digest=digest.hexdigest()),
         places=np.array(places),
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dps.distortions import images as distortions
 from dps.images import Pixels
-from dps.judgments.dataset import ALL, KINDS, SIZE, Content, Dataset, Labels, Shard, add_part, new_digest, shards_of
+from dps.judgments.dataset import ALL, KINDS, SIZE, Content, Dataset, Shard, add_part, new_digest, shards_of
 from dps.scenes.composition import patch
 from dps.scenes.contents import CONTENTS
 from dps.scenes.plane import render
@@ -107,7 +107,7 @@ def _draw(seed: int, kind: str, family: str, span: range, _decode: bool) -> Cont
         judgments[row] = judge(kind, severities, Rng(seed, NAME, kind, family, number, "judges"))
         add_part(digest, images[row].tobytes())
         add_part(digest, judgments[row].tobytes())
-    return Content(stacks=(images,), labels=Labels(judgments=judgments, digest=digest.hexdigest()))
+    return Content(judgments=judgments, digest=digest.hexdigest(), stacks=(images,))
 
 
 @functools.lru_cache(maxsize=512)
