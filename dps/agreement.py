@@ -225,7 +225,7 @@ class DatasetDistances:
         return outcome
 
     def check(self, shards: Sequence[Shard], backbone: str | None) -> None:
-        """Raise the first error of measured shards by a backbone's variants, if there is one."""
+        """Raise the first error of measured shards by a backbone's variants, if any."""
         for shard in shards:
             for variant in self._variants:
                 if variant.backbone == backbone:

@@ -35,8 +35,8 @@ class Estimate:
 
 def invalid(distances: Array) -> str:
     """Return the number of distances that are negative or not finite, as a message; empty if all are valid."""
-    wrong = distances[~(np.isfinite(distances) & (distances >= 0))]
-    return f"{wrong.size} of {distances.size} distances are invalid, the first is {wrong[0]}" if wrong.size else ""
+    faulty = distances[~(np.isfinite(distances) & (distances >= 0))]
+    return f"{faulty.size} of {distances.size} distances are invalid, the first is {faulty[0]}" if faulty.size else ""
 
 
 def two_afc(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> Array:
@@ -53,8 +53,8 @@ def two_afc(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> A
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 3.
     """
-    first, second, chosen = _finite(distance_0, distance_1, judge)
-    return np.where(first < second, 1 - chosen, np.where(first > second, chosen, 0.5))
+    first, second, fraction = _finite(distance_0, distance_1, judge)
+    return np.where(first < second, 1 - fraction, np.where(first > second, fraction, 0.5))
 
 
 def human_two_afc(judge: ArrayLike) -> Array:
@@ -69,8 +69,8 @@ def human_two_afc(judge: ArrayLike) -> Array:
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 5, "human" in the tables.
     """
-    (chosen,) = _finite(judge)
-    return chosen * chosen + (1 - chosen) * (1 - chosen)
+    (fraction,) = _finite(judge)
+    return fraction * fraction + (1 - fraction) * (1 - fraction)
 
 
 def rank_flips(before: ArrayLike, after: ArrayLike) -> Array:
@@ -151,14 +151,14 @@ def log_likelihood(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLik
     """
     from scipy import optimize, special
 
-    first, second, chosen = _finite(distance_0, distance_1, judge)
+    first, second, fraction = _finite(distance_0, distance_1, judge)
     differences = first - second
     sizes = np.abs(differences[differences != 0])
     differences = differences / (np.median(sizes) if len(sizes) else 1.0)
 
     def log_likelihoods(k: float) -> Array:
-        values: Array = chosen * special.log_expit(k * differences)
-        values += (1 - chosen) * special.log_expit(-k * differences)
+        values: Array = fraction * special.log_expit(k * differences)
+        values += (1 - fraction) * special.log_expit(-k * differences)
         return values
 
     def loss(log_k: float) -> float:

@@ -131,7 +131,7 @@ TWO = "give one RESULTS.json; or two, with --markdown and --latex only, to compa
         ("a.json --figures a.json", "a.json: File exists."),
         ("a.json a.json --html x", TWO),
         ("a.json a.json a.json", TWO),
-        ("b.json --html x", "this results.json does not say what was measured: it has no 'run'."),
+        ("b.json --html x", "this results.json has no 'run', which describes what was measured."),
         ("b.json a.json", "A has no 'run', which describes how it was measured."),
     ],
 )

@@ -439,7 +439,9 @@ def test_a_study_is_scored_by_group_and_held_to_floors(suite: Suite, study: Path
     assert "Scores on the study mine" in done.text
     assert done.results["run"]["datasets"][0]["name"] == "mine"
     text = suite(*asked, "--judgments=synthetic", paths=(str(SUITES / "test_bapps.py"),)).text  # its earlier name
-    assert text.index("Scores on the study mine") < text.index("Scores on synthetic data, which say nothing about")
+    assert text.index("Scores on the study mine") < text.index(
+        "Scores on synthetic data, which do not measure agreement"
+    )
 
 
 def predictions(path: Path, rows: Any, column: str = "distorted", meaning: str = "different") -> Path:

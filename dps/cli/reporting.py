@@ -111,7 +111,7 @@ def _write_page(document: dict[str, Any], path: Path, probes: tuple[str, ...], c
     from dps.report import album, page
 
     if not document["run"]:
-        raise UsageError("this results.json does not say what was measured: it has no 'run'.")
+        raise UsageError("this results.json has no 'run', which describes what was measured.")
     run = document["run"]
     loaded = load(probes, cases or run["cases"], run.get("size"), run.get("images"))
     drawn = album.redraw(document["cases"], (case for probe in loaded for case in probe.cases))

@@ -140,7 +140,7 @@ def load(
 
 
 def command_line() -> str:
-    """Return the command as a shell takes it."""
+    """Return the command in the syntax of a shell."""
     return shlex.join(["dps", *sys.argv[1:]])
 
 

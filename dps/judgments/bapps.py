@@ -171,14 +171,13 @@ def read(folder: Path) -> Dataset:
         load = functools.partial(_load, folder / kind / SPLIT / subset, kind, names)
         shards += shards_of(kind, subset, len(names), load)
     subsets = tuple(description.counts.get("2afc", ()))
-    title = f"Scores on {description.name} data, which say nothing about agreement with people"
     return Dataset(
         name=description.name,
         about=description.about,
         shards=tuple(shards),
         groups=GROUPS if is_bapps else {ALL: subsets} if subsets else {},
         judges="human" if is_bapps else "judges",
-        title="Agreement with people, on BAPPS" if is_bapps else title,
+        title="Agreement with people, on BAPPS" if is_bapps else "",
         preprocessing=shard_files.preprocessing(SIZE),
     )
 

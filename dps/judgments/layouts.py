@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dps import notes
-from dps.errors import JudgmentsError
+from dps.errors import JudgmentsError, one_line
 from dps.judgments import bapps, studies, synthetic, tables
 from dps.judgments.dataset import Dataset, JudgedFiles
 from dps.judgments.tables import Find, Predictions, number
@@ -95,7 +95,7 @@ def _live(folder: Path, find: Find) -> Iterator[JudgedFiles]:
         table, references = io.loadmat(path), io.loadmat(folder / "refnames_all.mat")["refnames_all"].ravel()
         scores, are_original = table["dmos_new" if "dmos_new" in table else "dmos"].ravel(), table["orgs"].ravel()
     except Exception as error:  # noqa: BLE001 - SciPy raises almost anything on a damaged file
-        raise JudgmentsError(f"{path}: not LIVE's scores ({type(error).__name__}: {error}).") from None
+        raise JudgmentsError(f"{path}: not LIVE's scores ({one_line(error)}).") from None
     if not len(scores) == len(are_original) == len(references) == len(names):
         raise JudgmentsError(f"{path}: {len(scores)} scores of {len(references)} images; LIVE has {len(names)}.")
     for name, score, is_original, reference in zip(names, scores, are_original, references, strict=True):
@@ -136,7 +136,7 @@ LAYOUTS = (
 )
 
 RESERVED = frozenset(layout.name for layout in LAYOUTS) | {bapps.BAPPS.name, synthetic.NAME}
-"""Names of data sets that are not given to others."""
+"""Names that no other data set gets."""
 
 
 def read(text: str, *, size: int | None = None, predictions: Iterable[Predictions] = ()) -> Dataset:

@@ -1,7 +1,7 @@
 """A small synthetic stand-in for BAPPS: graded distortions of drawn images, and simulated judges.
 
-It goes through the same code as BAPPS, but its labels follow from the severity of the distortions. A good score shows
-that the code works, and nothing about agreement with people.
+It goes through the same code as BAPPS, but its labels follow from the severity of the distortions: a good score shows
+that the code works, not that a metric agrees with people.
 """
 
 import functools
@@ -73,7 +73,7 @@ def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
     return Dataset(
         name=NAME,
         about=ABOUT,
-        title=f"Scores on {NAME} data, which say nothing about agreement with people",
+        title=f"Scores on {NAME} data, which do not measure agreement with people",
         shards=tuple(shards),
         groups={ALL: tuple(FAMILIES)},
     )
