@@ -63,8 +63,8 @@ class DifferentiableDistance(nn.Module):
         assert self.variant.network is not None
         assert self.variant.normalization is not None
         features = [extractor.features(images) for images in (a, b)]  # separately: often only one needs a gradient
-        places = extractor.places[self.variant.network]
-        layers_of_a, layers_of_b = ([layers[place] for place in places] for layers in features)
+        indices = extractor.layer_indices[self.variant.network]
+        layers_of_a, layers_of_b = ([layers[index] for index in indices] for layers in features)
         distances = pairwise_distances(
             layers_of_a, layers_of_b, metric, self.variant.normalization, self._engine.reduction
         )

@@ -50,11 +50,11 @@ def make_image(pixels: Pixels, *, shared: bool = False) -> Image:
 
 def digest(images: Iterable[Pixels]) -> str:
     """Return the SHA-256, hexadecimal, of the shape and the 8-bit RGB bytes of images, in order."""
-    total = hashlib.sha256()
+    hasher = hashlib.sha256()
     for pixels in images:
-        total.update(str(pixels.shape).encode())
-        total.update(np.ascontiguousarray(pixels).tobytes())
-    return total.hexdigest()
+        hasher.update(str(pixels.shape).encode())
+        hasher.update(np.ascontiguousarray(pixels).tobytes())
+    return hasher.hexdigest()
 
 
 def read(path: Path, data: bytes | None = None) -> Pixels:
@@ -215,7 +215,7 @@ class Triple:
 
 def digest_of_files(paths: Iterable[Path]) -> str:
     """Return the SHA-256, hexadecimal, of the bytes of files, in order of their names."""
-    total = hashlib.sha256()
+    hasher = hashlib.sha256()
     for path in sorted(set(paths), key=lambda path: (path.name, path)):
-        total.update(path.read_bytes())
-    return total.hexdigest()
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()

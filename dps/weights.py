@@ -110,11 +110,11 @@ class Weights:
 
 def digest_of(state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256, hexadecimal, of the names, dtypes, shapes and values of tensors, ordered by name."""
-    total = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name, tensor in sorted(state.items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return total.hexdigest()
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hasher.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
 
 
 def install(files: Iterable[PackageFile]) -> None:
@@ -208,11 +208,11 @@ def read_state(path: Path, sha256: str = "", remedy: str = "") -> State:
         WeightsError: its digest does not begin with `sha256`, which has a `remedy`; it is damaged or has other content.
     """
     state = parse(_read(path, sha256, remedy), path)
-    if not isinstance(state, Mapping) or not all(
+    if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise WeightsError(f"{path}: not loaded: it must contain named tensors, as torchvision's files do.")
-    return state if isinstance(state, dict) else dict(state)  # PyTorch's class has the versions of the modules
+    return state  # of PyTorch's class, which also has the versions of the modules
 
 
 def parse(data: bytes, path: Path) -> Any:

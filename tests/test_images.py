@@ -239,7 +239,7 @@ def test_more_than_8_bits_are_refused_with_what_converts_them(
 def test_a_file_that_is_no_image(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    assert why(path).startswith(f"{path}: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can, but")
+    assert why(path).startswith(f"{path}: not an image that can be read; PNG, JPEG, BMP, TIFF, WEBP can, except")
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ class Engine:
         """Return the indices of a variant's layers among the extractor's."""
         assert self.extractor is not None
         assert variant.network is not None
-        return self.extractor.places[variant.network]
+        return self.extractor.layer_indices[variant.network]
 
     def _measure_triples(
         self, triples: Sequence[Triple], parts: dict[Part, Term]

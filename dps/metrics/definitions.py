@@ -90,7 +90,7 @@ class FeatureMetric:
         """Return whether all comparisons are built in."""
         return all(term.built_in for term in self.terms)
 
-    def on(self, network: str, normalization: str) -> "FeatureMetric | None":
+    def select(self, network: str, normalization: str) -> "FeatureMetric | None":
         """Return the metric for a network and normalization; None if it is not defined for them."""
         if normalization == MIXED:
             return self.fitted.get(network)
@@ -235,11 +235,11 @@ def variants(metrics: Sequence[AnyMetric], networks: Iterable[str], normalizatio
     A tuned metric has one variant for each network that it was fitted to. Metrics of images have one each, at the end.
     """
     on_features = [
-        Variant(metric=on_network, network=network, normalization=normalization)
+        Variant(metric=selected, network=network, normalization=normalization)
         for network in networks
         for normalization in (*normalizations, MIXED)
         for metric in metrics
-        if isinstance(metric, FeatureMetric) and (on_network := metric.on(network, normalization))
+        if isinstance(metric, FeatureMetric) and (selected := metric.select(network, normalization))
     ]
     on_images = [Variant(metric=m, network=None, normalization=None) for m in metrics if isinstance(m, Metric)]
     return on_features + on_images

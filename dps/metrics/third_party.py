@@ -58,7 +58,7 @@ def named(name: str, *, weights: str, device: str) -> Metric:
     check_known("metric", name, THIRD_PARTY_METRICS)
     other = THIRD_PARTY_METRICS[name]
     provenance = [f"{other.package} {_version(name, other.package)}"]
-    weights_of_metric = other.weights.find(name, INSTALL) if other.weights else None
+    own_weights = other.weights.find(name, INSTALL) if other.weights else None
     network = networks.named(other.network, weights) if other.network else None
     if other.weights is not None:
         provenance.append(f"weights of {other.weights.package} {other.weights.sha256}")
@@ -69,7 +69,7 @@ def named(name: str, *, weights: str, device: str) -> Metric:
     def load() -> Distance:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the libraries' constructors cause deprecation warnings
-            metric = other.make(weights_of_metric.state if weights_of_metric else {}, cut(network) if network else None)
+            metric = other.make(own_weights.state if own_weights else {}, cut(network) if network else None)
         return metric.to(device).eval() if isinstance(metric, nn.Module) else metric
 
     return Metric(
@@ -117,7 +117,7 @@ def _fill(model: nn.Module, state: State) -> nn.Module:
     return model.requires_grad_(requires_grad=False)
 
 
-def _heads_twice(state: State) -> State:
+def _with_both_names(state: State) -> State:
     """Return the state with heads ``lin0..`` also as ``lins.0..``, since models of LPIPS have both names."""
     heads = {f"lins.{key.removeprefix('lin')}": value for key, value in state.items() if key.startswith("lin")}
     return {**state, **heads}
@@ -155,7 +155,7 @@ def _lpips(net: str, network: str, *, sha256: str, older: str, smallest: int) ->
         constants = {key: value for key, value in model.state_dict().items() if key.startswith("scaling_layer.")}
         tensors = network.state_dict()
         backbone = {key: tensors[key.split(".", 2)[2]] for key in model.state_dict() if key.startswith("net.")}
-        return _fill(model, {**constants, **backbone, **_heads_twice(state)})
+        return _fill(model, {**constants, **backbone, **_with_both_names(state)})
 
     file, older_file = (
         PackageFile(package="lpips", version="0.1.4", path=f"lpips/weights/{version}/{net}.pth", sha256=digest)
@@ -177,7 +177,7 @@ def _stlpips(net: str, *, sha256: str, smallest: int) -> ThirdPartyMetric:
     def make(state: State, _network: nn.Sequential | None) -> Distance:
         stlpips = importlib.import_module("stlpips_pytorch.stlpips")
         model = stlpips.LPIPS(net=net, variant="shift_tolerant", pretrained=False, verbose=False)
-        return _fill(model, _heads_twice(state))
+        return _fill(model, _with_both_names(state))
 
     path = f"stlpips_pytorch/weights/vST0.0/{net}_shift_tolerant.pth"
     return ThirdPartyMetric(

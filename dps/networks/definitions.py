@@ -60,13 +60,13 @@ class Network:
     def __post_init__(self) -> None:
         layers = (self.layers,) if isinstance(self.layers, str | int) else self.layers
         object.__setattr__(self, "layers", tuple(map(str, layers)))
-        for name, least in (("mean", -math.inf), ("std", 0)):
+        for name, lower in (("mean", -math.inf), ("std", 0)):
             try:
                 values = tuple(float(value) for value in getattr(self, name))
             except (TypeError, ValueError):
                 values = ()
-            if len(values) != 3 or not all(least < value < math.inf for value in values):
-                sign = " above 0" if least == 0 else ""
+            if len(values) != 3 or not all(lower < value < math.inf for value in values):
+                sign = " above 0" if lower == 0 else ""
                 raise UsageError(f"dps.Network: {name} must be three numbers{sign}, found {getattr(self, name)!r}.")
             object.__setattr__(self, name, values)
         for name in ("smallest", "multiple_of"):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dps.errors import DpsError, ImageError, NetworkError, WeightsError, one_line
 from dps.networks.definitions import Network
 from dps.networks.forward import as_map, attach, call
-from dps.networks.trials import check_size, order, smallest
+from dps.networks.trials import check_size, find_layers, smallest
 from dps.weights import State
 
 
@@ -54,7 +54,7 @@ class Extractor:
     Attributes:
         network: the first of the networks.
         layers: the names of all layers of the networks, in execution order.
-        places: the indices into `layers` of each network's layers, by the network's name.
+        layer_indices: the indices into `layers` of each network's layers, by the network's name.
 
     Raises:
         WeightsError: a tensor is missing, unexpected or of the wrong shape.
@@ -67,10 +67,10 @@ class Extractor:
         self._check = check
         self.device = torch.device(device)
         names = tuple(dict.fromkeys(name for network in networks for name in network.layers))
-        layers = order(self.network, names)
+        layers = find_layers(self.network, names)
         self._overwritten = [layer.overwritten for layer in layers]
         self.layers = tuple(layer.name for layer in layers)
-        self.places = {n.name: tuple(self.layers.index(name) for name in n.layers) for n in networks}
+        self.layer_indices = {n.name: tuple(self.layers.index(name) for name in n.layers) for n in networks}
         self._calls = threading.local()  # chunks run in several threads
         self._features = load(self.network, self.device)
         attach(self.network, self._features, self.layers, lambda name, output: self._calls.take(name, output))
@@ -104,16 +104,16 @@ class Extractor:
 
         def take(name: str, output: Any) -> None:
             nonlocal visiting
-            place = self.layers.index(name)
+            index = self.layers.index(name)
             features = as_map(self.network, self._features, name, output, len(images), size)
-            features = features.clone() if self._overwritten[place] else features
+            features = features.clone() if self._overwritten[index] else features
             if self.network.user_defined:
-                deferred.append((place, features))
+                deferred.append((index, features))
             else:
                 visiting = True
-                visit(place, features)
+                visit(index, features)
                 visiting = False
-            if place == len(self.layers) - 1:
+            if index == len(self.layers) - 1:
                 raise _LastLayerReached
 
         self._calls.take = take
@@ -128,8 +128,8 @@ class Extractor:
             raise NetworkError(f"network {self.network.name!r}: {one_line(error)}") from None
         finally:
             del self._calls.take  # and with it the references to images and features
-        for place, features in deferred:
-            visit(place, features)
+        for index, features in deferred:
+            visit(index, features)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return the features of all layers; see `run`."""

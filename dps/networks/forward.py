@@ -67,7 +67,7 @@ def by_name(output: Any) -> dict[str, Any]:
     """Return a network's output by key or index; empty unless it is a list or dict."""
     if isinstance(output, Mapping):
         return {str(key): value for key, value in output.items()}
-    return {str(place): value for place, value in enumerate(output)} if isinstance(output, list | tuple) else {}
+    return {str(index): value for index, value in enumerate(output)} if isinstance(output, list | tuple) else {}
 
 
 def as_map(network: Network, features: Any, name: str, output: Any, count: int, size: tuple[int, int]) -> Tensor:

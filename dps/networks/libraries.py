@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dps.errors import DpsError, UsageError, WeightsError, check_known, one_line, unknown
 from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network, ToMap
-from dps.networks.trials import order
+from dps.networks.trials import find_layers
 from dps.weights import Weights, in_folder, in_torchvisions_cache
 
 INSTALL_TIMM = "pip install 'dps[networks]'"
@@ -127,7 +127,7 @@ def ends_of_resolutions(network: Network) -> tuple[str, ...]:
 
     A stage is a module whose features have at most two resolutions, inside a module whose features have more.
     """
-    sizes = {layer.name: layer.shape[1] for layer in order(network) if layer.shape[1] == layer.shape[2] > 1}
+    sizes = {layer.name: layer.shape[1] for layer in find_layers(network) if layer.shape[1] == layer.shape[2] > 1}
     assert isinstance(network.features, nn.Module)
     last: dict[int, str] = {}
     for name in sorted(_stages(network.features, "", sizes), key=list(sizes).index):
@@ -200,7 +200,7 @@ def _timm(name: str) -> tuple[Network, Callable[[], Weights]]:
     )
 
     try:
-        order(network, layers)
+        find_layers(network, layers)
     except DpsError:  # some entries of feature_info are not modules with feature maps
         network = replace(network, layers=())
 

@@ -14,7 +14,7 @@ from dps.networks import built_in, libraries, user_networks
 from dps.networks.built_in import BUILT_IN
 from dps.networks.definitions import Network
 from dps.networks.libraries import LIBRARIES
-from dps.networks.trials import order
+from dps.networks.trials import find_layers
 from dps.user_code import loading, reading
 from dps.user_code.reading import TypedName, TypedValue
 
@@ -146,7 +146,7 @@ def _with_layers(network: Network, names: tuple[str, ...]) -> Network:
             f"network {network.name!r} returns one tensor, so name its layers, which are modules: "
             f"{network.name}@LAYER+LAYER; or return a list or dict of feature maps."
         )
-    layers = tuple(layer.name for layer in order(network, names))
+    layers = tuple(layer.name for layer in find_layers(network, names))
     if layers == network.layers:
         return network
     return replace(network, name=f"{network.backbone}@{'+'.join(layers)}", layers=layers)

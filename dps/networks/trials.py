@@ -63,11 +63,9 @@ def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> 
     try:
         with torch.inference_mode(mode=False), torch.no_grad():  # inference tensors have no version counter
             call(network, network.features, torch.zeros(1, 3, height, width, device=device), names, take)
-    except ImageError:
+    except DpsError:
         raise
-    except (Exception, SystemExit) as error:
-        if isinstance(error, DpsError):
-            raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it may run a user's code
         if not names or {name for name, *_ in outputs} < set(names):
             raise ImageError(f"network {network.backbone!r} failed ({one_line(error)})") from None
     finally:
@@ -91,7 +89,7 @@ def trial(network: Network, names: tuple[str, ...], height: int, width: int) -> 
     )
 
 
-def order(network: Network, names: tuple[str, ...] = ()) -> tuple[NetworkLayer, ...]:
+def find_layers(network: Network, names: tuple[str, ...] = ()) -> tuple[NetworkLayer, ...]:
     """Return layers in execution order, from `trial` at the first of `usual_sizes` that the network accepts.
 
     Raises:
@@ -112,9 +110,9 @@ def usual_sizes(network: Network) -> list[int]:
     The first is 224, for which most networks are designed; for user-defined networks 96, which is cheap.
     """
     first = 96 if network.user_defined else 224
-    step, least = network.multiple_of, max(network.smallest, first)
+    step, minimum = network.multiple_of, max(network.smallest, first)
     sizes = [size for size in USUAL_SIZES if size >= network.smallest and size % step == 0]
-    return sorted(sizes, key=lambda size: size != first) or [-(-least // step) * step]
+    return sorted(sizes, key=lambda size: size != first) or [-(-minimum // step) * step]
 
 
 def accepts(network: Network, height: int, width: int) -> bool:
@@ -139,8 +137,8 @@ def nearest(network: Network, size: int, step: int = 1) -> list[int]:
     """Return the nearest accepted sizes, at most one not above and one not below `size`, multiples of `step` pixels."""
     smaller = range(size // step * step, 0, -step)
     larger = range(-(-size // step) * step, LARGEST + 1, step)
-    nearest = [next((n for n in sizes if accepts(network, n, n)), 0) for sizes in (smaller, larger)]
-    return sorted({n for n in nearest if n})
+    sizes = {next((n for n in candidates if accepts(network, n, n)), 0) for candidates in (smaller, larger)}
+    return sorted(sizes - {0})
 
 
 def check_size(network: Network, height: int, width: int) -> None:
@@ -151,9 +149,9 @@ def check_size(network: Network, height: int, width: int) -> None:
     """
     if accepts(network, height, width):
         return
-    least, shorter = smallest(network), min(height, width)
-    if shorter < least and accepts(network, least + 1, least + 1):  # it accepts more than a few fixed sizes
-        raise ImageError(f"images of {shorter} pixels are too small for {network.name}, which needs {least} or more.")
+    minimum, shorter = smallest(network), min(height, width)
+    if shorter < minimum and accepts(network, minimum + 1, minimum + 1):  # it accepts more than a few fixed sizes
+        raise ImageError(f"images of {shorter} pixels are too small for {network.name}, which needs {minimum} or more.")
     sizes = " or ".join(map(str, nearest(network, shorter)))
     drawn = " or ".join(map(str, nearest(network, shorter, 32)))
     raise ImageError(

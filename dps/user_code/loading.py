@@ -58,19 +58,19 @@ def load(typed: TypedName, kind: str, label: str) -> object:
             registered_value: object = entry.load()
             _sources[kind, label] = fingerprint.module_source(entry.module)
         return registered_value
-    place, _, attribute = typed.text.rpartition(":")
+    location, _, attribute = typed.text.rpartition(":")
     if typed.path is not None:
-        module = _load_file(typed.path, place)
-    elif place.endswith(".py"):
-        raise UsageError(f"{place}: no such file.")
+        module = _load_file(typed.path, location)
+    elif location.endswith(".py"):
+        raise UsageError(f"{location}: no such file.")
     else:
-        with _refusing(f"module {place!r} cannot be imported"):
-            module = importlib.import_module(place)
+        with _refusing(f"module {location!r} cannot be imported"):
+            module = importlib.import_module(location)
     try:
         value: object = getattr(module, attribute)
     except AttributeError:
         public = [key for key in vars(module) if not key.startswith("_")]
-        raise UsageError(f"{kind} {label!r}: {unknown(f'name in {place}:', attribute, public)}") from None
+        raise UsageError(f"{kind} {label!r}: {unknown(f'name in {location}:', attribute, public)}") from None
     with guest.visit():  # finding the modules that it may import later can import packages
         _sources[kind, label] = fingerprint.module_source(module.__name__)
     return value

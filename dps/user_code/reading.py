@@ -115,26 +115,26 @@ def _readings(text: str, start: int, kind: str, is_name: Callable[[str], bool]) 
                 yield [summed, *rest]
 
 
-def _candidates(text: str, start: int, separators: str) -> Iterator[tuple[TypedName, int]]:
+def _candidates(text: str, index: int, separators: str) -> Iterator[tuple[TypedName, int]]:
     """Yield possible names from an index on, with the index after each: the longest file first, a plain name last."""
-    begin = start + len(text[start:]) - len(text[start:].lstrip())
+    begin = index + len(text[index:]) - len(text[index:].lstrip())
     weight = _WEIGHT.match(text, begin) if "+" in separators else None
     starts: list[tuple[str | None, int]] = [(None, begin)]
     if weight:
         starts.append((weight["weight"].strip(), weight.end()))
     files = []
-    for factor, first in starts:
-        for match in re.compile(_FILE.format(separators)).finditer(text, first):
-            typed, attribute = text[first : match.end()], match["attribute"] or ""
+    for factor, start in starts:
+        for match in re.compile(_FILE.format(separators)).finditer(text, start):
+            typed, attribute = text[start : match.end()], match["attribute"] or ""
             file = Path(typed.removesuffix(f":{attribute}"))
             if file.is_file() and (attribute or "+" in separators):
                 path = file.parent.resolve() / file.name  # a link keeps its own name
                 name = TypedName(text=typed, path=path, attribute=attribute, weight=factor)
                 files.append((name, _end(text, match.end(), separators)))
     yield from sorted(files, key=lambda candidate: -candidate[1])
-    factor, first = starts[-1]
-    end = _end(text, first, separators)
-    plain = text[first:end].strip()
+    factor, start = starts[-1]
+    end = _end(text, start, separators)
+    plain = text[start:end].strip()
     if not any(name.text == plain for name, _ in files):
         yield TypedName(text=plain, weight=factor), end
 
