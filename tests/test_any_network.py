@@ -408,7 +408,7 @@ def test_forms_of_a_users_network(
         ),
         ("raises", "'nets.py:raises' cannot be used (ValueError: no way for images of 96 x 96 pixels); it must be"),
         ("ends", "'nets.py:ends' cannot be used (SystemExit: 3 for images of 96 x 96 pixels); it must be a torch.nn"),
-        ("lock", "'nets.py:lock': cannot be copied (TypeError: cannot pickle '_thread.lock' object); leave out of"),
+        ("lock", "'nets.py:lock': cannot be copied (TypeError: cannot pickle '_thread.lock' object); remove from"),
         ("empty_tensors", "'nets.py:empty_tensors': a.weight is on the meta device, without values; load its weights."),
         ("twice@1", "'nets.py:twice': layer 1 runs 2 times in a forward pass; name a module that runs once."),
         (
