@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from dps.cli import main
 from dps.errors import UsageError
-from dps.report import figure_style, figures, pass_fractions, strata
-from dps.report.pass_fractions import Count, PassCounts
+from dps.report import figure_style, figures, strata
+from dps.report.pass_fractions import Count
 from dps.rows import Row, VariantKey
 from tests import rows as made_up_rows
 
@@ -101,7 +101,6 @@ def test_the_command_shows_a_run_again_and_by_strata(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------- severity
 
-NO_COUNTS = PassCounts((), (), {})
 BY_DEGREES = {"by": "degrees", "unit": "degrees", "detection_threshold": 3.6, "source": "somebody"}
 
 
@@ -155,11 +154,11 @@ def test_without_severities_there_is_no_curve(run: Row) -> None:
     assert strata.curves(results, "turn") == {}
     assert strata.by_severity(results, "turn") is None
     assert strata.as_sentences(results, "turn") == []
-    assert figures.draw_severity(results, NO_COUNTS, "turn") is None
+    assert figures.draw_severity(results, "turn") is None
 
 
 def severity_figure(results: Row) -> Any:
-    figure = figures.draw_severity(results, NO_COUNTS, "turn")
+    figure = figures.draw_severity(results, "turn")
     assert figure is not None
     return figure
 
@@ -181,13 +180,13 @@ def test_cases_that_could_not_be_measured_are_in_no_figure() -> None:
     for row in results["cases"]:
         if row["metric"] == "sort":
             row.update(distance=None, nearest_reference_distance=None)
-    figure = figures.draw_outcome(results, pass_fractions.count(results["cases"]), "turn")
+    figure = figures.draw_outcome(results, "turn")
     assert figure is not None
     assert [text.get_text() for text in figure.axes[0].texts] == ["pixel"]
     assert {line.get_label() for line in severity_figure(results).axes[0].lines} >= {"pixel"}
     results["cases"] = [row for row in results["cases"] if row["metric"] == "sort"]
-    assert figures.draw_outcome(results, pass_fractions.count(results["cases"]), "turn") is None
-    assert figures.draw_severity(results, NO_COUNTS, "turn") is None
+    assert figures.draw_outcome(results, "turn") is None
+    assert figures.draw_severity(results, "turn") is None
 
 
 def drawings(metric: str) -> list[str | bytes]:
@@ -195,9 +194,7 @@ def drawings(metric: str) -> list[str | bytes]:
     results = document()
     for row in results["cases"]:
         row["metric"] = metric if row["metric"] == "sort" else row["metric"]
-    plots: list[Any] = [
-        plot(results, pass_fractions.count(results["cases"]), "turn") for plot in figures.PLOTS.values()
-    ]
+    plots: list[Any] = [plot(results, "turn") for plot in figures.PLOTS.values()]
     svgs = [figure_style.as_svg(figure) for figure in plots]
     return [*svgs, *(figure_style.as_file(figure, suffix) for figure in plots for suffix in ("svg", "png"))]
 

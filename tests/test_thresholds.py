@@ -12,7 +12,7 @@ from dps import metrics, probes, thresholds
 from dps.distortions.images import noise
 from dps.measurement import Engine
 from dps.metrics import Metric, Variant
-from dps.report import figures, pass_fractions, tables, thresholds_table
+from dps.report import figures, tables, thresholds_table
 from dps.rows import Row, VariantKey
 from dps.scenes.rng import Rng
 from dps.thresholds import GRADED_DISTORTIONS, GradedDistortion, crossings, estimate
@@ -153,7 +153,7 @@ def test_the_table_has_intervals_a_mark_and_people_last() -> None:
     assert thresholds_table.as_sentences(document["thresholds"]) == [
         "sort (none) finds visible damage closer than a change too small for people to notice: rotate on alexnet."
     ]
-    figure = figures.draw_threshold(document, pass_fractions.count([]), "rotate")
+    figure = figures.draw_threshold(document, "rotate")
     assert figure is not None
     (axes,) = figure.axes
     assert [list(line.get_ydata()) for line in axes.lines[:2]] == [[100] * 8] * 2  # type: ignore[arg-type]

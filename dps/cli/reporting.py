@@ -87,7 +87,7 @@ def report(
         _write(markdown, "\n".join(line for table in shown for line in (*tables.as_section(table), "")))
     if latex is not None:
         _write(latex, "\n".join(tables.as_latex(table, transposed=transpose) for table in shown))
-    for path in figures.write(document, counts, folder) if folder else ():
+    for path in figures.write(document, counts.probes, folder) if folder else ():
         click.echo(path)
     if html is not None:
         _write_page(document, html, probes, cases)

@@ -19,12 +19,6 @@ LONGEST_SIDE = 256
 IMAGE_BYTES = 13 * 2**20
 """Limit of the images in a page, in base64. Cases that fewer variants pass come first."""
 
-DIGITS = 5
-"""Significant digits of distances on the page; results.json has all."""
-
-LAYER_UNITS = 1000
-"""Each layer's part of a distance is an integer number of this many units."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Album:
@@ -141,7 +135,7 @@ def _verdict_values(row: Row | None, references: list[str]) -> list[Any] | None:
         return None
     nearest = row.get("nearest_reference")
     numbers = (finite(row.get(name)) for name in ("distance", "nearest_reference_distance", "margin"))
-    distance, *others = (None if number is None else float(f"{number:.{DIGITS}g}") for number in numbers)
+    distance, *others = (None if number is None else float(f"{number:.5g}") for number in numbers)
     values = [
         int(bool(row["passed"])) if was_measured(row) else None,
         distance,
@@ -157,7 +151,7 @@ def _verdict_values(row: Row | None, references: list[str]) -> list[Any] | None:
 
 
 def _layer_parts(layers: Sequence[float] | None) -> list[int]:
-    """Return each layer's part of their sum, in `LAYER_UNITS`."""
+    """Return each layer's part of their sum, in thousandths."""
     parts = [finite(layer) or 0.0 for layer in layers or []]
     total = sum(parts)
-    return [round(LAYER_UNITS * part / total) for part in parts] if total > 0 else []
+    return [round(1000 * part / total) for part in parts] if total > 0 else []

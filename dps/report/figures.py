@@ -1,15 +1,15 @@
 """Figures of a run, drawn with Matplotlib: pass fractions, ratios of distances, and curves by severity."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from dps import files
-from dps.report import strata, tables, thresholds_table
+from dps.report import pass_fractions, strata, tables, thresholds_table
 from dps.report.figure_style import FAILS, INK, PASSES, WIDTH, as_file, default_style, new_figure, remove_frame
-from dps.report.pass_fractions import Count, PassCounts
+from dps.report.pass_fractions import Count
 from dps.report.strata import Points
 from dps.rows import Document, VariantKey, finite, variant_key
 
@@ -28,14 +28,8 @@ PANEL, ABOVE_PANELS, BELOW_PANELS = 1.7, 0.2, 0.85
 LARGEST_RATIO = 100
 """Ratios of distances are clipped to the range from 1 over this to this."""
 
-LEAST_SHOWN = 1.5
-"""The axis of ratios extends at least from 1 over this to this."""
-
 LEAST, MOST = 1e-3, 1e2
 """Relative distances are clipped to this range."""
-
-LONGEST_LABEL = 38
-"""Longer labels are cut at the start."""
 
 LOOKS = (
     ("#0072b2", "o", "-"),
@@ -50,22 +44,22 @@ LOOKS = (
 Look: TypeAlias = tuple[str, str, str]
 """A color, a marker and a line style."""
 
-Plot: TypeAlias = "Callable[[Document, PassCounts, str], Figure | None]"
-"""Draws results.json and its pass counts for one probe or distortion, by name; None if there is nothing to draw."""
+Plot: TypeAlias = "Callable[[Document, str], Figure | None]"
+"""Draws results.json for one probe or distortion, by name; None if there is nothing to draw."""
 
 
 @default_style()
-def draw_outcome(document: Document, counts: PassCounts, probe: str) -> "Figure | None":
+def draw_outcome(document: Document, probe: str) -> "Figure | None":
     """Draw each variant's pass fraction with its 95 % interval, and right of it the ratios of distances.
 
     The ratio is the nearest reference's distance over the distorted image's; above 1 the case passes. Shown are the
     range over all cases, the middle half and the median. Cases that could not be measured are left out.
     """
+    counts = pass_fractions.count(row for row in document["cases"] if row["probe"] == probe)
     variants = [variant for variant in counts.variants if counts.get(variant, probe).cases]
     if not variants:
         return None
-    labels = [variant.label for variant in variants]
-    labels = [label if len(label) <= LONGEST_LABEL else "…" + label[1 - LONGEST_LABEL :] for label in labels]
+    labels = [label if len(label := variant.label) <= 38 else f"…{label[-37:]}" for variant in variants]
     height = BELOW_ROWS + ROW * (1 + len(variants))
     figure = new_figure(WIDTH, height)
     left = min(0.35, 0.065 * max(map(len, labels)) / WIDTH + 0.02)
@@ -83,7 +77,7 @@ def draw_outcome(document: Document, counts: PassCounts, probe: str) -> "Figure 
 
 
 @default_style()
-def draw_severity(document: Document, _counts: PassCounts, probe: str) -> "Figure | None":
+def draw_severity(document: Document, probe: str) -> "Figure | None":
     """Draw relative distances by severity: a panel for each network and normalization.
 
     Each dot is a case; each line connects the medians of cases of similar severity. Below 1 a case passes. A metric
@@ -105,7 +99,7 @@ def draw_severity(document: Document, _counts: PassCounts, probe: str) -> "Figur
 
 
 @default_style()
-def draw_threshold(document: Document, _counts: PassCounts, distortion: str) -> "Figure | None":
+def draw_threshold(document: Document, distortion: str) -> "Figure | None":
     """Draw psychometric curves: pass fractions by severity, a panel for each network and normalization."""
     rows = [row for row in document.get("thresholds", []) if row["distortion"] == distortion and row["cases"]]
     if not rows:
@@ -131,13 +125,13 @@ THRESHOLD_PLOTS: dict[str, Plot] = {"threshold": draw_threshold}
 """Figures of each graded distortion by name."""
 
 
-def write(document: Document, counts: PassCounts, folder: Path) -> Iterator[Path]:
-    """Write the figures of each probe and distortion as ``PROBE-FIGURE.svg`` and ``.png``; yield the files."""
+def write(document: Document, probes: Iterable[str], folder: Path) -> Iterator[Path]:
+    """Write the figures of probes and all distortions as ``PROBE-FIGURE.svg`` and ``.png``; yield the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    plots = [(probe, *plot) for probe in counts.probes for plot in PLOTS.items()]
+    plots = [(probe, *plot) for probe in probes for plot in PLOTS.items()]
     plots += [(name, *plot) for name in thresholds_table.distortions(document) for plot in THRESHOLD_PLOTS.items()]
     for subject, name, draw in plots:
-        if (figure := draw(document, counts, subject)) is None:
+        if (figure := draw(document, subject)) is None:
             continue
         for suffix in ("svg", "png"):
             path = folder / f"{files.safe_name(subject)}-{name}.{suffix}"
@@ -157,7 +151,7 @@ def _draw_fractions(axes: "Axes", counts: Sequence[Count]) -> None:
 
 def _draw_ratios(axes: "Axes", ratios: Mapping[VariantKey, list[float]], variants: Sequence[VariantKey]) -> None:
     places = [place for place, variant in enumerate(variants) if variant in ratios]
-    low, high = 1 / LEAST_SHOWN, LEAST_SHOWN
+    low, high = 1 / 1.5, 1.5  # at least this range is shown
     if places:
         logarithms = [np.log(np.clip(ratios[variants[place]], 1 / LARGEST_RATIO, LARGEST_RATIO)) for place in places]
         quartiles = np.exp([np.quantile(values, [0, 0.25, 0.5, 0.75, 1]) for values in logarithms]).T
@@ -237,10 +231,11 @@ def _draw_panels(
 
 def _looks(curves: Mapping[VariantKey, Points]) -> dict[str, Look]:
     """Return each metric's look; metrics without a network are dotted, in the color of text."""
-    with_network = dict.fromkeys(variant.metric for variant in curves if variant.network)
-    without = [metric for metric in dict.fromkeys(variant.metric for variant in curves) if metric not in with_network]
-    looks = {metric: LOOKS[place % len(LOOKS)] for place, metric in enumerate(with_network)}
-    return looks | {metric: (INK, LOOKS[place % len(LOOKS)][1], ":") for place, metric in enumerate(without)}
+    looks: dict[str, Look] = {}
+    for variant in curves:
+        color, marker, line = LOOKS[len(looks) % len(LOOKS)]
+        looks.setdefault(variant.metric, (color, marker, line) if variant.network else (INK, marker, ":"))
+    return looks
 
 
 def _draw_medians(axes: "Axes", points: Points, look: Look, name: str) -> None:

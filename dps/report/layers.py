@@ -11,14 +11,6 @@ from dps.report.pass_fractions import PassCounts, metric_name
 from dps.report.tables import Table
 from dps.rows import Document
 
-KEYS = ("normalization", "metric", "layer")
-"""Heads of the columns that name a row."""
-
-NOTE = (
-    "passed/cases by the distance at one layer alone, and at all layers together, which is the metric; higher is "
-    "better. Cases that could not be measured are not counted."
-)
-
 
 def count(document: Document) -> dict[str, PassCounts]:
     """Count, by network, the cases that pass by each layer alone, in place of the network, and by ``all`` of them."""
@@ -45,14 +37,15 @@ def tables(document: Document) -> list[Table]:
     return [
         Table(
             title=f"{network}, layer by layer",
-            keys=KEYS,
+            keys=("normalization", "metric", "layer"),
             rows=tuple((variant.normalization, variant.metric, variant.network) for variant in counts.variants),
             heads=counts.probes,
             cells=tuple(
                 tuple(replace(counts.get(variant, probe).cell(), detail="") for probe in counts.probes)
                 for variant in counts.variants
             ),
-            note=NOTE,
+            note="passed/cases by the distance at one layer alone, and at all layers together, which is the metric; "
+            "higher is better. Cases that could not be measured are not counted.",
         )
         for network, counts in count(document).items()
     ]

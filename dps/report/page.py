@@ -22,7 +22,6 @@ from dps.report import (
 )
 from dps.report.album import Album
 from dps.report.figures import Plot
-from dps.report.pass_fractions import PassCounts
 from dps.rows import Document, Row, case_name, json_lines
 
 
@@ -37,12 +36,12 @@ def render(document: Document, images: Album) -> Iterator[str]:
         {
             "name": name,
             "asks": asks.get(name, ""),
-            "figures": list(_figures({} if name in sanity else figures.PLOTS, document, counts, name)),
+            "figures": list(_figures({} if name in sanity else figures.PLOTS, document, name)),
         }
         for name in counts.probes
     ]
     thresholds = [
-        {"name": name, "figures": list(_figures(figures.THRESHOLD_PLOTS, document, counts, name))}
+        {"name": name, "figures": list(_figures(figures.THRESHOLD_PLOTS, document, name))}
         for name in thresholds_table.distortions(document)
     ]
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
@@ -95,11 +94,11 @@ def _as_texts(table: tables.Table) -> Row:
     return {"markdown": "\n".join(tables.as_markdown(table)), "csv": text.getvalue(), "latex": tables.as_latex(table)}
 
 
-def _figures(plots: Mapping[str, Plot], document: Document, counts: PassCounts, probe: str) -> Iterator[Row]:
+def _figures(plots: Mapping[str, Plot], document: Document, subject: str) -> Iterator[Row]:
     """Yield each figure as SVG, or the reason that it could not be drawn."""
     for name, plot in plots.items():
         try:
-            if (figure := plot(document, counts, probe)) is not None:
+            if (figure := plot(document, subject)) is not None:
                 yield {"svg": figure_style.as_svg(figure), "fault": ""}
         except Exception as error:  # noqa: BLE001 - a report without a figure is better than none
             yield {"svg": "", "fault": f"The figure {name!r} could not be drawn: {one_line(error)}"}
