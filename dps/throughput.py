@@ -43,16 +43,10 @@ def triples(size: int, images: int) -> list[Triple]:
 def take_turns(
     rounds: int, *steps: Callable[[], object], warm_up: int = 2, limit: float = math.inf
 ) -> list[list[float]]:
-    """Time several steps in turns, so that other load on the machine affects all of them.
+    """Time several steps in turns, so that other load on the machine affects all; return seconds by step and round.
 
-    Args:
-        rounds: number of calls of each step.
-        steps: to be timed.
-        warm_up: number of rounds before these that are not timed.
-        limit: in seconds; after `MIN_ROUNDS`, no round is started that would exceed it.
-
-    Returns:
-        Seconds by step and round.
+    `warm_up` further rounds come first and are not timed. After `MIN_ROUNDS`, no round starts that would exceed the
+    `limit` in seconds.
     """
     seconds: list[list[float]] = [[] for _ in steps]
     begin = time.perf_counter()
@@ -121,15 +115,9 @@ def row(
     images: int = IMAGES_AT_ONCE,
     peak_memory: int | None = None,
 ) -> Row:
-    """Return a row of results.json.
+    """Return a row of results.json, from the seconds of each round and those of the forward pass in the same rounds.
 
-    Args:
-        key: of a variant, or with `FORWARD` or `ALL` as its metric.
-        seconds: of each round.
-        forward: seconds of the forward pass in the same rounds.
-        size: height and width of the images, in pixels.
-        images: number of images.
-        peak_memory: in bytes; None without a CUDA device.
+    The key is that of a variant, or has `FORWARD` or `ALL` as its metric. The peak memory is in bytes.
     """
     ratios = [duration / forward_duration for duration, forward_duration in zip(seconds, forward, strict=True)]
     low, median, high = statistics.quantiles(ratios, method="inclusive") if key.network else (None, None, None)

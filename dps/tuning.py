@@ -136,8 +136,8 @@ def leave_one_out(
     people: Constraints | None = None,
     share: float = 0.0,
     max_parts: int | None = None,
-) -> Iterator[tuple[str, Array]]:
-    """Fit without each group of cases in turn; yield the group and whether its held-out cases pass, as 0 and 1.
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Fit without each group of cases in turn; yield the group and whether its held-out cases pass.
 
     For the other arguments see `fit`. Groups without held-out cases, and a single group, are skipped.
     """
@@ -145,7 +145,7 @@ def leave_one_out(
     for group in np.intersect1d(groups, held_out.groups) if len(groups) > 1 else ():
         others = replace(training, importance=training.importance * (training.groups != group))
         weights = fit(others, people, share, max_parts)
-        yield str(group), held_out.passed(weights)[held_out.groups == group].astype(np.float64)
+        yield str(group), held_out.passed(weights)[held_out.groups == group]
 
 
 # --------------------------------------------------------------------------------------------- contradictions
@@ -210,10 +210,9 @@ def contradictions(constraints: Constraints, weights: Array) -> list[Contradicti
 
 
 def _intervals(a: Array, others: Array) -> tuple[Array, Array]:
-    """Return the interval of l in [0, 1] with l a + (1 - l) b <= 0 for every part, for each b of others.
+    """Return the bounds of the interval of l in [0, 1] with l a + (1 - l) b <= 0 for every part, for each b of others.
 
-    Returns:
-        Lower and upper ends, ``(other,)`` each; empty intervals have low > high.
+    Both are ``(other,)``; empty intervals have low > high.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         zero = others / (others - a)  # where the line from b (l = 0) to a (l = 1) crosses 0

@@ -1,6 +1,6 @@
-"""Tuned metrics: sums whose weights were fitted to one network, layer by layer. A YAML file has each; it runs nothing.
+"""Files of tuned metrics: weights of a sum of comparisons, fitted to one network, as YAML without executable code.
 
-Some come with dps, one for each built-in network, made by ``make tuned``.
+dps includes one for each built-in network, written by ``make tuned``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from dps.comparisons import COMPARISONS, NORMALIZATIONS
 from dps.errors import UsageError, unknown
 from dps.metrics.definitions import FeatureMetric, Part, Term
 from dps.networks import BUILT_IN, Network
-from dps.yaml_files import Declaration, Document, Text, validated
+from dps.yaml_files import Declaration, Text, validated
 
 TUNED = "tuned"
-"""The name of the metrics that come with dps."""
+"""The name of the included metrics, and their folder."""
 
 HEADER = """\
 # A tuned metric: the weighted sum of its parts, layer by layer. Use it with: --metric {name}
-# 'fitted' says what it was fitted on, 'result' what it then passed of other cases.
+# 'fitted' describes the training cases, 'result' the pass fractions of other cases.
 """
 
 
@@ -43,10 +43,10 @@ class _TunedFile(Declaration):
 
 
 def read(path: Path, name: str) -> FeatureMetric:
-    """Read the file of a tuned metric, and give it a name.
+    """Read the file of a tuned metric, which gets a name.
 
     Raises:
-        ProbeError: with file and line, what was found and what would be right; a line for each mistake.
+        ProbeError: a line for each mistake, with file, line number, value and remedy.
     """
     document = yaml_files.read(path)
     if not isinstance(document.data, dict):
@@ -56,15 +56,21 @@ def read(path: Path, name: str) -> FeatureMetric:
     document.check()
     assert file is not None
     terms: dict[Part, Term] = {}
-    for place, data in enumerate(file.parts):
-        if (part := validated(_Part, document, data, ("parts", place))) is None:
+    for index, data in enumerate(file.parts):
+        if (part := validated(_Part, document, data, ("parts", index))) is None:
             continue
-        key = part.comparison, part.normalization
-        _check(document, place, part, file.layers)
-        if key in terms:
-            document.fault(("parts", place), f"{' '.join(key)} stands twice; write it once.")
+        for key, kind, value, known in (
+            ("comparison", "comparison", part.comparison, COMPARISONS),
+            ("normalization", "normalization", part.normalization, NORMALIZATIONS),
+            *(("weights", "layer", layer, file.layers) for layer in part.weights),
+        ):
+            if value not in known:
+                document.fault(("parts", index, key), unknown(kind, value, known))
+        names = part.comparison, part.normalization
+        if names in terms:
+            document.fault(("parts", index), f"{' '.join(names)} is listed twice; list it once.")
         if part.comparison in COMPARISONS and any(part.weights.values()):
-            terms[key] = Term(
+            terms[names] = Term(
                 name=part.comparison,
                 comparison=COMPARISONS[part.comparison],
                 normalization=part.normalization,
@@ -77,25 +83,13 @@ def read(path: Path, name: str) -> FeatureMetric:
     return FeatureMetric(name=name, fitted={file.network: metric})
 
 
-def _check(document: Document, place: int, part: _Part, layers: Sequence[str]) -> None:
-    """Note names of a part that are not known."""
-    for key, value, known in (
-        ("comparison", part.comparison, COMPARISONS),
-        ("normalization", part.normalization, NORMALIZATIONS),
-        *(("weights", layer, layers) for layer in part.weights),
-    ):
-        if value not in known:
-            kind = "layer" if key == "weights" else key
-            document.fault(("parts", place, key), unknown(kind, value, known))
-
-
 def built_in() -> FeatureMetric:
-    """Return the tuned metrics that come with dps, under one name; a UsageError where there are none."""
+    """Return the included metrics of all networks as one; a UsageError where there are none."""
     folder = locations.data(TUNED)
-    found = [read(path, TUNED) for name in BUILT_IN if (path := folder / f"{name}.yaml").is_file()]
-    if not found:
+    included = [read(path, TUNED) for name in BUILT_IN if (path := folder / f"{name}.yaml").is_file()]
+    if not included:
         raise UsageError(f"{folder}: no tuned metrics there; make them with: make tuned")
-    return FeatureMetric(name=TUNED, fitted={n: metric for each in found for n, metric in each.fitted.items()})
+    return FeatureMetric(name=TUNED, fitted={n: metric for tuned in included for n, metric in tuned.fitted.items()})
 
 
 def text(
@@ -105,10 +99,10 @@ def text(
 
     Args:
         name: of the file.
-        network: that it is fitted to.
-        weights: of each part, what its distance at each layer is multiplied with.
-        fitted: what it was fitted on; plain data.
-        result: what it passes; plain data.
+        network: fitted to.
+        weights: of each part, by layer.
+        fitted: provenance of the weights; plain data.
+        result: pass fractions; plain data.
     """
     parts = [
         {

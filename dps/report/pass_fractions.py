@@ -1,12 +1,12 @@
 """Passed cases by variant and probe, as in the paper's Table 1."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from dps import verdicts
+from dps import significance, verdicts
 from dps.errors import check_known
 from dps.report import published, tables
 from dps.report.tables import Cell, Table
@@ -25,6 +25,9 @@ class Count(NamedTuple):
     passed: int = 0
     cases: int = 0
     unmeasured: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.passed}/{self.cases}"
 
     @property
     def fraction(self) -> float:
@@ -48,12 +51,22 @@ class Count(NamedTuple):
         low, high = math.floor(100 * self.interval[0]), math.ceil(100 * self.interval[1])
         missing = f"; {self.unmeasured} not measured" if self.unmeasured else ""
         shade = "fails" if self.fails else "all" if self.passed == self.cases and not missing else ""
-        return Cell(f"{self.passed}/{self.cases}", f"{low}-{high}{missing}", round(self.fraction, 6), shade)
+        return Cell(str(self), f"{low}-{high}{missing}", round(self.fraction, 6), shade)
+
+
+K = TypeVar("K")
 
 
 def total(counts: Iterable[Count]) -> Count:
     """Return the sum of counts."""
     return Count(*map(sum, zip(*counts, strict=True)))
+
+
+def differing(pairs: Mapping[K, tuple[Count, Count]]) -> list[K]:
+    """Return the keys of pairs that differ significantly, by Fisher's exact test with Holm's correction."""
+    tables_ = [[(count.passed, count.cases - count.passed) for count in pair] for pair in pairs.values()]
+    p_values = significance.holm([significance.fisher(*rows) for rows in tables_])
+    return [key for key, p in zip(pairs, p_values, strict=True) if p <= significance.LEVEL]
 
 
 @dataclass(frozen=True, slots=True)

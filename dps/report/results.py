@@ -20,7 +20,6 @@ from dps.images import digest_of_files
 from dps.judgments.dataset import Dataset
 from dps.metrics import Metric, Variant
 from dps.photographs import Photograph
-from dps.probes.declarations import Severity
 from dps.report.album import Album
 from dps.rows import Row, VariantKey, case_name, finite, variant_key, was_measured
 from dps.scores import Estimate
@@ -166,7 +165,16 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
         "size": configuration.options.size,
         "images": str(configuration.images[0].folder) if configuration.images else None,
         "probes": {probe.name: probe.asks for probe in configuration.probes},
-        "severity": {probe.name: _severity(probe.severity) for probe in configuration.probes if probe.severity},
+        "severity": {
+            probe.name: {
+                "by": severity.by,
+                "unit": severity.unit,
+                "detection_threshold": severity.people.notice if severity.people else None,
+                "source": severity.people.source if severity.people else "",
+            }
+            for probe in configuration.probes
+            if (severity := probe.severity)
+        },
         "counterparts": {probe.name: list(probe.counterparts) for probe in configuration.probes if probe.counterparts},
         "sanity": [probe.name for probe in configuration.probes if probe.sanity],
         "probes_sha256": digest_of_files(probe.path for probe in configuration.probes),
@@ -185,33 +193,23 @@ def about_run(configuration: RunConfiguration, command: str, threads: int, *, in
     return {**about, "interrupted": True} if interrupted else about
 
 
-def _severity(severity: Severity) -> Row:
-    people = severity.people
-    return {
-        "by": severity.by,
-        "unit": severity.unit,
-        "detection_threshold": people.notice if people else None,
-        "source": people.source if people else "",
-    }
-
-
 def document(about: Row, records: RunRecords, datasets: Iterable[Dataset] = ()) -> Row:
     """Return all of results.json: ``schema``, ``run``, the sorted lists of `RunRecords`, and ``drawn``.
 
-    A case that was measured more than once has one row, with its worst result: not measured, failed, passed. For
+    A case that was measured more than once has one row, its worst: not measured, failed or passed. For
     `datasets` see `add_means`.
     """
     rows = {name: getattr(records, name) for name in LISTS}
     rows["cases"] = sorted(rows["cases"], key=lambda row: (was_measured(row), bool(row["passed"])), reverse=True)
     rows["scores"] = add_means(rows["scores"], datasets)
-    lists = {name: _sorted_once(rows[name], *LISTS[name]) for name in LISTS if rows[name] or name in ALWAYS}
+    lists = {}
+    for name, columns in LISTS.items():
+        unique = {
+            (*(row[column] for column in columns), *(n or "" for n in variant_key(row))): row for row in rows[name]
+        }
+        if unique or name in ALWAYS:
+            lists[name] = [unique[key] for key in sorted(unique)]
     return {"schema": SCHEMA, "run": about, **lists, "drawn": dict(sorted(records.drawn.items()))}
-
-
-def _sorted_once(rows: Iterable[Row], *columns: str) -> list[Row]:
-    """Return rows sorted by columns and variant; of rows with equal keys only the last."""
-    unique = {(*(row[name] for name in columns), *(name or "" for name in variant_key(row))): row for row in rows}
-    return [unique[key] for key in sorted(unique)]
 
 
 def read(path: Path) -> Row:

@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dps import significance
 from dps.errors import UsageError, unknown
 from dps.report import pass_fractions, tables
 from dps.report.pass_fractions import Count, PassCounts, total
@@ -94,10 +93,12 @@ def split_by_source(document: Document, counts: PassCounts) -> PassCounts:
     all sanity checks, if there are other probes.
     """
     splits = {probe: split for probe in counts.probes if (split := by_source(document, probe)) is not None}
-    tested = [(probe, variant) for probe, split in splits.items() for variant in split.variants]
-    pairs = ([splits[probe].get(variant, source) for source in SOURCES] for probe, variant in tested)
-    p_values = significance.holm([significance.fisher(*((c.passed, c.cases - c.passed) for c in two)) for two in pairs])
-    different = {probe for (probe, _), p in zip(tested, p_values, strict=True) if p <= significance.LEVEL}
+    pairs = {
+        (probe, variant): (split.get(variant, "drawn"), split.get(variant, "photographs"))
+        for probe, split in splits.items()
+        for variant in split.variants
+    }
+    different = {probe for probe, _ in pass_fractions.differing(pairs)}
     checks = sanity_checks(document, counts)
     columns: list[str] = []
     cells: dict[tuple[VariantKey, str], Count] = {}
@@ -131,7 +132,7 @@ def describe_sanity(document: Document, counts: PassCounts) -> list[str]:
     checks, sentences = sanity_checks(document, counts), []
     for variant in counts.variants:
         by_probe = {probe: counts.get(variant, probe) for probe in checks}
-        if parts := [f"{probe} {c.passed}/{c.cases}" for probe, c in by_probe.items() if c.passed < c.cases]:
+        if parts := [f"{probe} {c}" for probe, c in by_probe.items() if c.passed < c.cases]:
             sentences.append(f"{variant.label} does not pass all sanity checks: {', '.join(parts)}.")
     return sentences
 

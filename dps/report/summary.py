@@ -15,28 +15,23 @@ WITHOUT_PEOPLE = "agreement with people was not measured: dps bapps fetch DIR, -
 def as_text(document: Document, counts: PassCounts, width: int, *, verbose: bool = False) -> list[str]:
     """Return the lines for a terminal or a log file: gate, sentences, tables and notes."""
     outcome = document["run"].get("gate_outcome")
-    sentences = findings.as_sentences(document, counts)
     notes = [f"note: {note}" for note in findings.notes(document)]
     if counts.variants and not document["run"].get("dataset"):
         notes.append(WITHOUT_PEOPLE)
+    blocks = [tables.as_text(table, width) for table in findings.as_tables(document, counts)]
+    paper_probes = [probe for probe in counts.probes if probe in pass_fractions.PROBE_ORDER]
+    if counts.probes and len(blocks[0]) > MAX_LINES and len(paper_probes) not in (0, len(counts.probes)):
+        more = len(counts.probes) - len(paper_probes)
+        selected = strata.split_by_source(document, pass_fractions.select(counts, paper_probes))
+        blocks[0] = tables.as_text(pass_fractions.table(selected), width)
+        blocks[0] += wrapped(f"{more} more probes are in the report; their failures are listed above.", width)
     blocks = [
         gate.as_text(outcome, width, verbose=verbose) if outcome else [],
-        [line for sentence in sentences for line in wrapped(sentence, width)],
-        *_as_text(document, counts, width),
+        [line for sentence in findings.as_sentences(document, counts) for line in wrapped(sentence, width)],
+        *blocks,
         [line for note in notes for line in wrapped(note, width)],
     ]
     return [line for block in blocks if block for line in ("", *block)][1:]
-
-
-def _as_text(document: Document, counts: PassCounts, width: int) -> list[list[str]]:
-    """Lay out the tables, that of pass fractions reduced to the paper's probes where it is too long."""
-    shown = [tables.as_text(table, width) for table in findings.as_tables(document, counts)]
-    papers = [probe for probe in counts.probes if probe in pass_fractions.PROBE_ORDER]
-    if counts.probes and len(shown[0]) > MAX_LINES and len(papers) not in (0, len(counts.probes)):
-        more = f"{len(counts.probes) - len(papers)} more probes are in the report; their failures are listed above."
-        table = pass_fractions.table(strata.split_by_source(document, pass_fractions.select(counts, papers)))
-        shown[0] = [*tables.as_text(table, width), *wrapped(more, width)]
-    return shown
 
 
 def as_markdown(document: Document, counts: PassCounts, *, brief: bool = False) -> str:

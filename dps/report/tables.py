@@ -78,7 +78,14 @@ def sort_variants(variants: Iterable[VariantKey]) -> tuple[VariantKey, ...]:
 
     Built-in metrics and networks come first; others follow by name, ``@features.4`` before ``@features.11``.
     """
-    return tuple(sorted(set(variants), key=_order))
+
+    def key(variant: VariantKey) -> tuple[object, ...]:
+        network = variant.network or ""
+        natural = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", network)]
+        metric = position(variant.metric, DEFAULT_METRICS), variant.metric
+        return *metric, variant.normalization or "", position(network, tuple(BUILT_IN)), natural
+
+    return tuple(sorted(set(variants), key=key))
 
 
 def build(
@@ -111,18 +118,6 @@ def position(name: str, order: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order)
 
 
-def _order(variant: VariantKey) -> tuple[object, ...]:
-    network, normalization, metric = variant.network or "", variant.normalization or "", variant.metric
-    numbers_and_text = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", network)]
-    return (
-        position(metric, DEFAULT_METRICS),
-        metric,
-        normalization,
-        position(network, tuple(BUILT_IN)),
-        numbers_and_text,
-    )
-
-
 # ---------------------------------------------------------------------------------------- on a terminal
 
 
@@ -133,19 +128,18 @@ def as_text(table: Table, width: int) -> list[str]:
         Lines: the title, each block without its empty rows, and the note.
     """
     width = max(width, MIN_WIDTH)
-    columns = _aligned(table, width - len(GAP))
-    room = min(width - len(GAP) - max((len(column[0]) for column in columns), default=0), MAX_LABEL)
-    label_width = max((len(label) for label in table.labels if len(label) <= room), default=0)
+    columns = _columns(table, width - len(GAP))
+    max_label = min(width - len(GAP) - max((len(column[0]) for column in columns), default=0), MAX_LABEL)
+    label_width = max((len(label) for label in table.labels if len(label) <= max_label), default=0)
     lines = wrapped(table.title, width)
     for block in _blocks(columns, width - label_width):
-        head, *rows = ("".join(GAP + text for text in line) for line in zip(*block, strict=True))
+        head, *rows = ("".join(GAP + text for text in texts) for texts in zip(*block, strict=True))
         lines += ["", " " * label_width + head]
         for label, row in zip(table.labels, rows, strict=True):
-            if row.strip() and len(label) > label_width:
-                lines += [label[start : start + width] for start in range(0, len(label), width)]
-                label = ""
             if row.strip():
-                lines.append((label.ljust(label_width) + row).rstrip())
+                fits = len(label) <= label_width
+                lines += [] if fits else [label[start : start + width] for start in range(0, len(label), width)]
+                lines.append(((label if fits else "").ljust(label_width) + row).rstrip())
     return [*lines, "", *wrapped(table.note, width)] if table.note else lines
 
 
@@ -156,7 +150,7 @@ def wrapped(sentence: str, width: int) -> list[str]:
     return textwrap.wrap(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def _aligned(table: Table, width: int) -> list[list[str]]:
+def _columns(table: Table, width: int) -> list[list[str]]:
     """Return columns of texts of equal length, a published column joined to the measured one where `width` allows."""
     columns: list[list[str]] = []
     for name, *cells in zip(table.heads, *table.cells, strict=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dps import significance
+from dps.report import pass_fractions
 from dps.report.album import Album
 from dps.report.figure_style import INK, PASSES, WIDTH, as_svg, default_style, new_figure, remove_frame
 from dps.report.page import environment
@@ -31,6 +31,10 @@ Counts = dict[str, Count]
 def _counts(cases: Constraints, weights: Array) -> Counts:
     passed, groups = cases.passed(weights), cases.groups
     return {str(g): Count(int(passed[groups == g].sum()), int((groups == g).sum())) for g in np.unique(groups)}
+
+
+def _left_out(result: TuningResult) -> Counts:
+    return {probe: Count(int(passed.sum()), len(passed)) for probe, passed in result.left_out.items()}
 
 
 def _mean(counts: Counts) -> float:
@@ -58,24 +62,20 @@ def as_tables(result: TuningResult) -> list[Table]:
     single = [label for name in ("spatial", "sort", "mean") if (label := f"{network}-none-{name}") in result.built_in]
     columns = _best_built_in(result) | {label: _counts(result.held_out, result.built_in[label]) for label in single}
     columns["tuned"] = _counts(result.held_out, result.weights)
-    columns["without it"] = {probe: Count(int(passed.sum()), len(passed)) for probe, passed in result.left_out.items()}
+    columns["without it"] = _left_out(result)
     columns["training"] = _counts(result.training, result.weights)
-    rows = [
-        ((probe,), tuple(counts.get(probe, Count()).cell() for counts in columns.values()))
-        for probe in columns["tuned"]
-    ]
-    rows.append((("all cases",), tuple(total(counts.values()).cell() for counts in columns.values())))
-    means = (
+    cells = {probe: [counts.get(probe, Count()).cell() for counts in columns.values()] for probe in columns["tuned"]}
+    cells["all cases"] = [total(counts.values()).cell() for counts in columns.values()]
+    cells["mean, worst probe, %"] = [
         Cell(f"{100 * _mean(counts):.1f}", f"{100 * _worst(counts)[1]:.0f}") if counts else Cell()
         for counts in columns.values()
-    )
-    rows.append((("mean, worst probe, %",), tuple(means)))
+    ]
     comparison = Table(
         title=f"{result.name} on {network}, held-out cases",
         keys=("probe",),
-        rows=tuple(names for names, _ in rows),
+        rows=tuple((name,) for name in cells),
         heads=tuple(label.removeprefix(f"{network}-") for label in columns),
-        cells=tuple(cells for _, cells in rows),
+        cells=tuple(map(tuple, cells.values())),
         note=f"{CELLS}; higher is better. The first columns are the built-in variants with the best mean and the best "
         "worst probe, selected on these cases, and the single comparisons, not normalized. without it: fitted without "
         "the probe and tested on it. training: the training cases.",
@@ -105,13 +105,12 @@ def as_sentences(result: TuningResult) -> Iterator[str]:
             f"{100 * fraction:.0f} % of its worst probe, {probe}."
         )
     yield f"{int((result.weights > 0).sum())} of {len(result.weights)} parts have a weight."
-    if result.left_out:
-        fractions = {probe: float(np.mean(passed)) for probe, passed in result.left_out.items()}
-        lowest = sorted(fractions, key=lambda probe: (fractions[probe], probe))[:SHOWN]
-        shown = ", ".join(f"{probe} {100 * fractions[probe]:.0f} %" for probe in lowest)
+    if left_out := _left_out(result):
+        lowest = sorted(left_out, key=lambda probe: (left_out[probe].fraction, probe))[:SHOWN]
+        shown = ", ".join(f"{probe} {100 * left_out[probe].fraction:.0f} %" for probe in lowest)
         yield (
-            f"Fitted without a probe and tested on it, it passes {100 * np.mean(list(fractions.values())):.1f} % on "
-            f"average; lowest: {shown}. What it passes beyond that is specific to the probes it was fitted on."
+            f"Fitted without a probe and tested on it, it passes {100 * _mean(left_out):.1f} % on average; lowest: "
+            f"{shown}. What it passes beyond that is specific to the probes it was fitted on."
         )
     yield from _differences(training, held_out)
     yield from _contradictions(result)
@@ -124,12 +123,10 @@ def as_sentences(result: TuningResult) -> Iterator[str]:
 
 def _differences(training: Counts, held_out: Counts) -> Iterator[str]:
     """Warn where training and held-out cases differ by more than chance: Fisher's exact test with Holm's correction."""
-    both = {probe: (training[probe], held_out[probe]) for probe in training if probe in held_out}
-    p_values = [significance.fisher(*((c.passed, c.cases - c.passed) for c in two)) for two in both.values()]
+    pairs = {probe: (training[probe], held_out[probe]) for probe in training if probe in held_out}
     differing = [
-        f"{probe} ({one.passed}/{one.cases} of training, {other.passed}/{other.cases} of held-out cases)"
-        for (probe, (one, other)), p in zip(both.items(), significance.holm(p_values), strict=True)
-        if p <= significance.LEVEL
+        f"{probe} ({training[probe]} of training, {held_out[probe]} of held-out cases)"
+        for probe in pass_fractions.differing(pairs)
     ]
     if differing:
         yield f"Warning: training and held-out cases differ by more than chance on {', '.join(differing)}."
@@ -209,8 +206,8 @@ def as_data(result: TuningResult) -> dict[str, Any]:
         "held_out": _summary(counts),
         "training": _summary(_counts(result.training, result.weights)),
         "before": {label: _summary(counts) for label, counts in _best_built_in(result).items()},
-        "held_out_by_probe": {probe: f"{count.passed}/{count.cases}" for probe, count in counts.items()},
-        "fitted_without_the_probe": {p: f"{int(v.sum())}/{len(v)}" for p, v in result.left_out.items()},
+        "held_out_by_probe": {probe: str(count) for probe, count in counts.items()},
+        "fitted_without_the_probe": {probe: str(count) for probe, count in _left_out(result).items()},
         "people": people,
     }
 

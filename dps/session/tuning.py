@@ -86,7 +86,7 @@ class TuningResult:
         weights: of each comparison with each normalization at each layer, ``(part,)``.
         training, held_out: measured cases.
         built_in: weights of the built-in variants of the network, by label.
-        left_out: by probe, whether each of its held-out cases passes, as 0 and 1, when fitted without the probe.
+        left_out: by probe, whether each of its held-out cases passes when fitted without the probe.
         impossible, contradictions: of training cases, see `dps.tuning`.
         people: judged triplets; None without.
         trade_off: fitted weights, by the share of people in the loss; empty without people.
@@ -101,7 +101,7 @@ class TuningResult:
     training: Constraints
     held_out: Constraints
     built_in: Mapping[str, Array]
-    left_out: Mapping[str, Array]
+    left_out: Mapping[str, NDArray[np.bool_]]
     impossible: Sequence[str]
     contradictions: Sequence[Contradiction]
     people: JudgedTriplets | None
