@@ -1,10 +1,10 @@
-"""Comparing a metric with the one that it should be, and finding the mistakes that explain a difference.
+"""Comparison of a metric with the one that it should equal, and diagnosis of a difference.
 
-pairs.py       images on which both are measured
-reference.py   a metric as a function that mistakes can be made with
+pairs.py       pairs of images on which both are measured
+reference.py   a metric whose parts can be modified
 mistakes.py    the table of known mistakes
-diagnosis.py   which mistakes explain the numbers of a metric
-comparison.py  two metrics on all pairs, and what to say of them
+diagnosis.py   the search for mistakes that explain the distances of a metric
+comparison.py  two metrics on all pairs, and the findings
 """
 
 from dps.same.comparison import compare

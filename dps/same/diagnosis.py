@@ -1,10 +1,10 @@
-"""Which known mistakes explain the numbers of a metric: one at a time, then in pairs.
+"""Search for the known mistakes that explain the distances of a metric: single ones, then pairs.
 
-Each is made with the reference and screened on a few small pairs; what survives is confirmed on all.
+The reference is modified by each candidate and screened on a few small pairs; survivors are confirmed on all pairs.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,41 +18,40 @@ from dps.same.reference import Distance, Reference
 from dps.user_code import guest
 
 SCREENED = 3
-"""Number of pairs on which mistakes are screened."""
+"""Number of batches on which mistakes are screened."""
 
-Made: TypeAlias = tuple[Mistake, str]
-"""A mistake, and how it was made, in a few words; empty where there is one way only."""
+NamedMistake: TypeAlias = tuple[Mistake, str]
+"""A mistake and its variant in a few words, which are empty if there is one variant only."""
 
-Goal: TypeAlias = Sequence[tuple[Batch, Distances]]
-"""Batches with the distances that a metric has for them, ``(pair,)``; NaN where they are not compared."""
+Target: TypeAlias = Sequence[tuple[Batch, Distances]]
+"""Batches with the distances to explain, ``(pair,)``; NaN where they are not compared."""
 
 FLOOR = 1e-3
-"""Part of the median distance below which distances are compared as if they were that."""
+"""Minimum denominator of relative deviations, as a fraction of the median distance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """Mistakes with which the reference gives the numbers of a metric.
+    """One or two mistakes with which the reference has the distances of a metric.
 
     Attributes:
-        mistakes: one or two, each with its way in a few words.
-        deviation: the largest difference that is left, as a part of a distance.
+        deviation: the largest remaining relative deviation.
     """
 
-    mistakes: tuple[Made, ...]
+    mistakes: tuple[NamedMistake, ...]
     deviation: float
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the mistakes, each with its way."""
-        return [f"{mistake.name} ({way})" if way else mistake.name for mistake, way in self.mistakes]
+        """Return the names of the mistakes with their variants."""
+        return [f"{mistake.name} ({variant})" if variant else mistake.name for mistake, variant in self.mistakes]
 
 
 def measure(distance: Distance, batches: Iterable[Batch]) -> tuple[Distances, dict[int, str]]:
-    """Measure batches; random numbers that a metric draws with PyTorch begin at the same seed for each.
+    """Measure batches; PyTorch's random number generator is seeded before each.
 
     Returns:
-        The distances, batch by batch, ``(pair,)``, NaN where the metric raised; and what it raised, by place.
+        The distances, batch by batch, ``(pair,)``, NaN where the metric raised; and the exceptions by index.
     """
     values: list[float] = []
     errors: dict[int, str] = {}
@@ -68,130 +67,129 @@ def measure(distance: Distance, batches: Iterable[Batch]) -> tuple[Distances, di
 
 
 def deviations(distances: Distances, reference: Distances, least: float = 0.0) -> Distances:
-    """Return the differences of two metrics as parts of the larger distance, or of `FLOOR` of the median distance.
+    """Return the deviations of distances, relative to the larger one.
 
-    Distances below the least one are compared as if they were that.
+    The denominator is at least `least`, and at least `FLOOR` of the reference's median distance.
     """
-    known = np.abs(reference[np.isfinite(reference)])
-    floor = max(least, FLOOR * float(np.median(known)) if known.size else 0.0)
+    finite = np.abs(reference[np.isfinite(reference)])
+    floor = max(least, FLOOR * float(np.median(finite)) if finite.size else 0.0)
     scale = np.maximum(np.maximum(np.abs(distances), np.abs(reference)), floor)
     with np.errstate(invalid="ignore"):
         return np.where(distances == reference, 0.0, np.abs(distances - reference) / np.maximum(scale, 1e-300))
 
 
 def explain(
-    reference: Reference, batches: Sequence[Batch], port: Distances, known: Distances, tolerance: float
+    reference: Reference, batches: Sequence[Batch], port: Distances, own: Distances, tolerance: float
 ) -> list[Diagnosis]:
-    """Find the mistakes with which the reference gives the distances of a port: single ones, or else pairs.
+    """Find the mistakes with which the reference has the distances of a port: single ones, or else pairs.
 
-    Those that change no more than the distances, such as a constant factor, come last.
+    Those that only transform the distances, such as a constant factor, come last.
 
     Args:
         reference: the metric without mistakes.
         batches: the pairs.
-        port, known: the distances of the port and of the reference, batch by batch, ``(pair,)``; what is not finite in
-            either is left out, and where the rest does not differ, there is nothing to explain.
-        tolerance: largest deviation of distances that count as equal, see `deviations`.
+        port, own: distances of the port and of the reference, batch by batch, ``(pair,)``. Pairs without two finite
+            distances are ignored; if the others do not differ, the result is empty.
+        tolerance: largest relative deviation of equal distances, see `deviations`.
     """
-    compared = np.isfinite(port) & np.isfinite(known)
+    compared = np.isfinite(port) & np.isfinite(own)
     if not compared.any() or np.ptp(port[compared]) == 0:
         return []
-    goal = _by_batch(batches, np.where(compared, port, np.nan))
-    differing = _differing(goal, _by_batch(batches, known), reference.least, tolerance)
+    target = _by_batch(batches, np.where(compared, port, np.nan))
+    differing = _differing(target, _by_batch(batches, own), reference.least, tolerance)
     if not differing:
         return []
-    few = [goal[number] for number in differing]
-    nearest = min(differing.values())
-    loose = max(tolerance, min(10 * tolerance, nearest / 2))  # nearer than the reference is without a mistake
-    some = [item for item in goal if np.isfinite(item[1]).any()][::8] or few
+    screened = [target[number] for number in differing]
+    first, first_port = screened[0]
+    first_compared = np.isfinite(first_port)
+    loose = max(tolerance, min(10 * tolerance, min(differing.values()) / 2))  # closer than the unmodified reference
+    sample = [item for item in target if np.isfinite(item[1]).any()][::8] or screened
     explanations: list[Diagnosis] = []
-    alone: dict[Made, tuple[float, ...]] = {}
-    refuted: dict[object, bool] = {}
+    effects: dict[NamedMistake, tuple[float, ...]] = {}  # of single mistakes on the first batch
+    refuted: set[tuple[object, ...]] = set()
     for count in (1, 2):
-        for made, mistakes in _made(reference, count):
-            choices = _adjusting(count - len(mistakes))
-            if choices == [()]:  # by the smallest batch; what is equal there alone is so together, and measured once
-                key = tuple(alone.get(each, each) for each in mistakes)
-                if key not in refuted:
-                    matching, values = _matching(made, few[:1], choices, loose)
-                    refuted[key] = not matching
-                    if count == 1:
-                        alone[mistakes[0]] = tuple(values)
-                if refuted[key]:
+        for modified, mistakes in _modified(reference, count):
+            choices: Collection[tuple[Mistake, ...]] = _adjustments(count - len(mistakes))
+            if () in choices:  # no adjustment: one batch can refute it, and every mistake of the same effect
+                key = tuple(effects.get(mistake, mistake) for mistake in mistakes)
+                if key in refuted:
                     continue
-            for stage, limit in ((few, loose), (some, tolerance), (goal, tolerance)):
-                found, _ = _matching(made, stage, choices, limit)
-                choices = [tuple(mistake for mistake, _ in ways) for ways, _ in found]
-            explanations += [Diagnosis(mistakes=(*mistakes, *ways), deviation=worst) for ways, worst in found]
+                distances, _ = measure(modified, [first])
+                if count == 1:
+                    effects[mistakes[0]] = tuple(distances)
+                if not (deviations(first_port, distances, modified.least)[first_compared] <= loose).all():
+                    refuted.add(key)
+                    continue
+            matches: dict[tuple[Mistake, ...], tuple[tuple[NamedMistake, ...], float]] = {}
+            for stage, limit in ((screened, loose), (sample, tolerance), (target, tolerance)):
+                choices = matches = _matching(modified, stage, choices, limit)
+            explanations += [
+                Diagnosis(mistakes=(*mistakes, *rest), deviation=worst) for rest, worst in matches.values()
+            ]
         if explanations:
             break
-    return sorted(explanations, key=lambda each: any(mistake.adjust for mistake, _ in each.mistakes))
+    return sorted(explanations, key=lambda diagnosis: any(mistake.adjust for mistake, _ in diagnosis.mistakes))
 
 
 def _by_batch(batches: Sequence[Batch], distances: Distances) -> list[tuple[Batch, Distances]]:
-    """Return batches with their part of all distances."""
+    """Return batches with their parts of all distances."""
     ends = np.cumsum([len(batch.places) for batch in batches])
     return list(zip(batches, np.split(distances, ends[:-1]), strict=True))
 
 
-def _differing(goal: Goal, known: Goal, least: float, tolerance: float) -> dict[int, float]:
-    """Return the numbers of `SCREENED` batches in which distances differ, each with its largest deviation.
+def _differing(target: Target, reference: Target, least: float, tolerance: float) -> dict[int, float]:
+    """Return the indices of `SCREENED` batches in which distances differ, each with its largest deviation.
 
-    Single pairs come first, then small images. Where the reference has a distance far below the median, rounding may
-    count, so these come last.
+    Single pairs come first, then small images; batches whose distances are far below the median, where rounding may
+    count, come last.
     """
-    apart = deviations(np.concatenate([port for _, port in goal]), np.concatenate([own for _, own in known]), least)
-    small = 0.1 * np.nanmedian(np.abs(np.concatenate([own for _, own in known])))
-    keys = {}
-    for number, ((batch, own), (_, deviating)) in enumerate(
-        zip(known, _by_batch([batch for batch, _ in goal], apart), strict=True)
-    ):
-        worst = float(np.nanmax(deviating, initial=0.0))
-        if worst > tolerance:
-            keys[number] = (len(own) > 1, np.nanmax(np.abs(own)) < small, batch.originals.numel(), number), worst
-    return {number: keys[number][1] for number in sorted(keys, key=lambda number: keys[number][0])[:SCREENED]}
+    all_port, all_own = (np.concatenate([distances for _, distances in each]) for each in (target, reference))
+    parts = _by_batch([batch for batch, _ in target], deviations(all_port, all_own, least))
+    worst = [float(np.nanmax(part, initial=0.0)) for _, part in parts]
+    small = 0.1 * np.nanmedian(np.abs(all_own))
+
+    def key(number: int) -> tuple[object, ...]:
+        batch, own = reference[number]
+        return len(own) > 1, np.nanmax(np.abs(own)) < small, batch.originals.numel()
+
+    differing = sorted((number for number, deviation in enumerate(worst) if deviation > tolerance), key=key)
+    return {number: worst[number] for number in differing[:SCREENED]}
 
 
 def _matching(
-    made: Reference, goal: Goal, choices: Sequence[Sequence[Mistake]], tolerance: float
-) -> tuple[list[tuple[tuple[Made, ...], float]], Distances]:
-    """Return the choices of adjusting mistakes that lead from a reference to a goal, and the largest deviation left.
-
-    The distances of the reference are returned, too.
-    """
+    modified: Reference, target: Target, choices: Collection[tuple[Mistake, ...]], tolerance: float
+) -> dict[tuple[Mistake, ...], tuple[tuple[NamedMistake, ...], float]]:
+    """Return the adjustments after which a reference has the target's distances, with the largest deviations."""
     if not choices:
-        return [], np.empty(0)
-    matching: list[tuple[tuple[Made, ...], float]] = []
-    port = np.concatenate([distances for _, distances in goal])
+        return {}
+    matches = {}
+    port = np.concatenate([distances for _, distances in target])
     compared = np.isfinite(port)
-    measured, _ = measure(made, [batch for batch, _ in goal])
+    measured, _ = measure(modified, [batch for batch, _ in target])
     for choice in choices:
-        distances, ways = measured[compared], []
+        distances, named = measured[compared], []
         for mistake in choice:
             assert mistake.adjust is not None
-            way, distances = mistake.adjust(made, distances, port[compared])
-            ways.append((mistake, way))
-        worst = float(deviations(port[compared], distances, made.least).max())
+            variant, distances = mistake.adjust(modified, distances, port[compared])
+            named.append((mistake, variant))
+        worst = float(deviations(port[compared], distances, modified.least).max())
         if worst <= tolerance:
-            matching.append((tuple(ways), worst))
-    return matching, measured
+            matches[choice] = tuple(named), worst
+    return matches
 
 
-def _made(reference: Reference, most: int, first: int = 0) -> Iterator[tuple[Reference, tuple[Made, ...]]]:
-    """Yield the reference, and with each mistake that can be made with it, and with each two of these up to a number.
-
-    Mistakes are taken from a place of the table on.
-    """
+def _modified(reference: Reference, limit: int, start: int = 0) -> Iterator[tuple[Reference, tuple[NamedMistake, ...]]]:
+    """Yield the reference itself, then with each combination of up to `limit` mistakes from a place of the table on."""
     yield reference, ()
-    for place, mistake in enumerate(MISTAKES[first:] if most else (), start=first):
-        for way, made in mistake.make(reference) if mistake.make else ():
-            for both, others in _made(made, most - 1, place + 1):
+    for place, mistake in enumerate(MISTAKES[start:] if limit else (), start=start):
+        for variant, modified in mistake.make(reference) if mistake.make else ():
+            for combined, others in _modified(modified, limit - 1, place + 1):
                 if all(mistake.group != other.group for other, _ in others):
-                    yield both, ((mistake, way), *others)
+                    yield combined, ((mistake, variant), *others)
 
 
-def _adjusting(count: int) -> list[tuple[Mistake, ...]]:
-    """Return all choices of mistakes that adjust distances, this many at once."""
-    both = itertools.combinations([mistake for mistake in MISTAKES if mistake.adjust and not mistake.double], count)
-    choices = [mistakes for mistakes in both if len({mistake.group for mistake in mistakes}) == count]
+def _adjustments(count: int) -> list[tuple[Mistake, ...]]:
+    """Return all combinations of this many mistakes that adjust distances."""
+    single = [mistake for mistake in MISTAKES if mistake.adjust and not mistake.double]
+    choices = [both for both in itertools.combinations(single, count) if len({m.group for m in both}) == count]
     return choices + ([(mistake,) for mistake in MISTAKES if mistake.double] if count == 2 else [])

@@ -1,7 +1,6 @@
-"""Known mistakes of ports of metrics, one table. Each is made with the reference, to see whether that explains a port.
+"""The table of known mistakes in ports of metrics, which are applied to the reference to explain a port.
 
-Images come to a metric as RGB in [0, 1]. A port that takes them for something else is the reference of other images,
-which the functions here return: those that mean to the reference what the given ones mean to the port.
+Metrics are called with RGB in [0, 1]. A port that misinterprets its images equals the reference on converted images.
 """
 
 import functools
@@ -21,29 +20,29 @@ from dps.same.reference import Distance, Reference
 from dps.user_code import guest
 
 Distances: TypeAlias = NDArray[np.float64]
-Ways: TypeAlias = Iterator[tuple[str, Reference]]
-"""Ways to make one mistake with a reference, each with what it is in a few words, which may be none."""
+Variants: TypeAlias = Iterator[tuple[str, Reference]]
+"""References with the variants of one mistake; a single variant has an empty name."""
 
-Make: TypeAlias = Callable[[Reference], Ways]
+Make: TypeAlias = Callable[[Reference], Variants]
 ImageChange: TypeAlias = Callable[[Tensor], Tensor]
 """From images to images, ``(batch, 3, height, width)``."""
 
-Change: TypeAlias = Callable[[Distance, Tensor, Tensor], Any]
+DistanceChange: TypeAlias = Callable[[Distance, Tensor, Tensor], Any]
 """From a distance and its two arguments to other distances."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A way in which a port differs from its reference.
+    """A mistake by which a port differs from its reference.
 
     Attributes:
         name: completes "equals the reference ...".
-        remedy: what to do.
-        group: of mistakes in one place, of which two are not made at once.
-        make: makes it with the reference; none of its ways where it makes no sense for that.
-        adjust: changes the reference's distances, given those of the port, to which a constant may be fitted; both
-            ``(pair,)``. Such a mistake has no `make`.
-        double: two mistakes at once.
+        remedy: an instruction.
+        group: of mutually exclusive mistakes.
+        make: applies it to the reference; yields no variant if the mistake does not apply.
+        adjust: instead of `make`, transforms the reference's distances; constants are fitted to the port's distances;
+            both ``(pair,)``.
+        double: counts as two mistakes.
     """
 
     name: str
@@ -54,31 +53,28 @@ class Mistake:
     double: bool = False
 
 
-def _changed(reference: Reference, change: Change) -> Reference:
-    def outer(core: Distance) -> Distance:
-        return functools.partial(change, reference.outer(core))
-
-    return replace(reference, outer=outer)
+def _changed(reference: Reference, change: DistanceChange) -> Reference:
+    return replace(reference, outer=lambda core: functools.partial(change, reference.outer(core)))
 
 
 def _on_images(reference: Reference, change: ImageChange) -> Reference:
     return _changed(reference, lambda distance, a, b: distance(change(a), change(b)))
 
 
-def _distance(changes: Mapping[str, Change]) -> Make:
-    """Return what makes a mistake of a distance and its two arguments."""
-    return lambda reference: ((way, _changed(reference, change)) for way, change in changes.items())
+def _distance(changes: Mapping[str, DistanceChange]) -> Make:
+    """Return the `make` of changes of a distance and its arguments, by variant."""
+    return lambda reference: ((name, _changed(reference, change)) for name, change in changes.items())
 
 
 def _images(changes: Mapping[str, ImageChange]) -> Make:
-    """Return what makes a mistake by changes of images."""
-    return lambda reference: ((way, _on_images(reference, change)) for way, change in changes.items())
+    """Return the `make` of changes of images, by variant."""
+    return lambda reference: ((name, _on_images(reference, change)) for name, change in changes.items())
 
 
 def _layers(**changes: Any) -> Make:
-    """Return what makes a mistake by other parts of a `LayeredDistance`."""
+    """Return the `make` of other attributes of a `LayeredDistance`."""
 
-    def make(reference: Reference) -> Ways:
+    def make(reference: Reference) -> Variants:
         if reference.layered is not None and any(getattr(reference.layered, k) != v for k, v in changes.items()):
             yield "", _with_layers(reference, **changes)
 
@@ -91,23 +87,24 @@ def _with_layers(reference: Reference, **changes: Any) -> Reference:
     return replace(reference, core=layered, outer=lambda core: core, layered=layered)
 
 
-# --------------------------------------------------------------------------------- networks and their parts
+# -------------------------------------------------------------------------------------------------- networks
 
 
-def _older_heads(reference: Reference) -> Ways:
+def _older_heads(reference: Reference) -> Variants:
     if reference.layered is not None and reference.layered.older_heads:
         older = _with_layers(reference, heads=reference.layered.older_heads)
         yield "", older
-        for _, without in NOT_NORMALIZED(older):  # as that version of LPIPS was
+        for _, without in NOT_NORMALIZED(older):  # like that version of LPIPS
             yield "which took images as they are", without
 
 
-def _in_train_mode(reference: Reference) -> Ways:
-    """Put modules in train mode while the distance is computed; then their buffers are set back."""
+def _in_train_mode(reference: Reference) -> Variants:
+    """Compute the distance with modules in train mode; their buffers are restored afterwards."""
 
     def train(module: nn.Module, _inputs: object) -> None:
         if module not in saved:
-            saved[module] = module.training, {name: each.clone() for name, each in module.named_buffers(recurse=False)}
+            buffers = {name: buffer.clone() for name, buffer in module.named_buffers(recurse=False)}
+            saved[module] = module.training, buffers
             module.training = True
 
     saved: dict[nn.Module, tuple[bool, dict[str, Tensor]]] = {}
@@ -129,8 +126,8 @@ def _in_train_mode(reference: Reference) -> Ways:
         yield "", replace(reference, core=call)
 
 
-class _In(TorchFunctionMode):
-    """Computes with numbers of another type, as if all that is floating point had been converted to it."""
+class _CastMode(TorchFunctionMode):
+    """Computes in another type, as if all float32 tensors had been converted to it."""
 
     def __init__(self, _device: str, dtype: torch.dtype) -> None:
         super().__init__()
@@ -145,7 +142,7 @@ class _In(TorchFunctionMode):
 
 
 def _within(reference: Reference, context: Callable[[str], AbstractContextManager[Any]]) -> Reference:
-    """Return a reference that computes within a context, which is made of the type of a device."""
+    """Return a reference that computes within a context, created with the device type."""
 
     def core(a: Tensor, b: Tensor) -> Any:
         with context(a.device.type):
@@ -154,10 +151,10 @@ def _within(reference: Reference, context: Callable[[str], AbstractContextManage
     return replace(reference, core=core)
 
 
-def _in_half(reference: Reference) -> Ways:
+def _in_half(reference: Reference) -> Variants:
     for name, dtype in (("float16", torch.float16), ("bfloat16", torch.bfloat16)):
         yield f"images in {name}", _on_images(reference, functools.partial(_rounded, dtype=dtype))
-        yield name, _within(reference, functools.partial(_In, dtype=dtype))
+        yield name, _within(reference, functools.partial(_CastMode, dtype=dtype))
         if reference.has_network:
             yield f"autocast to {name}", _within(reference, functools.partial(torch.autocast, dtype=dtype))
 
@@ -166,16 +163,21 @@ def _rounded(images: Tensor, dtype: torch.dtype) -> Tensor:
     return images.to(dtype).float()
 
 
-# ------------------------------------------------------------------------------------------- what images are
+# --------------------------------------------------------------------------------------------------- images
 
 
-def _normalization(change: Callable[[Tensor, Tensor, Tensor, float, float], Tensor], way: str) -> Make:
-    """Return what makes a mistake by a change of images that takes mean, standard deviation and range."""
+def _normalization(change: Callable[[Tensor, Tensor, Tensor, float, float], Tensor], variant: str) -> Make:
+    """Return the `make` of a change of images with mean, standard deviation and range.
 
-    def make(reference: Reference) -> Ways:
-        ranges = {way: (0.0, 1.0), "": reference.input_range} if reference.input_range != (0, 1) else {"": (0.0, 1.0)}
+    The variant, for a reference with another range, is on images in [0, 1].
+    """
+
+    def make(reference: Reference) -> Variants:
+        ranges = {"": reference.input_range}
+        if reference.input_range != (0, 1):
+            ranges[variant] = (0.0, 1.0)
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (reference.mean, reference.std))
-        for name, limits in reversed(ranges.items()) if reference.has_network else ():
+        for name, limits in ranges.items() if reference.has_network else ():
 
             def changed(x: Tensor, limits: tuple[float, float] = limits) -> Tensor:
                 return change(x, mean.to(x), std.to(x), *limits)
@@ -199,25 +201,21 @@ def _gray(images: Tensor) -> Tensor:
 
 
 def _cropped(images: Tensor, size: int | None) -> Tensor:
-    """Cut the middle out of images, a square where no size in pixels is given."""
+    """Crop the center of images to a size in pixels; to a square if it is None."""
     height, width = images.shape[-2:]
     down, across = (min(length, size or min(height, width)) for length in (height, width))
     top, left = round((height - down) / 2), round((width - across) / 2)
     return images[..., top : top + down, left : left + across]
 
 
-CROPS = {"to a square": None, "to 64": 64, "to 224": 224}
-
-
 def _resized(images: Tensor, size: int, *, antialias: bool = True, shorter: bool = False) -> Tensor:
     height, width = images.shape[-2:]
     ratio = size / min(height, width)
-    to = (int(height * ratio), int(width * ratio)) if shorter else (size, size)
-    return nn.functional.interpolate(images, to, mode="bilinear", align_corners=False, antialias=antialias)
+    shape = (int(height * ratio), int(width * ratio)) if shorter else (size, size)
+    return nn.functional.interpolate(images, shape, mode="bilinear", align_corners=False, antialias=antialias)
 
 
 RANGES = {"[0, 1]": (0, 1), "[-1, 1]": (-1, 1), "0..255": (0, 255)}
-"""Ranges of images."""
 
 SCALINGS = {
     ("[0, 1]", "[-1, 1]"): "2 * x - 1",
@@ -227,17 +225,17 @@ SCALINGS = {
     ("0..255", "[0, 1]"): "x / 255",
     ("0..255", "[-1, 1]"): "x / 127.5 - 1",
 }
-"""How images in one range are brought to another."""
+"""Conversions between ranges of images."""
 
 
-def _taken_for(given: str, expected: str, formula: str) -> Mistake:
-    (low, high), (least, most) = RANGES[given], RANGES[expected]
-    change = {"": lambda x: (x * (high - low) + low - least) / (most - least)}
-    name = f"on images in {given} taken for {expected}"
+def _wrong_range(actual: str, expected: str, formula: str) -> Mistake:
+    (low, high), (expected_low, expected_high) = RANGES[actual], RANGES[expected]
+    change = {"": lambda x: (x * (high - low) + low - expected_low) / (expected_high - expected_low)}
+    name = f"on images in {actual} taken for {expected}"
     return Mistake(name, f"scale your input with {formula}", "range", _images(change))
 
 
-# -------------------------------------------------------------------------------------- arguments and distances
+# ------------------------------------------------------------------------------------------------- distances
 
 
 def _factor(_reference: Reference, distances: Distances, port: Distances) -> tuple[str, Distances]:
@@ -315,7 +313,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "normalization",
         NORMALIZED_TWICE,
     ),
-    *(_taken_for(*pair, formula) for pair, formula in SCALINGS.items()),
+    *(_wrong_range(*ranges, formula) for ranges, formula in SCALINGS.items()),
     Mistake(
         "on images in BGR order", "exchange the first and the last channel", "color", _images({"": lambda x: x.flip(1)})
     ),
@@ -329,7 +327,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "on center-cropped images",
         "measure whole images",
         "crop",
-        _images({name: functools.partial(_cropped, size=size) for name, size in CROPS.items()}),
+        _images({f"to {size or 'a square'}": functools.partial(_cropped, size=size) for size in (None, 64, 224)}),
     ),
     *(
         Mistake(
@@ -397,5 +395,6 @@ MISTAKES: tuple[Mistake, ...] = (
         double=True,
     ),
 )
-"""All of them, in the order in which a metric computes, from the last step on images back to the first, and then what
-happens to arguments and distances: of two mistakes, the later one is made with the result of the earlier one."""
+"""All mistakes, from the last step on images back to the first, then those of arguments and distances.
+
+Of two mistakes, the later one is applied to the result of the earlier one."""

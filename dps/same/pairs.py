@@ -1,4 +1,4 @@
-"""Pairs of images on which two metrics are compared: from near-identical to unrelated, and corner cases."""
+"""Pairs of images on which two metrics are compared: from near-identical to unrelated, and edge cases."""
 
 import contextlib
 import itertools
@@ -31,11 +31,11 @@ CHANGES: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("distorted", "recolor", {"degrees": 60}),
     ("distorted", "invert", {}),
 )
-"""What an image is compared with: the kind of the pair, and a distortion of images with its parameters."""
+"""Kinds of pairs, and the distortion of the original, with its parameters."""
 
 
 class Batch(NamedTuple):
-    """Some pairs of one size, as tensors in [0, 1], ``(pair, 3, height, width)``, and their places among all pairs."""
+    """Pairs of one size, as tensors in [0, 1], ``(pair, 3, height, width)``, and their indices among all pairs."""
 
     places: tuple[int, ...]
     originals: Tensor
@@ -46,7 +46,7 @@ def draw(smallest: int) -> list[tuple[str, ImagePair]]:
     """Draw all pairs, each with its kind.
 
     Args:
-        smallest: height and width that both metrics take, in pixels; no pair is smaller.
+        smallest: height and width in pixels that both metrics accept; no pair is smaller.
     """
     size, tiny = max(SIZE, smallest), max(TINY, smallest)
     pairs: list[tuple[str, ImagePair]] = []
@@ -58,17 +58,16 @@ def draw(smallest: int) -> list[tuple[str, ImagePair]]:
     for height, width in ((size + 8, size + 32), (size + 33, size + 1)):
         pairs += [("non-square", pair) for _, pair in _of_contents("bird", "plaid", height, width, 3)]
     black, white, red, gray = flat((0, 0, 0)), flat((255, 255, 255)), flat((200, 30, 40)), flat((128, 128, 128))
-    drawings = [(black, white), (gray, red), (red, gray), (white, noise((0, 0, 0), 1))]
-    pairs += [("flat", image_pair(size, size, *each)) for each in drawings]
-    same = [(gray, 0), (black, 0), (noise((0, 0, 0), 2), 0)]
-    pairs += [("identical", image_pair(size, size, *each)) for each in same]
+    flat_pairs = [(black, white), (gray, red), (red, gray), (white, noise((0, 0, 0), 1))]
+    pairs += [("flat", image_pair(size, size, *sketches)) for sketches in flat_pairs]
+    pairs += [("identical", image_pair(size, size, sketch, 0)) for sketch in (gray, black, noise((0, 0, 0), 2))]
     pairs += [("unrelated", image_pair(size, size, noise((0, 0, 0), 3), noise((0, 0, 0), 4)))]
     pairs += [("tiny", pair) for _, pair in _of_contents("face", "terrain", tiny, tiny, 2)]
     return pairs + [("large", pair) for _, pair in _of_contents("terrain", "face", LARGE, LARGE, 4)]
 
 
 def batches(pairs: Sequence[ImagePair]) -> list[Batch]:
-    """Return each pair alone, then all pairs of each size together."""
+    """Return a batch for each pair alone, then one for all pairs of each size."""
     by_size: dict[tuple[int, ...], list[int]] = {}
     for place, pair in enumerate(pairs):
         by_size.setdefault(pair.original.shape, []).append(place)
@@ -80,7 +79,7 @@ def batches(pairs: Sequence[ImagePair]) -> list[Batch]:
 
 
 def _of_contents(name: str, other: str, height: int, width: int, step: int = 1) -> Iterator[tuple[str, ImagePair]]:
-    """Draw a content, and compare it with every few of its changes and with another content."""
+    """Yield a content with every `step`-th of its changes, and with another content."""
     return _compared(name, _content(name, height, width), other, _content(other, height, width), step)
 
 
@@ -91,18 +90,14 @@ def _compared(
     start = f"{width} x {height} pixels, {name} against"
     for kind, change, values in CHANGES[::step]:
         changed = np.ascontiguousarray(PIXEL_DISTORTIONS[change](original, Rng(0, "same", change), **values))
-        how = ", ".join(f"{key} {value:g}" for key, value in values.items())
-        yield (
-            kind,
-            ImagePair(
-                original, changed, f"{start} itself with {change} ({how})" if how else f"{start} itself, inverted"
-            ),
-        )
+        parameters = ", ".join(f"{key} {value:g}" for key, value in values.items())
+        text = f"itself with {change} ({parameters})" if parameters else "itself, inverted"
+        yield kind, ImagePair(original, changed, f"{start} {text}")
     yield "unrelated", ImagePair(original, other_image, f"{start} {other}")
 
 
 def _windows(size: int) -> Iterator[tuple[str, Pixels]]:
-    """Yield the name and a square window of each built-in photograph that is installed and stored without loss."""
+    """Yield the name and a square window of each built-in photograph that is installed and losslessly stored."""
     for photograph in built_in():
         if photograph.name.endswith(".png"):
             with contextlib.suppress(WeightsError):

@@ -1,8 +1,8 @@
-"""A metric as a function of images, and what is known of it, so that mistakes can be made with it."""
+"""References: metrics whose parts are known, so that mistakes can be applied to them."""
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -22,21 +22,20 @@ Distance: TypeAlias = Callable[[Tensor, Tensor], Any]
 """From two batches of images, ``(batch, 3, height, width)``, to distances, ``(batch,)``."""
 
 Heads: TypeAlias = Sequence[Tensor]
-"""For each layer the weights of its channels, ``(channel,)``, none of them negative."""
-
+"""For each layer the non-negative weights of its channels, ``(channel,)``."""
 
 ROUNDED = 5e-2
-"""Part of a similarity for equal images below which a distance that is taken from it has too few digits."""
+"""Fraction of a similarity at identity below which a distance, its difference from it, has too few digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayeredDistance:
-    """A sum of comparisons on a network, with what may be wrong in it as parameters.
+    """A sum of comparisons on a network, with attributes that mistakes can change.
 
     Attributes:
-        heads: with which each layer's squared differences are weighted, as in LPIPS; empty for no weights.
-        older_heads: those of an earlier version, which may be taken for `heads`.
-        over_positions: ``mean``, or ``sum``.
+        heads: weights of each layer's squared differences, as in LPIPS; empty for no weights.
+        older_heads: those of an earlier version.
+        over_positions: ``mean`` or ``sum``.
     """
 
     network: Network
@@ -50,7 +49,7 @@ class LayeredDistance:
 
     @torch.inference_mode()
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return distances, ``(batch,)``, of images of any range."""
+        """Return distances, ``(batch,)``, of images in any range."""
         extractor = _extractor(self.network, self.device)
         layers = []
         for place, pair in enumerate(zip(extractor.features(a), extractor.features(b), strict=True)):
@@ -67,18 +66,17 @@ class LayeredDistance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A metric with which mistakes are made.
+    """A metric that mistakes can be applied to.
 
     Attributes:
-        core: its distance, of images in its own range.
-        outer: makes of a core the distance of RGB in [0, 1], checked.
-        input_range: the range of its images' values.
-        mean, std: with which its network normalizes RGB in [0, 1].
+        core: its distance, of images in `input_range`.
+        outer: converts a core to the validated distance of RGB in [0, 1].
+        mean, std: of the network's normalization of RGB in [0, 1].
         has_network: modules with weights run in it.
-        layered: the same distance with its parts; None where they are not known.
+        layered: the same distance by layers; None if its parts are unknown.
         others: the same metric on other networks, by name.
-        identity: the similarity of two equal images, were it one.
-        least: distances below it are compared as if they were it, since 1 less a similarity is rounded.
+        identity: the similarity of two equal images, for a distance taken as a similarity.
+        least: minimum denominator of relative deviations, since 1 less a similarity is rounded.
     """
 
     core: Distance
@@ -105,10 +103,11 @@ def reference_of(
     metric = variant.metric
     others: dict[str, Reference] = {}
     if isinstance(metric, Metric):
-        for name in _same_kind(metric.name):
-            with contextlib.suppress(DpsError):  # its weights may be missing
-                other = third_party.named(name, weights=weights, device=device)
-                others[name] = _of_images(other, device, weights)
+        about = THIRD_PARTY_METRICS[metric.name].about if metric.name in THIRD_PARTY_METRICS else None
+        for name, other in THIRD_PARTY_METRICS.items():
+            if name != metric.name and other.about == about:
+                with contextlib.suppress(DpsError):  # its weights may be missing
+                    others[name] = _of_images(third_party.named(name, weights=weights, device=device), device, weights)
         return replace(_of_images(metric, device, weights), others=others)
     assert variant.network is not None
     assert variant.normalization is not None
@@ -120,24 +119,21 @@ def reference_of(
         device=device,
     )
     for name in networks.BUILT_IN:
-        if name != variant.network and variant.normalization != MIXED:  # which fits one network
+        if name != variant.network and variant.normalization != MIXED:  # a tuned metric has one network
             with contextlib.suppress(DpsError):
-                others[name] = of_layers(replace(layered, network=networks.named(name, weights)))
-    return replace(of_layers(layered), others=others)
+                others[name] = _of_layers(replace(layered, network=networks.named(name, weights)))
+    return replace(_of_layers(layered), others=others)
 
 
-def of_layers(layered: LayeredDistance, **known: Any) -> Reference:
-    """Return the reference of a distance whose parts are known."""
-    network = layered.network
-    return Reference(
-        core=layered, outer=lambda core: core, mean=network.mean, std=network.std, layered=layered, **known
-    )
+def _of_layers(layered: LayeredDistance) -> Reference:
+    mean, std = layered.network.mean, layered.network.std
+    return Reference(core=layered, outer=lambda core: core, mean=mean, std=std, layered=layered)
 
 
 def lenient(metric: Metric) -> Metric:
-    """Return a metric that is measured even where it breaks its contract, as long as it returns numbers.
+    """Return a metric without checks of its contract, except that it returns numbers.
 
-    One number for a batch stands for each of its pairs, and a changed input is not noticed.
+    A single number is the distance of every pair in the batch; changed inputs are not detected.
     """
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
@@ -164,26 +160,17 @@ def _of_images(metric: Metric, device: str, weights: str) -> Reference:
     )
 
 
-def _same_kind(name: str) -> Iterator[str]:
-    """Yield the names of third-party metrics that are the same as one on other networks."""
-    one = THIRD_PARTY_METRICS.get(name)
-    for other_name, other in THIRD_PARTY_METRICS.items():
-        if one is not None and other is not one and other.about == one.about:
-            yield other_name
-
-
 def _calibrated(name: str, device: str, weights: str) -> LayeredDistance | None:
-    """Return LPIPS of a third-party metric's name with its parts; None of any other name."""
+    """Return a third-party metric as a layered distance if it is an LPIPS."""
     other = THIRD_PARTY_METRICS.get(name)
     if other is None or other.older_weights is None:
         return None
     assert other.weights is not None
     assert other.network is not None
     heads = [_heads(file.find(name, INSTALL).state) for file in (other.weights, other.older_weights)]
-    spatial = FeatureMetric(name=name, terms=(Term(name="spatial", comparison=COMPARISONS["spatial"]),))
     return LayeredDistance(
         network=networks.named(other.network, weights),
-        metric=spatial,
+        metric=FeatureMetric(name=name, terms=(Term(name="spatial", comparison=COMPARISONS["spatial"]),)),
         normalization="unit",
         device=device,
         heads=heads[0],
@@ -196,7 +183,7 @@ def _heads(state: Mapping[str, Tensor]) -> Heads:
 
 
 def _runs_modules(metric: Metric) -> bool:
-    """Return whether modules with weights run in a metric, which for one that cannot be called is taken to be so."""
+    """Return whether modules with weights run in a metric; also True if the metric raises."""
     modules: list[nn.Module] = []
     image = torch.zeros(1, 3, *[max(metric.smallest, 64)] * 2)
     handle = nn.modules.module.register_module_forward_pre_hook(lambda module, _: modules.append(module))
