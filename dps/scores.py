@@ -58,13 +58,10 @@ def two_afc(distance_0: ArrayLike, distance_1: ArrayLike, judge: ArrayLike) -> A
 
 
 def human_two_afc(judge: ArrayLike) -> Array:
-    """Score triplets by the probability that two people, drawn from the same judgments, agree.
+    """Score triplets by the probability that two people agree: ``judge ** 2 + (1 - judge) ** 2``.
 
     Args:
         judge: fraction of people who chose the second image, ``(triplet,)``, in [0, 1].
-
-    Returns:
-        ``judge ** 2 + (1 - judge) ** 2``, ``(triplet,)``, in [0.5, 1].
 
     Source:
         Zhang et al. 2018, arXiv:1801.03924, Section 5, "human" in the tables.
@@ -80,7 +77,7 @@ def rank_flips(before: ArrayLike, after: ArrayLike) -> Array:
         before, after: distances of the first and the second image from the original, ``(triplet, 2)``.
 
     Returns:
-        ``(triplet,)``: 1 where the order of the two distances changes, a tie being an order, else 0.
+        ``(triplet,)``: 1 where the order of the two distances changes, also to or from a tie, else 0.
 
     Source:
         Ghildyal and Liu 2022, arXiv:2207.13686, "rank flips".

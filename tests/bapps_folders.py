@@ -22,6 +22,13 @@ def write(dataset: Dataset, folder: Path) -> None:
                     np.save(path, np.array([value]))
                 else:
                     PIL.Image.fromarray(value).save(path)
-    counts = {kind: counts for kind, counts in dataset.counts.items() if counts}
-    description = Description(name=dataset.name, about=dataset.about, counts=counts)
+    description = Description(name=dataset.name, about=dataset.about, counts=counts(dataset))
     (folder / DESCRIPTION).write_text(description.model_dump_json(), encoding="utf-8")
+
+
+def counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Return the number of triplets or pairs in each subset."""
+    return {
+        kind: {name: sum(shard.count for shard in shards) for name, shards in dataset.subsets(kind).items()}
+        for kind in ("2afc", "jnd")
+    }

@@ -25,6 +25,7 @@ from dps.images import digest
 from dps.judgments import bapps, fetching, synthetic
 from dps.judgments.dataset import Dataset
 from dps.scenes.rng import Rng
+from tests.bapps_folders import counts
 from tests.conftest import PAIRS, TRIPLETS
 
 
@@ -113,7 +114,7 @@ def test_the_stand_in_has_four_families_in_shards_of_256_and_pairs() -> None:
     made = synthetic.synthesize(triplets=600, pairs=1)
     families = ("noise", "blur", "shift", "contrast")
     assert (made.name, made.groups) == ("synthetic", {"all": families})
-    assert (made.counts["2afc"], made.counts["jnd"]) == (dict.fromkeys(families, 600), {"noise": 1, "blur": 1})
+    assert counts(made) == {"2afc": dict.fromkeys(families, 600), "jnd": {"noise": 1, "blur": 1}}
     assert [(s.number, s.count) for s in made.subsets("2afc")["blur"]] == [(0, 256), (1, 256), (2, 88)]
 
 
@@ -122,10 +123,10 @@ def test_the_stand_in_has_four_families_in_shards_of_256_and_pairs() -> None:
 
 def test_a_written_folder_reads_as_what_was_written(small: Dataset, written: Path) -> None:
     found = bapps.read(written)
-    assert (found.name, found.about, found.counts, found.groups) == (
+    assert (found.name, found.about, counts(found), found.groups) == (
         small.name,
         small.about,
-        small.counts,
+        counts(small),
         dict(small.groups),
     )
     for ours, theirs in zip(found.shards, small.shards, strict=True):
@@ -426,7 +427,7 @@ def assert_not_fetched(server: Server, place: Path, *parts: str) -> None:
 def test_fetching(server: Server, place: Path, small: Dataset) -> None:
     digests = {name[1:]: hashlib.sha256(data).hexdigest() for name, data in server.files.items()}
     assert fetch(server, place) == digests
-    assert bapps.read(place).counts == small.counts
+    assert counts(bapps.read(place)) == counts(small)
     assert sorted(path.name for path in place.iterdir()) == ["2afc", "dps-dataset.json", "jnd"]
     assert fetch(server, place) == {}  # everything is there, so nothing is requested
     shutil.rmtree(place / "jnd")

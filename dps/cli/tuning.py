@@ -42,7 +42,7 @@ def tune(out: Path, cases: int | None, parts: int | None, people: float | None, 
         dps tune --network vgg16 --out tuned-vgg16.yaml
         dps test --metric tuned-vgg16.yaml
 
-    Training and held-out cases have different seeds and photographs; neither include cases of a normal run. With
+    Training and held-out cases have different seeds and photographs; neither includes cases of a usual run. With
     judgments, one half of the triplets is also used for training, and the other half is held out.
     """  # noqa: D301 - \b keeps the lines below as they are
     from dps import files, notes

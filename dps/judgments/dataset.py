@@ -135,14 +135,6 @@ class Dataset:
                 subsets[shard.subset] = (*subsets.get(shard.subset, ()), shard)
         return subsets
 
-    @property
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Return the number of triplets or pairs in each subset of each kind."""
-        return {
-            kind: {subset: sum(shard.count for shard in shards) for subset, shards in self.subsets(kind).items()}
-            for kind in KINDS
-        }
-
 
 def shards_of(kind: str, subset: str, count: int, load: Callable[[range, bool], Content]) -> Iterator[Shard]:
     """Split a subset into shards; `load` is that of `Shard`, preceded by the range of rows."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from dps import notes
 from dps.errors import JudgmentsError, one_line
 from dps.judgments import bapps, studies, synthetic, tables
-from dps.judgments.dataset import Dataset, JudgedFiles
+from dps.judgments.dataset import KINDS, Dataset, JudgedFiles
 from dps.judgments.tables import Find, Predictions, number
 
 
@@ -193,9 +193,9 @@ def describe(text: str) -> Iterator[str]:
     """Yield a description of judgments, line by line; raises as `read`."""
     dataset = read(text)
     yield f"{text}: {dataset.name}: {dataset.about}"
-    for kind, counts in dataset.counts.items():
-        for subset, count in counts.items():
-            yield f"  {kind}/{subset}: {count:,}"
+    for kind in KINDS:
+        for subset, shards in dataset.subsets(kind).items():
+            yield f"  {kind}/{subset}: {sum(shard.count for shard in shards):,}"
     rows = [row for shard in dataset.shards for row in shard.rows]
     for group, count in sorted(Counter(row.group for row in rows if row.group).items()):
         yield f"  group {group}: {count:,}"

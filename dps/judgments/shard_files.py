@@ -50,7 +50,7 @@ def load(rows: Sequence[JudgedFiles], kind: str, size: int | None, decode: bool)
     compared_before = 0
 
     def add(path: str, stack: list[Pixels]) -> None:
-        data = _bytes_of(Path(path))
+        data = read_bytes(Path(path))
         add_part(digest, data)
         if decode:
             pixels = _image(data, Path(path), size)
@@ -74,7 +74,7 @@ def load(rows: Sequence[JudgedFiles], kind: str, size: int | None, decode: bool)
                     add(path, stack)
             places.append([compared_before + place_of[path] for path in row.compared])
             if isinstance(row.judgment, str):
-                data = _bytes_of(Path(row.judgment))
+                data = read_bytes(Path(row.judgment))
                 add_part(digest, data)
                 judgments.append(_judgment(data, row.judgment))
             else:
@@ -92,14 +92,15 @@ def load(rows: Sequence[JudgedFiles], kind: str, size: int | None, decode: bool)
 
 def check(path: Path) -> None:
     """Read one image or judgment file; a JudgmentsError as for `load`."""
-    data = _bytes_of(path)
+    data = read_bytes(path)
     if path.suffix == ".npy":
         _judgment(data, str(path))
     else:
         _image(data, path, None)
 
 
-def _bytes_of(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Read a file; a JudgmentsError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -6,7 +6,7 @@ that the code works, not that a metric agrees with people.
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -79,15 +79,7 @@ def synthesize(triplets: int = 64, pairs: int = 64, seed: int = 0) -> Dataset:
     )
 
 
-def _severities(seed: int, kind: str, family: str, number: int) -> tuple[float, ...]:
-    """Return the severity, in [0, 1], of each compared image."""
-    rng = Rng(seed, NAME, kind, family, number, "strengths")
-    if kind == "jnd":
-        return (rng.integer(0, LEVELS // 2) / LEVELS,)
-    return tuple(level / LEVELS for level in rng.shuffled(range(1, LEVELS + 1))[:2])
-
-
-def judge(kind: str, severities: tuple[float, ...], rng: Rng) -> float:
+def judge(kind: str, severities: Sequence[float], rng: Rng) -> float:
     """Return the fraction of the simulated judges who choose the second image, or answer "same" for a pair."""
     advantage = severities[0] - severities[1] if kind == "2afc" else THRESHOLD - severities[0]
     probability = 1 / (1 + math.exp(-advantage / SCALE))
@@ -99,7 +91,11 @@ def _draw(seed: int, kind: str, family: str, span: range, _decode: bool) -> Cont
     images = np.empty((len(span), 1 + KINDS[kind], SIZE, SIZE, 3), dtype=np.uint8)
     judgments, digest = np.empty(len(span)), new_digest(kind)
     for row, number in enumerate(span):
-        severities = _severities(seed, kind, family, number)
+        rng = Rng(seed, NAME, kind, family, number, "strengths")
+        if kind == "jnd":
+            severities = [rng.integer(0, LEVELS // 2) / LEVELS]
+        else:
+            severities = [level / LEVELS for level in rng.shuffled(range(1, LEVELS + 1))[:2]]
         images[row, 0] = original = _original(number, seed)
         for place, severity in enumerate(severities, start=1):
             rng = Rng(seed, NAME, kind, family, number, "how")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dps.errors import JudgmentsError
+from dps.judgments import shard_files
 from dps.judgments.dataset import JudgedFiles, Shard
 
 Find = Callable[[Sequence[Path], str], str]
@@ -74,9 +75,7 @@ def read(path: Path, columns: Sequence[str] = (), separator: str = ",") -> TextT
             or another separator.
     """
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
-    except OSError as error:
-        raise JudgmentsError(f"{path}: cannot be read ({error.strerror}).") from None
+        lines = shard_files.read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise JudgmentsError(f"{path}:{line}: not UTF-8; save it in this encoding.") from None
