@@ -186,7 +186,7 @@ def test_throughput_is_measured_beside_the_forward_pass(suite: Suite, monkeypatc
         (["--require=tony>=1"], "--require 'tony>=1': unknown probe or score 'tony'. Did you mean 'tiny'? Known: tiny"),
         (["--bapps=nowhere"], "nowhere: no such folder. Get BAPPS with: dps bapps fetch nowhere"),
         (["--rank-flips"], "--rank-flips: needs triplets; pass --judgments PATH (or --bapps DIR), too."),
-        (["--store=other"], "other: holds other things, such as notes.txt; name a new folder for the store."),
+        (["--store=other"], "other: contains other files, such as notes.txt; name a new folder for the store."),
     ],
 )
 def test_a_mistake_is_exit_code_4_and_one_line_and_nothing_is_written(
