@@ -264,8 +264,8 @@ def write(path: Path, rows: Iterable[Row], about: Row, previous: Baseline | None
     Entries of `previous` that the run did not measure are kept.
 
     Raises:
-        UsageError: there is no row, a case could not be measured, the kept entries are not compatible with this run, or
-            the file cannot be written.
+        UsageError: there is no row, a case could not be measured, remaining entries are not compatible with the run,
+            or the file cannot be written.
     """
     run = record(rows, about, str(path))
     try:
@@ -298,11 +298,11 @@ def merge(previous: Baseline, run: Baseline) -> Baseline:
     """Return a baseline updated with the entries of a run.
 
     Raises:
-        UsageError: the kept entries were recorded with other images, weights or reduction.
+        UsageError: remaining entries were recorded with other images, weights or reduction.
     """
-    kept = {key: margin for key, margin in previous.margins.items() if key not in run.margins}
-    then: dict[str, str | None] = {case: previous.images.get(case) for case, _ in kept}
-    for network in {variant.network for _, variant in kept if variant.network is not None}:
+    remaining = {key: margin for key, margin in previous.margins.items() if key not in run.margins}
+    then: dict[str, str | None] = {case: previous.images.get(case) for case, _ in remaining}
+    for network in {variant.network for _, variant in remaining if variant.network is not None}:
         then |= {network: previous.measured["networks"].get(network), "reduction": previous.measured["reduction"]}
     now = {**run.images, **run.measured["networks"], "reduction": run.measured["reduction"]}
     if changed := sorted(name for name, value in then.items() if now.get(name, value) != value):
@@ -314,7 +314,7 @@ def merge(previous: Baseline, run: Baseline) -> Baseline:
         run,
         measured={**run.measured, "networks": {**previous.measured["networks"], **run.measured["networks"]}},
         images={**previous.images, **run.images},
-        margins={**kept, **run.margins},
+        margins={**remaining, **run.margins},
     )
 
 

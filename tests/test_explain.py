@@ -33,7 +33,7 @@ def explained(metric: metrics.AnyMetric, case: str, extractor: Extractor, normal
 class TwoPositions:
     """A network double: one layer of two channels and 1 x 2 positions, of numbers one can follow."""
 
-    layers, places = ("both",), {"alexnet": (0,)}
+    layers, layer_indices = ("both",), {"alexnet": (0,)}
 
     def __init__(self, features: list[list[list[float]]]) -> None:
         self.device = torch.device("cpu")

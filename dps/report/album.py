@@ -47,10 +47,10 @@ class Album:
         self.pngs.update(new["images"])
 
 
-def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
+def entry(name: str, triple: Triple, encoded: Container[str]) -> dict[str, Any]:
     """Return a case as plain data for `Album.update`: its ``cases``, and ``images``, PNG files by digest.
 
-    Images whose digests are known are left out.
+    Images with the given digests are already encoded and left out.
     """
     digests = {
         "original": triple.original.digest,
@@ -60,7 +60,7 @@ def entry(name: str, triple: Triple, known: Container[str]) -> dict[str, Any]:
     pngs = {
         image.digest: images.as_png(image.pixels, LONGEST_SIDE)
         for image in (triple.original, *triple.compared)
-        if image.digest not in known
+        if image.digest not in encoded
     }
     return {"cases": {name: digests}, "images": pngs}
 

@@ -46,7 +46,7 @@ def as_sentences(rows: Sequence[Row]) -> list[str]:
     """Describe the bounds up to which half of the photographs hold, and what could not be attacked or judged."""
     medians = {label: median for label, median in _medians(rows).items() if median is not None}
     reasons = {variant_key(row).label: f"could not judge: {row['error']}" for row in rows if row["error"]}
-    failed = {label: row["error"] for (label, _), row in _by_bound(rows).items() if row["error"]}
+    failed = {label: row["error"] for (label, _), row in _direct_attacks(rows).items() if row["error"]}
     reasons |= {label: f"could not be attacked: {error}" for label, error in failed.items()}
     sentences = [
         f"{tables.first_three(label for label in reasons if reasons[label] == reason)} {reason}."
@@ -66,26 +66,26 @@ def as_sentences(rows: Sequence[Row]) -> list[str]:
 
 def attack_tables(rows: Sequence[Row]) -> list[Table]:
     """Return the table of attacks by bound and, if other variants judged them, the table of transferred attacks."""
-    own, medians = _by_bound(rows), _medians(rows)
+    attacks, medians = _direct_attacks(rows), _medians(rows)
     if not rows:
         return []
-    variants = tables.sort_variants(variant_key(row) for row in own.values())
-    bounds = sorted({bound for _, bound in own})
+    variants = tables.sort_variants(variant_key(row) for row in attacks.values())
+    bounds = sorted({bound for _, bound in attacks})
     heads = {f"{bound} of 255": bound for bound in bounds}
 
     def cell(variant: VariantKey, head: str) -> Cell:
         if head in heads:
-            return _cell(own.get((variant.label, heads[head])))
+            return _cell(attacks.get((variant.label, heads[head])))
         median = medians[variant.label]
         return Cell("-") if median is None else Cell(_text(median), value=median)
 
-    attacks = tables.build("Attacked photographs", variants, [*heads, MEDIAN_HEAD], cell, note=NOTE)
+    by_bound = tables.build("Attacked photographs", variants, [*heads, MEDIAN_HEAD], cell, note=NOTE)
     bound = SHOWN_BOUND if SHOWN_BOUND in bounds else bounds[-1]
     by_pair = {(row["attacked_on"], variant_key(row)): row for row in rows if row["bound"] == bound}
     judges = tables.sort_variants(judge for _, judge in by_pair)
-    attacked = [label for label in dict.fromkeys(label for label, _ in by_pair) if not own[label, bound]["error"]]
-    if len(rows) == len(own) or not len(by_pair) > len(attacked) > 0:
-        return [attacks]
+    attacked = [label for label in dict.fromkeys(label for label, _ in by_pair) if not attacks[label, bound]["error"]]
+    if len(rows) == len(attacks) or not len(by_pair) > len(attacked) > 0:
+        return [by_bound]
     transfers = Table(
         title=f"Attacked photographs judged by others, {bound} of 255",
         rows=tuple((label,) for label in attacked),
@@ -94,7 +94,7 @@ def attack_tables(rows: Sequence[Row]) -> list[Table]:
         note="Held/photographs, judged by the variant of the column, after an attack on the variant of the row.",
         keys=("attacked on",),
     )
-    return [attacks, transfers]
+    return [by_bound, transfers]
 
 
 def medians_table(rows: Sequence[Row]) -> list[Table]:
@@ -112,28 +112,29 @@ def example(row: Row, images: Triple) -> Row:
 
 def examples(rows: Iterable[Row], images: Album) -> list[Row]:
     """Return each variant's photograph with the largest ratio within `SHOWN_BOUND`, as data URIs."""
-    shown = []
+    results = []
     for row in rows:
         entry = images.cases.get(_name(row)) if row["bound"] == SHOWN_BOUND else None
         if entry is not None and row["attacked_on"] == variant_key(row).label:
             digests = {"original": entry["original"], "attacked": entry["distorted"], **entry["references"]}
-            shown.append({"label": row["attacked_on"], "images": {name: images.uri(d) for name, d in digests.items()}})
-    return shown
+            uris = {name: images.uri(digest) for name, digest in digests.items()}
+            results.append({"label": row["attacked_on"], "images": uris})
+    return results
 
 
 def _name(row: Row) -> str:
     return f"{row['attacked_on']} within {row['bound']}"
 
 
-def _by_bound(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
-    """Return the rows of variants that were attacked themselves, by label and bound."""
+def _direct_attacks(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
+    """Return the rows of variants that judge attacks on themselves, by label and bound."""
     return {(r["attacked_on"], r["bound"]): r for r in rows if variant_key(r).label == r["attacked_on"]}
 
 
 def _medians(rows: Iterable[Row]) -> dict[str, float | None]:
     """Return the `median_bound` of each attacked variant; None if a bound was not measured."""
     held: dict[str, dict[int, float]] = {}
-    for (label, bound), row in _by_bound(rows).items():
+    for (label, bound), row in _direct_attacks(rows).items():
         by_bound = held.setdefault(label, {})
         if not row["error"]:
             by_bound[bound] = row["held"] / row["photographs"]

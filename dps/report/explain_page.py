@@ -76,11 +76,9 @@ def _select_layers(explanation: Explanation, layers: Sequence[int]) -> list[int]
             raise UsageError(f"--layers {layer}: {variant.network} has layers 1 to {count}.")
     if layers or not count:
         return sorted(set(layers)) or [0]
-    shares = [
-        sum(part / total for part, total in zip(parts, explanation.distances, strict=True) if total)
-        for parts in zip(*explanation.layers, strict=True)
-    ]
-    return sorted(sorted(range(1, count + 1), key=lambda layer: -shares[layer - 1])[:LAYERS_SHOWN])
+    totals = np.array([total or np.inf for total in explanation.distances])
+    shares = (np.array(explanation.layers) / totals[:, None]).sum(axis=0)
+    return sorted((1 + np.argsort(-shares, kind="stable")[:LAYERS_SHOWN]).tolist())
 
 
 def _panels(explanation: Explanation, layers: Sequence[int]) -> Iterator[tuple[str, str, str, "Figure"]]:
@@ -135,10 +133,9 @@ def _layer_sentences(explanation: Explanation) -> Iterator[str]:
     largest = sorted(by_layer, key=lambda layer: -by_layer[layer][0])[:2]
     yield _shares_in_words(explanation, {layer: by_layer[layer] for layer in largest})
     if len(explanation.names) > 1:
-        closer: list[list[str]] = [[], []]
-        used = {layer: distances for layer, distances in by_layer.items() if any(distances)}
-        for layer, (distorted, reference) in used.items():
-            closer[distorted >= reference].append(layer)
+        used = [layer for layer, distances in by_layer.items() if any(distances)]
+        first = [layer for layer in used if by_layer[layer][0] < by_layer[layer][1]]
+        closer = (first, [layer for layer in used if layer not in first])
         yield ", ".join(
             f"at {'every layer' if len(layers) == len(used) else ' and '.join(layers)} {name} is closer"
             for name, layers in zip(explanation.names, closer, strict=True)

@@ -68,7 +68,7 @@ def _fails(standing: Standing, *, requested: bool) -> bool:
 def judge(
     configuration: RunConfiguration, records: RunRecords, document: Document, *, interrupted: bool
 ) -> GateOutcome:
-    """Check a run against all that its options require, and record it as a baseline if they ask for that.
+    """Check a run against all that its options require, and record it with ``--update-baseline``.
 
     An interrupted run is not recorded, and its missing cases are not reported.
     """
@@ -132,22 +132,22 @@ def _check_measured(document: Document) -> GateOutcome:
     return replace(check, not_measured=len(errors), lines=[*check.summary[:1], *_indented(all_texts)])
 
 
-def judge_verdicts(known: Baseline, rows: Iterable[Row], *, requested: bool, improved: str) -> GateOutcome:
+def judge_verdicts(recorded: Baseline, rows: Iterable[Row], *, requested: bool, improved: str) -> GateOutcome:
     """Compare the verdicts of measured cases with a baseline, which may be empty.
 
     Verdicts that are not in the baseline must pass if a gate was requested. `improved` is a remark on improved ones.
     """
     measured = [row for row in rows if was_measured(row)]
-    standings = [(row, baseline.compare(known, row)) for row in measured]
+    standings = [(row, baseline.compare(recorded, row)) for row in measured]
     compared = [(row, standing) for row, standing in standings if requested or not standing.is_new]
     if not compared:
         return GateOutcome()
     failing = [(row, standing) for row, standing in compared if _fails(standing, requested=requested)]
     failing.sort(key=lambda item: -math.inf if item[0].get("margin") is None else item[0]["margin"])
-    texts = list(dict.fromkeys(baseline.describe_standing(known, *item) for item in failing))
+    texts = list(dict.fromkeys(baseline.describe_standing(recorded, *item) for item in failing))
     counts = Counter(standing for _, standing in compared)
     title = f"against the baseline: {', '.join(f'{counts[item]} {item}' for item in Standing if counts[item])}"
-    if not known.where:
+    if not recorded.where:
         title = f"strict: {len(failing)} of {len(compared)} verdict{'s' if len(compared) > 1 else ''} failed"
     by_probe = _by_probe(measured, [row for row, _ in failing])
     summary = [title, *_first(by_probe, LISTED), *(f"  worst: {_shortened(text)}" for text in texts[:3])]
@@ -157,7 +157,7 @@ def judge_verdicts(known: Baseline, rows: Iterable[Row], *, requested: bool, imp
         Standing.INCONCLUSIVE: f"the margin moved by at most {baseline.MARGIN_TOLERANCE:g}; not failed",
     }
     for standing, remark in remarks.items():
-        if changed := [baseline.describe_standing(known, *item) for item in compared if item[1] is standing]:
+        if changed := [baseline.describe_standing(recorded, *item) for item in compared if item[1] is standing]:
             summary.append(f"{len(changed)} {standing}: {remark}")
             lines += [summary[-1], *_indented(changed)]
     return GateOutcome(holds=not failing, failed=len(failing), summary=summary, lines=lines)

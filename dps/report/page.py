@@ -28,14 +28,14 @@ from dps.rows import Document, Row, case_name, json_lines
 def render(document: Document, images: Album) -> Iterator[str]:
     """Yield the page piece by piece, identical for equal input; cases without images are shown by numbers alone."""
     counts = pass_fractions.count(document["cases"])
-    shown, folded = findings.as_tables(document, counts), layers.tables(document)
-    grids = {f"table-{n}": table for n, table in enumerate([*shown, *folded], start=1)}
+    tables_of_run, folded = findings.as_tables(document, counts), layers.tables(document)
+    grids = {f"table-{n}": table for n, table in enumerate([*tables_of_run, *folded], start=1)}
     data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
-    asks, sanity = document["run"]["probes"], document["run"].get("sanity", [])
+    questions, sanity = document["run"]["probes"], document["run"].get("sanity", [])
     probes = [
         {
             "name": name,
-            "asks": asks.get(name, ""),
+            "asks": questions.get(name, ""),
             "figures": list(_figures({} if name in sanity else figures.PLOTS, document, name)),
         }
         for name in counts.probes
@@ -51,7 +51,7 @@ def render(document: Document, images: Album) -> Iterator[str]:
         cases=len({case_name(row) for row in document["cases"]}),
         words=findings.as_sentences(document, counts),
         grids=grids,
-        folded=[*grids][len(shown) :],
+        folded=[*grids][len(tables_of_run) :],
         probes=probes,
         thresholds=thresholds,
         attacked=attacks_table.examples(document.get("attacks", []), images),

@@ -79,12 +79,12 @@ def _cases(files: Mapping[str, Path], references: Sequence[Path] | None) -> Iter
     for name, original in originals.items():
         if not original or name in originals.values():
             continue
-        own = [files[f"{n}_ref"] for n in (name, original) if f"{n}_ref" in files][:1]
-        if references is None and not own:
+        specific = [files[f"{n}_ref"] for n in (name, original) if f"{n}_ref" in files][:1]
+        if references is None and not specific:
             raise ProbeError(f"{files[name]}: its reference is missing, {name}_ref.* or {original}_ref.*.")
         first, distorted, *others = (
             {"image": f"{path.parent.name}/{path.name}"}
-            for path in (files[original], files[name], *(references or own))
+            for path in (files[original], files[name], *(references or specific))
         )
         yield {"id": name, "original": first, "distorted": distorted, "references": others}
 
