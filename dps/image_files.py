@@ -23,9 +23,9 @@ def read(paths: Sequence[Path]) -> list[Image]:
 
 def as_triple(paths: Sequence[Path]) -> Triple:
     """Read the original, the distorted image, and any number of references; raises as `read`."""
-    original, distorted, *references = read(paths)
-    names = map(str, paths[2:])
-    return Triple(original=original, distorted=distorted, references=dict(zip(names, references, strict=True)))
+    original, distorted, *others = read(paths)
+    references = dict(zip(map(str, paths[2:]), others, strict=True))
+    return Triple(original=original, distorted=distorted, references=references)
 
 
 def distances(

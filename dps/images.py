@@ -68,11 +68,9 @@ def read(path: Path, data: bytes | None = None) -> Pixels:
     """
     path = files.find(path) if data is None else path
     with open_image(path, data) as image:
-        rotated = image.getexif().pop(ExifTags.Base.Orientation, 1) in range(
-            2, 9
-        )  # popped, or Pillow applies it to TIFF
+        orientation = image.getexif().pop(ExifTags.Base.Orientation, 1)  # popped, or Pillow applies it to TIFF
         rgb = _to_rgb(path, image)
-        if rotated:
+        if orientation in range(2, 9):
             notes.add(
                 "EXIF orientation not applied in", path, "pixels are compared as stored, which may lie on their side."
             )
