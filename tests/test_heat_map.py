@@ -1,4 +1,4 @@
-"""The first screen of the page, pairs of probes that answer each other, and the column of sanity checks: by hand."""
+"""The heat map, pairs of counterparts and the column of sanity checks, by hand."""
 
 import math
 
