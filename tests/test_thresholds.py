@@ -143,17 +143,17 @@ def test_a_row_fails_where_its_whole_interval_is_below_what_people_notice() -> N
 
 def test_the_table_has_intervals_a_mark_and_people_last() -> None:
     low: Row = {"threshold": 2.0, "threshold_beyond": None, "low": None, "low_beyond": "below"}
-    document = {"thresholds": [made(3.5, **low), made(None, "above", metric="mean"), made(9, error="no", metric="x")]}
-    table = thresholds_table.table(document)
+    rows = [made(3.5, **low), made(None, "above", metric="mean"), made(9, error="no", metric="x")]
+    (table,) = thresholds_table.as_tables(rows)
     assert table.labels == ["alexnet-none-sort", "alexnet-none-mean", "alexnet-none-x", "people"]
     assert [str(cells[0]) for cells in table.cells] == ["2 <1.8..3.5", ">45 >45..>45", "not measured", "3.6"]
     assert [cells[0].shade for cells in table.cells] == ["fails", "", "unmeasured", ""]
     assert [cells[0].published for cells in table.cells] == [False, False, False, True]
     assert max(map(len, tables.as_text(table, 60))) <= 60
-    assert thresholds_table.as_sentences(document["thresholds"]) == [
+    assert thresholds_table.as_sentences(rows) == [
         "sort (none) finds visible damage closer than a change too small for people to notice: rotate on alexnet."
     ]
-    figure = figures.draw_threshold(document, "rotate")
+    figure = figures.draw_threshold({"thresholds": rows}, "rotate")
     assert figure is not None
     (axes,) = figure.axes
     assert [list(line.get_ydata()) for line in axes.lines[:2]] == [[100] * 8] * 2  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ scores_table.py      scores: agreement with people's judgments
 published.py         the paper's published tables
 paper_images.py      Table 1 of the paper, measured on its own images
 run_comparison.py    two runs side by side
+tuning_page.py       the result of tuning a metric
 figure_style.py      the look of figures, and their export
 figures.py           figures of each probe
 album.py             the images of a run's cases, and the gallery of the page

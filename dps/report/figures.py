@@ -129,7 +129,8 @@ def write(document: Document, probes: Iterable[str], folder: Path) -> Iterator[P
     """Write the figures of probes and all distortions as ``PROBE-FIGURE.svg`` and ``.png``; yield the files."""
     folder.mkdir(parents=True, exist_ok=True)
     plots = [(probe, *plot) for probe in probes for plot in PLOTS.items()]
-    plots += [(name, *plot) for name in thresholds_table.distortions(document) for plot in THRESHOLD_PLOTS.items()]
+    distortions = thresholds_table.distortions(document.get("thresholds", []))
+    plots += [(name, *plot) for name in distortions for plot in THRESHOLD_PLOTS.items()]
     for subject, name, draw in plots:
         if (figure := draw(document, subject)) is None:
             continue

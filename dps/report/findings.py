@@ -2,16 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dps.report import (
-    attacks_table,
-    layers,
-    pairs,
-    pass_fractions,
-    scores_table,
-    strata,
-    tables,
-    thresholds_table,
-)
+from dps.report import attacks_table, layers, pairs, pass_fractions, scores_table, strata, tables, thresholds_table
 from dps.report.pass_fractions import PassCounts
 from dps.report.tables import Cell, Table
 from dps.rows import Document, Row, VariantKey, variant_key
@@ -19,7 +10,7 @@ from dps.throughput import ALL
 
 THROUGHPUT_NOTE = (
     "Medians over rounds in which the forward pass and all variants take turns on the same images, with quartiles of "
-    "the ratio; forward is the fastest forward pass that dps has."
+    "the ratio; forward is the fastest forward pass in dps."
 )
 
 
@@ -44,17 +35,11 @@ def as_tables(document: Document, counts: PassCounts) -> list[Table]:
     return [
         *([pass_fractions.table(strata.split_by_source(document, counts))] if counts.variants else []),
         *pairs.as_tables(document.get("pairs", [])),
-        *([thresholds_table.table(document)] if document.get("thresholds") else []),
+        *thresholds_table.as_tables(document.get("thresholds", [])),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),
         *throughput_tables(document["throughput"]),
         *attacks_table.attack_tables(document.get("attacks", [])),
     ]
-
-
-def heat_map_tables(document: Document) -> list[Table]:
-    """Return the tables that become columns of the heat map: thresholds, and bounds at which attacks succeed."""
-    medians = attacks_table.medians_table(document.get("attacks", []))
-    return [thresholds_table.table(document), *medians] if document.get("thresholds") else medians
 
 
 def notes(document: Document) -> list[str]:

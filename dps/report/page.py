@@ -42,12 +42,14 @@ def render(document: Document, images: Album) -> Iterator[str]:
     ]
     thresholds = [
         {"name": name, "figures": list(_figures(figures.THRESHOLD_PLOTS, document, name))}
-        for name in thresholds_table.distortions(document)
+        for name in thresholds_table.distortions(document.get("thresholds", []))
     ]
+    extra_columns = thresholds_table.as_tables(document.get("thresholds", []))
+    extra_columns += attacks_table.medians_table(document.get("attacks", []))
     pieces: Iterator[str] = environment().get_template("page.html.j2").generate(
         run=document["run"],
         counts=counts,
-        heat=heat_map.build(document, counts, findings.heat_map_tables(document)),
+        heat=heat_map.build(document, counts, extra_columns),
         cases=len({case_name(row) for row in document["cases"]}),
         words=findings.as_sentences(document, counts),
         grids=grids,

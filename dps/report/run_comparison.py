@@ -19,14 +19,14 @@ def as_text(first: Document, second: Document, width: int) -> list[str]:
     """
     if not first["run"]:
         raise UsageError("A has no 'run', which describes how it was measured.")
-    known = baseline.record(filter(was_measured, first["cases"]), first["run"], "A")
+    reference = baseline.record(filter(was_measured, first["cases"]), first["run"], "A")
     lines = [f"A, the baseline: {first['run']['command']}", f"B: {second['run'].get('command')}"]
-    lines += baseline.notes(known, {"networks": {}, **second["run"]})
+    lines += baseline.notes(reference, {"networks": {}, **second["run"]})
     for name, run in (("A", first), ("B", second)):
         if unmeasured := sum(not was_measured(row) for row in run["cases"]):
             lines.append(f"could not be measured in {name}: {unmeasured} of {len(run['cases'])} results")
-    changes = [*gate.judge_verdicts(known, second["cases"], requested=False, improved="in B").lines]
-    changes += baseline.missing(known, second["cases"])
+    changes = [*gate.judge_verdicts(reference, second["cases"], requested=False, improved="in B").lines]
+    changes += baseline.missing(reference, second["cases"])
     lines += ["", *changes[:MAX_CHANGES]]
     lines += [f"... and {len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else []
     shown = [part for line in lines for part in wrapped(line, width) or [""]]

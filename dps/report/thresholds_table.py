@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dps.report import tables
 from dps.report.pass_fractions import metric_name
 from dps.report.tables import Cell, Table
-from dps.rows import Document, Row, VariantKey, variant_key
+from dps.rows import Row, VariantKey, variant_key
 from dps.thresholds import GRADED_DISTORTIONS, below_people
 
 PEOPLE = VariantKey(None, None, "people")
@@ -13,15 +13,15 @@ PEOPLE = VariantKey(None, None, "people")
 
 NOTE = (
     "The severity up to which half of the scenes pass, with its 95 % bootstrap interval over scenes; higher is better; "
-    "< and > stand before the first and the last level that was measured. A scene passes where the distorted image is "
-    "closer to the original than each visibly damaged one: blurred by 2 pixels, as JPEG of quality 10, with noise of "
-    "15/255 (a distortion of these kinds: than the other two)."
+    "< and > mark severities below the first and above the last measured level. A scene passes where the distorted "
+    "image is closer to the original than each visibly damaged one: blurred by 2 pixels, as JPEG of quality 10, with "
+    "noise of 15/255 (blur, JPEG and noise: than the other two)."
 )
 
 
-def table(document: Document) -> Table:
-    """Return the table, with a column for each distortion and a last row of published thresholds."""
-    rows = _sorted(document["thresholds"])
+def as_tables(rows: Iterable[Row]) -> list[Table]:
+    """Return the table, with a column for each distortion and a last row of published thresholds; none without rows."""
+    rows = _sorted(rows)
     cells = {(variant_key(row), row["distortion"]): _cell(row) for row in rows}
     published = {row["distortion"]: row for row in rows if row["people"] is not None}
     cells |= {
@@ -32,18 +32,19 @@ def table(document: Document) -> Table:
     if published:
         sources = dict.fromkeys(row["source"].partition(",")[0] for row in published.values())
         note += f" people: detection thresholds published in {', '.join(sources)}, not measured here."
-    return tables.build(
+    table = tables.build(
         "Thresholds",
         [*tables.sort_variants(variant_key(row) for row in rows), *([PEOPLE] if published else [])],
         list(units),
         lambda *key: cells.get(key, Cell()),
         note=f"{note} Units: {'; '.join(f'{name}: {unit}' for name, unit in units.items())}.",
     )
+    return [table] if rows else []
 
 
-def distortions(document: Document) -> list[str]:
-    """Return the distortions with thresholds in a run, in the order of tables."""
-    return list(dict.fromkeys(row["distortion"] for row in _sorted(document.get("thresholds", []))))
+def distortions(rows: Iterable[Row]) -> list[str]:
+    """Return the distortions with thresholds, in the order of tables."""
+    return list(dict.fromkeys(row["distortion"] for row in _sorted(rows)))
 
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:
@@ -75,13 +76,13 @@ def describe(row: Row) -> str:
 
 def as_sentences(rows: Iterable[Row]) -> list[str]:
     """List the metrics that prefer visibly damaged images to distorted ones that people find indistinguishable."""
-    metrics: dict[str, dict[str, list[str]]] = {}
-    for row in (row for row in _sorted(rows) if below_people(row)):
-        places = metrics.setdefault(metric_name(variant_key(row)), {}).setdefault(row["distortion"], [])
-        places += [row["network"]] if row["network"] else []
+    networks: dict[str, dict[str, list[str]]] = {}
+    for row in filter(below_people, _sorted(rows)):
+        of_distortion = networks.setdefault(metric_name(variant_key(row)), {}).setdefault(row["distortion"], [])
+        of_distortion += [row["network"]] if row["network"] else []
     return [
-        f"{name} finds visible damage closer than a change too small for people to notice: "
-        + "; ".join(f"{what} on {' and '.join(where)}" if where else what for what, where in places.items())
+        f"{metric} finds visible damage closer than a change too small for people to notice: "
+        + "; ".join(f"{name} on {' and '.join(names)}" if names else name for name, names in by_distortion.items())
         + "."
-        for name, places in metrics.items()
+        for metric, by_distortion in networks.items()
     ]
