@@ -45,7 +45,7 @@ tuned: $(READY)
 pictures: $(READY)
 	$(BIN)/python -m tests.record_pictures
 
-# Made anew when the dependencies change; the weight packages are pinned by hash in dps/networks.py.
+# Made again when the dependencies change; the weight packages are pinned by hash in dps/networks/built_in.py.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "make: $(PYTHON) must be Python 3.11 or newer with its venv module (Debian: apt-get install python3-venv)"; \

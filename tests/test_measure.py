@@ -110,10 +110,10 @@ class ImagesAsFeatures(Extractor):
         super().__init__(dataclasses.replace(plain, layers=("0", "1"), returned=("0", "1"), name="alexnet"))
 
 
-# ------------------------------------------------------------------------------------------- NUMERICS.md, slowly
+# ------------------------------------------------------------------------------------------- distances by definition, slowly
 
 
-TAKEN = {  # the table of NUMERICS.md; the last block of each resolution, as timm names them
+TAKEN = {  # the layers, for EfficientNet the last block of each resolution, as timm names them
     "squeezenet": ("squeezenet1_1", ["1", "4", "7", "9", "10", "11", "12"]),
     "alexnet": ("alexnet", ["1", "4", "7", "9", "11"]),
     "vgg16": ("vgg16", ["3", "8", "15", "22", "29"]),

@@ -85,7 +85,7 @@ def test_subsets_count_alike_however_large_they_are() -> None:
 
 
 def test_the_papers_own_columns_are_unweighted_means() -> None:
-    """Table 2, human row: 80.8 and 84.4 give 82.6; 73.4, 67.1, 68.8 and 68.6 give 69.5 (NUMERICS)."""
+    """Table 2, human row: 80.8 and 84.4 give 82.6; 73.4, 67.1, 68.8 and 68.6 give 69.5."""
     assert round(mean_of_subsets([Estimate(value=v, standard_error=0, count=1) for v in (80.8, 84.4)]).value, 1) == 82.6
     real = [Estimate(value=v, standard_error=0, count=1) for v in (73.4, 67.1, 68.8, 68.6)]
     assert round(mean_of_subsets(real).value, 1) == 69.5
