@@ -211,7 +211,7 @@ def test_strokes_lie_on_the_ground_under_the_object() -> None:
 
 def test_replace_object_ends_where_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "_differ", lambda *_scenes: False)
-    with pytest.raises(DrawError, match="no acceptable drawing: flat that differs from bars"):
+    with pytest.raises(DrawError, match="no acceptable drawing in 200 tries: flat that differs from bars"):
         scenes.replace_object(object_on_ground(), Rng(0), content="flat")
 
 

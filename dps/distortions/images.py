@@ -84,12 +84,12 @@ _MIDDLE = np.array([128, 0, 0])
 _UNIT = 2**15
 """Scale of the cosines, which are integers."""
 
-_COSINES: NDArray[np.int64] = np.rint(
+_COSINES = np.array(
     [
-        [_UNIT * math.sqrt((2 if u else 1) / 8) * math.cos(math.pi / 8 * u * (i + 0.5)) for i in range(8)]
+        [round(_UNIT * math.sqrt((2 if u else 1) / 8) * math.cos(math.pi / 8 * u * (i + 0.5))) for i in range(8)]
         for u in range(8)
     ]
-).astype(np.int64)
+)
 """The discrete cosine transform: a row of norm `_UNIT` for each frequency."""
 
 

@@ -193,7 +193,7 @@ SCENE_DISTORTIONS: Mapping[str, Callable[..., Scene]] = {
 """Functions of a scene, a random number generator and keyword parameters, to a scene."""
 
 
-def _replaced(scene: Scene, rng: Rng, pool: Mapping[str, Callable[[Rng], Paint]], what: str) -> Scene:
+def _replaced(scene: Scene, rng: Rng, pool: Mapping[str, Callable[[Rng], Paint]], content: str) -> Scene:
     """Return the scene with a content of a pool as its object, and record its name."""
     old, names = scene.layers[-1], list(pool)
     max_enlargement = 1.25 if len(scene.layers) > 1 else math.inf
@@ -205,7 +205,7 @@ def _replaced(scene: Scene, rng: Rng, pool: Mapping[str, Callable[[Rng], Paint]]
     replaced = rng.rejection_sample(
         sample,
         lambda other: stands_out(other.layers[-1].paint, scene.ground) and _differ(scene, other),
-        f"{what} that differs from {old.name}",
+        f"{content} that differs from {old.name}",
     )
     return _record(replaced, replaced_by=replaced.layers[-1].name)
 

@@ -105,16 +105,16 @@ def _probe(
         document.check()
     file = validated(ProbeFile, document, document.data)
     size = size or (file.size if file else 96)
-    checker, listed = Checker(document=document), document.data.get("cases")
+    checker, declarations = Checker(document=document), document.data.get("cases")
     entries: list[tuple[Entry, Case]] = []
-    for index, data in enumerate(listed if isinstance(listed, list) else []):
+    for index, data in enumerate(declarations if isinstance(declarations, list) else []):
         loc: Loc = ("cases", index)
         entry = validated(Entry, document, data, loc)
-        declared = checker.case(data, loc, size) if isinstance(data, dict) else None
-        if entry is None or declared is None:
+        template = checker.case(data, loc, size) if isinstance(data, dict) else None
+        if entry is None or template is None:
             continue
-        _check_values(document, loc, entry, declared)
-        entries.append((entry.model_copy(update={"seed": entry.seed + shift}), declared))
+        _check_values(document, loc, entry, template)
+        entries.append((entry.model_copy(update={"seed": entry.seed + shift}), template))
     document.check()
     assert file is not None
     cases = _expanded(_with_contents(entries) if images else entries, count, images)
@@ -137,9 +137,9 @@ def _probe(
     )
 
 
-def _check_values(document: Document, loc: Loc, entry: Entry, declared: Case) -> None:
+def _check_values(document: Document, loc: Loc, entry: Entry, template: Case) -> None:
     """Check the number of cases of an entry, and the names in its id."""
-    values = declared.values()
+    values = template.values()
     count = (entry.draw or 1) * math.prod(map(ranges.count, values.values()))
     if count > MAX_CASES:
         document.fault(loc, f"this declares {count:,} cases; at most {MAX_CASES:,} are allowed.")
@@ -147,37 +147,36 @@ def _check_values(document: Document, loc: Loc, entry: Entry, declared: Case) ->
         if any(map(ranges.is_drawn, values.values())):
             document.fault(loc, "a value is drawn, so the case needs 'draw: COUNT'.")
         return
-    template, names = string.Template(entry.id), [*_id_names(declared, values), "number"]
-    if not template.is_valid():
+    id_template, names = string.Template(entry.id), [*_id_names(template, values), "number"]
+    if not id_template.is_valid():
         message = f"id: $ must be followed by a name, as in $number, or by another $; found {entry.id!r}."
         document.fault((*loc, "id"), message)
         return
-    for name in template.get_identifiers():
+    for name in id_template.get_identifiers():
         if name not in names:
             document.fault((*loc, "id"), f"id: {unknown('name', name, names)}")
 
 
 def _with_contents(entries: Sequence[tuple[Entry, Case]]) -> list[tuple[Entry, Case]]:
     """Return the entries whose contents photographs can replace: only those with photographs, if there are any."""
-    contents = [(each, each[1].values().get(CONTENT)) for each in entries]
-    replaceable = [(each, list(ranges.possible(content))) for each, content in contents if content is not None]
-    photographed = [each for each, options in replaceable if all(map(is_photograph, options))]
-    return photographed or [each for each, _ in replaceable]
+    replaceable = [item for item in entries if CONTENT in item[1].values()]
+    photographed = [item for item in replaceable if all(map(is_photograph, ranges.possible(item[1].values()[CONTENT])))]
+    return photographed or replaceable
 
 
-def _scene_cases(declared: Case, entry: Entry, number: int, image: Photograph | None) -> Iterator[Case]:
+def _scene_cases(template: Case, entry: Entry, number: int, image: Photograph | None) -> Iterator[Case]:
     """Yield a case of one scene for each combination of values under ``each``; `image` replaces the content."""
-    declared_values = declared.values() if image is None else {**declared.values(), CONTENT: image}
-    for drawn in ranges.expand(declared_values, entry.seed, number):
+    ranges_by_place = template.values() if image is None else {**template.values(), CONTENT: image}
+    for drawn in ranges.expand(ranges_by_place, entry.seed, number):
         values = {place: _photograph(value, entry.seed, number, place) for place, value in drawn.items()}
-        names = {**_id_names(declared, values), "number": f"{number:03d}"}
+        names = {**_id_names(template, values), "number": f"{number:03d}"}
         arguments = values, entry.seed, number
         yield replace(
-            declared,
-            id=declared.id if entry.draw is None else string.Template(declared.id).substitute(names),
-            original=declared.original.with_values(*arguments),
-            distorted=declared.distorted.with_values(*arguments),
-            references={name: recipe.with_values(*arguments) for name, recipe in declared.references.items()},
+            template,
+            id=template.id if entry.draw is None else string.Template(template.id).substitute(names),
+            original=template.original.with_values(*arguments),
+            distorted=template.distorted.with_values(*arguments),
+            references={name: recipe.with_values(*arguments) for name, recipe in template.references.items()},
         )
 
 
@@ -190,13 +189,13 @@ def _photograph(value: Any, seed: int, number: int, place: str) -> Any:
     return value
 
 
-def _id_names(declared: Case, values: dict[str, Any]) -> dict[str, str]:
+def _id_names(template: Case, values: dict[str, Any]) -> dict[str, str]:
     """Return the names that an id may contain, with their values; those of the original take precedence."""
     names: dict[str, str] = {}
     for place, value in values.items():
         text = files.safe_name(value.name) if isinstance(value, Photograph) else str(value)
         names.setdefault(place.rpartition(".")[2], f"{value:g}" if isinstance(value, float) else text)
-    for recipe in declared.recipes():
+    for recipe in template.recipes():
         if recipe.scene is not None:
             names.setdefault("scene", recipe.scene.name)
         if recipe.file is not None:
@@ -209,15 +208,15 @@ def _expanded(entries: Sequence[tuple[Entry, Case]], count: int | None, images: 
 
     They are the beginning of one endless sequence, whatever their number. Images are used as contents in turn.
     """
-    single = [each for each in entries if each[0].draw is None]
+    single = [item for item in entries if item[0].draw is None]
     counts = [entry.draw for entry, _ in entries if entry.draw is not None]
-    lap = [each for each in entries for _ in range((each[0].draw or 0) // (math.gcd(*counts) or 1))]
+    lap = [item for item in entries for _ in range((item[0].draw or 0) // (math.gcd(*counts) or 1))]
     contents, numbers = itertools.cycle(images or [None]), Counter[int]()
     cases: list[Case] = []
     limit = None if count is None else count + len(single)
-    for entry, declared in itertools.chain(single, itertools.cycle(lap)):
+    for entry, template in itertools.chain(single, itertools.cycle(lap)):
         if len(cases) >= limit if limit is not None else numbers.total() == len(single) + sum(counts):
             break
-        cases += _scene_cases(declared, entry, numbers[id(entry)], next(contents))
+        cases += _scene_cases(template, entry, numbers[id(entry)], next(contents))
         numbers[id(entry)] += 1
     return cases

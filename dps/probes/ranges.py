@@ -18,12 +18,12 @@ from dps.scenes.rng import Rng
 Value: TypeAlias = Any
 """Plain data, as read from YAML."""
 
-WAYS = ("between", "cycle", "deal", "each")
+KINDS = ("between", "cycle", "deal", "each")
 
 
 def is_drawn(value: Value) -> bool:
     """Return whether a value is drawn for each case."""
-    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in WAYS
+    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in KINDS
 
 
 def check(value: Value) -> None:
@@ -31,13 +31,13 @@ def check(value: Value) -> None:
     if not isinstance(value, Mapping):
         return
     if len(value) != 1:
-        raise UsageError(f"a drawn value is a mapping of one key, {', '.join(WAYS)}; found {value!r:.60}")
-    ((way, options),) = value.items()
-    if way not in WAYS:
-        raise UsageError(unknown("way to draw a value", way, WAYS).removesuffix("."))
+        raise UsageError(f"a drawn value is a mapping of one key, {', '.join(KINDS)}; found {value!r:.60}")
+    ((kind, options),) = value.items()
+    if kind not in KINDS:
+        raise UsageError(unknown("range", kind, KINDS).removesuffix("."))
     if not isinstance(options, list) or not options:
-        raise UsageError(f"{way} takes a non-empty list, found {options!r}")
-    if way == "between":
+        raise UsageError(f"{kind} takes a non-empty list, found {options!r}")
+    if kind == "between":
         numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in options)
         if len(options) != 2 or not numbers or not options[0] < options[1]:
             raise UsageError(f"between takes two numbers, the lower one first, found {options!r}")

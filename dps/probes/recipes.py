@@ -55,7 +55,7 @@ class Checker:
             shape=(size, size) if original.file is None else self.files[original.file][0],
             original=original,
             distorted=distorted,
-            references=_named(references),
+            references=_by_label(references),
         )
         height, width = case.shape
         for key, recipe in recipes.items():
@@ -171,7 +171,7 @@ class Checker:
             case {"photo": name}:
                 raise _WrongImageError(loc, f"photo: a path, as in {{photo: dog.png}}; found {name!r:.60}.")
             case dict():
-                return {way: self._with_photographs(options, loc) for way, options in value.items()}
+                return {kind: self._with_photographs(options, loc) for kind, options in value.items()}
             case list():
                 return [self._with_photographs(option, loc) for option in value]
         return value
@@ -218,12 +218,12 @@ def _notes(recipe: Recipe) -> str:
     return "" if recipe.file is None else notes.about(recipe.file)
 
 
-def _named(references: list[Recipe]) -> dict[str, Recipe]:
+def _by_label(references: list[Recipe]) -> dict[str, Recipe]:
     """Return references by label; repeated labels are numbered."""
-    named: dict[str, Recipe] = {}
+    recipes: dict[str, Recipe] = {}
     for recipe in references:
         name, count = recipe.label, 2
-        while name in named:
+        while name in recipes:
             name, count = f"{recipe.label}-{count}", count + 1
-        named[name] = recipe
-    return named
+        recipes[name] = recipe
+    return recipes

@@ -33,12 +33,12 @@ def compare(
     """
     kinds, pairs = zip(*image_pairs.draw(smallest), strict=True)
     batches = image_pairs.batches(pairs)
-    ours, errors = measure(port, batches)
-    theirs, their_errors = measure(reference, batches)
+    actual, errors = measure(port, batches)
+    expected, expected_errors = measure(reference, batches)
     places = np.concatenate([batch.places for batch in batches])
     sizes = np.concatenate([np.full(len(batch.places), len(batch.places)) for batch in batches])
-    comparable = np.isfinite(theirs)
-    relative = deviations(ours, theirs, reference.least)
+    comparable = np.isfinite(expected)
+    relative = deviations(actual, expected, reference.least)
     differs = comparable & ~(relative <= tolerance)
     row: Row = {
         "same_as": names[1],
@@ -53,37 +53,37 @@ def compare(
         **dict.fromkeys(("pair", "batch", "distance", "reference_distance")),
     }
     if row["same"] is None:
-        reason = next(iter(their_errors.values()), "no distance is finite")
+        reason = next(iter(expected_errors.values()), "no distance is finite")
         return {**row, "error": f"{names[1]} could not be measured on any pair: {reason}"}, None
     if row["same"]:
         return row, None
-    absolute = np.where(np.isfinite(ours), np.abs(ours - theirs), 0.0)
+    absolute = np.where(np.isfinite(actual), np.abs(actual - expected), 0.0)
     first = min(np.flatnonzero(differs), key=lambda i: (pairs[places[i]].original.size, sizes[i], -absolute[i]))
     pair = pairs[places[first]]
-    explanations = explain(reference, batches, ours, theirs, tolerance)
-    finite = np.isfinite(ours) & comparable
+    explanations = explain(reference, batches, actual, expected, tolerance)
+    finite = np.isfinite(actual) & comparable
     findings = [
-        f"{ours[first]:.4g} against {theirs[first]:.4g} on the smallest pair that differs"
+        f"{actual[first]:.4g} against {expected[first]:.4g} on the smallest pair that differs"
         + (f", in a batch of {sizes[first]}." if sizes[first] > 1 else ".")
     ]
     findings += _explained(names[1], explanations, len(set(places[finite])))
-    findings += _broken(ours, comparable, errors, places, sizes, len(pairs))
+    findings += _broken(actual, comparable, errors, places, sizes, len(pairs))
     if not (differs & finite).any() and finite.any():
         findings.append(f"All its finite distances equal those of {names[1]}.")
     elif not explanations:
         alone = sizes == 1
         if not differs[alone].any():
             findings.append("All pairs have equal distances alone, but not in batches.")
-        findings += _unexplained(names[1], ours[finite & alone], theirs[finite & alone])
-        findings += _where(kinds, set(places[comparable]), set(places[differs]))
+        findings += _unexplained(names[1], actual[finite & alone], expected[finite & alone])
+        findings.append(_by_kind(kinds, set(places[comparable]), set(places[differs])))
     return {
         **row,
         "explanations": [diagnosis.names for diagnosis in explanations],
         "findings": findings,
         "pair": pair.text,
         "batch": int(sizes[first]),
-        "distance": float(ours[first]),
-        "reference_distance": float(theirs[first]),
+        "distance": float(actual[first]),
+        "reference_distance": float(expected[first]),
     }, pair
 
 
@@ -99,7 +99,7 @@ def _explained(name: str, explanations: Sequence[Diagnosis], count: int) -> Iter
 
 
 def _broken(
-    ours: Distances,
+    actual: Distances,
     comparable: NDArray[np.bool_],
     errors: Mapping[int, str],
     places: NDArray[np.int64],
@@ -107,37 +107,33 @@ def _broken(
     count: int,
 ) -> Iterator[str]:
     """Yield findings on pairs for which only the reference has a finite distance."""
-    raised = [index for index in errors if comparable[index]]
-    for alone in (True, False):
-        indices = [index for index in raised if (sizes[index] == 1) == alone]
-        if indices:
-            manner = "alone" if alone else "in batches"
-            yield f"It raises on {len(set(places[indices]))} of {count} pairs {manner}: {errors[indices[0]]}."
-    invalid = [index for index in np.flatnonzero(comparable & ~np.isfinite(ours)) if index not in errors]
-    if invalid:
-        yield f"It returns {ours[invalid[0]]} on {len(set(places[invalid]))} of {count} pairs."
+    broken = np.flatnonzero(comparable & ~np.isfinite(actual)).tolist()
+    for manner, selected in (("alone", sizes == 1), ("in batches", sizes > 1)):
+        if raised := [index for index in broken if index in errors and selected[index]]:
+            yield f"It raises on {len(set(places[raised]))} of {count} pairs {manner}: {errors[raised[0]]}."
+    if invalid := [index for index in broken if index not in errors]:
+        yield f"It returns {actual[invalid[0]]} on {len(set(places[invalid]))} of {count} pairs."
 
 
-def _unexplained(name: str, ours: Distances, theirs: Distances) -> Iterator[str]:
+def _unexplained(name: str, actual: Distances, expected: Distances) -> Iterator[str]:
     """Yield the correlation of a metric with the reference, for a difference without explanation."""
-    if len(ours) < 3:
+    if len(actual) < 3:
         return
-    if np.ptp(ours) == 0:
-        yield f"Its distance is {ours[0]:.4g} for every pair."
+    if np.ptp(actual) == 0:
+        yield f"Its distance is {actual[0]:.4g} for every pair."
         return
     from scipy import stats
 
-    rank = stats.spearmanr(ours, theirs).statistic
-    factor, offset = np.polyfit(theirs, ours, 1)
-    residual = np.std(ours - factor * theirs - offset) / np.std(ours)
+    rank = stats.spearmanr(actual, expected).statistic
+    factor, offset = np.polyfit(expected, actual, 1)
+    residual = np.std(actual - factor * expected - offset) / np.std(actual)
     yield (
         f"No known mistake explains that. Its rank correlation with {name} is {rank:.3f}; the best linear fit, "
         f"{factor:.4g} * distance {offset:+.4g}, leaves {residual:.1%} of its standard deviation."
     )
 
 
-def _where(kinds: Sequence[str], compared: set[int], differing: set[int]) -> Iterator[str]:
-    """Yield the numbers of pairs that differ."""
+def _by_kind(kinds: Sequence[str], compared: set[int], differing: set[int]) -> str:
     totals, counts = (Counter(kinds[place] for place in places) for places in (compared, differing))
     fractions = ", ".join(f"{kind} {counts[kind]}/{total}" for kind, total in totals.items())
-    yield f"Pairs that differ, by kind: {fractions}."
+    return f"Pairs that differ, by kind: {fractions}."

@@ -215,6 +215,8 @@ def _resized(images: Tensor, size: int, *, antialias: bool = True, shorter: bool
     return nn.functional.interpolate(images, shape, mode="bilinear", align_corners=False, antialias=antialias)
 
 
+RESIZERS: dict[str, Any] = {"bilinear": {"antialias": False}, "antialiased": {}, "shorter side": {"shorter": True}}
+
 RANGES = {"[0, 1]": (0, 1), "[-1, 1]": (-1, 1), "0..255": (0, 255)}
 
 SCALINGS = {
@@ -334,13 +336,7 @@ MISTAKES: tuple[Mistake, ...] = (
             f"on images resized to {size}",
             "measure at full size",
             "size",
-            _images(
-                {
-                    "bilinear": functools.partial(_resized, size=size, antialias=False),
-                    "antialiased": functools.partial(_resized, size=size),
-                    "shorter side": functools.partial(_resized, size=size, shorter=True),
-                }
-            ),
+            _images({name: functools.partial(_resized, size=size, **options) for name, options in RESIZERS.items()}),
         )
         for size in (64, 224, 256)
     ),

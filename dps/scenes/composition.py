@@ -136,8 +136,6 @@ def patch(
     """Draw an object that stands out from a plain ground.
 
     Args:
-        rng: for the object, the color of the ground and the place.
-        size: of the frame in pixels, for the sampling of photographs.
         content: of the object.
         side: of the object's square, as a fraction of the frame; either this or `cover`.
         cover: fraction of the frame that the object covers; the side is at most 0.85.
@@ -184,8 +182,6 @@ def view(
     """Draw a content that fills the frame, optionally with film grain.
 
     Args:
-        rng: for the content and the grain.
-        size: of the frame in pixels.
         content: fills a square about the frame.
         reach: side of that square in frames; distortions can move its outer parts into the frame.
         grain: standard deviation, as a fraction of the color range.
@@ -216,8 +212,6 @@ def setting(
     """Draw an object in front of a content that fills the frame and whose median color it stands out from.
 
     Args:
-        rng: for both contents and the place.
-        size: of the frame in pixels.
         content: of the background.
         thing: content of the object.
         side: of the object's square, as a fraction of the frame.
@@ -246,8 +240,6 @@ def arrangement(
     """Draw different objects that stand out from a plain ground, one in each square of a grid.
 
     Args:
-        rng: for the objects, their order, and the color of the ground.
-        size: of the frame in pixels.
         content: of the first object; then other photographs of its pool, then drawn contents.
         per_side: squares along each side of the frame; an object's side is 80 % of its square's.
         ground: its color.
@@ -264,8 +256,11 @@ def arrangement(
         row, column = divmod(squares[len(layers)], per_side)
         place = square_at((column + 0.1) / per_side, (row + 0.1) / per_side, side)
         with contextlib.suppress(DrawError):
-            what = f"{candidate} that stands out from its ground"
-            paint = rng.rejection_sample(resolve(candidate, size * side), lambda paint: stands_out(paint, rgb), what)
+            paint = rng.rejection_sample(
+                resolve(candidate, size * side),
+                lambda paint: stands_out(paint, rgb),
+                f"{candidate} that stands out from its ground",
+            )
             layers.append(_layer(candidate, paint, place, size * side))
         if len(layers) == len(squares):
             break
@@ -299,6 +294,7 @@ def _content_parameters(content: str | Photograph) -> dict[str, object]:
 SCENES: Mapping[str, Callable[..., Scene]] = {
     function.__name__: function for function in (pattern, patch, view, setting, arrangement)
 }
+"""Functions of a random number generator, the frame's size in pixels and keyword parameters, to a scene."""
 
 
 # ------------------------------------------------------------------------------------------- visibility

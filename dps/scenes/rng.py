@@ -54,9 +54,9 @@ class Rng:
         order = np.argsort(self._generator.random(len(options)), kind="stable")
         return [options[i] for i in order]
 
-    def rejection_sample(self, sample: "Callable[[Rng], T]", accept: Callable[[T], bool], what: str) -> T:
-        """Return the first accepted sample; a DrawError that names `what` if `TRIES` samples are rejected."""
+    def rejection_sample(self, sample: "Callable[[Rng], T]", accept: Callable[[T], bool], description: str) -> T:
+        """Return the first accepted sample; a DrawError with the description if `TRIES` samples are rejected."""
         for _ in range(TRIES):
             if accept(candidate := sample(self)):
                 return candidate
-        raise DrawError(f"in {TRIES} tries the seed gave no acceptable drawing: {what}")
+        raise DrawError(f"no acceptable drawing in {TRIES} tries: {description}")
