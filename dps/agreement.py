@@ -45,7 +45,7 @@ class Subset:
     group: str = ""
     measured_with: str = ""
 
-    def places(self) -> NDArray[np.int64]:
+    def indices(self) -> NDArray[np.int64]:
         """Return the indices of its rows among those of its shards."""
         if not self.group:
             return np.arange(sum(shard.count for shard in self.shards))
@@ -54,8 +54,8 @@ class Subset:
     def originals(self) -> NDArray[np.int64]:
         """Return an index of the original for each row; rows without files have an original each."""
         names = np.array([row.original for shard in self.shards for row in shard.rows])
-        places = self.places()
-        return np.unique(names[places], return_inverse=True)[1] if names.size else places
+        indices = self.indices()
+        return np.unique(names[indices], return_inverse=True)[1] if names.size else indices
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.kind}/{self.name}"
@@ -129,7 +129,7 @@ def scores_by_original(subset: Subset, judgments: Array, distances: Array) -> Ar
     originals = subset.originals()
     if subset.kind == "mos":
         rows = (np.flatnonzero(originals == original) for original in np.unique(originals))
-        return np.array([scores.concordance(distances[places, 0], judgments[places]) for places in rows])
+        return np.array([scores.concordance(distances[indices, 0], judgments[indices]) for indices in rows])
     by_triplet = triplet_scores(subset.kind, judgments, distances)
     if subset.kind == RANK_FLIPS:
         return by_triplet
@@ -216,8 +216,8 @@ class DatasetDistances:
             else self._contents[shard].judgments
             for shard in subset.shards
         ]
-        places = subset.places()
-        return np.concatenate(judgments)[places], np.concatenate(distances)[places]
+        indices = subset.indices()
+        return np.concatenate(judgments)[indices], np.concatenate(distances)[indices]
 
     def _distances(self, shard: Shard, variant: Variant) -> Array:
         if isinstance(outcome := self._outcomes[shard, variant], DpsError):
@@ -275,7 +275,7 @@ class DatasetDistances:
         engine = self._engine(variants[0].backbone)
         by_stack = [engine.measure_stack(images, variants) for images in content.stacks]
         for variant in variants:
-            distances = concatenated([outcomes[variant] for outcomes in by_stack], content.places)
+            distances = concatenated([outcomes[variant] for outcomes in by_stack], content.indices)
             self._outcomes[shard, variant] = distances
             if self._folder is None or isinstance(distances, DpsError):
                 continue

@@ -102,8 +102,8 @@ def mean_score(scores: ArrayLike, originals: ArrayLike | None = None) -> Estimat
     values = np.asarray(scores, dtype=np.float64)
     count = len(values)
     mean = math.fsum(values) / count
-    places = np.arange(count) if originals is None else np.unique(originals, return_inverse=True)[1]
-    sums, sizes = np.bincount(places, values - mean), np.bincount(places)
+    clusters = np.arange(count) if originals is None else np.unique(originals, return_inverse=True)[1]
+    sums, sizes = np.bincount(clusters, values - mean), np.bincount(clusters)
     groups = len(sums)
     if groups == 1:
         return Estimate(value=mean, standard_error=math.nan, count=count)
@@ -183,12 +183,12 @@ def correlations(distance: ArrayLike, score: ArrayLike, originals: ArrayLike) ->
     """
     from scipy import stats
 
-    distances, scores, places = _finite(distance, score, originals)
+    distances, scores, numbers = _finite(distance, score, originals)
     if np.ptp(distances) == 0 or np.ptp(scores) == 0:
         raise ValueError("a correlation needs at least two different distances and two different scores")
-    order = np.lexsort((distances, scores, places))
+    order = np.lexsort((distances, scores, numbers))
     distances, scores = distances[order], scores[order]
-    clusters = np.unique(places[order], return_inverse=True)[1]
+    clusters = np.unique(numbers[order], return_inverse=True)[1]
     runs = [np.unique(values, return_inverse=True)[1] for values in (-distances, scores)]
     fitted = logistic_fit(distances, scores)
 

@@ -54,14 +54,14 @@ class Content:
             ``jnd`` the fraction who said "same", in [0, 1]; for ``mos`` a score, any unit, higher for more similar.
         digest: SHA-256, hexadecimal, over image and judgment files as stored, or over drawn pixels.
         stacks: 8-bit RGB, each ``(stack, 1 + compared, height, width, 3)``: an original, then its compared images.
-        places: indices of each row's compared images among those of all stacks, ``(n, compared)``; None for
+        indices: of each row's compared images among those of all stacks, ``(n, compared)``; None for
             consecutive ones.
     """
 
     judgments: NDArray[np.float64] = field(repr=False, compare=False)
     digest: str
     stacks: tuple[NDArray[np.uint8], ...] = field(default=(), repr=False, compare=False)
-    places: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    indices: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ def load(rows: Sequence[JudgedFiles], kind: str, size: int | None, decode: bool)
         JudgmentsError: a file cannot be read, a judgment file is not one number in [0, 1], or an image cannot be
             decoded or differs in size from its original.
     """
-    digest, judgments, places = new_digest(kind), [], []
+    digest, judgments, indices = new_digest(kind), [], []
     stacks: list[list[Pixels]] = []
     compared_before = 0
 
@@ -63,30 +63,30 @@ def load(rows: Sequence[JudgedFiles], kind: str, size: int | None, decode: bool)
 
     for original, rows_of_original in itertools.groupby(rows, key=lambda row: row.original):
         stack: list[Pixels] = []
-        place_of: dict[str, int] = {}
+        index_of: dict[str, int] = {}
         add(original, stack)
         for row in rows_of_original:
-            if repeated := [str(place_of[path]) for path in row.compared if path in place_of]:
+            if repeated := [str(index_of[path]) for path in row.compared if path in index_of]:
                 add_part(digest, " ".join(repeated).encode())
             for path in row.compared:
-                if path not in place_of:
-                    place_of[path] = len(place_of)
+                if path not in index_of:
+                    index_of[path] = len(index_of)
                     add(path, stack)
-            places.append([compared_before + place_of[path] for path in row.compared])
+            indices.append([compared_before + index_of[path] for path in row.compared])
             if isinstance(row.judgment, str):
                 data = read_bytes(Path(row.judgment))
                 add_part(digest, data)
                 judgments.append(_judgment(data, row.judgment))
             else:
                 judgments.append(row.judgment)
-        compared_before += len(place_of)
+        compared_before += len(index_of)
         stacks.append(stack)
     by_layout = itertools.groupby(stacks if decode else (), key=lambda stack: (len(stack), stack[0].shape))
     return Content(
         judgments=np.array(judgments),
         digest=digest.hexdigest(),
         stacks=tuple(np.stack([np.stack(stack) for stack in layout]) for _, layout in by_layout),
-        places=np.array(places),
+        indices=np.array(indices),
     )
 
 

@@ -97,9 +97,9 @@ def _draw(seed: int, kind: str, family: str, span: range, _decode: bool) -> Cont
         else:
             severities = [level / LEVELS for level in rng.shuffled(range(1, LEVELS + 1))[:2]]
         images[row, 0] = original = _original(number, seed)
-        for place, severity in enumerate(severities, start=1):
+        for index, severity in enumerate(severities, start=1):
             rng = Rng(seed, NAME, kind, family, number, "how")
-            images[row, place] = FAMILIES[family](original, severity, rng) if severity else original
+            images[row, index] = FAMILIES[family](original, severity, rng) if severity else original
         judgments[row] = judge(kind, severities, Rng(seed, NAME, kind, family, number, "judges"))
         add_part(digest, images[row].tobytes())
         add_part(digest, judgments[row].tobytes())
