@@ -211,9 +211,9 @@ class DatasetDistances:
         self.measure(subset.shards, variant.backbone, str(subset))
         distances = [self._distances(shard, variant) for shard in subset.shards]
         judgments = [
-            np.array([row.judgment for row in shard.rows], dtype=np.float64)
-            if shard.rows
-            else self._contents[shard].judgments
+            self._contents[shard].judgments
+            if shard in self._contents
+            else np.array([row.judgment for row in shard.rows], dtype=np.float64)
             for shard in subset.shards
         ]
         indices = subset.indices()
