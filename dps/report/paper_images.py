@@ -104,7 +104,7 @@ def measure(configuration: RunConfiguration, folder: Path, command: str, width: 
     document, outcome = run_report.assemble(configuration, records, command)
     counts = pass_fractions.count(document["cases"])
     table1, sentences = table(counts, folder), as_sentences(counts)
-    written, faults = run_report.write(
+    file_lines, failed = run_report.write(
         configuration.report_dir,
         {
             "results.json": lambda: json_lines(document),
@@ -115,7 +115,7 @@ def measure(configuration: RunConfiguration, folder: Path, command: str, width: 
     texts = [*sentences, *(f"note: {note}" for note in [*findings.notes(document), *notes.lines()])]
     lines = [*gate.as_text(outcome.row, width, verbose=False), *tables.as_text(table1, width), ""]
     lines += [line for text in texts for line in wrapped(text, width)]
-    return [*lines, *written, *faults], bool(faults) or outcome.holds is False
+    return [*lines, *file_lines], failed or outcome.holds is False
 
 
 def table(counts: PassCounts, folder: Path) -> Table:

@@ -36,7 +36,7 @@ def finish(
     lines = summary.as_text(document, counts, width, verbose=verbose)
     lines += [line for note in [*outcome.notes, *notes.lines()] for line in wrapped(f"note: {note}", width)]
     lines += describe_resumption(configuration) if interrupted else []
-    written, faults = write(
+    file_lines, failed = write(
         configuration.report_dir,
         {
             "results.json": lambda: json_lines(document),
@@ -44,14 +44,14 @@ def finish(
             "report.html": lambda: page.render(document, records.album),
         },
     )
-    lines += [*written, *faults]
+    lines += file_lines
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(summary.as_markdown(document, counts, brief=True))
         except OSError as error:
             lines.append(f"the summary was not written to {path}: {error.strerror or error}.")
-    return lines, outcome.holds is False or bool(faults)
+    return lines, outcome.holds is False or failed
 
 
 def assemble(
@@ -77,8 +77,8 @@ def describe_resumption(configuration: RunConfiguration) -> list[str]:
     return wrapped(f"{stored}; the same command resumes the run.", shutil.get_terminal_size().columns)
 
 
-def write(folder: Path, contents: Mapping[str, Callable[[], Iterable[str]]]) -> tuple[list[str], list[str]]:
-    """Write each file completely or not at all; return a line that names those written, and a line for each fault."""
+def write(folder: Path, contents: Mapping[str, Callable[[], Iterable[str]]]) -> tuple[list[str], bool]:
+    """Write each file completely or not at all; return lines that report this, and whether any was not written."""
     written, faults = [], []
     for name, make in contents.items():
         path = folder / name
@@ -90,4 +90,4 @@ def write(folder: Path, contents: Mapping[str, Callable[[], Iterable[str]]]) -> 
             faults.append(f"{path} was not written, which is a fault of dps: {one_line(error)}")
         else:
             written.append(name)
-    return [f"written: {folder}: {', '.join(written)}"] if written else [], faults
+    return [*([f"written: {folder}: {', '.join(written)}"] if written else []), *faults], bool(faults)
