@@ -52,7 +52,7 @@ class DifferentiableDistance(nn.Module):
             NetworkError: the network failed.
         """
         if a.shape != b.shape:
-            raise ImageError(f"both batches must have one shape, got {tuple(a.shape)} and {tuple(b.shape)}.")
+            raise ImageError(f"both batches must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}.")
         metric, extractor = self.variant.metric, self._engine.extractor
         if isinstance(metric, Metric):
             for images in (a, b):
