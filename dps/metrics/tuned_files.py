@@ -108,10 +108,10 @@ def text(
         {
             "comparison": comparison,
             "normalization": normalization,
-            "weights": {layer: weight for layer, weight in zip(network.layers, of_layers, strict=True) if weight},
+            "weights": {layer: weight for layer, weight in zip(network.layers, layer_weights, strict=True) if weight},
         }
-        for (comparison, normalization), of_layers in weights.items()
-        if any(of_layers)
+        for (comparison, normalization), layer_weights in weights.items()
+        if any(layer_weights)
     ]
     data = {"network": network.name, "layers": list(network.layers), "sha256": network.sha256, "parts": parts}
     return HEADER.format(name=name) + yaml_files.text({**data, "fitted": dict(fitted), "result": result})

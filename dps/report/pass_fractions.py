@@ -102,7 +102,7 @@ def count(
             counts.setdefault((variant_key(row), name), []).append(one)
     names = sorted({name for _, name in counts}, key=lambda name: (tables.position(name, order), name))
     variants = tables.sort_variants(variant for variant, _ in counts)
-    return PassCounts(variants, tuple(names), {key: total(counts_of_key) for key, counts_of_key in counts.items()})
+    return PassCounts(variants, tuple(names), {key: total(ones) for key, ones in counts.items()})
 
 
 def table(counts: PassCounts, title: str = "Pass fractions") -> Table:

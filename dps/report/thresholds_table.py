@@ -78,8 +78,8 @@ def as_sentences(rows: Iterable[Row]) -> list[str]:
     """List the metrics that prefer visibly damaged images to distorted ones that people find indistinguishable."""
     networks: dict[str, dict[str, list[str]]] = {}
     for row in filter(below_people, _sorted(rows)):
-        of_distortion = networks.setdefault(metric_name(variant_key(row)), {}).setdefault(row["distortion"], [])
-        of_distortion += [row["network"]] if row["network"] else []
+        names = networks.setdefault(metric_name(variant_key(row)), {}).setdefault(row["distortion"], [])
+        names += [row["network"]] if row["network"] else []
     return [
         f"{metric} finds visible damage closer than a change too small for people to notice: "
         + "; ".join(f"{name} on {' and '.join(names)}" if names else name for name, names in by_distortion.items())

@@ -192,7 +192,7 @@ def _by_part(weights: Array, network: Network) -> dict[Part, list[float]]:
 def halves(options: Options) -> dict[str, list[Photograph]]:
     """Return the photographs of each set of cases, split by file.
 
-    Of fewer than `MIN_PHOTOGRAPHS` user-defined photographs none are held out; a note is added.
+    With fewer than `MIN_PHOTOGRAPHS` photographs in ``--images``, none are held out, and a note is added.
     """
     if options.images is None:
         return {which: [Photograph(name, pool=names) for name in names] for which, names in HALVES.items()}
@@ -246,9 +246,9 @@ def _measure(
                     triple = case.draw()
                 except DrawError:
                     continue
-                of_case = {image.digest for image in (triple.original, *triple.compared) if not image.shared}
-                if not of_case & seen:
-                    digests |= of_case
+                case_digests = {image.digest for image in (triple.original, *triple.compared) if not image.shared}
+                if not case_digests & seen:
+                    digests |= case_digests
                     triples.append(triple)
                     measured.append(case)
             outcomes = engine.measure(triples, variants) if triples else []
@@ -327,15 +327,15 @@ def _built_in(network: Network) -> Iterator[tuple[str, Array]]:
     for variant in metrics.variants(defaults, [network.name], NORMALIZATIONS):
         assert isinstance(variant.metric, FeatureMetric)
         terms = {term.name: term.weight for term in variant.metric.terms}
-        weights = [terms.get(name, 0.0) * (part == variant.normalization) for name, part in _PARTS]
+        weights = [terms.get(name, 0.0) * (normalization == variant.normalization) for name, normalization in _PARTS]
         yield str(variant), np.repeat(weights, len(network.layers))
 
 
 def _cost(configuration: RunConfiguration, name: str, network: Network, weights: Array) -> Row:
     """Measure the throughput of the tuned metric."""
     terms = tuple(
-        Term(name=name, comparison=COMPARISONS[name], normalization=normalization, layer_weights=tuple(layer_weights))
-        for (name, normalization), layer_weights in _by_part(weights, network).items()
+        Term(name=part, comparison=COMPARISONS[part], normalization=normalization, layer_weights=tuple(layer_weights))
+        for (part, normalization), layer_weights in _by_part(weights, network).items()
         if any(layer_weights)
     )
     variant = Variant(metric=FeatureMetric(name=name, terms=terms), network=network.name, normalization=MIXED)
