@@ -79,7 +79,7 @@ def as_sentences(rows: Iterable[Row]) -> list[str]:
     networks: dict[str, dict[str, list[str]]] = {}
     for row in filter(below_people, _sorted(rows)):
         names = networks.setdefault(metric_name(variant_key(row)), {}).setdefault(row["distortion"], [])
-        names += [row["network"]] if row["network"] else []
+        names += filter(None, [row["network"]])
     return [
         f"{metric} finds visible damage closer than a change too small for people to notice: "
         + "; ".join(f"{name} on {' and '.join(names)}" if names else name for name, names in by_distortion.items())
