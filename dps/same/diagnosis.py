@@ -95,10 +95,11 @@ def explain(
     compared = np.isfinite(port) & np.isfinite(own)
     if not compared.any() or np.ptp(port[compared]) == 0:
         return []
-    target = _by_batch(batches, np.where(compared, port, np.nan))
-    differing = _differing(target, _by_batch(batches, own), reference.least, tolerance)
+    port = np.where(compared, port, np.nan)
+    differing = _differing(batches, port, own, reference.least, tolerance)
     if not differing:
         return []
+    target = _by_batch(batches, port)
     screened = [target[number] for number in differing]
     first, first_port = screened[0]
     first_compared = np.isfinite(first_port)
@@ -137,20 +138,21 @@ def _by_batch(batches: Sequence[Batch], distances: Distances) -> list[tuple[Batc
     return list(zip(batches, np.split(distances, ends[:-1]), strict=True))
 
 
-def _differing(target: Target, reference: Target, least: float, tolerance: float) -> dict[int, float]:
+def _differing(
+    batches: Sequence[Batch], port: Distances, own: Distances, least: float, tolerance: float
+) -> dict[int, float]:
     """Return the indices of `SCREENED` batches in which distances differ, each with its largest deviation.
 
     Single pairs come first, then small images; batches whose distances are far below the median, where rounding may
     count, come last.
     """
-    all_port, all_own = (np.concatenate([distances for _, distances in each]) for each in (target, reference))
-    parts = _by_batch([batch for batch, _ in target], deviations(all_port, all_own, least))
-    worst = [float(np.nanmax(part, initial=0.0)) for _, part in parts]
-    small = 0.1 * np.nanmedian(np.abs(all_own))
+    worst = [float(np.nanmax(part, initial=0.0)) for _, part in _by_batch(batches, deviations(port, own, least))]
+    reference = _by_batch(batches, own)
+    small = 0.1 * np.nanmedian(np.abs(own))
 
     def key(number: int) -> tuple[object, ...]:
-        batch, own = reference[number]
-        return len(own) > 1, np.nanmax(np.abs(own)) < small, batch.originals.numel()
+        batch, distances = reference[number]
+        return len(distances) > 1, np.nanmax(np.abs(distances)) < small, batch.originals.numel()
 
     differing = sorted((number for number, deviation in enumerate(worst) if deviation > tolerance), key=key)
     return {number: worst[number] for number in differing[:SCREENED]}
