@@ -31,6 +31,10 @@ DistanceChange: TypeAlias = Callable[[Distance, Tensor, Tensor], Any]
 """From a distance and its two arguments to other distances."""
 
 
+Adjust: TypeAlias = Callable[[Reference, Distances, Distances], tuple[str, Distances]]
+"""From a reference, its distances and those of the port, to a variant and other distances."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """A mistake by which a port differs from its reference.
@@ -49,7 +53,7 @@ class Mistake:
     remedy: str
     group: str
     make: Make | None = None
-    adjust: Callable[[Reference, Distances, Distances], tuple[str, Distances]] | None = None
+    adjust: Adjust | None = None
     double: bool = False
 
 
@@ -256,6 +260,10 @@ def _offset(_reference: Reference, distances: Distances, port: Distances) -> tup
     return f"{offset:.6g}", distances + offset
 
 
+def _transform(change: Callable[[Distances], Distances]) -> Adjust:
+    return lambda _reference, distances, _port: ("", change(distances))
+
+
 def _similarity(reference: Reference, distances: Distances, _port: Distances) -> tuple[str, Distances]:
     return f"{reference.identity:g} - distance", reference.identity - distances
 
@@ -363,17 +371,9 @@ MISTAKES: tuple[Mistake, ...] = (
             }
         ),
     ),
+    Mistake("squared", "take the square root of your distance", "power", adjust=_transform(np.square)),
     Mistake(
-        "squared",
-        "take the square root of your distance",
-        "power",
-        adjust=lambda _, distances, _port: ("", distances**2),
-    ),
-    Mistake(
-        "under a square root",
-        "square your distance",
-        "power",
-        adjust=lambda _, distances, _port: ("", np.sqrt(distances.clip(min=0))),
+        "under a square root", "square your distance", "power", adjust=_transform(lambda x: np.sqrt(x.clip(min=0)))
     ),
     Mistake(
         "as a similarity",
