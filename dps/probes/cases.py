@@ -180,7 +180,7 @@ class Case:
         """
         try:
             drawings = [self.original.draw(None, self.shape)]
-            original, *others = [self.original.image(drawings[0], self.shape)]
+            original, others = self.original.image(drawings[0], self.shape), []
             for name, recipe in self.compared().items():
                 drawings.append(recipe.draw(drawings[0], self.shape))
                 others.append(recipe.image(drawings[-1], self.shape))
