@@ -163,7 +163,9 @@ def test_what_cannot_be_loaded_or_measured_is_one_line() -> None:
     with pytest.raises(UsageError, match=r"^'sort' stands for 4 variants, squeezenet-none-sort and so on; name one"):
         dps.load("sort")
     module, images = dps.load("pixel"), torch.zeros(2, 3, 8, 8)
-    with pytest.raises(ImageError, match=r"^both batches must have the same shape, got \(2, 3, 8, 8\) and \(1, 3, 8, 8\)"):
+    with pytest.raises(
+        ImageError, match=r"^both batches must have the same shape, got \(2, 3, 8, 8\) and \(1, 3, 8, 8\)"
+    ):
         module(images, images[:1])
     with pytest.raises(ImageError, match=r"^images must be RGB in \[0, 1\], got \[255, 255\]"):
         module(images, images + 255)
