@@ -110,7 +110,7 @@ class ImagesAsFeatures(Extractor):
         super().__init__(dataclasses.replace(plain, layers=("0", "1"), returned=("0", "1"), name="alexnet"))
 
 
-# ------------------------------------------------------------------------------------------- distances by definition, slowly
+# ------------------------------------------------------------------------------------- distances by definition, slowly
 
 
 TAKEN = {  # the layers, for EfficientNet the last block of each resolution, as timm names them
