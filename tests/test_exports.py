@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from dps import probes
 from dps.cli import main
-from dps.report import findings, pass_fractions, run_comparison, tables
+from dps.report import findings, run_comparison, tables
 from dps.report.tables import Cell, Table
 from dps.rows import Row, VariantKey, json_lines
 from tests import rows as made_up_rows
@@ -234,7 +234,7 @@ def test_throughput_has_a_table_for_each_load() -> None:
         ["123.5", "1.26 1.20-1.30"],
         ["123.5", "2.00 1.20-1.30"],
     ]
-    document = {"cases": [], "throughput": measured, "invariants": []}
-    assert findings.as_sentences(document, pass_fractions.count([])) == [
+    document = {"run": {}, "cases": [], "drawn": {}, "scores": [], "throughput": measured, "invariants": []}
+    assert findings.collect(document).sentences == [
         "alexnet: measuring all variants at once takes 2.00 times the forward pass (64 pixels, 3 images)."
     ]

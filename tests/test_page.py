@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dps import files, probes
-from dps.report import album, figures, page, results
+from dps.report import album, figures, findings, page, results
 from dps.report.album import Album
 from dps.rows import Row
 
@@ -241,7 +241,7 @@ def test_names_are_text_wherever_they_stand(opened: Open, document: Row, tmp_pat
         row["probe"] = HOSTILE if row["probe"] == "translate" else row["probe"]
         row["metric"] = HOSTILE if row["metric"] == "sort" else row["metric"]
     path = tmp_path / "hostile.html"
-    files.write(path, page.render(changed, Album()))
+    files.write(path, page.render(findings.collect(changed), Album()))
     html = path.read_text(encoding="utf-8")
     assert html.lower().count("<script") == 2
     assert "<img" not in html
@@ -263,7 +263,7 @@ def images_of(*names: str) -> Album:
 
 def test_the_same_run_gives_the_same_page(folder: Path, document: Row) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8")
-    assert "".join(page.render(document, images_of("translate", "color_stain"))) == text
+    assert "".join(page.render(findings.collect(document), images_of("translate", "color_stain"))) == text
 
 
 def test_a_figure_that_cannot_be_drawn_costs_itself_alone(document: Row, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def test_a_figure_that_cannot_be_drawn_costs_itself_alone(document: Row, monkeyp
         raise RuntimeError("no such <backend>")
 
     monkeypatch.setitem(figures.PLOTS, "severity", broken)
-    html = "".join(page.render(document, Album()))
+    html = "".join(page.render(findings.collect(document), Album()))
     assert html.count("The figure &#39;severity&#39; could not be drawn: RuntimeError: no such &lt;backend&gt;") == 2
     assert html.count("<svg") == 2
 
@@ -285,7 +285,7 @@ def test_what_could_not_be_measured_comes_first_in_the_gallery_and_counts_nowher
     broken.update({"passed": False, "error": "RuntimeError: NaN at layer 3", **dict.fromkeys(numbers)})
     name = f"translate/{broken['case']}"
     path = tmp_path / "unmeasured.html"
-    files.write(path, page.render(changed, images_of("translate")))
+    files.write(path, page.render(findings.collect(changed), images_of("translate")))
     shown = opened(path)
     assert "1 not measured" in texts(shown, "#table-1 tr:has(th:text-is('sort')) td:nth-child(4)")[0]
     assert texts(shown, "#cases .title")[0] == name
@@ -304,7 +304,7 @@ def test_five_thousand_cases_by_31_variants_are_less_than_25_mib(opened: Open, d
         for metric in range(31)
     ]
     path = tmp_path / "many.html"
-    files.write(path, page.render({**document, "cases": cases, "drawn": {}}, Album()))
+    files.write(path, page.render(findings.collect({**document, "cases": cases, "drawn": {}}), Album()))
     assert path.stat().st_size + album.IMAGE_BYTES < 25 * 2**20
     shown = opened(path)
     assert texts(shown, "#count")[0].startswith("5000 cases, ")
@@ -315,8 +315,8 @@ def test_five_thousand_cases_by_31_variants_are_less_than_25_mib(opened: Open, d
 
 def test_images_without_room_are_left_out_and_counted(document: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     images = images_of("translate")
-    whole = "".join(page.render(document, images)).count("data:image/png")
+    whole = "".join(page.render(findings.collect(document), images)).count("data:image/png")
     monkeypatch.setattr(album, "IMAGE_BYTES", 20_000)
-    html = "".join(page.render(document, images))
+    html = "".join(page.render(findings.collect(document), images))
     assert 0 < html.count("data:image/png") < whole
     assert f'"images_left_out":{whole - html.count("data:image/png")}' in html

@@ -14,7 +14,7 @@ from dps import files, networks, report
 from dps.errors import UsageError
 from dps.metrics import DEFAULT_METRICS
 from dps.options import Options
-from dps.report import page, pass_fractions, published, results, summary, tables
+from dps.report import findings, page, pass_fractions, published, results, summary, tables
 from dps.report.pass_fractions import Count
 from dps.report.results import RunRecords
 from dps.report.tables import Cell, Table
@@ -195,7 +195,7 @@ def test_the_table_is_never_wider_than_the_terminal_and_shows_all_counts(found: 
 def shown(*cases: Iterable[Row], width: int = 80, **about: Any) -> list[str]:
     """What a terminal shows of a made-up run."""
     document = results.document(about, RunRecords(cases=[row for each in cases for row in each]), {})
-    return summary.as_text(document, pass_fractions.count(document["cases"]), width)
+    return summary.as_text(findings.collect(document), width)
 
 
 def test_the_terminal_leads_with_findings() -> None:

@@ -78,8 +78,8 @@ def report(
         shown = [pass_fractions.table(counts)]
         lines = tables.as_text(shown[0], width)
     else:
-        shown = findings.as_tables(document, counts)
-        lines = summary.as_text(document, counts, width)
+        collected = findings.collect(document)
+        shown, lines = collected.tables, summary.as_text(collected, width)
     if csv is not None:
         rows = [row for row in document["cases"] if row["probe"] in counts.probes]
         _write(csv, as_csv(rows, document["drawn"], by))
@@ -108,13 +108,13 @@ def _write(path: Path, text: str) -> None:
 def _write_page(document: dict[str, Any], path: Path, probes: tuple[str, ...], cases: int | None) -> None:
     """Write the page, with the images of all cases that can be redrawn identically."""
     from dps import files
-    from dps.report import album, page
+    from dps.report import album, findings, page
 
     if not document["run"]:
         raise UsageError("this results.json has no 'run', which describes what was measured.")
     run = document["run"]
     loaded = load(probes, cases or run["cases"], run.get("size"), run.get("images"))
     drawn = album.redraw(document["cases"], (case for probe in loaded for case in probe.cases))
-    files.write(path, page.render(document, drawn))
+    files.write(path, page.render(findings.collect(document), drawn))
     names = {f"{row['probe']}/{row['case']}" for row in document["cases"]}
     click.echo(f"{path}, with the images of {len(drawn.cases)} of {len(names)} cases")

@@ -1,6 +1,7 @@
 """The results of a run for all reports: sentences, tables and notes."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from dps.report import attacks_table, layers, pairs, pass_fractions, scores_table, strata, tables, thresholds_table
 from dps.report.pass_fractions import PassCounts
@@ -14,11 +15,45 @@ THROUGHPUT_NOTE = (
 )
 
 
-def as_sentences(document: Document, counts: PassCounts) -> list[str]:
-    """Summarize the results of a run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """The contents that the reports of a run share.
+
+    Attributes:
+        document: results.json.
+        counts: passed cases by variant and probe.
+        columns: the same by column of the table of pass fractions; see `strata.split_by_source`.
+        sentences: a summary.
+        tables: of everything that was measured, in display order.
+        notes: remarks on weights and photographs.
+    """
+
+    document: Document
+    counts: PassCounts
+    columns: PassCounts
+    sentences: list[str]
+    tables: list[Table]
+    notes: list[str]
+
+
+def collect(document: Document) -> Findings:
+    """Return the findings of a run, from results.json."""
+    counts = pass_fractions.count(document["cases"])
+    columns = strata.split_by_source(document, counts)
+    return Findings(
+        document=document,
+        counts=counts,
+        columns=columns,
+        sentences=_sentences(document, counts, columns),
+        tables=_tables(document, columns),
+        notes=notes(document),
+    )
+
+
+def _sentences(document: Document, counts: PassCounts, columns: PassCounts) -> list[str]:
     return [
         *describe_same(document.get("same", [])),
-        *pass_fractions.as_sentences(strata.split_by_source(document, counts)),
+        *pass_fractions.as_sentences(columns),
         *pairs.as_sentences(document.get("pairs", [])),
         *strata.describe_sanity(document, counts),
         *layers.as_sentences(document, counts),
@@ -29,11 +64,10 @@ def as_sentences(document: Document, counts: PassCounts) -> list[str]:
     ]
 
 
-def as_tables(document: Document, counts: PassCounts) -> list[Table]:
-    """Return the tables of everything that a run measured, in display order."""
+def _tables(document: Document, columns: PassCounts) -> list[Table]:
     scores = document["scores"]
     return [
-        *([pass_fractions.table(strata.split_by_source(document, counts))] if counts.variants else []),
+        *([pass_fractions.table(columns)] if columns.variants else []),
         *pairs.as_tables(document.get("pairs", [])),
         *thresholds_table.as_tables(document.get("thresholds", [])),
         *(scores_table.table(rows, about) for rows, about in scores_table.by_dataset(scores, document["run"])),

@@ -197,11 +197,12 @@ def _compare_metrics(configuration: RunConfiguration, records: RunRecords, cases
 
 def _check_floors(configuration: RunConfiguration, document: Document) -> GateOutcome:
     """Check the limits of ``--require``; a variant with a case that could not be measured fails them."""
-    lines = []
+    lines: list[str] = []
+    sources = by_source(document) if configuration.floors else {}
     for floor in configuration.floors:
         probe, _, stratum = floor.name.partition("/")
         rows = [row for row in document["cases"] if row["probe"] == probe]
-        divisions = [counts for counts in (by_severity(document, probe), by_source(document, probe)) if counts]
+        divisions = [counts for counts in (by_severity(document, probe), sources.get(probe)) if counts]
         strata = [column for counts in divisions for column in counts.probes]
         if stratum and rows and stratum not in strata:
             lines.append(f"required {floor}: {probe} has no {stratum!r}; known: {', '.join(strata)}")

@@ -62,10 +62,10 @@ def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) 
 
 def _probe_columns(document: Document, counts: PassCounts) -> Iterator[Column]:
     """Yield the columns of each probe, and one of all sanity checks."""
-    checks = strata.sanity_checks(document, counts)
+    checks, splits = strata.sanity_checks(document, counts), strata.by_source(document)
     for group in _groups(document, [probe for probe in counts.probes if probe not in checks]):
         for place, probe in enumerate(group):
-            split = strata.by_source(document, probe)
+            split = splits.get(probe)
             for number, stratum in enumerate(split.probes if split else [probe]):
                 name = f"{probe}, {stratum}" if split else probe
                 cells = {variant: _cell(name, (split or counts).get(variant, stratum)) for variant in counts.variants}

@@ -13,23 +13,22 @@ from dps.report import (
     attacks_table,
     figure_style,
     figures,
-    findings,
     heat_map,
     layers,
-    pass_fractions,
     tables,
     thresholds_table,
 )
 from dps.report.album import Album
 from dps.report.figures import Plot
+from dps.report.findings import Findings
 from dps.rows import Document, Row, case_name, json_lines
 
 
-def render(document: Document, images: Album) -> Iterator[str]:
+def render(findings: Findings, images: Album) -> Iterator[str]:
     """Yield the page piece by piece, identical for equal input; cases without images are shown by numbers alone."""
-    counts = pass_fractions.count(document["cases"])
-    tables_of_run, folded = findings.as_tables(document, counts), layers.tables(document)
-    grids = {f"table-{n}": table for n, table in enumerate([*tables_of_run, *folded], start=1)}
+    document, counts = findings.document, findings.counts
+    tables_of_run = [*findings.tables, *layers.tables(document)]
+    grids = {f"table-{n}": table for n, table in enumerate(tables_of_run, start=1)}
     data = album.gallery(document["cases"], document["drawn"], counts.variants, images)
     questions, sanity = document["run"]["probes"], document["run"].get("sanity", [])
     probes = [
@@ -51,9 +50,9 @@ def render(document: Document, images: Album) -> Iterator[str]:
         counts=counts,
         heat=heat_map.build(document, counts, extra_columns),
         cases=len({case_name(row) for row in document["cases"]}),
-        words=findings.as_sentences(document, counts),
+        words=findings.sentences,
         grids=grids,
-        folded=[*grids][len(tables_of_run) :],
+        folded=[*grids][len(findings.tables) :],
         probes=probes,
         thresholds=thresholds,
         attacked=attacks_table.examples(document.get("attacks", []), images),

@@ -9,7 +9,7 @@ import torch
 
 from dps import files, notes
 from dps.errors import one_line
-from dps.report import gate, page, pairs, pass_fractions, results, summary
+from dps.report import findings, gate, page, pairs, pass_fractions, results, summary
 from dps.report.gate import GateOutcome
 from dps.report.results import RunRecords
 from dps.report.tables import wrapped
@@ -31,24 +31,24 @@ def finish(
         The lines for the terminal; and whether the run failed: the gate does not hold, or the report was not written.
     """
     document, outcome = assemble(configuration, records, command, interrupted=interrupted)
-    counts = pass_fractions.count(document["cases"])
+    collected = findings.collect(document)
     width = shutil.get_terminal_size().columns
-    lines = summary.as_text(document, counts, width, verbose=verbose)
+    lines = summary.as_text(collected, width, verbose=verbose)
     lines += [line for note in [*outcome.notes, *notes.lines()] for line in wrapped(f"note: {note}", width)]
     lines += describe_resumption(configuration) if interrupted else []
     file_lines, failed = write(
         configuration.report_dir,
         {
             "results.json": lambda: json_lines(document),
-            "report.md": lambda: [summary.as_markdown(document, counts)],
-            "report.html": lambda: page.render(document, records.album),
+            "report.md": lambda: [summary.as_markdown(collected)],
+            "report.html": lambda: page.render(collected, records.album),
         },
     )
     lines += file_lines
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(path).open("a", encoding="utf-8") as file:
-                file.write(summary.as_markdown(document, counts, brief=True))
+                file.write(summary.as_markdown(collected, brief=True))
         except OSError as error:
             lines.append(f"the summary was not written to {path}: {error.strerror or error}.")
     return lines, outcome.holds is False or failed

@@ -78,12 +78,17 @@ SOURCES = ("drawn", "photographs")
 """Strata by the content of cases."""
 
 
-def by_source(document: Document, probe: str) -> PassCounts | None:
-    """Count passed cases with drawn contents and with photographs; None for a probe that does not have both."""
+def by_source(document: Document) -> dict[str, PassCounts]:
+    """Count passed cases with drawn contents and with photographs, for each probe that has both."""
     columns = {case: SOURCES["photo" in values] for case, values in document["drawn"].items()}
-    rows = [row for row in document["cases"] if row["probe"] == probe]
-    counts = pass_fractions.count(rows, lambda row: columns.get(case_name(row)), SOURCES)
-    return counts if len(counts.probes) == len(SOURCES) else None
+    rows: dict[str, list[Row]] = {}
+    for row in document["cases"]:
+        rows.setdefault(row["probe"], []).append(row)
+    counts = {
+        probe: pass_fractions.count(probe_rows, lambda row: columns.get(case_name(row)), SOURCES)
+        for probe, probe_rows in rows.items()
+    }
+    return {probe: split for probe, split in counts.items() if len(split.probes) == len(SOURCES)}
 
 
 def split_by_source(document: Document, counts: PassCounts) -> PassCounts:
@@ -92,7 +97,7 @@ def split_by_source(document: Document, counts: PassCounts) -> PassCounts:
     The test is Fisher's exact test for each variant and probe, with Holm's correction. The last column is the sum of
     all sanity checks, if there are other probes.
     """
-    splits = {probe: split for probe in counts.probes if (split := by_source(document, probe)) is not None}
+    splits = {probe: split for probe, split in by_source(document).items() if probe in counts.probes}
     pairs = {
         (probe, variant): (split.get(variant, "drawn"), split.get(variant, "photographs"))
         for probe, split in splits.items()
