@@ -4,6 +4,7 @@ All of it is about held-out cases, except where training cases are named.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -246,7 +247,8 @@ def _draw_weights(result: TuningResult) -> "Figure":
     for (row, column), share in np.ndenumerate(shares):
         axes.scatter(column, row, s=12 * share, color=PASSES)
         if share:
-            axes.annotate(f"{share:.2g} %", (column, row), (0, 8), textcoords="offset points", ha="center", color=INK)
+            above = (0, math.sqrt(12 * share) / 2 + 2)  # the edge of the dot, in points
+            axes.annotate(f"{share:.2g} %", (column, row), above, textcoords="offset points", ha="center", color=INK)
     axes.set_xticks(range(shares.shape[1]), result.network.layers)
     axes.set_yticks(range(len(shares)), [" ".join(part) for part in result.by_part])
     axes.set_xlim(-0.5, shares.shape[1] - 0.5)
@@ -260,7 +262,7 @@ def _draw_trade_off(rows: Sequence[Row]) -> "Figure":
     figure = new_figure(WIDTH, 3.2, "constrained")
     axes = figure.subplots()
     passed, two_afc = ([100 * row[key] for row in rows] for key in ("mean_passed", "two_afc"))
-    axes.errorbar(passed, two_afc, yerr=[196 * row["standard_error"] for row in rows], color=PASSES, marker="o")
+    axes.errorbar(passed, two_afc, [196 * row["standard_error"] for row in rows], fmt="o", color=PASSES)
     for row, x, y in zip(rows, passed, two_afc, strict=True):
         axes.annotate(f"{row['people']:g}", (x, y), (5, 5), textcoords="offset points", color=INK)
     axes.set_xlabel("held-out cases passed, mean of probes, %")
