@@ -212,9 +212,7 @@ def _check_floors(configuration: RunConfiguration, document: Document) -> GateOu
                 count, place = counts.get(variant, column), f" at {column}" if divisions else ""
                 if count.unmeasured or (count.cases and not floor.admits(count.fraction)):
                     unmeasured = f", {count.unmeasured} could not be measured" if count.unmeasured else ""
-                    lines.append(
-                        f"required {floor}: {variant.label} has {count.passed}/{count.cases}{place}{unmeasured}"
-                    )
+                    lines.append(f"required {floor}: {variant.label} has {count}{place}{unmeasured}")
         for row in document["scores"]:
             admitted = row["score"] is not None and floor.admits(row["score"])
             names = agreement.score_names(row["dataset"], row["kind"], row["subset"])

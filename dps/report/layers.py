@@ -72,7 +72,7 @@ def as_sentences(document: Document, counts: PassCounts) -> list[str]:
             start, text = "every layer alone fails", probe
             if not best_count.fails:
                 start = f"layer {str(best.network).partition(' ')[0]} alone would pass"
-                text = f"{best_count.passed}/{best_count.cases} of {probe}"
+                text = f"{best_count} of {probe}"
             parts.setdefault(start, []).append(text)
         if parts:
             texts = "; ".join(f"{start} {', '.join(probes)}" for start, probes in parts.items())

@@ -87,7 +87,7 @@ def score_rows(dataset: Dataset, subset: Subset, variant: Variant, score: ScoreR
 
     If it could not be measured, the scores are null, and the first row has an ``error``.
     """
-    kinds = SCORES.get(subset.kind, (subset.kind,))
+    kinds = SCORES[subset.kind]
     names = [{"dataset": dataset.name, "kind": kind, "subset": subset.name} for kind in kinds]
     rows = [{**name, **variant.key._asdict(), **_estimate_columns(score.estimates.get(name["kind"]))} for name in names]
     if score.error:
