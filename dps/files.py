@@ -31,7 +31,11 @@ def write(path: Path, data: bytes | Iterable[str]) -> None:
     Text is encoded as UTF-8 piece by piece, so that it need not be in memory at once.
     """
     pieces = [data] if isinstance(data, bytes) else (piece.encode() for piece in data)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".dps-", suffix=".part")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".dps-", suffix=".part")
+    except OSError as error:
+        error.filename = str(path)  # not the temporary one
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.writelines(pieces)

@@ -222,7 +222,7 @@ def test_changed_verdicts_are_counted_and_those_that_do_not_fail_explained(stric
         f"  worst: tiny/c-pixel: {changed}",
         "  worst: tiny/e: its images have SHA-256 1ade1ade1ade.. but ffffffffffff.. in mine.json, so it is a "
         "different case. If this is intended: dps test --update-b...",
-        "1 improved: to record that: dps test --update-baseline mine.json",
+        "1 improved: to record it, repeat the command with --update-baseline mine.json",
         "1 inconclusive: the margin moved by at most 0.01; not failed",
     ]
     assert (outcome.holds, outcome.failed) == (False, 2)

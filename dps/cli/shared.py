@@ -70,15 +70,18 @@ def from_options(*names: str, **changes: Any) -> Callable[[Command], Command]:
         for name in reversed(names):
             option = next(option for option in fields(Options) if option.name == name)
             action, read = option.metadata.get("action"), option.metadata.get("type")
-            settings = {
+            settings: dict[str, Any] = {
                 "help": option.metadata["help"],
                 "metavar": option.metadata.get("metavar"),
                 "multiple": action == "append",
                 "is_flag": action == "store_true",
                 "default": option.default,
                 "type": _reader(read) if read else None,
+                **changes,
             }
-            command = click.option(flag(name), name, **{**settings, **changes})(command)
+            if settings.get("required"):
+                del settings["default"]  # any default, also None, is a value
+            command = click.option(flag(name), name, **settings)(command)
         return command
 
     return add

@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -38,20 +39,31 @@ exit codes: 0 nothing regressed, 1 something did, 2 interrupted, 4 usage error,
 """
 
 
+class OptionParser(argparse.ArgumentParser):
+    """Reports the first fault in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a click.UsageError."""
+        raise click.UsageError(message)
+
+
 @main.command(name="test", context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SUITE | PROBE]... [OPTION]...")
 def test_(arguments: tuple[str, ...]) -> None:
     """Run the suites on a metric; dps test --help shows the options."""
+    usage, layout = "dps test [SUITE | PROBE]... [OPTION]...", argparse.RawDescriptionHelpFormatter
+    parser = OptionParser(
+        "dps test", usage, ABOUT, EXAMPLES, formatter_class=layout, add_help=False, allow_abbrev=False
+    )
+    options.add_to(parser.add_argument_group("options"))
     if {"-h", "--help"} & set(arguments):
-        usage, layout = "dps test [SUITE | PROBE]... [OPTION]...", argparse.RawDescriptionHelpFormatter
-        parser = argparse.ArgumentParser("dps test", usage, ABOUT, EXAMPLES, formatter_class=layout, add_help=False)
-        options.add_to(parser.add_argument_group("options"))
         click.echo(parser.format_help(), nl=False)
         return
     flags = [options.flag(option.name) for option in fields(options.Options)]
     for name in (word.partition("=")[0] for word in arguments if word.startswith("--")):
         if name not in flags and (similar := difflib.get_close_matches(name, flags, n=1, cutoff=0.8)):
             raise click.NoSuchOption(name, possibilities=similar)
+    parser.parse_known_args([word for word in arguments if word != "--"])  # before pytest reports faults in four lines
     import pytest
 
     names = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))

@@ -76,7 +76,8 @@ def judge(
     unmeasured = _check_measured(document)
     gated_rows = [row for row in cases if configuration.gate != "off" and row["metric"] != configuration.against]
     requested = configuration.gating_requested
-    improved = f"to record that: {baseline.update_command(configuration.baseline.where)}"
+    place = " in place of --baseline" if configuration.options.baseline else ""
+    improved = f"to record it, repeat the command with --update-baseline {configuration.baseline.where}{place}"
     verdicts = judge_verdicts(configuration.baseline, gated_rows, requested=requested, improved=improved)
     excluded = [f"{name}: {reason}" for name, reason in configuration.excluded.items()]
     checks = [

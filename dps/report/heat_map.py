@@ -32,10 +32,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatMap:
-    """Columns by group; rows with their number of flaws, in ascending order of it."""
+    """Columns by group; rows with their number of flaws, in ascending order of it; None if nothing was measured."""
 
     columns: tuple[Column, ...]
-    rows: tuple[tuple[VariantKey, int, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[VariantKey, int | None, tuple[Cell, ...]], ...]
 
     def heads(self) -> list[tuple[str, int, bool]]:
         """Return each head, its number of columns, and whether it begins a group."""
@@ -54,9 +54,9 @@ def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) 
     for variant in dict.fromkeys(variant for column in columns for variant in column.cells):
         cells = tuple(column.cells.get(variant, Cell()) for column in columns)
         pairs = list(zip(columns, cells, strict=True))
-        flaws = len({column.head for column, cell in pairs if cell.shade == "fails"})
+        flaws = len({column.head for column, cell in pairs if cell.shade == "fails"}) if any(map(str, cells)) else None
         rows.append((flaws, -sum(cell.value or 0 for column, cell in pairs if column.shaded), variant, cells))
-    rows.sort(key=lambda row: row[:2])
+    rows.sort(key=lambda row: (row[0] is None, row[0] or 0, row[1]))
     return HeatMap(columns=columns, rows=tuple((variant, flaws, cells) for flaws, _, variant, cells in rows))
 
 

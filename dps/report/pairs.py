@@ -65,6 +65,7 @@ def as_sentences(measured: list[Row]) -> list[str]:
     for pair, pair_rows in by_pair.items():
         balanced = [variant_key(row) for row in pair_rows if row["balanced"]]
         names = ", ".join(dict.fromkeys(map(metric_name, balanced)))
-        metrics = f": {names} on some network" if 0 < len(balanced) < len(pair_rows) else ""
+        some = " on some network" if len({variant_key(row).network for row in pair_rows} - {None}) > 1 else ""
+        metrics = f": {names}{some}" if 0 < len(balanced) < len(pair_rows) else ""
         sentences.append(f"Balanced on {pair}: {len(balanced)} of {len(pair_rows)} variants{metrics}.")
     return sentences

@@ -108,7 +108,11 @@ def measure(configuration: RunConfiguration, folder: Path, command: str, width: 
         configuration.report_dir,
         {
             "results.json": lambda: json_lines(document),
-            "table1.md": lambda: ["\n".join([*tables.as_section(table1), "", *sentences, ""])],
+            "table1.md": lambda: [
+                "\n".join(
+                    [*tables.as_section(table1), "", *(f"- {tables.escape_markdown(text)}" for text in sentences), ""]
+                )
+            ],
             "table1.tex": lambda: [tables.as_latex(table1)],
         },
     )

@@ -25,6 +25,7 @@ def as_text(findings: Findings, width: int, *, verbose: bool = False) -> list[st
         blocks[0] = tables.as_text(pass_fractions.table(selected), width)
         blocks[0] += wrapped(f"{more} more probes are in the report; their failures are listed above.", width)
     blocks = [
+        ["The run was interrupted; these are its results so far."] if run.get("interrupted") else [],
         gate.as_text(run["gate_outcome"], width, verbose=verbose) if run.get("gate_outcome") else [],
         [line for sentence in findings.sentences for line in wrapped(sentence, width)],
         *blocks,

@@ -266,6 +266,6 @@ def _draw_trade_off(rows: Sequence[Row]) -> "Figure":
     for row, x, y in zip(rows, passed, two_afc, strict=True):
         axes.annotate(f"{row['people']:g}", (x, y), (5, 5), textcoords="offset points", color=INK)
     axes.set_xlabel("held-out cases passed, mean of probes, %")
-    axes.set_ylabel("2AFC score, held-out half, %, 95 %")
+    axes.set_ylabel("2AFC score on the held-out half, %, with 95 % interval")
     remove_frame(axes, "both")
     return figure

@@ -172,7 +172,8 @@ def _matching(
         distances, named = measured[compared], []
         for mistake in choice:
             assert mistake.adjust is not None
-            variant, distances = mistake.adjust(modified, distances, port[compared])
+            with np.errstate(all="ignore"):
+                variant, distances = mistake.adjust(modified, distances, port[compared])
             named.append((mistake, variant))
         worst = float(deviations(port[compared], distances, modified.least).max())
         if worst <= tolerance:
