@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from dps import files
 
 
@@ -18,3 +20,9 @@ def test_a_long_name_is_shortened_and_still_its_own(tmp_path: Path) -> None:
     assert first.startswith(hashlib.sha256(f"{'度' * 300}.py:a".encode()).hexdigest()[:8])
     assert first != second
     (tmp_path / f"identity-{first}-original.png").write_bytes(b"")  # the file system takes it
+
+
+def test_a_file_that_cannot_be_written_is_named_itself(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        files.write(tmp_path / "no" / "cases.csv", b"")
+    assert caught.value.filename == str(tmp_path / "no" / "cases.csv")

@@ -65,7 +65,8 @@ def test_the_heat_map_begins_with_the_fewest_flaws_and_keeps_pairs_together() ->
     of_run = document(
         *(rows(probe, "sort", "+---") for probe in ("color", "move")), rows("shape", "sort", "++++"),
         *(rows(probe, "mean", "++++") for probe in ("color", "shape")), rows("move", "mean", "+--?"),
-        rows("check", "sort", "++"), counterparts={"shape": ["color"]}, sanity=["check"],
+        rows("check", "sort", "++"), rows("color", "broken", "????"),
+        counterparts={"shape": ["color"]}, sanity=["check"],
     )  # fmt: skip
     threshold = Table(title="t", rows=(SORT,), heads=("noise",), cells=((Cell("0.1", "", 0.1, "fails"),),))
     found = heat_map.build(of_run, pass_fractions.count(of_run["cases"]), [threshold])
@@ -76,7 +77,8 @@ def test_the_heat_map_begins_with_the_fewest_flaws_and_keeps_pairs_together() ->
     assert list(shown.items()) == [
         (MEAN, (1, ["100", "100", "33", "", ""])),
         (SORT, (3, ["25", "100", "25", "100", "0.1"])),
+        (SORT._replace(metric="broken"), (None, [""] * 5)),
     ]
-    (mean, _) = found.rows
+    mean, *_ = found.rows
     assert [cell.value for cell in mean[2][:3]] == [1.0, 1.0, 1 / 3]
     assert math.isclose(mean[2][2].value or 0, 1 / 3)

@@ -397,6 +397,7 @@ def test_an_interrupted_run_says_so_and_what_else_a_reader_must_know(configurati
     assert results.read(configuration.report_dir / "results.json")["run"]["interrupted"] is True
     markdown, html = ((configuration.report_dir / f"report.{suffix}").read_text("utf-8") for suffix in ("md", "html"))
     assert "SqueezeNet is DeepScale's Caffe" in markdown
+    assert lines[0] == "The run was interrupted; these are its results so far."
     assert "**The run was interrupted;" in markdown
     assert "<strong>The run was interrupted;" in html
 

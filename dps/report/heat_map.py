@@ -54,7 +54,11 @@ def build(document: Document, counts: PassCounts, others: Iterable[Table] = ()) 
     for variant in dict.fromkeys(variant for column in columns for variant in column.cells):
         cells = tuple(column.cells.get(variant, Cell()) for column in columns)
         pairs = list(zip(columns, cells, strict=True))
-        flaws = len({column.head for column, cell in pairs if cell.shade == "fails"}) if any(map(str, cells)) else None
+        flaws = (
+            len({column.head for column, cell in pairs if cell.shade == "fails"})
+            if any(cell.text for cell in cells)
+            else None
+        )
         rows.append((flaws, -sum(cell.value or 0 for column, cell in pairs if column.shaded), variant, cells))
     rows.sort(key=lambda row: (row[0] is None, row[0] or 0, row[1]))
     return HeatMap(columns=columns, rows=tuple((variant, flaws, cells) for flaws, _, variant, cells in rows))
