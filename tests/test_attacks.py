@@ -197,8 +197,8 @@ def test_words_and_tables_by_hand() -> None:
 
     measured = [*rows("a", 8, 6, 2, 0), *rows("b", 8, 8, 8, 4), *rows("c", *[None] * 4)]
     assert as_sentences(measured) == [
-        "Half of the photographs are farther than a damaged one after an attack of 2.8 levels of 255, on the median of "
-        "2 variants; first a (2.8), last b (above 8).",
+        "Half of the photographs are farther than a damaged one after an attack of 2.8 levels of 255, the median of "
+        "2 variants; least robust a (2.8), most b (above 8).",
         "c could not be attacked: why.",
     ]
     (table,) = attack_tables(measured)

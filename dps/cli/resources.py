@@ -13,7 +13,7 @@ from dps.errors import DpsError
 @WEIGHTS
 @click.pass_context
 def weights_(ctx: click.Context, weights: str) -> None:
-    """List the pretrained weights and the photographs, with their path, source and digest.
+    """List the pretrained weights with their path, source and digest, and the photographs with their path.
 
     Exit code 1 if one of them is missing or has the wrong digest.
     """

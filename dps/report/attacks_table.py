@@ -56,10 +56,10 @@ def as_sentences(rows: Sequence[Row]) -> list[str]:
         return sentences
     median = statistics.median_low(medians.values())
     first, last = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
-    variants = f"by {first}"
+    variants = f"on {first}"
     if len(medians) > 1:
-        extremes = f"first {first} ({_text(medians[first])}), last {last} ({_text(medians[last])})"
-        variants = f"on the median of {len(medians)} variants; {extremes}"
+        extremes = f"least robust {first} ({_text(medians[first])}), most {last} ({_text(medians[last])})"
+        variants = f"the median of {len(medians)} variants; {extremes}"
     change = f"an attack of {_text(median)} levels of 255"
     return [f"Half of the photographs are farther than a damaged one after {change}, {variants}.", *sentences]
 

@@ -80,10 +80,10 @@ def configure(
     limits = tuple(floors.parse(text, names) for text in _split(options.require))
     previous = baseline.read(update) if update is not None and update.exists() else None
     report_dir = Path(options.report_dir or default_report_dir())
-    check_writable("--report-dir", report_dir)
     cases = [case for probe in selected for case in probe.cases]
     if excluded is None:
         excluded = _preflight(configuration, (case.shape for case in cases))
+    check_writable("--report-dir", report_dir)
     return replace(
         configuration,
         variants=tuple(v for v in configuration.variants if v.metric.name not in excluded),
