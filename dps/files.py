@@ -31,6 +31,10 @@ def write(path: Path, data: bytes | Iterable[str]) -> None:
     Text is encoded as UTF-8 piece by piece, so that it need not be in memory at once.
     """
     pieces = [data] if isinstance(data, bytes) else (piece.encode() for piece in data)
+    if path.exists() and not path.is_file():  # such as /dev/stdout, which must not be replaced
+        with path.open("wb") as file:
+            file.writelines(pieces)
+        return
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".dps-", suffix=".part")
     except OSError as error:

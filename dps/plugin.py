@@ -80,6 +80,8 @@ def pytest_configure(config: pytest.Config) -> None:
             "test_judgments.py: needs people's judgments; pass --judgments PATH (BAPPS: get it with: dps bapps fetch "
             "DIR), or --judgments synthetic for a drawn stand-in."
         )
+    if configured.same_as and not any((SUITES / "test_same.py").is_relative_to(path) for path in _paths(config)):
+        raise pytest.UsageError("--same-as: nothing is compared; name the suite: dps test same --same-as METRIC")
     if configured.options.transfer and not _names(config, "test_attacks"):
         raise pytest.UsageError("--transfer: nothing is attacked; name the suite: dps test attacks --transfer")
     suites = Suites(config, configured)

@@ -42,6 +42,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["explain", "mine/ring-0", "--probes", "mine.yaml", "--out", "o"], "Did you mean 'mine/rings-0"),
         (["explain", "black.png", "--out", "o"], "black.png is an image file; name the distorted image, too."),
         (["test", "translate", "--metrc", "sort"], "No such option '--metrc'. Did you mean '--metric'?"),
+        (["distance", "black.png", "gray.png", "--metric", "sort,mean"], "2 variants, alexnet-none-sort and so on"),
         (["test", "--cases", "0"], "argument --cases: must be an integer of at least 1, found '0'"),
         (["tune", "--out", "o.yaml"], "Missing option '--network'."),
         (["explain", "black.png", "gray.png", "--layers", "x", "--out", "o"], "--layers takes numbers"),

@@ -1,6 +1,8 @@
 """Names of files that are made of other names."""
 
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,13 @@ def test_a_file_that_cannot_be_written_is_named_itself(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         files.write(tmp_path / "no" / "cases.csv", b"")
     assert caught.value.filename == str(tmp_path / "no" / "cases.csv")
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as reader:
+        text = reader.submit(pipe.read_bytes)
+        files.write(pipe, [b"whole".decode()])
+        assert text.result() == b"whole"
+    assert pipe.is_fifo()

@@ -244,6 +244,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         GOOD.partition("\n")[2],
         "what does a high score mean? Begin the file with the line",
     ),
+    "two directions": ("# high score: different\n" + GOOD, "high score: similar, but different above; keep one line."),
     "odd direction": (GOOD.replace("similar", "good"), "or '# high score: different'; found 'good'."),
     "semicolons": (GOOD.replace(",", ";"), "s.csv: the columns are separated by ';'; save it with commas."),
     "Latin-1": (GOOD.replace("p.png", "ü.png").encode("latin-1"), "s.csv:3: not UTF-8; save it in this encoding."),

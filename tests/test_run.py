@@ -156,6 +156,12 @@ def test_weights_that_a_folder_lacks_are_named(here: Path) -> None:
         ask(weights=str(here), metric=["sort"], network=[name])
 
 
+def test_weights_of_a_folder_that_do_not_fit_are_refused_before_anything_is_measured(here: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(1)}, here / "squeezenet.pth")
+    with pytest.raises(WeightsError, match=r"^weights of squeezenet: .* shape \(1,\)|^weights of squeezenet: tensor"):
+        ask(weights=str(here), metric=["sort"], network=["squeezenet"])
+
+
 def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_such_device(*_args: object, **_kwargs: object) -> Tensor:
         raise RuntimeError("no driver")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import dps
-from dps.errors import DpsError
+from dps.errors import DpsError, UsageError
 from dps.options import Options, flag
 
 if TYPE_CHECKING:
@@ -129,7 +129,15 @@ def configured(metric: str, network: str | None, normalization: str, **options: 
     from dps.session.configuring import configure_measurement
 
     names = [network] if network else [] if metric.endswith((".yaml", ".yml")) else ["alexnet"]
-    return configure_measurement(Options(metric=[metric], network=names, normalization=[normalization], **options))
+    configuration = configure_measurement(
+        Options(metric=[metric], network=names, normalization=[normalization], **options)
+    )
+    variant, *others = configuration.variants
+    if others:
+        raise UsageError(
+            f"{len(others) + 1} variants, {variant} and so on; name one metric, one network and one normalization."
+        )
+    return configuration
 
 
 def load(

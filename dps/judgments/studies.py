@@ -34,7 +34,7 @@ def finder() -> Find:
         for path in paths:
             folder, base = os.path.split(path)
             if folder not in listings:
-                entries = sorted(os.listdir(folder)) if os.path.isdir(folder) else []  # noqa: PTH112, PTH208 - fast
+                entries = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []  # noqa: PTH112, PTH208 - fast
                 listings[folder] = {_folded(entry): entry for entry in entries} | {e: e for e in entries}
             if entry := listings[folder].get(base) or listings[folder].get(_folded(base)):
                 return os.path.join(folder, entry)  # noqa: PTH118 - three times as fast

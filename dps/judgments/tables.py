@@ -83,7 +83,9 @@ def read(path: Path, columns: Sequence[str] = (), separator: str = ",") -> TextT
     start = 0
     while start < len(lines) and (not lines[start].strip(' ",;\t') or lines[start].lstrip(' "').startswith("#")):
         key, _, value = lines[start].strip(' #",;\t').partition(":")
-        comments[" ".join(key.split()).casefold()] = value.strip()
+        key, value = " ".join(key.split()).casefold(), value.strip()
+        if comments.setdefault(key, value) != value:
+            raise JudgmentsError(f"{path}:{start + 1}: {key}: {value}, but {comments[key]} above; keep one line.")
         start += 1
     cells = [line.split() for line in lines[start:]] if separator == " " else [*csv.reader(lines[start:])]
     numbered = [(f"{path}:{start + number}", [c.strip() for c in row]) for number, row in enumerate(cells, 1) if row]

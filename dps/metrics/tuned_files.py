@@ -29,7 +29,7 @@ class _Part(Declaration):
     comparison: str
     normalization: str
     weights: Annotated[
-        dict[str, Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]], pydantic.Field(min_length=1)
+        dict[str, Annotated[float, pydantic.Field(ge=0, le=1e100, allow_inf_nan=False)]], pydantic.Field(min_length=1)
     ]
 
 

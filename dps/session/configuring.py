@@ -16,7 +16,7 @@ from dps.judgments import layouts, rank_flips, synthetic, tables
 from dps.judgments.dataset import Dataset
 from dps.measurement import images_at_once
 from dps.metrics import FeatureMetric, Variant
-from dps.networks import Extractor, Network
+from dps.networks import Extractor, Network, extractor
 from dps.options import Options
 from dps.probes import Probe
 from dps.rows import MIXED
@@ -47,6 +47,9 @@ def configure(
     images = photographs.in_folder(Path(options.images)) if options.images else []
     loaded = load(options.probes or [probes.BUILT_IN], options.cases, options.size, images)
     configuration = configure_measurement(options)
+    for network in configuration.networks.values():
+        if network.source not in ("pypi", "torchvision", "timm", "user"):
+            extractor.load(network)  # a WeightsError if the file in the folder does not fit
     gate = options.gate or ("off" if options.against or options.update_baseline else "baseline")
     check_known("gate", gate, ("baseline", "strict", "off"))
     selected = _select(loaded, options.select_probe)
